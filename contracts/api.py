@@ -1,0 +1,131 @@
+"""Request and response bodies of the services' HTTP APIs, as listed in docs/api.md."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from contracts.events import OrderStatus, PaymentStatus, TicketStatus
+from contracts.identity import Email
+from contracts.money import Price
+from contracts.wire import Id, Moment, Wire
+
+
+class RequestBody(Wire):
+    """Unknown fields are refused: a mistyped name must not be lost without a word."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _password(value: str) -> str:
+    if not 8 <= len(value) <= 128:
+        raise PydanticCustomError("password_length", "Password must be between 8 and 128 characters")
+    return value
+
+
+def _title(value: str) -> str:
+    if not value:
+        raise PydanticCustomError("title_required", "Title is required")
+    if len(value) > 200:
+        raise PydanticCustomError("title_long", "Title must be at most 200 characters")
+    return value
+
+
+Trimmed = Annotated[str, StringConstraints(strip_whitespace=True)]
+Place = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
+
+
+class SignUp(RequestBody):
+    email: Email
+    password: Annotated[str, AfterValidator(_password)]
+
+
+class SignIn(RequestBody):
+    email: Annotated[str, StringConstraints(strip_whitespace=True, max_length=320), AfterValidator(str.lower)]
+    password: Annotated[str, StringConstraints(max_length=1024)]
+
+
+class User(Wire):
+    id: Id
+    email: str
+
+
+class CurrentUser(Wire):
+    current_user: User | None
+
+
+class TicketBody(RequestBody):
+    """What a seller says of a ticket. Only title and price are required."""
+
+    title: Annotated[Trimmed, AfterValidator(_title)]
+    price: Price
+    starts_at: Moment | None = None
+    """When the event begins."""
+    venue: Place | None = None
+    city: Place | None = None
+
+
+class Ticket(Wire):
+    id: Id
+    title: str
+    price: Price
+    user_id: Id
+    """The seller."""
+    version: int
+    status: TicketStatus
+    order_id: Id | None = None
+    """The order that holds or bought it."""
+    starts_at: Moment | None = None
+    venue: str | None = None
+    city: str | None = None
+
+
+def _ticket_id(value: str) -> str:
+    if not value:
+        raise PydanticCustomError("ticket_id", "TicketId must be provided")
+    return value
+
+
+class OrderBody(RequestBody):
+    ticket_id: Annotated[Trimmed, AfterValidator(_ticket_id), Field(validate_default=True)] = ""
+
+
+class OrderTicket(Wire):
+    id: Id
+    title: str
+    price: Price
+    version: int
+
+
+class Order(Wire):
+    id: Id
+    status: OrderStatus
+    user_id: Id
+    """The buyer."""
+    expires_at: Moment
+    version: int
+    ticket: OrderTicket
+
+
+class PaymentBody(RequestBody):
+    order_id: Annotated[str, Field(min_length=1, max_length=64)]
+    token: Annotated[str, StringConstraints(pattern=r"\A(tok|pm)_[A-Za-z0-9_]{1,200}\Z")] = "tok_visa"
+    """A Stripe card token or payment method."""
+
+
+class PaymentResult(Wire):
+    id: Id
+    status: PaymentStatus
+
+
+class Payment(Wire):
+    id: Id
+    order_id: Id
+    status: PaymentStatus
+    amount: int
+    """In minor units."""
+    currency: str
+    decline_message: str | None = None
+    """Of a failed payment: Stripe's words to the buyer."""
+    action_url: str | None = None
+    """Of a pending payment: where the buyer's bank asks for confirmation."""

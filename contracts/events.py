@@ -1,0 +1,173 @@
+"""Every event: a fact with an address.
+
+Each carries the whole public state of what it is about and that state's `version`, so a listener
+applies one iff it is newer than what it has; a repeat, a gap or a swap of order can't hurt.
+Unknown fields are ignored, so that a service may be older than the one it listens to.
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from contracts.money import MinorUnits, Price
+from contracts.wire import Id, Moment, Wire
+
+TicketStatus = Literal["available", "reserved", "sold", "withdrawn"]
+OrderStatus = Literal["created", "awaiting:payment", "complete", "cancelled"]
+PaymentStatus = Literal["pending", "authorized", "captured", "failed", "voided", "refunded"]
+
+
+class Event(Wire):
+    """A fact that one service states and any may hear."""
+
+    subject: ClassVar[str]
+
+    @property
+    def about(self) -> str:
+        """The id of what it is about: CloudEvents' `subject`."""
+        raise NotImplementedError
+
+
+class TicketEvent(Event):
+    """The public state of a ticket."""
+
+    id: Id
+    version: NonNegativeInt
+    title: str
+    price: Price
+    user_id: Id
+    """The seller."""
+    order_id: Id | None = None
+    """The order that holds or bought it."""
+    status: TicketStatus
+    starts_at: Moment | None = None
+    venue: str | None = None
+    city: str | None = None
+
+    @property
+    def about(self) -> str:
+        return self.id
+
+
+class TicketCreated(TicketEvent):
+    """A seller offers a ticket."""
+
+    subject: ClassVar[str] = "ticket.created"
+
+
+class TicketUpdated(TicketEvent):
+    """A ticket was edited, withdrawn, reserved, sold or put back on sale."""
+
+    subject: ClassVar[str] = "ticket.updated"
+
+
+class OrderedTicket(Wire):
+    """The ticket of an order, at the price the buyer agreed to."""
+
+    id: Id
+    title: str
+    price: Price
+
+
+class OrderEvent(Event):
+    """The public state of an order."""
+
+    id: Id
+    version: NonNegativeInt
+    status: OrderStatus
+    user_id: Id
+    """The buyer."""
+    expires_at: Moment
+    hold: PositiveInt
+    """The how-manieth order of this ticket it is: orders the holds of one ticket without clocks."""
+    ticket: OrderedTicket
+
+    @property
+    def about(self) -> str:
+        return self.id
+
+
+class OrderCreated(OrderEvent):
+    """A buyer holds the ticket until `expires_at`."""
+
+    subject: ClassVar[str] = "order.created"
+
+
+class OrderUpdated(OrderEvent):
+    """A payment of the order is under way, or it is complete: the buyer owns the ticket."""
+
+    subject: ClassVar[str] = "order.updated"
+
+
+class OrderCancelled(OrderEvent):
+    """The buyer let go of the ticket, or didn't pay in time."""
+
+    subject: ClassVar[str] = "order.cancelled"
+
+
+class PaymentEvent(Event):
+    """The public state of the one payment of an order."""
+
+    id: Id
+    version: NonNegativeInt
+    order_id: Id
+    status: PaymentStatus
+    amount: MinorUnits
+    currency: str
+    stripe_id: str | None = None
+    """The PaymentIntent."""
+
+    @property
+    def about(self) -> str:
+        return self.id
+
+
+class PaymentCreated(PaymentEvent):
+    """The first outcome of a payment is known: authorized, declined, or the bank wants a check."""
+
+    subject: ClassVar[str] = "payment.created"
+
+
+class PaymentUpdated(PaymentEvent):
+    """A payment moved on."""
+
+    subject: ClassVar[str] = "payment.updated"
+
+
+class ExpirationComplete(Event):
+    """The time to pay for an order, which ended at `expires_at`, is over."""
+
+    subject: ClassVar[str] = "expiration.complete"
+
+    order_id: Id
+    expires_at: Moment
+
+    @property
+    def about(self) -> str:
+        return self.order_id
+
+
+class SessionEnded(Event):
+    """A user signed out: tokens of this session are void everywhere."""
+
+    subject: ClassVar[str] = "session.ended"
+
+    session_id: Id
+    ended_at: Moment
+
+    @property
+    def about(self) -> str:
+        return self.session_id
+
+
+ALL_EVENTS: tuple[type[Event], ...] = (
+    TicketCreated,
+    TicketUpdated,
+    OrderCreated,
+    OrderUpdated,
+    OrderCancelled,
+    PaymentCreated,
+    PaymentUpdated,
+    ExpirationComplete,
+    SessionEnded,
+)

@@ -1,0 +1,174 @@
+"""Every setting of every process, in one place: read from the environment, checked at start.
+
+docs/settings.md shows them as a table; a test keeps the two equal.
+"""
+
+import sys
+from functools import cache
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from contracts.money import OTHER_THAN_TWO_DECIMALS
+
+ServiceName = Literal["tickets", "auth", "orders", "expiration", "payments"]
+SERVICES: tuple[ServiceName, ...] = ("tickets", "auth", "orders", "expiration", "payments")
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+PerMinute = Annotated[int, Field(ge=0)]
+
+
+def _currency(value: str) -> str:
+    value = value.lower()
+    if len(value) != 3 or not value.isascii() or not value.isalpha():
+        raise ValueError("must be a three-letter ISO 4217 code such as usd")
+    if value in OTHER_THAN_TWO_DECIMALS:
+        raise ValueError(f"{value} hasn't two decimals, as prices here have")
+    return value
+
+
+class Settings(BaseSettings):
+    """Names are those of the environment variables, in lower case."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    # Where things are
+    data_dir: Path = Field(Path(".data"), description="Folder of everything that is kept between runs")
+    host: str = Field("127.0.0.1", description="Address that every process listens on")
+    web_port: Port = Field(3500, description="Port of the web tier")
+    tickets_port: Port = Field(3000, description="Port of the tickets service")
+    auth_port: Port = Field(3001, description="Port of the auth service")
+    orders_port: Port = Field(3002, description="Port of the orders service")
+    expiration_port: Port = Field(3003, description="Port of the expiration service")
+    payments_port: Port = Field(3004, description="Port of the payments service")
+    nats_port: Port = Field(4222, description="Port of the embedded NATS server")
+    mongo_port: Port = Field(27017, description="Port of the embedded database")
+    stripe_sandbox_port: Port = Field(12111, description="Port of the Stripe sandbox")
+    web_url: str | None = Field(None, description="Address of the marketplace as browsers see it")
+    tickets_url: str | None = Field(
+        None, description="Address of the tickets service, if it isn't on this machine"
+    )
+    auth_url: str | None = Field(None, description="Address of the auth service, if it isn't on this machine")
+    orders_url: str | None = Field(
+        None, description="Address of the orders service, if it isn't on this machine"
+    )
+    expiration_url: str | None = Field(
+        None, description="Address of the expiration service, if it isn't on this machine"
+    )
+    payments_url: str | None = Field(
+        None, description="Address of the payments service, if it isn't on this machine"
+    )
+
+    # What stands behind the services
+    nats_url: str | None = Field(
+        None,
+        description="A NATS server (2.12 or later, JetStream on) instead of the embedded one; commas between several",
+    )
+    nats_replicas: int = Field(1, ge=1, le=5, description="Copies that JetStream keeps of each stream")
+    mongo_url: SecretStr | None = Field(
+        None, description="A MongoDB (8 or later) instead of the embedded one"
+    )
+    stripe_key: SecretStr | None = Field(
+        None, description="A Stripe secret key; without one, payments go to the sandbox"
+    )
+    stripe_api_base: str | None = Field(None, description="Any other server that speaks Stripe's API")
+    stripe_webhook_secret: SecretStr | None = Field(
+        None, description="Signing secret of the webhook endpoint; without one, webhooks are refused"
+    )
+
+    # Rules of the market
+    currency: Annotated[str, AfterValidator(_currency)] = Field(
+        "usd", description="ISO 4217 code; one with two decimals"
+    )
+    expiration_window_seconds: float = Field(
+        900, gt=0, le=86_400, description="Time to pay for a reservation"
+    )
+    max_live_reservations: int = Field(
+        5, ge=1, le=100, description="Unpaid reservations that one user may have at once"
+    )
+
+    # Trust
+    session_lifetime_seconds: int = Field(
+        43_200, ge=60, description="Time after which one has to sign in again"
+    )
+    session_private_key: SecretStr | None = Field(
+        None, description="Ed25519 private key in PEM; made in DATA_DIR if not given"
+    )
+    cookie_secure: bool = Field(False, description="Send cookies over TLS only; on behind TLS")
+    csrf_secret: SecretStr | None = Field(
+        None, min_length=32, description="Signs the web tier's form tokens; made in DATA_DIR if not given"
+    )
+    trusted_proxies: Annotated[list[IPv4Network | IPv6Network], NoDecode] = Field(
+        [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")],
+        description="Networks whose X-Forwarded-For is believed; commas between them",
+    )
+    rate_sign_in: PerMinute = Field(
+        20, description="Sign-ins a minute from one address; 0 turns the limit off"
+    )
+    rate_sign_up: PerMinute = Field(
+        10, description="Sign-ups a minute from one address; 0 turns the limit off"
+    )
+    rate_reserve: PerMinute = Field(
+        30, description="Reservations a minute by one user; 0 turns the limit off"
+    )
+    rate_pay: PerMinute = Field(20, description="Payments a minute by one user; 0 turns the limit off")
+
+    # Operation
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What is logged")
+    outbox_sweep_seconds: float = Field(
+        5, gt=0, description="How often events that were not delivered are looked for"
+    )
+    reconcile_seconds: float = Field(30, gt=0, description="How often open payments are compared with Stripe")
+
+    @property
+    def bus(self) -> list[str]:
+        """The NATS servers in use."""
+        if self.nats_url is None:
+            return [f"nats://127.0.0.1:{self.nats_port}"]
+        return [server.strip() for server in self.nats_url.split(",")]
+
+    @property
+    def database(self) -> str:
+        """The MongoDB in use. The embedded one is ten times slower with retryable writes."""
+        if self.mongo_url is None:
+            return f"mongodb://127.0.0.1:{self.mongo_port}/?retryWrites=false"
+        return self.mongo_url.get_secret_value()
+
+    @property
+    def uses_stripe_sandbox(self) -> bool:
+        return self.stripe_key is None and self.stripe_api_base is None
+
+    @property
+    def stripe_base(self) -> str | None:
+        """Where Stripe's API is spoken; None is Stripe itself."""
+        if self.uses_stripe_sandbox:
+            return f"http://127.0.0.1:{self.stripe_sandbox_port}"
+        return self.stripe_api_base
+
+    @property
+    def site(self) -> str:
+        """The marketplace as browsers see it."""
+        return (self.web_url or f"http://localhost:{self.web_port}").rstrip("/")
+
+    def port_of(self, service: ServiceName) -> int:
+        return int(getattr(self, f"{service}_port"))
+
+    def url_of(self, service: ServiceName) -> str:
+        """Where other processes reach a service."""
+        given: str | None = getattr(self, f"{service}_url")
+        return (given or f"http://127.0.0.1:{self.port_of(service)}").rstrip("/")
+
+
+@cache
+def load() -> Settings:
+    """The settings of this process; ends it with a line per wrong variable if there are any."""
+    try:
+        return Settings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            variable = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
+            print(f"{variable}: {problem['msg']}", file=sys.stderr)
+        sys.exit(2)
