@@ -166,7 +166,7 @@ class Settings(BaseSettings):
 def load() -> Settings:
     """The settings of this process; ends it with a line per wrong variable if there are any."""
     try:
-        return Settings()  # type: ignore[call-arg]
+        return Settings()
     except ValidationError as error:
         for problem in error.errors(include_url=False):
             variable = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
