@@ -109,7 +109,7 @@ class Order(Wire):
 
 class PaymentBody(RequestBody):
     order_id: Annotated[str, Field(min_length=1, max_length=64)]
-    token: Annotated[str, StringConstraints(pattern=r"\A(tok|pm)_[A-Za-z0-9_]{1,200}\Z")] = "tok_visa"
+    token: Annotated[str, StringConstraints(pattern=r"^(tok|pm)_[A-Za-z0-9_]{1,200}$")] = "tok_visa"
     """A Stripe card token or payment method."""
 
 

@@ -26,7 +26,7 @@ def _to_milliseconds(moment: datetime) -> datetime:
 Moment = Annotated[AwareDatetime, AfterValidator(_to_milliseconds)]
 """An aware time in UTC with millisecond precision; ISO 8601 on the wire."""
 
-Id = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{24}\Z")]
+Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]
 """A MongoDB ObjectId as 24 lower-case hexadecimal digits."""
 
 
