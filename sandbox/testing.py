@@ -1,0 +1,99 @@
+"""The real servers behind Stagedoor, for tests: each on a free port, stopped at the end of the block.
+
+Their output goes to a file beside their folder, so a server may outlive the event loop it was started in.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sandbox.processes import ROOT, Process, mongo, nats, stripe
+from sandbox.watchdog import Watchdog, end
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def nats_server(store: Path, port: int = 0) -> AsyncIterator[str]:
+    """A NATS server with JetStream; yields its address.
+
+    The same store and port again, after the block, is the same server restarted.
+    """
+    port = port or free_port()
+    async with running(nats(port, store), store.with_name(f"{store.name}.log"), signal.SIGTERM):
+        yield f"nats://127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def mongo_server(storage: Path) -> AsyncIterator[str]:
+    """The embedded database; yields its address. Killed at the end: stopping takes it two seconds."""
+    port = free_port()
+    async with running(mongo(port, storage), storage.with_name(f"{storage.name}.log"), signal.SIGKILL):
+        yield f"mongodb://127.0.0.1:{port}/?retryWrites=false"
+
+
+@asynccontextmanager
+async def stripe_sandbox(folder: Path) -> AsyncIterator[str]:
+    """The Stripe sandbox with its data under `folder`; yields its address."""
+    port = free_port()
+    async with running(stripe(port, folder), folder.with_name(f"{folder.name}.log"), signal.SIGKILL):
+        yield f"http://127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def running(process: Process, log: Path, stop: signal.Signals) -> AsyncIterator[int]:
+    """Any single process, once it is ready; yields its process id.
+
+    Raises RuntimeError with its log when it ends early or isn't ready in time.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output, Watchdog() as watchdog:
+        child = subprocess.Popen(  # noqa: ASYNC220, S603 takes milliseconds; not tied to this event loop
+            process.command,
+            cwd=ROOT,
+            env={**os.environ, **process.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        watchdog.watch(child.pid)
+        try:
+            await _ready(process, child, log)
+            yield child.pid
+        finally:
+            end(child.pid, stop)
+            await _ended(child, within=5)
+            end(child.pid, signal.SIGKILL)
+            child.wait()
+            watchdog.forget(child.pid)
+
+
+async def _ready(process: Process, child: subprocess.Popen[bytes], log: Path) -> None:
+    assert process.ready is not None, f"{process.name} is a command that ends"
+    deadline = time.monotonic() + process.ready_within
+    while missing := await process.ready():
+        if child.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.name} didn't start: {missing}\n{_text(log)}")
+        await asyncio.sleep(0.005)
+
+
+async def _ended(child: subprocess.Popen[bytes], within: float) -> None:
+    deadline = time.monotonic() + within
+    while child.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 Popen has no event
+        await asyncio.sleep(0.005)
+
+
+def _text(log: Path) -> str:
+    return log.read_text(errors="replace")
