@@ -1,0 +1,109 @@
+# Stagedoor's commands. `just` alone lists them. All of them work offline once `just setup` has run.
+
+export UV_PYTHON_DOWNLOADS := "never"
+
+python := ".venv/bin/python"
+
+# what .venv is made from, and what .database-venv is
+requirements := "requirements-dev.txt"
+database_requirements := "sandbox/database-requirements.txt"
+
+_default:
+    @just --list --unsorted
+
+# Run everything on this machine: http://localhost:3500
+[no-exit-message]
+up: setup
+    @exec {{ python }} -m sandbox.up
+
+# Fill a running marketplace with sample tickets
+[no-exit-message]
+demo: setup
+    @exec {{ python }} -m sandbox.demo
+
+# Install what is missing; at once when nothing has changed
+setup: (_environment ".venv" ">=3.11" requirements) (_environment ".database-venv" ">=3.10,<3.14" database_requirements)
+
+# The embedded database has wheels for CPython 3.10 to 3.13, so the two may be of different Pythons.
+_environment folder versions file:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if cmp -s '{{ file }}' '{{ folder }}/installed' && '{{ folder }}/bin/python' -c '' 2>/dev/null; then
+        exit
+    fi
+    if ! command -v uv >/dev/null; then
+        echo 'uv is missing. Install it with: pip install uv' >&2
+        exit 1
+    fi
+    echo 'Installing {{ file }} into {{ folder }} ...'
+    if ! '{{ folder }}/bin/python' -c '' 2>/dev/null; then
+        uv venv --quiet --clear --python '{{ versions }}' '{{ folder }}'
+    fi
+    uv pip sync --quiet --require-hashes --python '{{ folder }}' '{{ file }}'
+    cp '{{ file }}' '{{ folder }}/installed'
+
+# Make sure that there is a Chromium for the browser tests
+browser: setup
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ -x /usr/bin/chromium ] || {{ python }} -c '
+    import pathlib, sys
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        sys.exit(not pathlib.Path(p.chromium.executable_path).exists())
+    '; then
+        exit
+    fi
+    as_root=()
+    if [ "$(id -u)" != 0 ]; then
+        as_root=(sudo -n)
+    fi
+    if command -v apt-get >/dev/null; then
+        echo 'Installing chromium with apt-get ...'
+        "${as_root[@]}" apt-get update -qq || true
+        if "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium </dev/null; then
+            exit
+        fi
+    fi
+    echo 'The browser tests need a Chromium, and none could be installed. Do one of:' >&2
+    echo '  {{ python }} -m playwright install --with-deps chromium' >&2
+    echo '  sudo apt-get install chromium   (so that there is a /usr/bin/chromium)' >&2
+    exit 1
+
+# Run all tests: `just test`, or some: `just test tests/runner -k stops`
+[no-exit-message]
+test *ARGS: setup browser
+    @exec {{ python }} -m pytest {{ ARGS }}
+
+# Run the tests in a browser
+[no-exit-message]
+e2e *ARGS: setup browser
+    @exec {{ python }} -m pytest e2e {{ ARGS }}
+
+# Check format, style and types
+[no-exit-message]
+lint: setup
+    @.venv/bin/ruff format --check .
+    @.venv/bin/ruff check .
+    @.venv/bin/mypy .
+
+# Look after dead letters: list, show, replay, drop
+[no-exit-message]
+dead *ARGS: setup
+    @exec {{ python }} -m streams.dead {{ ARGS }}
+
+# Create or update the JetStream streams and consumers; `just up` does it too
+[no-exit-message]
+provision: setup
+    @exec {{ python }} -m streams.topology
+
+# Remove all data that is kept between runs
+[no-exit-message]
+reset: setup
+    @exec {{ python }} -m sandbox.reset
+
+# Choose the newest versions that the requirements allow, with their hashes
+lock:
+    uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url pyproject.toml -o requirements.txt
+    uv pip compile --quiet --upgrade --universal --generate-hashes pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+    uv pip compile --quiet --upgrade --universal --generate-hashes sandbox/database-requirements.in -o sandbox/database-requirements.txt

@@ -1,0 +1,87 @@
+"""`python -m sandbox.up` runs all of Stagedoor on this machine until Ctrl-C."""
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import settings
+from sandbox.child import Failed
+from sandbox.lock import Refused, locked
+from sandbox.log import Log
+from sandbox.processes import ROOT, Process, groups
+from sandbox.runner import Runner
+from sandbox.watchdog import Watchdog
+
+STARTED = time.monotonic()
+
+
+def main() -> int:
+    os.chdir(ROOT)  # where .env and a relative DATA_DIR are looked for
+    given = settings.load()
+    return up(groups(given), given.data_dir, given.site)
+
+
+def up(stack: Sequence[Sequence[Process]], data_dir: Path, address: str) -> int:
+    """The exit code: 0 when it was asked to stop, 1 when it couldn't start or a process failed."""
+    try:
+        with locked(data_dir) as lock:
+            processes = [process for group in stack for process in group]
+            check_ports(processes)
+            with Watchdog(lock) as watchdog:
+                log = Log([process.name for process in processes])
+                asyncio.run(_until_stopped(Runner(stack, log, watchdog), log, address))
+    except (Refused, Failed) as reason:
+        sys.stdout.flush()
+        sys.stderr.write(f"\n{reason}\n")
+        return 1
+    return 0
+
+
+async def _until_stopped(runner: Runner, log: Log, address: str) -> None:
+    stop = asyncio.Event()
+    for asked in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(asked, stop.set)
+
+    def announce() -> None:
+        log.headline(f"Stagedoor is ready: {address} ({time.monotonic() - STARTED:.1f} s)")
+
+    await runner.run(announce, stop)
+
+
+def check_ports(processes: Iterable[Process]) -> None:
+    """Raises Refused with a line for each port that can't be had and the setting that changes it."""
+    users: dict[int, list[Process]] = defaultdict(list)
+    for process in processes:
+        if process.port is not None:
+            users[process.port].append(process)
+    problems = []
+    for port, sharing in users.items():
+        names = " and ".join(process.name for process in sharing)
+        variables = " or ".join(process.port_setting for process in sharing)
+        if len(sharing) > 1:
+            problems.append(f"Port {port} is given to {names}. Set {variables} to another one.")
+        elif _in_use(port):
+            problems.append(f"Port {port} ({names}) is in use. Set {variables} to another one.")
+    if problems:
+        raise Refused("\n".join(problems))
+
+
+def _in_use(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not held up by closed connections
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
