@@ -11,7 +11,7 @@ from contracts.money import Price
 from contracts.wire import Id, Moment, Wire
 
 
-class RequestBody(Wire):
+class Body(Wire):
     """Unknown fields are refused: a mistyped name must not be lost without a word."""
 
     model_config = ConfigDict(extra="forbid")
@@ -35,12 +35,12 @@ Trimmed = Annotated[str, StringConstraints(strip_whitespace=True)]
 Place = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
 
 
-class SignUp(RequestBody):
+class SignUp(Body):
     email: Email
     password: Annotated[str, AfterValidator(_password)]
 
 
-class SignIn(RequestBody):
+class SignIn(Body):
     email: Annotated[str, StringConstraints(strip_whitespace=True, max_length=320), AfterValidator(str.lower)]
     password: Annotated[str, StringConstraints(max_length=1024)]
 
@@ -54,7 +54,7 @@ class CurrentUser(Wire):
     current_user: User | None
 
 
-class TicketBody(RequestBody):
+class TicketBody(Body):
     """What a seller says of a ticket. Only title and price are required."""
 
     title: Annotated[Trimmed, AfterValidator(_title)]
@@ -86,7 +86,7 @@ def _ticket_id(value: str) -> str:
     return value
 
 
-class OrderBody(RequestBody):
+class OrderBody(Body):
     ticket_id: Annotated[Trimmed, AfterValidator(_ticket_id), Field(validate_default=True)] = ""
 
 
@@ -107,7 +107,7 @@ class Order(Wire):
     ticket: OrderTicket
 
 
-class PaymentBody(RequestBody):
+class PaymentBody(Body):
     order_id: Annotated[str, Field(min_length=1, max_length=64)]
     token: Annotated[str, StringConstraints(pattern=r"^(tok|pm)_[A-Za-z0-9_]{1,200}$")] = "tok_visa"
     """A Stripe card token or payment method."""

@@ -1,0 +1,1 @@
+"""Who is who: sign up, in and out, and the keys that session tokens are signed with."""

@@ -1,0 +1,1 @@
+"""Who holds and who owns which ticket: the arbiter of every sale."""

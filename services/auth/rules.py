@@ -1,0 +1,13 @@
+"""What auth answers no with."""
+
+from services.kit.errors import Conflict, NotSignedIn
+
+
+class EmailInUse(Conflict):
+    message = "Email in use"
+
+
+class InvalidCredentials(NotSignedIn):
+    """The same for an unknown user and a wrong password: neither tells which addresses exist."""
+
+    message = "Invalid credentials"

@@ -1,0 +1,47 @@
+"""The service's database: one client a process, indexes made at start."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from beanie import Document, init_beanie
+from bson import ObjectId
+from bson.errors import InvalidId
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import ConnectionFailure, ServerSelectionTimeoutError, WTimeoutError
+
+from services.kit.errors import NotFound
+
+Database = AsyncDatabase[dict[str, Any]]
+
+OUT_OF_REACH = (ConnectionFailure, ServerSelectionTimeoutError, WTimeoutError)
+"""What pymongo raises while the database can't be reached: worth another try later."""
+
+
+@asynccontextmanager
+async def database(url: str, name: str, documents: Sequence[type[Document]]) -> AsyncIterator[Database]:
+    """Connect, bind the documents to the database `name` and make their indexes.
+
+    Raises:
+        pymongo.errors.PyMongoError: the database can't be reached within five seconds.
+    """
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+        url, tz_aware=True, serverSelectionTimeoutMS=5_000, connectTimeoutMS=5_000, socketTimeoutMS=15_000
+    )
+    async with client:
+        bound = client.get_database(name)
+        await init_beanie(database=bound, document_models=list(documents))
+        yield bound
+
+
+def object_id(text: str) -> ObjectId:
+    """The id that `text` is.
+
+    Raises:
+        NotFound: it is no ObjectId, so nothing can have it.
+    """
+    try:
+        return ObjectId(text)
+    except InvalidId:
+        raise NotFound from None

@@ -1,0 +1,30 @@
+"""One trace id from a browser's click to the last event it causes: W3C Trace Context, level 1."""
+
+import re
+import secrets
+from contextvars import ContextVar
+
+# https://www.w3.org/TR/trace-context/#traceparent-header
+_TRACEPARENT = re.compile(r"00-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+_trace: ContextVar[str] = ContextVar("trace")
+
+
+def continue_trace(traceparent: str | None) -> None:
+    """Make the rest of this task part of the caller's trace, or of a new one if it named none."""
+    match = _TRACEPARENT.fullmatch(traceparent or "")
+    _trace.set(match["trace"] if match else secrets.token_hex(16))
+
+
+def trace_id() -> str:
+    """The trace that the current task is part of: 32 hexadecimal digits."""
+    trace = _trace.get(None)
+    if trace is None:
+        trace = secrets.token_hex(16)
+        _trace.set(trace)
+    return trace
+
+
+def traceparent() -> str:
+    """The header that makes the next hop part of this trace."""
+    return f"00-{trace_id()}-{secrets.token_hex(8)}-01"

@@ -1,0 +1,139 @@
+"""When a ticket may be reserved, and when an order completes or ends."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from contracts.events import OrderStatus, PaymentEvent, TicketStatus
+from contracts.wire import Moment
+from services.kit.aggregates import Changes
+from services.kit.errors import Conflict, Forbidden, TooManyRequests
+
+
+class TicketReserved(Conflict):
+    message = "Ticket is already reserved"
+
+
+class TicketNotForSale(Conflict):
+    message = "Ticket is no longer for sale"
+
+
+class OwnTicket(Forbidden):
+    message = "You can't buy your own ticket"
+
+
+class TooManyReservations(TooManyRequests):
+    pass
+
+
+class OrderComplete(Conflict):
+    message = "A completed order can't be cancelled"
+
+
+class NotTheBuyer(Forbidden):
+    message = "That order isn't yours"
+
+
+class OfferedTicket(BaseModel):
+    """What orders knows of a ticket."""
+
+    version: int
+    title: str
+    price_minor: int
+    user_id: str
+    """The seller."""
+    status: TicketStatus
+
+
+class OrderState(BaseModel):
+    """An order, as rules see it."""
+
+    user_id: str
+    """The buyer."""
+    ticket_id: str
+    ticket_version: int
+    ticket_title: str
+    price_minor: int
+    hold: int
+    status: OrderStatus = "created"
+    expires_at: Moment
+
+
+def check_may_reserve(ticket: OfferedTicket, buyer: str) -> None:
+    """Whether this buyer may have this ticket, if nobody else has it.
+
+    A sold or reserved copy isn't asked: who holds a ticket is known here and nowhere else.
+
+    Raises:
+        OwnTicket, TicketNotForSale
+    """
+    if ticket.user_id == buyer:
+        raise OwnTicket
+    if ticket.status == "withdrawn":
+        raise TicketNotForSale
+
+
+def free_slots(taken: Collection[int], allowed: int) -> list[int]:
+    """The numbers of the reservations that a user may still make: each live one has a number of its own.
+
+    Raises:
+        TooManyReservations: there is none left.
+    """
+    free = [slot for slot in range(1, allowed + 1) if slot not in taken]
+    if not free:
+        raise TooManyReservations(f"You already hold {allowed} tickets. Pay for one or let one go first")
+    return free
+
+
+def cancel(order: OrderState, by: str) -> Changes | None:
+    """The buyer lets go of the ticket. Doing so twice changes nothing.
+
+    Raises:
+        NotTheBuyer, OrderComplete
+    """
+    if order.user_id != by:
+        raise NotTheBuyer
+    if order.status == "complete":
+        raise OrderComplete
+    return move_to("cancelled") if is_live(order.status) else None
+
+
+def expire(order: OrderState, deadline: datetime) -> Changes | None:
+    """The time to pay, which ended at `deadline`, is over. A later deadline of the order stands."""
+    return move_to("cancelled") if is_live(order.status) and order.expires_at <= deadline else None
+
+
+def follow_payment(order: OrderState, payment: PaymentEvent) -> Changes | None:
+    """Complete a live order once its price is authorized.
+
+    An order only ever moves on, from created over awaiting:payment to complete or cancelled, so
+    repeats and old news change nothing. A cancelled order stays cancelled: payments learns so from
+    it and gives the money back.
+    """
+    match payment.status:
+        case "authorized" | "captured" if is_live(order.status) and pays(payment, order):
+            return move_to("complete")
+        case "pending" if order.status == "created":
+            return move_to("awaiting:payment")
+        case _:
+            return None
+
+
+def pays(payment: PaymentEvent, order: OrderState) -> bool:
+    """Whether the payment is of the order's price."""
+    return payment.amount == order.price_minor
+
+
+def is_live(status: OrderStatus) -> bool:
+    """Whether the ticket is held but not yet paid for."""
+    return status in ("created", "awaiting:payment")
+
+
+def move_to(status: OrderStatus) -> Mapping[str, Any]:
+    """A status, with what the unique indexes read of it.
+
+    `active`: nobody else can have the ticket. `live`: counts among the buyer's reservations.
+    """
+    return {"status": status, "active": status != "cancelled", "live": is_live(status)}

@@ -1,0 +1,76 @@
+"""Offer, edit, withdraw; hold, sell and free as orders decide."""
+
+from collections.abc import Callable
+from typing import Any
+
+from contracts.api import TicketBody
+from contracts.events import OrderEvent
+from contracts.money import to_minor_units
+from services.kit.aggregates import Changes, change
+from services.kit.errors import NotFound
+from services.kit.mongo import object_id
+from services.tickets import rules
+from services.tickets.documents import Ticket
+from services.tickets.search import words
+
+
+async def offer(seller: str, body: TicketBody) -> Ticket:
+    """Put a ticket on sale."""
+    ticket = Ticket(user_id=seller, **_details(body))
+    await ticket.add()
+    return ticket
+
+
+async def show(ticket_id: str) -> Ticket:
+    """The ticket.
+
+    Raises:
+        NotFound: there is none.
+    """
+    ticket = await Ticket.find_one({"_id": object_id(ticket_id)})
+    if ticket is None:
+        raise NotFound
+    return ticket
+
+
+async def edit(ticket_id: str, seller: str, body: TicketBody) -> Ticket:
+    """Replace what the seller says of the ticket.
+
+    Raises:
+        NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
+    """
+    return await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, _details(body)))
+
+
+async def withdraw(ticket_id: str, seller: str) -> None:
+    """Take the ticket off sale. Repeating it changes nothing.
+
+    Raises:
+        NotFound, NotTheSeller, TicketReserved, TicketSold
+    """
+    await _change(ticket_id, lambda ticket: rules.withdraw(ticket, seller))
+
+
+async def follow_order(order: OrderEvent) -> None:
+    """Hold, sell or free the ticket of an order. Repeats and old news change nothing.
+
+    Raises:
+        NotFound: the ticket isn't known, which a retry can't mend: orders learn of tickets from here.
+    """
+    await _change(order.ticket.id, lambda ticket: rules.follow_order(ticket, order))
+
+
+async def _change(ticket_id: str, decide: Callable[[Ticket], Changes | None]) -> Ticket:
+    key = object_id(ticket_id)
+    return await change(lambda: Ticket.find_one({"_id": key}), decide)
+
+
+def _details(body: TicketBody) -> dict[str, Any]:
+    return {
+        "title": body.title,
+        "price_minor": to_minor_units(body.price),
+        "starts_at": body.starts_at,
+        "venue": body.venue,
+        "city": body.city,
+        "words": words(body.title, body.venue, body.city),
+    }

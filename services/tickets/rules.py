@@ -1,0 +1,101 @@
+"""When a ticket may be edited, withdrawn, held and sold."""
+
+from datetime import datetime
+
+from pydantic import BaseModel
+
+from contracts.events import OrderEvent, OrderStatus, TicketStatus
+from services.kit.aggregates import Changes
+from services.kit.errors import Conflict, Forbidden
+
+
+class TicketReserved(Conflict):
+    message = "Cannot edit a reserved ticket"
+
+
+class TicketSold(Conflict):
+    message = "Cannot edit a sold ticket"
+
+
+class TicketWithdrawn(Conflict):
+    message = "Cannot edit a withdrawn ticket"
+
+
+class NotTheSeller(Forbidden):
+    message = "Only its seller can change a ticket"
+
+
+class TicketState(BaseModel):
+    """A ticket, as rules see it."""
+
+    user_id: str
+    """The seller."""
+    title: str
+    price_minor: int
+    starts_at: datetime | None = None
+    venue: str | None = None
+    city: str | None = None
+    status: TicketStatus = "available"
+    withdrawn: bool = False
+    """Its seller took it off sale. A hold from before that was known still wins."""
+    order_id: str | None = None
+    hold: int = 0
+    """The newest hold that is known of. With `order_version` it says which order events are news."""
+    order_version: int = -1
+
+
+def edit(ticket: TicketState, by: str, details: Changes) -> Changes | None:
+    """Change what the seller says of the ticket.
+
+    Raises:
+        NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
+    """
+    _check_seller_may_change(ticket, by)
+    if ticket.withdrawn:
+        raise TicketWithdrawn
+    return details
+
+
+def withdraw(ticket: TicketState, by: str) -> Changes | None:
+    """Take it off sale for good. Doing so twice changes nothing.
+
+    Raises:
+        NotTheSeller, TicketReserved, TicketSold
+    """
+    _check_seller_may_change(ticket, by)
+    return None if ticket.withdrawn else {"withdrawn": True, "status": "withdrawn"}
+
+
+def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
+    """Hold, sell or free the ticket as its newest order says; what is older changes nothing.
+
+    (hold, order version) orders everything that ever happened to the ticket's orders, so a
+    cancellation that comes late can't free the ticket of a later buyer.
+    """
+    if (order.hold, order.version) <= (ticket.hold, ticket.order_version):
+        return None
+    return {
+        "hold": order.hold,
+        "order_version": order.version,
+        "status": _status(order.status, withdrawn=ticket.withdrawn),
+        "order_id": None if order.status == "cancelled" else order.id,
+    }
+
+
+def _status(order: OrderStatus, *, withdrawn: bool) -> TicketStatus:
+    match order:
+        case "created" | "awaiting:payment":
+            return "reserved"
+        case "complete":
+            return "sold"
+        case "cancelled":
+            return "withdrawn" if withdrawn else "available"
+
+
+def _check_seller_may_change(ticket: TicketState, by: str) -> None:
+    if ticket.user_id != by:
+        raise NotTheSeller
+    if ticket.status == "reserved":
+        raise TicketReserved
+    if ticket.status == "sold":
+        raise TicketSold
