@@ -1,0 +1,72 @@
+"""Stripe's published test cards: https://docs.stripe.com/testing
+
+A card is named by its token, without `tok_` or `pm_card_`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Decline:
+    code: str
+    message: str
+    decline_code: str | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    last4: str
+    brand: str = "visa"
+    funding: str = "credit"
+    decline: Decline | None = None
+    authenticates: bool = False
+    """The bank wants 3-D Secure before it decides."""
+
+
+def _declined(decline_code: str, message: str = "Your card was declined.") -> Decline:
+    return Decline("card_declined", message, decline_code)
+
+
+_DECLINES = {
+    "chargeDeclined": Card("0002", decline=_declined("generic_decline")),
+    "chargeDeclinedInsufficientFunds": Card(
+        "9995", decline=_declined("insufficient_funds", "Your card has insufficient funds.")
+    ),
+    "chargeDeclinedLostCard": Card("9987", decline=_declined("lost_card")),
+    "chargeDeclinedStolenCard": Card("9979", decline=_declined("stolen_card")),
+    "chargeDeclinedExpiredCard": Card("0069", decline=Decline("expired_card", "Your card has expired.")),
+    "chargeDeclinedIncorrectCvc": Card(
+        "0127", decline=Decline("incorrect_cvc", "Your card's security code is incorrect.")
+    ),
+    "chargeDeclinedProcessingError": Card(
+        "0119",
+        decline=Decline(
+            "processing_error",
+            "An error occurred while processing your card. Try again in a little bit.",
+        ),
+    ),
+}
+
+CARDS: dict[str, Card] = {
+    "visa": Card("4242"),
+    "visa_debit": Card("5556", funding="debit"),
+    "mastercard": Card("4444", "mastercard"),
+    "mastercard_debit": Card("3222", "mastercard", "debit"),
+    "amex": Card("8431", "amex"),
+    "discover": Card("9424", "discover"),
+    **_DECLINES,
+    # The documentation lists some declined cards with their brand and some without it.
+    **{f"visa_{name}": card for name, card in _DECLINES.items()},
+    "threeDSecure2Required": Card("3220", authenticates=True),
+    "threeDSecureRequired": Card("3063", authenticates=True),
+    "authenticationRequired": Card("3184", authenticates=True),
+    "threeDSecureRequiredChargeDeclined": Card(
+        "1629", authenticates=True, decline=_declined("generic_decline")
+    ),
+}
+
+
+def name_of(token: str, prefix: str) -> str | None:
+    """The card behind `tok_…` or `pm_card_…`; None if Stripe has no such test card."""
+    name = token.removeprefix(prefix)
+    return name if token.startswith(prefix) and name in CARDS else None

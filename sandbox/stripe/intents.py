@@ -1,0 +1,231 @@
+"""The rules of a PaymentIntent: https://docs.stripe.com/payments/paymentintents/lifecycle
+
+Values in, values out. What isn't allowed raises; a declined card doesn't, since it changes the intent.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sandbox.stripe.cards import Decline
+from sandbox.stripe.errors import StripeError
+from sandbox.stripe.state import Charge, Intent, PaymentError, PaymentMethod, Refund, Status
+
+_CONFIRMABLE: tuple[Status, ...] = ("requires_payment_method", "requires_confirmation", "requires_action")
+_CANCELABLE: tuple[Status, ...] = (
+    "requires_payment_method",
+    "requires_capture",
+    "requires_confirmation",
+    "requires_action",
+)
+_ALWAYS_CHANGEABLE = {"description", "metadata", "receipt_email", "transfer_group"}
+
+_NOT_AUTHENTICATED = Decline(
+    "payment_intent_authentication_failure",
+    "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new"
+    " PaymentMethod to attempt to fulfill this PaymentIntent again.",
+)
+
+
+class UnexpectedState(StripeError):
+    """What was asked can't be done to the intent any more, or not yet. The answer carries the intent."""
+
+    def __init__(self, intent: Intent, message: str, *, param: str | None = None) -> None:
+        super().__init__(message, code="payment_intent_unexpected_state", param=param)
+        self.intent = intent
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What an attempt to pay came to: the intent as it now is, and the charge if the bank was asked."""
+
+    intent: Intent
+    charge: Charge | None = None
+
+
+def confirm(
+    intent: Intent, method: PaymentMethod | None, *, now: int, charge_id: str, challenge_id: str
+) -> Attempt:
+    """Pay by `method`: the intent ends up authorized, paid, declined, or waiting for 3-D Secure."""
+    check_confirmable(intent)
+    if method is None:
+        raise UnexpectedState(
+            intent,
+            "You cannot confirm this PaymentIntent because it's missing a payment method. You can either"
+            " update the PaymentIntent with a payment method and then confirm it again, or confirm it again"
+            " directly with a payment method.",
+        )
+    if not intent.payment_method_types and intent.allow_redirects == "always" and not intent.return_url:
+        raise StripeError(
+            "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because"
+            " some of these payment methods might redirect your customer off of your page, you must provide"
+            " a `return_url`. If you don't want to accept redirect-based payment methods, set"
+            " `automatic_payment_methods[enabled]` to `true` and"
+            " `automatic_payment_methods[allow_redirects]` to `never`."
+        )
+    intent = replace(intent, payment_method=method.id, last_payment_error=None, challenge=None)
+    if method.card.authenticates:
+        return Attempt(replace(intent, status="requires_action", challenge=challenge_id))
+    return _charge(intent, method, now=now, charge_id=charge_id, authenticated=False)
+
+
+def check_confirmable(intent: Intent) -> None:
+    if intent.status == "succeeded":
+        raise UnexpectedState(
+            intent,
+            "You cannot confirm this PaymentIntent because it has already succeeded after being previously"
+            " confirmed.",
+        )
+    if intent.status not in _CONFIRMABLE:
+        raise UnexpectedState(
+            intent,
+            f"You cannot confirm this PaymentIntent because it has a status of {intent.status}. Only a"
+            " PaymentIntent with one of the following statuses may be confirmed: requires_confirmation,"
+            " requires_action.",
+        )
+
+
+def _charge(
+    intent: Intent, method: PaymentMethod, *, now: int, charge_id: str, authenticated: bool
+) -> Attempt:
+    decline = method.card.decline
+    paid = intent.amount if decline is None and intent.capture_method != "manual" else 0
+    charge = Charge(
+        id=charge_id,
+        created=now,
+        amount=intent.amount,
+        currency=intent.currency,
+        payment_intent=intent.id,
+        method=method,
+        metadata=intent.metadata,
+        description=intent.description,
+        receipt_email=intent.receipt_email,
+        statement_descriptor=intent.statement_descriptor,
+        statement_descriptor_suffix=intent.statement_descriptor_suffix,
+        transfer_group=intent.transfer_group,
+        failure=decline,
+        authenticated=authenticated,
+        captured=paid > 0,
+        amount_captured=paid,
+    )
+    intent = replace(intent, latest_charge=charge_id, challenge=None)
+    if decline:
+        return Attempt(_failed(intent, PaymentError("card_error", decline, method, charge_id)), charge)
+    status: Status = "succeeded" if paid else "requires_capture"
+    return Attempt(replace(intent, status=status, amount_received=paid), charge)
+
+
+def _failed(intent: Intent, why: PaymentError) -> Intent:
+    return replace(
+        intent,
+        status="requires_payment_method",
+        payment_method=None,
+        last_payment_error=why,
+        challenge=None,
+    )
+
+
+def approve(intent: Intent, method: PaymentMethod, *, now: int, charge_id: str) -> Attempt:
+    """The cardholder passed 3-D Secure; the bank still may decline."""
+    return _charge(intent, method, now=now, charge_id=charge_id, authenticated=True)
+
+
+def refuse(intent: Intent, method: PaymentMethod) -> Attempt:
+    """The cardholder failed 3-D Secure: nothing is charged."""
+    return Attempt(_failed(intent, PaymentError("invalid_request_error", _NOT_AUTHENTICATED, method)))
+
+
+def update(intent: Intent, changes: Mapping[str, Any], metadata: Mapping[str, str]) -> Intent:
+    """Change what is given. A changed amount or card takes an open 3-D Secure check back."""
+    fixed = changes.keys() - _ALWAYS_CHANGEABLE
+    if fixed and intent.status not in _CONFIRMABLE:
+        name = min(fixed)
+        raise UnexpectedState(
+            intent,
+            f"This PaymentIntent's {name} could not be updated because it has a status of {intent.status}."
+            f" You may only update the {name} of a PaymentIntent with one of the following statuses:"
+            f" {', '.join(_CONFIRMABLE)}.",
+            param=name,
+        )
+    merged = {name: value for name, value in {**intent.metadata, **metadata}.items() if value != ""}
+    changed = replace(intent, metadata=merged, **changes)
+    if fixed and changed.payment_method:
+        return replace(changed, status="requires_confirmation", challenge=None)
+    return changed
+
+
+def capture(intent: Intent, charge: Charge | None, amount: int | None) -> tuple[Intent, Charge]:
+    """Take the money that was set aside, or `amount` of it; the rest is given back."""
+    if intent.status == "succeeded":
+        raise UnexpectedState(
+            intent, "This PaymentIntent could not be captured because it has already been captured."
+        )
+    if intent.status != "requires_capture" or charge is None:
+        raise UnexpectedState(
+            intent,
+            f"This PaymentIntent could not be captured because it has a status of {intent.status}. Only a"
+            " PaymentIntent with one of the following statuses may be captured: requires_capture.",
+        )
+    amount = amount or intent.amount
+    if amount > intent.amount:
+        raise StripeError(
+            f"The amount to capture ({amount}) is greater than the amount capturable ({intent.amount}).",
+            code="amount_too_large",
+            param="amount_to_capture",
+        )
+    return (
+        replace(intent, status="succeeded", amount_received=amount),
+        replace(charge, captured=True, amount_captured=amount),
+    )
+
+
+def cancel(
+    intent: Intent, charge: Charge | None, reason: str | None, *, now: int
+) -> tuple[Intent, Charge | None]:
+    """End an intent that isn't paid. Money that was set aside goes back: its charge counts as refunded."""
+    if intent.status not in _CANCELABLE:
+        raise UnexpectedState(
+            intent,
+            f"You cannot cancel this PaymentIntent because it has a status of {intent.status}. Only a"
+            f" PaymentIntent with one of the following statuses may be canceled: {', '.join(_CANCELABLE)}.",
+        )
+    if charge and intent.status == "requires_capture":
+        charge = replace(charge, amount_refunded=charge.amount)
+    canceled = replace(intent, status="canceled", canceled_at=now, cancellation_reason=reason, challenge=None)
+    return canceled, charge
+
+
+def refund(
+    charge: Charge,
+    amount: int | None,
+    *,
+    refund_id: str,
+    reason: str | None,
+    metadata: dict[str, str],
+    now: int,
+) -> tuple[Refund, Charge]:
+    """Give back what was captured, or `amount` of it, never more than is left."""
+    if not charge.captured:
+        raise StripeError(
+            f"This PaymentIntent ({charge.payment_intent}) does not have a successful charge to refund."
+        )
+    left = charge.amount_captured - charge.amount_refunded
+    if left == 0:
+        raise StripeError(f"Charge {charge.id} has already been refunded.", code="charge_already_refunded")
+    amount = amount or left
+    if amount > left:
+        of = "unrefunded amount on charge" if charge.amount_refunded else "charge amount"
+        raise StripeError(
+            f"Refund amount ({amount / 100:.2f}) is greater than {of} ({left / 100:.2f})", param="amount"
+        )
+    made = Refund(
+        id=refund_id,
+        created=now,
+        amount=amount,
+        currency=charge.currency,
+        charge=charge.id,
+        payment_intent=charge.payment_intent,
+        metadata=metadata,
+        reason=reason,
+    )
+    return made, replace(charge, amount_refunded=charge.amount_refunded + amount)

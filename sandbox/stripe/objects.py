@@ -1,0 +1,261 @@
+"""Stripe's objects, with every field of its published fixtures; what the sandbox has no notion of is null."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sandbox.stripe.errors import doc_url
+from sandbox.stripe.state import Charge, Intent, PaymentError, PaymentMethod, Refund
+
+Json = dict[str, Any]
+
+_NO_ADDRESS = dict.fromkeys(["city", "country", "line1", "line2", "postal_code", "state"])
+_NO_BILLING_DETAILS = {"address": _NO_ADDRESS, "email": None, "name": None, "phone": None, "tax_id": None}
+
+
+def payment_intent(intent: Intent, *, base_url: str) -> Json:
+    error = intent.last_payment_error
+    return {
+        "id": intent.id,
+        "object": "payment_intent",
+        "amount": intent.amount,
+        "amount_capturable": intent.amount_capturable,
+        "amount_details": {"tip": {}},
+        "amount_received": intent.amount_received,
+        "application": None,
+        "application_fee_amount": None,
+        "automatic_payment_methods": None
+        if intent.payment_method_types
+        else {"allow_redirects": intent.allow_redirects, "enabled": True},
+        "canceled_at": intent.canceled_at,
+        "cancellation_reason": intent.cancellation_reason,
+        "capture_method": intent.capture_method,
+        "client_secret": intent.client_secret,
+        "confirmation_method": "automatic",
+        "created": intent.created,
+        "currency": intent.currency,
+        "customer": None,
+        "customer_account": None,
+        "description": intent.description,
+        "excluded_payment_method_types": None,
+        "last_payment_error": error and payment_error(error),
+        "latest_charge": intent.latest_charge,
+        "livemode": False,
+        "managed_payments": None,
+        "metadata": intent.metadata,
+        "next_action": _next_action(intent, base_url),
+        "on_behalf_of": None,
+        "payment_method": intent.payment_method,
+        "payment_method_configuration_details": None,
+        "payment_method_options": {
+            "card": {
+                "installments": None,
+                "mandate_options": None,
+                "network": None,
+                "request_three_d_secure": "automatic",
+            }
+        },
+        "payment_method_types": list(intent.payment_method_types) or ["card"],
+        "processing": None,
+        "receipt_email": intent.receipt_email,
+        "review": None,
+        "setup_future_usage": None,
+        "shipping": None,
+        "source": None,
+        "statement_descriptor": intent.statement_descriptor,
+        "statement_descriptor_suffix": intent.statement_descriptor_suffix,
+        "status": intent.status,
+        "transfer_data": None,
+        "transfer_group": intent.transfer_group,
+    }
+
+
+def _next_action(intent: Intent, base_url: str) -> Json | None:
+    if intent.challenge is None:
+        return None
+    return {
+        "redirect_to_url": {
+            "return_url": intent.return_url,
+            "url": f"{base_url}/3d_secure/{intent.challenge}",
+        },
+        "type": "redirect_to_url",
+    }
+
+
+def payment_error(error: PaymentError) -> Json:
+    fields = {
+        "charge": error.charge,
+        "code": error.cause.code,
+        "decline_code": error.cause.decline_code,
+        "doc_url": doc_url(error.cause.code),
+        "message": error.cause.message,
+        "payment_method": payment_method(error.method),
+        "type": error.kind,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def charge(charge: Charge, refunds: Iterable[Refund], *, more_refunds: bool) -> Json:
+    failure = charge.failure
+    return {
+        "id": charge.id,
+        "object": "charge",
+        "amount": charge.amount,
+        "amount_captured": charge.amount_captured,
+        "amount_refunded": charge.amount_refunded,
+        "application": None,
+        "application_fee": None,
+        "application_fee_amount": None,
+        "balance_transaction": None,
+        "billing_details": _NO_BILLING_DETAILS,
+        "calculated_statement_descriptor": charge.statement_descriptor or "STAGEDOOR",
+        "captured": charge.captured,
+        "created": charge.created,
+        "currency": charge.currency,
+        "customer": None,
+        "description": charge.description,
+        "disputed": False,
+        "failure_balance_transaction": None,
+        "failure_code": failure and failure.code,
+        "failure_message": failure and failure.message,
+        "fraud_details": {},
+        "livemode": False,
+        "metadata": charge.metadata,
+        "on_behalf_of": None,
+        "outcome": _outcome(charge),
+        "paid": failure is None,
+        "payment_intent": charge.payment_intent,
+        "payment_method": charge.method.id,
+        "payment_method_details": {"card": _card_of_charge(charge), "type": "card"},
+        "receipt_email": charge.receipt_email,
+        "receipt_number": None,
+        "receipt_url": None,
+        "refunded": charge.amount_refunded == charge.amount,
+        "refunds": listing(map(refund, refunds), f"/v1/charges/{charge.id}/refunds", has_more=more_refunds),
+        "review": None,
+        "shipping": None,
+        "source": None,
+        "source_transfer": None,
+        "statement_descriptor": charge.statement_descriptor,
+        "statement_descriptor_suffix": charge.statement_descriptor_suffix,
+        "status": "failed" if failure else "succeeded",
+        "transfer_data": None,
+        "transfer_group": charge.transfer_group,
+    }
+
+
+def _outcome(charge: Charge) -> Json:
+    failure = charge.failure
+    return {
+        "advice_code": None,
+        "network_advice_code": None,
+        "network_decline_code": None,
+        "network_status": "declined_by_network" if failure else "approved_by_network",
+        "reason": (failure.decline_code or failure.code) if failure else None,
+        "seller_message": "The bank declined the payment." if failure else "Payment complete.",
+        "type": "issuer_declined" if failure else "authorized",
+    }
+
+
+def _card(method: PaymentMethod) -> Json:
+    """What a charge and a payment method both say of the card."""
+    return {
+        "brand": method.card.brand,
+        "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
+        "country": "US",
+        "exp_month": 12,
+        "exp_year": 2034,
+        "fingerprint": f"sandbox{method.card.last4}",
+        "funding": method.card.funding,
+        "last4": method.card.last4,
+        "regulated_status": "unregulated",
+        "wallet": None,
+    }
+
+
+def _card_of_charge(charge: Charge) -> Json:
+    held = charge.failure is None and not charge.captured
+    return {
+        **_card(charge.method),
+        "amount_authorized": None if charge.failure else charge.amount,
+        "authorization_code": None,
+        "extended_authorization": {"status": "disabled"},
+        "incremental_authorization": {"status": "unavailable"},
+        "installments": None,
+        "mandate": None,
+        "multicapture": {"status": "unavailable"},
+        "network": charge.method.card.brand,
+        "network_token": {"used": False},
+        "network_transaction_id": None,
+        "overcapture": {
+            "maximum_amount_capturable": charge.amount if held else charge.amount_captured,
+            "status": "unavailable",
+        },
+        "three_d_secure": {
+            "authentication_flow": "challenge",
+            "electronic_commerce_indicator": "05",
+            "exemption_indicator": None,
+            "result": "authenticated",
+            "result_reason": None,
+            "transaction_id": None,
+            "version": "2.2.0",
+        }
+        if charge.authenticated
+        else None,
+        "transaction_link_id": None,
+    }
+
+
+def payment_method(method: PaymentMethod) -> Json:
+    return {
+        "id": method.id,
+        "object": "payment_method",
+        "allow_redisplay": "unspecified",
+        "billing_details": _NO_BILLING_DETAILS,
+        "card": {
+            **_card(method),
+            "display_brand": method.card.brand,
+            "generated_from": None,
+            "networks": {"available": [method.card.brand], "preferred": None},
+            "three_d_secure_usage": {"supported": True},
+        },
+        "created": method.created,
+        "customer": None,
+        "customer_account": None,
+        "livemode": False,
+        "metadata": {},
+        "type": "card",
+    }
+
+
+def refund(refund: Refund) -> Json:
+    return {
+        "id": refund.id,
+        "object": "refund",
+        "amount": refund.amount,
+        "balance_transaction": None,
+        "charge": refund.charge,
+        "created": refund.created,
+        "currency": refund.currency,
+        "customer": None,
+        "customer_account": None,
+        "destination_details": {
+            "card": {
+                "reference_status": "pending",
+                "reference_type": "acquirer_reference_number",
+                "type": "refund",
+            },
+            "type": "card",
+        },
+        "metadata": refund.metadata,
+        "payment_intent": refund.payment_intent,
+        "payment_method": None,
+        "reason": refund.reason,
+        "receipt_number": None,
+        "source_transfer_reversal": None,
+        "status": "succeeded",
+        "transfer_reversal": None,
+    }
+
+
+def listing(items: Iterable[Json], url: str, *, has_more: bool = False) -> Json:
+    return {"object": "list", "data": list(items), "has_more": has_more, "url": url}

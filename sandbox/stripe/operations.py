@@ -1,0 +1,213 @@
+"""What each endpoint does: its parameters, and its work in one transaction.
+
+An operation reads the parameters first and raises if they are wrong by themselves. What it
+returns is work that looks at the state, so whatever is wrong with that is found out later.
+"""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from sandbox.stripe import cards, intents
+from sandbox.stripe.errors import StripeError, missing
+from sandbox.stripe.forms import Form, Tree
+from sandbox.stripe.jobs import Declined, Job, Outcome, find_intent, mint
+from sandbox.stripe.params import (
+    INTENT_EXPANDS,
+    REFUND_EXPANDS,
+    SHARED,
+    Source,
+    read_accepted,
+    read_changes,
+    read_expand,
+    read_return_url,
+    read_source,
+)
+from sandbox.stripe.state import Challenge, Charge, Intent, PaymentMethod
+from sandbox.stripe.store import Ledger
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+def _method(ledger: Ledger, source: Source, intent: Intent) -> PaymentMethod | None:
+    """The payment method that is asked for: made anew from a test token, or the intent's own."""
+    if source.token:
+        name = cards.name_of(source.token, "tok_")
+        if name is None:
+            raise missing("token", source.token, param="payment_method_data[card][token]")
+        return PaymentMethod(mint("pm"), _now(), name)
+    if source.method is None:
+        return ledger.method_of(intent)
+    if name := cards.name_of(source.method, "pm_card_"):
+        return PaymentMethod(mint("pm"), _now(), name)
+    kept = ledger.find(PaymentMethod, source.method)
+    if kept is None:
+        raise missing("PaymentMethod", source.method, param="payment_method")
+    if kept.id != intent.payment_method:
+        raise StripeError(
+            "The provided PaymentMethod was previously used with a PaymentIntent without Customer"
+            " attachment. It may not be used again.",
+            param="payment_method",
+        )
+    return kept
+
+
+def create_intent(tree: Tree) -> Job:
+    form = Form(tree, f"{SHARED} automatic_payment_methods confirm payment_method_types return_url")
+    for name in ("amount", "currency"):
+        form.required(name)
+    # Since Stripe's version 2024-04-10 this is the default.
+    fields = {"capture_method": "automatic_async", **read_changes(form), **read_accepted(form)}
+    source, confirms = read_source(form), form.flag("confirm")
+    return_url = read_return_url(form)
+    if return_url and not confirms:
+        raise StripeError("The return_url can only be given with confirm=true.", param="return_url")
+    metadata = {name: value for name, value in form.metadata().items() if value != ""}
+
+    def work(ledger: Ledger) -> Outcome:
+        id_ = mint("pi")
+        intent = Intent(
+            id=id_,
+            client_secret=mint(f"{id_}_secret", 25),
+            created=_now(),
+            metadata=metadata,
+            return_url=return_url,
+            **fields,
+        )
+        method = _method(ledger, source, intent)
+        if confirms:
+            return _pay(ledger, intent, method)
+        if method is not None:
+            intent = replace(intent, status="requires_confirmation", payment_method=method.id)
+        ledger.save(intent, method)
+        return intent
+
+    return Job(work, read_expand(form, INTENT_EXPANDS), asks_bank=confirms)
+
+
+def update_intent(intent_id: str, tree: Tree) -> Job:
+    form = Form(tree, SHARED)
+    changes, source, metadata = read_changes(form), read_source(form), form.metadata()
+
+    def work(ledger: Ledger) -> Outcome:
+        intent = find_intent(ledger, intent_id)
+        method = _method(ledger, source, intent) if source else None
+        intent = intents.update(intent, changes | ({"payment_method": method.id} if method else {}), metadata)
+        ledger.save(intent, method)
+        return intent
+
+    return Job(work, read_expand(form, INTENT_EXPANDS), changes=intent_id)
+
+
+def confirm_intent(intent_id: str, tree: Tree) -> Job:
+    form = Form(tree, "expand payment_method payment_method_data receipt_email return_url")
+    source = read_source(form)
+    given = {"receipt_email": form.text("receipt_email"), "return_url": read_return_url(form)}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+
+    def work(ledger: Ledger) -> Outcome:
+        intent = find_intent(ledger, intent_id)
+        intents.check_confirmable(intent)
+        method = _method(ledger, source, intent)
+        return _pay(ledger, replace(intent, **changes), method)
+
+    return Job(work, read_expand(form, INTENT_EXPANDS), changes=intent_id, asks_bank=True)
+
+
+def _pay(ledger: Ledger, intent: Intent, method: PaymentMethod | None) -> Outcome:
+    attempt = intents.confirm(intent, method, now=_now(), charge_id=mint("ch"), challenge_id=mint("tds"))
+    ledger.save(method)
+    if attempt.intent.challenge:
+        ledger.save(Challenge(attempt.intent.challenge, intent.id, attempt.intent.return_url))
+    return _keep(ledger, attempt)
+
+
+def _keep(ledger: Ledger, attempt: intents.Attempt) -> Outcome:
+    ledger.save(attempt.intent, attempt.charge)
+    if attempt.charge and attempt.charge.failure:
+        return Declined(attempt.intent)
+    return attempt.intent
+
+
+def settle_challenge(ledger: Ledger, challenge: Challenge, *, approved: bool) -> Intent:
+    """The cardholder answered. An answer that comes twice or too late changes nothing."""
+    intent = find_intent(ledger, challenge.intent)
+    method = ledger.method_of(intent)
+    if intent.challenge != challenge.id or method is None:
+        return intent
+    if approved:
+        attempt = intents.approve(intent, method, now=_now(), charge_id=mint("ch"))
+    else:
+        attempt = intents.refuse(intent, method)
+    _keep(ledger, attempt)
+    return attempt.intent
+
+
+def capture_intent(intent_id: str, tree: Tree) -> Job:
+    form = Form(tree, "amount_to_capture expand")
+    amount = form.amount("amount_to_capture")
+
+    def work(ledger: Ledger) -> Outcome:
+        intent = find_intent(ledger, intent_id)
+        intent, charge = intents.capture(intent, ledger.charge_of(intent), amount)
+        ledger.save(intent, charge)
+        return intent
+
+    return Job(work, read_expand(form, INTENT_EXPANDS), changes=intent_id, asks_bank=True)
+
+
+def cancel_intent(intent_id: str, tree: Tree) -> Job:
+    form = Form(tree, "cancellation_reason expand")
+    reason = form.choice("cancellation_reason", "duplicate fraudulent requested_by_customer abandoned")
+
+    def work(ledger: Ledger) -> Outcome:
+        intent = find_intent(ledger, intent_id)
+        intent, charge = intents.cancel(intent, ledger.charge_of(intent), reason, now=_now())
+        ledger.save(intent, charge)
+        return intent
+
+    return Job(work, read_expand(form, INTENT_EXPANDS), changes=intent_id, asks_bank=True)
+
+
+def create_refund(tree: Tree) -> Job:
+    form = Form(tree, "amount charge expand metadata payment_intent reason")
+    intent_id, charge_id = form.text("payment_intent"), form.text("charge")
+    if intent_id is None and charge_id is None:
+        raise StripeError(
+            "One of the following params should be provided for this request: payment_intent or charge.",
+            code="parameter_missing",
+            param="payment_intent",
+        )
+    amount = form.amount("amount")
+    reason = form.choice("reason", "duplicate fraudulent requested_by_customer")
+    metadata = {name: value for name, value in form.metadata().items() if value != ""}
+
+    def work(ledger: Ledger) -> Outcome:
+        charge = _refundable(ledger, intent_id, charge_id)
+        made, charge = intents.refund(
+            charge, amount, refund_id=mint("re"), reason=reason, metadata=metadata, now=_now()
+        )
+        ledger.save(made, charge)
+        return made
+
+    return Job(work, read_expand(form, REFUND_EXPANDS), changes=intent_id or charge_id, asks_bank=True)
+
+
+def _refundable(ledger: Ledger, intent_id: str | None, charge_id: str | None) -> Charge:
+    if intent_id is not None:
+        intent = ledger.find(Intent, intent_id)
+        if intent is None:
+            raise missing("payment_intent", intent_id, param="payment_intent")
+        if charge_id is None and intent.latest_charge is None:
+            raise StripeError(
+                f"This PaymentIntent ({intent_id}) does not have a successful charge to refund."
+            )
+        charge_id = charge_id or intent.latest_charge
+    charge = ledger.find(Charge, charge_id)
+    if charge is None:
+        raise missing("charge", str(charge_id), param="charge")
+    if intent_id not in (None, charge.payment_intent):
+        raise StripeError(f"The charge {charge.id} is not of the PaymentIntent {intent_id}.", param="charge")
+    return charge

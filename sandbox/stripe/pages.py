@@ -1,0 +1,86 @@
+"""What a browser sees of the sandbox: the 3-D Secure check and the front page."""
+
+from html import escape
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from sandbox.stripe.state import Intent
+
+_ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())
+
+_STYLE = """
+:root { color-scheme: light dark }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0; min-height: 100vh; display: grid; place-items: center;
+  background: light-dark(#f3f4f8, #14161c); color: light-dark(#1d2029, #eceef4) }
+main { box-sizing: border-box; width: min(26rem, 100vw - 2rem); padding: 2rem; border-radius: .75rem;
+  background: light-dark(#fff, #1f222b); box-shadow: 0 1px 3px #0003 }
+h1 { font-size: 1.25rem; margin: 0 0 .75rem }
+p { margin: 0 0 1rem }
+.amount { font-size: 2rem; font-weight: 600; font-variant-numeric: tabular-nums }
+.note { color: light-dark(#5a6072, #a3a9ba); font-size: .875rem; margin: 1.25rem 0 0 }
+form { display: grid; grid-template-columns: 1fr 1fr; gap: .75rem }
+button { font: inherit; padding: .625rem; border-radius: .5rem; cursor: pointer;
+  border: 1px solid light-dark(#8a90a2, #737a8e); background: transparent; color: inherit }
+button.primary { background: #4338ca; border-color: #4338ca; color: #fff }
+"""
+
+
+def _page(title: str, content: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<body><main><h1>{escape(title)}</h1>{content}</main></body></html>"
+    )
+
+
+def front() -> str:
+    return _page(
+        "Stripe sandbox",
+        "<p>A stand-in for the part of Stripe's API that Stagedoor uses. No money moves here.</p>"
+        '<p class="note">The API is below <code>/v1</code>, and takes any key that begins with'
+        " <code>sk_test_</code>.</p>",
+    )
+
+
+def amount(minor: int, currency: str) -> str:
+    """1999, usd → 19.99 USD"""
+    figure = f"{minor:,}" if currency in _ZERO_DECIMAL else f"{minor / 100:,.2f}"
+    return f"{figure} {currency.upper()}"
+
+
+def challenge(intent: Intent) -> str:
+    """The check while it is open. Its form goes back to the page's own address."""
+    return _page(
+        "Confirm your payment",
+        f'<p>Your bank asks whether this payment is yours.</p><p class="amount">'
+        f"{escape(amount(intent.amount, intent.currency))}</p>"
+        '<form method="post">'
+        '<button class="primary" name="answer" value="approve">Approve</button>'
+        '<button name="answer" value="refuse">Refuse</button></form>'
+        '<p class="note">Sandbox payments: this page stands in for the 3-D Secure check of a bank.</p>',
+    )
+
+
+def answered(return_url: str | None) -> str:
+    """The check when it is over, for who comes back to it."""
+    way = (
+        f'<p><a href="{escape(return_url)}">Go on</a></p>'
+        if return_url
+        else "<p>You can close this page.</p>"
+    )
+    return _page("This check is over", way)
+
+
+def unknown() -> str:
+    return _page("There is no such check", "<p>Go back to where you paid, and start again there.</p>")
+
+
+def way_back(intent: Intent, return_url: str) -> str:
+    """`return_url` with the parameters that Stripe adds to it."""
+    parts = urlsplit(return_url)
+    query = [
+        *parse_qsl(parts.query, keep_blank_values=True),
+        ("payment_intent", intent.id),
+        ("payment_intent_client_secret", intent.client_secret),
+    ]
+    return urlunsplit(parts._replace(query=urlencode(query)))

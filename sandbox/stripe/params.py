@@ -1,0 +1,99 @@
+"""The parameters that several endpoints take."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from sandbox.stripe.errors import StripeError
+from sandbox.stripe.forms import Form
+
+INTENT_EXPANDS = "latest_charge payment_method"
+REFUND_EXPANDS = "charge payment_intent"
+_TEXTS = "description receipt_email statement_descriptor statement_descriptor_suffix transfer_group"
+SHARED = f"amount capture_method currency expand metadata payment_method payment_method_data {_TEXTS}"
+
+
+def read_expand(form: Form, expandable: str, *, within: str = "") -> tuple[str, ...]:
+    names = form.texts("expand")
+    for name in names:
+        if name.removeprefix(within) not in expandable.split() or not name.startswith(within):
+            raise StripeError(f"This property cannot be expanded ({name}).", param="expand")
+    return tuple(name.removeprefix(within) for name in names)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to pay by, as the request says it."""
+
+    method: str | None
+    token: str | None
+
+    def __bool__(self) -> bool:
+        return bool(self.method or self.token)
+
+
+def read_source(form: Form) -> Source:
+    method, data = form.text("payment_method"), form.form("payment_method_data", "type card")
+    if data is None:
+        return Source(method, None)
+    if method is not None:
+        raise StripeError(
+            "You may only specify one of these parameters: payment_method, payment_method_data.",
+            code="parameters_exclusive",
+            param="payment_method",
+        )
+    data.required("type")
+    data.choice("type", "card card")
+    card = data.form("card", "token")
+    if card is None:
+        raise StripeError(
+            "Missing required param: payment_method_data[card].",
+            code="parameter_missing",
+            param="payment_method_data[card]",
+        )
+    return Source(None, card.required("token"))
+
+
+def read_currency(form: Form) -> str | None:
+    currency = form.text("currency")
+    if currency is not None and not (len(currency) == 3 and currency.isascii() and currency.islower()):
+        raise StripeError(f"Invalid currency: {currency}", param="currency")
+    return currency
+
+
+def read_return_url(form: Form) -> str | None:
+    url = form.text("return_url")
+    if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
+        raise StripeError("Not a valid URL", code="url_invalid", param="return_url")
+    return url
+
+
+def read_changes(form: Form) -> dict[str, Any]:
+    """The fields of an intent that are given, by name."""
+    given = {name: form.text(name) for name in _TEXTS.split()} | {
+        "amount": form.amount("amount"),
+        "currency": read_currency(form),
+        "capture_method": form.choice("capture_method", "automatic automatic_async manual"),
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def read_accepted(form: Form) -> dict[str, Any]:
+    """Which kinds of payment method, from automatic_payment_methods or payment_method_types."""
+    types = form.texts("payment_method_types")
+    if any(kind != "card" for kind in types):
+        raise StripeError("The sandbox knows the payment method type card.", param="payment_method_types")
+    automatic = form.form("automatic_payment_methods", "enabled allow_redirects")
+    if automatic is None:
+        return {"payment_method_types": types}
+    automatic.required("enabled")
+    if not automatic.flag("enabled"):
+        return {"payment_method_types": types or ("card",)}
+    if types:
+        raise StripeError(
+            "You may only specify one of these parameters: automatic_payment_methods, payment_method_types.",
+            code="parameters_exclusive",
+            param="automatic_payment_methods",
+        )
+    redirects = automatic.choice("allow_redirects", "always never")
+    return {"payment_method_types": (), "allow_redirects": redirects or "always"}

@@ -1,0 +1,192 @@
+"""What the sandbox keeps, in one SQLite file."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from sandbox.stripe.state import Challenge, Charge, Intent, Kept, PaymentMethod, Refund
+
+# FULL: a commit is on disk when it returns, so kill -9 and power cuts lose nothing that was answered.
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA busy_timeout = 5000;
+CREATE TABLE IF NOT EXISTS objects (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    intent TEXT,
+    charge TEXT,
+    body BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_kind ON objects (kind, seq);
+CREATE INDEX IF NOT EXISTS by_intent ON objects (intent, kind, seq) WHERE intent IS NOT NULL;
+CREATE INDEX IF NOT EXISTS by_charge ON objects (charge, kind, seq) WHERE charge IS NOT NULL;
+CREATE TABLE IF NOT EXISTS answers (
+    account TEXT NOT NULL,
+    key TEXT NOT NULL,
+    path TEXT NOT NULL,
+    params TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (account, key)
+) WITHOUT ROWID;
+"""
+
+T = TypeVar("T")
+K = TypeVar("K", bound=Kept)
+
+
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {
+    kind.__name__: TypeAdapter(kind) for kind in (PaymentMethod, Intent, Charge, Refund, Challenge)
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: str
+    request_id: str
+    """The request that was answered first with this."""
+    replayed: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which part of a list: newest first, as Stripe lists."""
+
+    limit: int = 10
+    starting_after: str | None = None
+    ending_before: str | None = None
+
+
+class Ledger:
+    """One transaction. Used only inside `Store.run`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def find(self, kind: type[K], id: str | None) -> K | None:  # noqa: A002
+        row = self._connection.execute(
+            "SELECT body FROM objects WHERE id = ? AND kind = ?", (id, kind.__name__)
+        ).fetchone()
+        thing: K | None = row and _ADAPTERS[kind.__name__].validate_json(row[0])
+        return thing
+
+    def save(self, *things: Kept | None) -> None:
+        for thing in things:
+            if thing is None:
+                continue
+            kind = type(thing)
+            self._connection.execute(
+                "INSERT INTO objects (id, kind, intent, charge, body) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+                (
+                    thing.id,
+                    kind.__name__,
+                    thing.payment_intent if isinstance(thing, Charge | Refund) else None,
+                    thing.charge if isinstance(thing, Refund) else None,
+                    _ADAPTERS[kind.__name__].dump_json(thing),
+                ),
+            )
+
+    def listed(
+        self, kind: type[K], page: Page, *, intent: str | None = None, charge: str | None = None
+    ) -> tuple[list[K], bool]:
+        """A part of a list, and whether there is more of it in that direction."""
+        where, values = ["kind = ?"], [kind.__name__]
+        filters = {
+            "intent = ?": intent,
+            "charge = ?": charge,
+            "seq < (SELECT seq FROM objects WHERE id = ?)": page.starting_after,
+            "seq > (SELECT seq FROM objects WHERE id = ?)": page.ending_before,
+        }
+        for condition, value in filters.items():
+            if value is not None:
+                where.append(condition)
+                values.append(value)
+        backwards = page.ending_before is not None
+        order = "ASC" if backwards else "DESC"
+        select = f"SELECT body FROM objects WHERE {' AND '.join(where)} ORDER BY seq {order} LIMIT ?"  # noqa: S608
+        rows = self._connection.execute(select, (*values, page.limit + 1)).fetchall()
+        found = [_ADAPTERS[kind.__name__].validate_json(body) for (body,) in rows[: page.limit]]
+        return (found[::-1] if backwards else found), len(rows) > page.limit
+
+    def method_of(self, intent: Intent) -> PaymentMethod | None:
+        return self.find(PaymentMethod, intent.payment_method) if intent.payment_method else None
+
+    def charge_of(self, intent: Intent) -> Charge | None:
+        return self.find(Charge, intent.latest_charge) if intent.latest_charge else None
+
+    def answered(self, account: str, key: str) -> tuple[str, str, Answer] | None:
+        """The path and the parameters that the key was first used with, and what was answered."""
+        row = self._connection.execute(
+            "SELECT path, params, status, body, request_id FROM answers WHERE account = ? AND key = ?",
+            (account, key),
+        ).fetchone()
+        return row and (row[0], row[1], Answer(row[2], row[3], row[4], replayed=True))
+
+    def remember(self, account: str, key: str, path: str, params: str, answer: Answer) -> None:
+        self._connection.execute(
+            "INSERT INTO answers (account, key, path, params, request_id, status, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (account, key, path, params, answer.request_id, answer.status, answer.body),
+        )
+
+    def attempt(self, work: "Callable[[Ledger], T]") -> T:
+        """Do `work`; if it raises, what it wrote is undone while the transaction goes on."""
+        self._connection.execute("SAVEPOINT attempt")
+        try:
+            return work(self)
+        except BaseException:
+            self._connection.execute("ROLLBACK TO attempt")
+            raise
+        finally:
+            self._connection.execute("RELEASE attempt")
+
+
+class Store:
+    """One connection on a thread of its own: transactions run one after another, in the order asked for.
+
+    A caller that goes away doesn't stop its transaction, and can't get between another's statements.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stripe-sandbox")
+        self._connection: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(self._path, isolation_level=None)
+        self._connection.executescript(_SCHEMA)
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+        self._thread.shutdown()
+
+    async def run(self, work: Callable[[Ledger], T]) -> T:
+        """Do `work` in one transaction: all of it is on disk when this returns, or none of it."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work)
+
+    def _transact(self, work: Callable[[Ledger], T]) -> T:
+        assert self._connection is not None, "the store isn't open"
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(Ledger(self._connection))
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+        return result

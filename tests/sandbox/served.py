@@ -1,0 +1,78 @@
+"""The sandbox as tests use it: with a bank that takes its time, and through Stripe's own package."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import stripe
+from litestar import Litestar
+
+import settings
+from sandbox import processes
+from sandbox.processes import Process, granian
+from sandbox.stripe.app import create_app
+
+BANK_SECONDS = "TEST_BANK_SECONDS"
+STRIPES_OWN = "ignore:Use 'content=:DeprecationWarning"
+"""A warning that httpx gives for each request of stripe 16.1."""
+SHOP = "http://shop.test/orders/1?tab=pay"
+
+
+def slow_bank() -> Litestar:
+    conf = settings.load()
+    return create_app(
+        conf.data_dir / "stripe.sqlite3",
+        base_url=f"http://127.0.0.1:{conf.stripe_sandbox_port}",
+        bank_seconds=float(os.environ[BANK_SECONDS]),
+    )
+
+
+def process(port: int, folder: Path, *, bank_seconds: float | None = None) -> Process:
+    """As `just up` starts it, unless the bank is to take its time."""
+    usual = processes.stripe(port, folder)
+    if bank_seconds is None:
+        return usual
+    return replace(
+        usual,
+        command=granian("tests.sandbox.served:slow_bank", "127.0.0.1", port),
+        environment={**usual.environment, BANK_SECONDS: str(bank_seconds)},
+    )
+
+
+@asynccontextmanager
+async def client(
+    url: str, *, key: str = "sk_test_stagedoor", retries: int = 2
+) -> AsyncIterator[stripe.StripeClient]:
+    http: Any = stripe.HTTPXClient(timeout=10)
+    try:
+        yield stripe.StripeClient(
+            key, base_addresses={"api": url}, http_client=http, max_network_retries=retries
+        )
+    finally:
+        await http.close_async()
+
+
+def card(token: str) -> Any:
+    """What pays: the parameters of a confirmation."""
+    return {"payment_method_data": {"type": "card", "card": {"token": token}}, "return_url": SHOP}
+
+
+async def opened(shop: stripe.StripeClient, **params: Any) -> stripe.PaymentIntent:
+    """An intent to authorize 19.99, not confirmed yet."""
+    order: Any = {"amount": 1999, "currency": "usd", "capture_method": "manual", **params}
+    return await shop.v1.payment_intents.create_async(order)
+
+
+async def paid_by(token: str, shop: stripe.StripeClient, **params: Any) -> stripe.PaymentIntent:
+    """An intent that was confirmed with a card."""
+    intent = await opened(shop, **params)
+    return await shop.v1.payment_intents.confirm_async(intent.id, card(token))
+
+
+def problem(error: stripe.StripeError) -> dict[str, Any]:
+    """What the body of an error says."""
+    body: Any = error.json_body
+    return dict(body["error"])

@@ -1,0 +1,141 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import stripe
+
+from sandbox.stripe.errors import StripeError
+from sandbox.stripe.forms import parse
+from tests.sandbox.served import STRIPES_OWN, client, opened, paid_by
+
+pytestmark = pytest.mark.filterwarnings(STRIPES_OWN)
+
+FIXTURES: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "fixtures.json").read_text())
+ORDER = {"amount": "1999", "currency": "usd"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["payment_intent", "charge", "refund", "payment_method"],
+)
+async def test_objects_have_the_fields_that_stripe_publishes(shop: stripe.StripeClient, name: str) -> None:
+    intent = await paid_by("tok_visa", shop, capture_method="automatic")
+    refund = await shop.v1.refunds.create_async({"payment_intent": intent.id})
+    made: dict[str, stripe.StripeObject] = {
+        "payment_intent": intent,
+        "refund": refund,
+        "charge": await shop.v1.charges.retrieve_async(str(intent.latest_charge)),
+        "payment_method": await shop.v1.payment_methods.retrieve_async(str(intent.payment_method)),
+    }
+    ours, theirs = made[name].to_dict(), FIXTURES[name]
+    assert ours.keys() == theirs.keys()
+    for card in (_card(ours), _card(theirs)):
+        assert card.keys() == _card(theirs).keys()
+
+
+def _card(thing: dict[str, Any]) -> dict[str, Any]:
+    """What the object says of the card, if it does."""
+    found: dict[str, Any] = thing.get("payment_method_details", thing).get("card", {})
+    return found
+
+
+async def test_every_answer_names_its_request(wire: httpx.AsyncClient) -> None:
+    answers = [await wire.get("/v1/payment_intents"), await wire.get("/v1/nothing")]
+    assert len({answer.headers["request-id"] for answer in answers}) == 2
+    assert all(answer.headers["request-id"].startswith("req_") for answer in answers)
+
+
+@pytest.mark.parametrize(
+    "authorization", ["", "Bearer", "Bearer sk_live_abcdefghijkl", "Basic ???", "sk_test_a"]
+)
+async def test_only_test_keys_open_the_api(sandbox: str, authorization: str) -> None:
+    async with httpx.AsyncClient(base_url=sandbox) as wire:
+        answer = await wire.get("/v1/payment_intents", headers={"Authorization": authorization})
+    assert answer.status_code == 401
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert "abcdefgh" not in answer.text
+
+
+async def test_a_wrong_key_is_an_authentication_error_for_the_package(sandbox: str) -> None:
+    async with client(sandbox, key="sk_live_abcdefghijkl") as shop:
+        with pytest.raises(stripe.AuthenticationError):
+            await opened(shop)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/customers"), ("DELETE", "/v1/refunds"), ("GET", "/nowhere"), ("POST", "/v1/charges")],
+)
+async def test_what_the_sandbox_does_not_speak_is_an_unrecognized_url(
+    wire: httpx.AsyncClient, method: str, path: str
+) -> None:
+    answer = await wire.request(method, path)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["message"] == f"Unrecognized request URL ({method}: {path})."
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/payment_intents/pi_x", "/v1/charges/ch_x", "/v1/refunds/re_x", "/v1/payment_methods/pm_x"]
+)
+async def test_what_does_not_exist_is_missing(wire: httpx.AsyncClient, path: str) -> None:
+    answer = await wire.get(path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "resource_missing")
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "param"),
+    [
+        ({"currency": "usd"}, "parameter_missing", "amount"),
+        ({"amount": "1"}, "parameter_missing", "currency"),
+        (ORDER | {"colour": "red"}, "parameter_unknown", "colour"),
+        (
+            ORDER | {"automatic_payment_methods[on]": "true"},
+            "parameter_unknown",
+            "automatic_payment_methods[on]",
+        ),
+        (ORDER | {"amount": "19.99"}, "parameter_invalid_integer", "amount"),
+        (ORDER | {"amount": "0"}, "parameter_invalid_integer", "amount"),
+        (ORDER | {"amount": "-5"}, "parameter_invalid_integer", "amount"),
+        (ORDER | {"amount": "100000000"}, "amount_too_large", "amount"),
+        (ORDER | {"amount": ""}, "parameter_invalid_empty", "amount"),
+        (ORDER | {"amount[gte]": "1"}, None, "amount[gte]"),
+        (ORDER | {"currency": "USD"}, None, "currency"),
+        (ORDER | {"currency": "dollar"}, None, "currency"),
+        (ORDER | {"capture_method": "later"}, None, "capture_method"),
+        (ORDER | {"confirm": "yes"}, None, "confirm"),
+        (ORDER | {"expand[]": "customer"}, None, "expand"),
+        (ORDER | {"confirm": "true", "return_url": "javascript:alert(1)"}, "url_invalid", "return_url"),
+        (ORDER | {"payment_method": "pm_x"}, "resource_missing", "payment_method"),
+        (ORDER | {"payment_method_data[type]": "card"}, "parameter_missing", "payment_method_data[card]"),
+    ],
+)
+async def test_wrong_parameters_are_named(
+    wire: httpx.AsyncClient, data: dict[str, str], code: str | None, param: str
+) -> None:
+    answer = await wire.post("/v1/payment_intents", data=data)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["type"], error.get("code"), error["param"]) == ("invalid_request_error", code, param)
+
+
+def test_brackets_nest_and_lists_keep_their_order() -> None:
+    assert parse(b"a[b][c]=1&a[b][d]=2&e[]=x&e[]=y&f[0]=z&g=&h=%26") == {
+        "a": {"b": {"c": "1", "d": "2"}},
+        "e": {"0": "x", "1": "y"},
+        "f": {"0": "z"},
+        "g": "",
+        "h": "&",
+    }
+
+
+@pytest.mark.parametrize("body", [b"a=1&a[b]=2", b"a[=1", b"[a]=1", b"a]b=1", b"a=%ff", b"\xff=1"])
+def test_a_body_that_makes_no_sense_is_refused(body: bytes) -> None:
+    with pytest.raises(StripeError):
+        parse(body)
+
+
+async def test_it_says_that_it_is_well_and_what_it_is(wire: httpx.AsyncClient) -> None:
+    assert (await wire.get("/health")).status_code == 200
+    assert "No money moves here" in (await wire.get("/")).text
