@@ -8,9 +8,16 @@ from pymongo import AsyncMongoClient
 
 import settings
 from sandbox.lock import NAME, Refused, locked
-from sandbox.processes import answering, groups, service
+from sandbox.processes import ROOT, answering, groups, service
 from sandbox.reset import reset
 from sandbox.testing import free_port, mongo_server, nats_server
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # away from .env
+    for name in settings.Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 def given(**values: object) -> settings.Settings:
@@ -111,3 +118,15 @@ def test_reset_leaves_a_folder_alone_that_is_not_ours(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="nothing was removed"):
         reset(tmp_path)
     assert (tmp_path / "thesis").exists()
+
+
+def test_the_procfile_runs_the_same_servers_on_the_same_ports() -> None:
+    lines = dict(
+        line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines() if line[0] != "#"
+    )
+    servers = [process for group in groups(given()) for process in group if "--factory" in process.command]
+    assert set(lines) == {process.name for process in servers}
+    for process in servers:
+        app = process.command[process.command.index("--factory") + 1]
+        assert f"--factory {app} " in lines[process.name]
+        assert f"${{{process.port_setting}:-{process.port}}}" in lines[process.name]
