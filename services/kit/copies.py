@@ -1,12 +1,20 @@
 """What a service remembers of another one's aggregates."""
 
-from typing import Any
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
 
 from beanie import Document, PydanticObjectId
 from pydantic import Field
 from pymongo.errors import DuplicateKeyError
 
+from services.kit.errors import NotFound
 from services.kit.mongo import object_id
+
+PATIENCE = timedelta(seconds=2)
+"""How long the event that tells of something new may take before we say that it doesn't exist."""
+
+POLL_SECONDS = 0.02
 
 
 class Copy(Document):
@@ -31,3 +39,20 @@ class Copy(Document):
             )
         except DuplicateKeyError:
             return  # it is known, and not older: the guard didn't match, so this tried to insert it again
+
+    @classmethod
+    async def arrived(cls, key: str) -> Self:
+        """The copy. Of what was made just now, whose event is on its way, it waits for that.
+
+        Raises:
+            NotFound: nothing of that id was heard of.
+        """
+        wanted = object_id(key)
+        deadline = wanted.generation_time + PATIENCE
+        while True:
+            found: Self | None = await cls.find_one({"_id": wanted})
+            if found is not None:
+                return found
+            if not datetime.now(UTC) - PATIENCE < wanted.generation_time <= datetime.now(UTC) < deadline:
+                raise NotFound
+            await asyncio.sleep(POLL_SECONDS)

@@ -40,9 +40,7 @@ async def reserve(ticket_id: str, buyer: str, terms: Terms) -> Order:
     Raises:
         NotFound, OwnTicket, TicketNotForSale, TicketReserved, TooManyReservations
     """
-    ticket = await Ticket.find_one({"_id": object_id(ticket_id)})
-    if ticket is None:
-        raise NotFound
+    ticket = await Ticket.arrived(ticket_id)
     rules.check_may_reserve(ticket, buyer)
     for _ in range(MAX_TRIES):
         slots = rules.free_slots(await _taken_slots(buyer), terms.max_live)

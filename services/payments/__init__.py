@@ -1,0 +1,1 @@
+"""Money: authorize, let orders decide, then capture or give back."""
