@@ -1,0 +1,54 @@
+/* Small things that HTML can't do: the countdown, and the focus after a form was refused. */
+(() => {
+  "use strict";
+
+  const deadlines = new WeakMap();
+  const asked = new WeakMap();
+  const ASK_AGAIN = 3000;
+
+  const two = (number) => String(number).padStart(2, "0");
+
+  function words(seconds) {
+    const hours = Math.floor(seconds / 3600);
+    const minutes = Math.floor((seconds % 3600) / 60);
+    const rest = two(seconds % 60);
+    return hours ? `${hours}:${two(minutes)}:${rest}` : `${minutes}:${rest}`;
+  }
+
+  // The server says how many seconds are left by its clock; the browser's clock only measures from there.
+  function arm(element) {
+    deadlines.set(element, Date.now() + Number(element.dataset.remaining) * 1000);
+    element.removeAttribute("data-remaining");
+  }
+
+  function tick(element) {
+    const left = Math.max(0, Math.ceil((deadlines.get(element) - Date.now()) / 1000));
+    const text = words(left);
+    if (element.textContent !== text) element.textContent = text;
+    element.classList.toggle("urgent", left <= 60);
+    if (left === 60) warn(element);
+    if (left === 0) over(element);
+  }
+
+  function warn(element) {
+    const status = element.parentElement.querySelector("[data-time-warning]");
+    if (status && !status.textContent) status.textContent = "One minute left to pay";
+  }
+
+  // The end is decided by the server: ask it, and ask again should the signal not come.
+  function over(element) {
+    const watched = element.closest("[data-live]");
+    if (!watched || Date.now() - (asked.get(watched) ?? 0) < ASK_AGAIN) return;
+    asked.set(watched, Date.now());
+    window.stagedoor.refresh(watched);
+  }
+
+  function everySecond() {
+    document.querySelectorAll(".countdown[data-remaining]").forEach(arm);
+    for (const element of document.querySelectorAll(".countdown")) if (deadlines.has(element)) tick(element);
+  }
+
+  document.addEventListener("htmx:after:swap", () => document.getElementById("error-summary")?.focus());
+  setInterval(everySecond, 250);
+  everySecond();
+})();

@@ -1,0 +1,94 @@
+"""The web tier's process: pages, live updates and the way to the services' APIs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import NamedDependency, Provide
+from litestar.logging import LoggingConfig
+from litestar.plugins.prometheus import PrometheusConfig, PrometheusController
+from litestar.static_files import create_static_files_router
+from litestar.template.config import TemplateConfig
+
+import settings as configuration
+from contracts.identity import SESSION_COOKIE
+from settings import Settings
+from web import headers, health, live, proxy
+from web.errors import EXCEPTION_HANDLERS
+from web.forms import csrf_config
+from web.hub import Hub
+from web.page import Page, WebRequest, caller_of
+from web.pages import browse, developers, orders, sell, tickets, users
+from web.services import Services, open_session
+from web.templating import STATIC, engine
+
+MAX_FORM_BYTES = 100_000
+
+
+class Metrics(PrometheusController):
+    path = "/metrics"
+    include_in_schema = False
+
+
+def app() -> Litestar:
+    """For `granian --factory`."""
+    return create(configuration.load())
+
+
+def create(settings: Settings) -> Litestar:
+    metrics = PrometheusConfig(
+        app_name="web", prefix="http", group_path=True, exclude_opt_key="exclude_from_metrics"
+    )
+    pages = [router.router for router in (browse, tickets, sell, orders, users, developers)]
+    return Litestar(
+        route_handlers=[*pages, live.live, proxy.api, health.is_live, health.is_ready, Metrics, _static()],
+        dependencies={
+            "services": Provide(_services),
+            "page": Provide(_page, sync_to_thread=False),
+            "hub": Provide(_hub, sync_to_thread=False),
+        },
+        exception_handlers=EXCEPTION_HANDLERS,
+        csrf_config=csrf_config(settings),
+        template_config=TemplateConfig(instance=engine(settings)),
+        middleware=[metrics.middleware],
+        before_send=[headers.before_send(settings)],
+        request_max_body_size=MAX_FORM_BYTES,
+        openapi_config=None,
+        # web/errors.py logs what is unexpected; the rest are answers of no.
+        logging_config=LoggingConfig(root={"level": settings.log_level, "handlers": ["queue_listener"]}),
+        state=State({"settings": settings}),
+        lifespan=[_lifespan],
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: Litestar) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    app.state.hub = hub = Hub()
+    async with open_session() as http, live.listening(settings, hub) as broker:
+        app.state.http, app.state.broker = http, broker
+        with live.closed_on_signals(hub):
+            yield
+
+
+async def _services(request: WebRequest, state: State) -> Services:
+    """One per request: kept in its state too, where the cookies that services set are picked up."""
+    caller = caller_of(request, request.cookies.get(SESSION_COOKIE))
+    services = Services(state.http, state.settings, caller)
+    request.state.services = services
+    return services
+
+
+def _page(request: WebRequest, services: NamedDependency[Services], state: State) -> Page:
+    return Page(request, services, state.settings)
+
+
+def _hub(state: State) -> Hub:
+    hub: Hub = state.hub
+    return hub
+
+
+def _static() -> Router:
+    opt = {"exclude_from_csrf": True, "exclude_from_metrics": True}
+    return create_static_files_router("/static", directories=[STATIC], opt=opt)

@@ -1,0 +1,105 @@
+"""Forms: what people typed, what is wrong with it, and the proof that our own page sent it."""
+
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from litestar.config.csrf import CSRFConfig
+
+from contracts.problems import Problem
+from settings import Settings
+
+CSRF_COOKIE = "csrf"
+
+_DECIMAL_COMMA = re.compile(r"[0-9]+,[0-9]{1,2}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form as it is shown: values are kept when something is wrong with them."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+    """By field."""
+    general: tuple[str, ...] = ()
+    """Errors that are about no field that the form has."""
+
+    def __getitem__(self, name: str) -> str:
+        return self.values.get(name, "")
+
+    @property
+    def is_wrong(self) -> bool:
+        return bool(self.errors or self.general)
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of a form, by the names that the API gives them, with their labels."""
+
+    labels: Mapping[str, str]
+    words: Mapping[str, str] = field(default_factory=dict)
+    """Replaces the API's words where they name the field as developers do."""
+
+    def values(self, data: Mapping[str, str], *, secret: frozenset[str] = frozenset()) -> Mapping[str, str]:
+        return {name: data.get(name, "") for name in self.labels if name not in secret}
+
+    def refused(self, values: Mapping[str, str], problem: Problem) -> Form:
+        """The form again, with what the service said beside each field."""
+        errors: dict[str, str] = {}
+        general: list[str] = []
+        for item in problem.errors:
+            if item.field in self.labels:
+                errors.setdefault(str(item.field), self.words.get(str(item.field), item.message))
+            else:
+                general.append(item.message)
+        return Form(values, errors, tuple(general))
+
+
+def plain_price(typed: str) -> str:
+    """ "19,99" and " 19.99 € " as the API takes them; anything else as it was typed.
+
+    A comma before three digits isn't touched: it may mean thousands, and a price is never guessed.
+    """
+    text = typed.strip().strip("$€£").strip()
+    return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text
+
+
+def csrf_config(settings: Settings) -> CSRFConfig:
+    return CSRFConfig(
+        secret=csrf_secret(settings),
+        cookie_name=CSRF_COOKIE,
+        cookie_secure=settings.cookie_secure,
+        cookie_httponly=True,
+        cookie_samesite="lax",
+    )
+
+
+def csrf_secret(settings: Settings) -> str:
+    """The setting's, or one that is made once in the data folder.
+
+    Copies of this process that start together agree: whoever links its complete file first has won.
+    """
+    if settings.csrf_secret is not None:
+        return settings.csrf_secret.get_secret_value()
+    folder = settings.data_dir / "web"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "csrf-secret"
+    if not path.exists():
+        _create(path, secrets.token_hex(32))
+    return path.read_text()
+
+
+def _create(path: Path, content: str) -> None:
+    """Readable by its owner alone, and never seen half written."""
+    with NamedTemporaryFile("w", dir=path.parent) as draft:  # mode 0600
+        draft.write(content)
+        draft.flush()
+        os.fsync(draft.fileno())
+        try:
+            os.link(draft.name, path)
+        except FileExistsError:
+            return

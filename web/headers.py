@@ -1,0 +1,55 @@
+"""What every answer of a page says to the browser, and the cookies that services set."""
+
+from http import HTTPStatus
+
+from litestar.datastructures import MutableScopeHeaders
+from litestar.types import BeforeMessageSendHookHandler, Message, Scope
+
+from settings import Settings
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "font-src 'none'",
+        "frame-src 'none'",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+SECURITY = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+def before_send(settings: Settings) -> BeforeMessageSendHookHandler:
+    security = dict(SECURITY)
+    if settings.cookie_secure:
+        security["Strict-Transport-Security"] = "max-age=31536000"
+
+    async def add_headers(message: Message, scope: Scope) -> None:
+        """Answers of services pass through the proxy as they are."""
+        if message["type"] != "http.response.start" or scope["path"].startswith("/api"):
+            return
+        headers = MutableScopeHeaders.from_message(message)
+        for name, value in security.items():
+            headers[name] = value
+        if scope["path"].startswith("/static/"):
+            # The address has a hash of the content, so what it names never changes.
+            kept = message["status"] == HTTPStatus.OK and scope["query_string"].startswith(b"v=")
+            headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-cache"
+        services = scope["state"].get("services") if "state" in scope else None
+        for cookie in services.set_cookies if services else ():
+            headers.add("Set-Cookie", cookie)
+
+    return add_headers

@@ -1,0 +1,151 @@
+"""One page view: who looks, what the services say, and how the answer is rendered."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+from litestar import Request
+from litestar.datastructures import State
+from litestar.response import Redirect, Response, Template
+
+from contracts.api import User
+from settings import Settings
+from web.services import Caller, ServiceDown, Services, trace_of
+
+T = TypeVar("T")
+
+WebRequest = Request[Any, Any, State]
+Answer = Response[Any]
+
+
+@dataclass(frozen=True)
+class Viewer:
+    user: User | None = None
+    known: bool = True
+    """False while auth can't be asked."""
+
+
+class Page:
+    """What a page's handler works with."""
+
+    def __init__(self, request: WebRequest, services: Services, settings: Settings) -> None:
+        self.services = services
+        self.settings = settings
+        self.viewer = Viewer()
+        self._request = request
+
+    @property
+    def user(self) -> User | None:
+        return self.viewer.user
+
+    @property
+    def address(self) -> str:
+        """The page's own path and query."""
+        query = self._request.scope["query_string"].decode("latin-1")
+        return self._request.url.path + (f"?{query}" if query else "")
+
+    @property
+    def target(self) -> str | None:
+        """The element that htmx will put the answer into, as `tag#id`."""
+        return self._request.headers.get("hx-target")
+
+    async def load(self, data: Awaitable[T]) -> T:
+        """The page's data, fetched while auth is asked who looks.
+
+        What goes wrong with the data is raised once the viewer is known, so that the error's page can
+        show who is signed in.
+        """
+        (viewer, fetched) = await asyncio.gather(
+            _viewer(self.services), asyncio.ensure_future(data), return_exceptions=True
+        )
+        if isinstance(viewer, Viewer):
+            self.viewer = self._request.state.viewer = viewer
+        for outcome in (fetched, viewer):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return fetched  # type: ignore[return-value] # no exception, so it is what `data` gave
+
+    async def look(self) -> None:
+        """Find out who looks, for a page that has no data of its own."""
+        await self.load(asyncio.sleep(0))
+
+    def render(
+        self, template: str, context: Mapping[str, Any], *, fragment: str, status: int = 200
+    ) -> Template:
+        """The fragment for an htmx request, the whole page for everyone else; both from one context."""
+        return Template(
+            fragment if is_partial(self._request) else template,
+            context={"viewer": self.viewer, "address": self.address, **context},
+            status_code=status,
+            headers=page_headers(self.viewer),
+        )
+
+    def go(self, address: str) -> Answer:
+        """Send the browser to another page of ours."""
+        return go(self._request, address)
+
+    @property
+    def is_partial(self) -> bool:
+        return is_partial(self._request)
+
+
+async def _viewer(services: Services) -> Viewer:
+    try:
+        return Viewer(await services.current_user())
+    except ServiceDown:
+        return Viewer(known=False)
+
+
+def is_partial(request: WebRequest) -> bool:
+    """Whether htmx will put the answer into a part of the page that it has."""
+    headers = request.headers
+    return (
+        headers.get("hx-request") == "true"
+        and headers.get("hx-request-type", "partial") == "partial"
+        and headers.get("hx-history-restore-request") != "true"
+    )
+
+
+def go(request: WebRequest, address: str) -> Answer:
+    if request.headers.get("hx-request") == "true":
+        return Response(b"", status_code=200, headers={"HX-Redirect": address})
+    return Redirect(address, status_code=303)
+
+
+def page_headers(viewer: Viewer | None) -> dict[str, str]:
+    """One address has a page and a fragment; and what a signed-in user saw isn't kept after signing out."""
+    signed_in = viewer is not None and viewer.user is not None
+    return {
+        "Cache-Control": "no-store" if signed_in else "private, no-cache",
+        "Vary": "HX-Request, HX-Request-Type, Cookie",
+    }
+
+
+def local_address(value: str | None, otherwise: str = "/") -> str:
+    """An address of ours to go on to, or `otherwise`: never another site's.
+
+    Browsers read `//host` and `/\\host` as another host, and drop tabs and line breaks before they look.
+    """
+    if not value or not value.startswith("/") or value[1:2] in {"/", "\\"}:
+        return otherwise
+    if not value.isprintable() or "\\" in value or len(value) > 1000:
+        return otherwise
+    parts = urlsplit(value)
+    return otherwise if parts.scheme or parts.netloc else value
+
+
+def sign_in_address(then: str) -> str:
+    """Sign in, and come back."""
+    return f"/signin?next={quote(local_address(then), safe='/')}"
+
+
+def caller_of(request: WebRequest, session: str | None) -> Caller:
+    came_through = request.headers.get("x-forwarded-for")
+    peer = request.client.host if request.client else "unknown"
+    return Caller(
+        session=session,
+        trace=trace_of(request.headers.get("traceparent")),
+        forwarded_for=f"{came_through}, {peer}" if came_through else peer,
+    )

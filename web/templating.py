@@ -1,0 +1,76 @@
+"""The words and numbers of templates: prices, times, addresses of static files."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from litestar.plugins.jinja import JinjaTemplateEngine
+
+from settings import Settings
+
+HERE = Path(__file__).parent
+STATIC = HERE.parent / "static"
+SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "cad": "CA$", "aud": "A$"}
+
+
+def engine(settings: Settings) -> JinjaTemplateEngine:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    versions = {
+        str(path.relative_to(STATIC)): _version(path)
+        for folder in ("css", "js", "icons", "vendor/htmx")
+        for path in sorted((STATIC / folder).glob("*.*"))
+    }
+    environment.globals.update(
+        static=lambda name: f"/static/{name}?v={versions[name]}",
+        currency=settings.currency.upper(),
+        is_sandbox=settings.uses_stripe_sandbox,
+        window_minutes=max(1, round(settings.expiration_window_seconds / 60)),
+    )
+    environment.filters.update(
+        money=_money(settings.currency), day=day, short_day=short_day, clock=clock, countdown=countdown
+    )
+    return JinjaTemplateEngine.from_environment(environment)
+
+
+def _version(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def _money(currency: str) -> Callable[[Decimal], str]:
+    symbol = SYMBOLS.get(currency)
+
+    def money(amount: Decimal) -> str:
+        return f"{symbol}{amount:,.2f}" if symbol else f"{amount:,.2f} {currency.upper()}"
+
+    return money
+
+
+def day(moment: datetime) -> str:
+    """Sat 12 Dec 2026, 20:00 UTC"""
+    return f"{moment:%a} {moment.day} {moment:%b %Y, %H:%M} UTC"
+
+
+def short_day(moment: datetime) -> str:
+    """Sat 12 Dec 2026, 20:00: for lists; the ticket's own page names the zone."""
+    return day(moment).removesuffix(" UTC")
+
+
+def clock(moment: datetime) -> str:
+    """20:00 UTC"""
+    return f"{moment:%H:%M} UTC"
+
+
+def countdown(seconds: int) -> str:
+    """837 → 13:57"""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
