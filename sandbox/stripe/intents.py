@@ -20,6 +20,11 @@ _CANCELABLE: tuple[Status, ...] = (
 )
 _ALWAYS_CHANGEABLE = {"description", "metadata", "receipt_email", "transfer_group"}
 
+MISSING_METHOD = (
+    "You cannot confirm this PaymentIntent because it's missing a payment method. You can either update the"
+    " PaymentIntent with a payment method and then confirm it again, or confirm it again directly with a"
+    " payment method."
+)
 _NOT_AUTHENTICATED = Decline(
     "payment_intent_authentication_failure",
     "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new"
@@ -49,12 +54,7 @@ def confirm(
     """Pay by `method`: the intent ends up authorized, paid, declined, or waiting for 3-D Secure."""
     check_confirmable(intent)
     if method is None:
-        raise UnexpectedState(
-            intent,
-            "You cannot confirm this PaymentIntent because it's missing a payment method. You can either"
-            " update the PaymentIntent with a payment method and then confirm it again, or confirm it again"
-            " directly with a payment method.",
-        )
+        raise UnexpectedState(intent, MISSING_METHOD)
     if not intent.payment_method_types and intent.allow_redirects == "always" and not intent.return_url:
         raise StripeError(
             "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because"

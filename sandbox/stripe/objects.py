@@ -129,7 +129,7 @@ def charge(charge: Charge, refunds: Iterable[Refund], *, more_refunds: bool) -> 
         "receipt_email": charge.receipt_email,
         "receipt_number": None,
         "receipt_url": None,
-        "refunded": charge.amount_refunded == charge.amount,
+        "refunded": charge.amount_refunded == (charge.amount_captured or charge.amount),
         "refunds": listing(map(refund, refunds), f"/v1/charges/{charge.id}/refunds", has_more=more_refunds),
         "review": None,
         "shipping": None,

@@ -61,6 +61,8 @@ def create_intent(tree: Tree) -> Job:
     # Since Stripe's version 2024-04-10 this is the default.
     fields = {"capture_method": "automatic_async", **read_changes(form), **read_accepted(form)}
     source, confirms = read_source(form), form.flag("confirm")
+    if confirms and not source:
+        raise StripeError(intents.MISSING_METHOD, code="payment_intent_unexpected_state")
     return_url = read_return_url(form)
     if return_url and not confirms:
         raise StripeError("The return_url can only be given with confirm=true.", param="return_url")

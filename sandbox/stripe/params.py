@@ -1,5 +1,6 @@
 """The parameters that several endpoints take."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,7 +57,7 @@ def read_source(form: Form) -> Source:
 
 def read_currency(form: Form) -> str | None:
     currency = form.text("currency")
-    if currency is not None and not (len(currency) == 3 and currency.isascii() and currency.islower()):
+    if currency is not None and not re.fullmatch("[a-z]{3}", currency):
         raise StripeError(f"Invalid currency: {currency}", param="currency")
     return currency
 

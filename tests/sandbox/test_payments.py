@@ -82,6 +82,8 @@ async def test_an_intent_without_a_card_cannot_be_confirmed(shop: stripe.StripeC
     intent = await opened(shop)
     with pytest.raises(stripe.InvalidRequestError, match="missing a payment method"):
         await shop.v1.payment_intents.confirm_async(intent.id, {"return_url": "http://shop.test/"})
+    with pytest.raises(stripe.InvalidRequestError, match="missing a payment method"):
+        await opened(shop, confirm=True)
 
 
 async def test_methods_that_may_redirect_need_a_way_back(shop: stripe.StripeClient) -> None:

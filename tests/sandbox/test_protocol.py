@@ -14,6 +14,7 @@ pytestmark = pytest.mark.filterwarnings(STRIPES_OWN)
 
 FIXTURES: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "fixtures.json").read_text())
 ORDER = {"amount": "1999", "currency": "usd"}
+PAID = ORDER | {"confirm": "true", "payment_method": "pm_card_visa"}
 
 
 @pytest.mark.parametrize(
@@ -102,11 +103,12 @@ async def test_what_does_not_exist_is_missing(wire: httpx.AsyncClient, path: str
         (ORDER | {"amount": ""}, "parameter_invalid_empty", "amount"),
         (ORDER | {"amount[gte]": "1"}, None, "amount[gte]"),
         (ORDER | {"currency": "USD"}, None, "currency"),
+        (ORDER | {"currency": "us1"}, None, "currency"),
         (ORDER | {"currency": "dollar"}, None, "currency"),
         (ORDER | {"capture_method": "later"}, None, "capture_method"),
         (ORDER | {"confirm": "yes"}, None, "confirm"),
         (ORDER | {"expand[]": "customer"}, None, "expand"),
-        (ORDER | {"confirm": "true", "return_url": "javascript:alert(1)"}, "url_invalid", "return_url"),
+        (PAID | {"return_url": "javascript:alert(1)"}, "url_invalid", "return_url"),
         (ORDER | {"payment_method": "pm_x"}, "resource_missing", "payment_method"),
         (ORDER | {"payment_method_data[type]": "card"}, "parameter_missing", "payment_method_data[card]"),
     ],
