@@ -39,7 +39,7 @@ _environment folder versions file:
     if ! '{{ folder }}/bin/python' -c '' 2>/dev/null; then
         uv venv --quiet --clear --python '{{ versions }}' '{{ folder }}'
     fi
-    uv pip sync --quiet --require-hashes --python '{{ folder }}' '{{ file }}'
+    uv pip sync --quiet --compile-bytecode --require-hashes --python '{{ folder }}' '{{ file }}'
     cp '{{ file }}' '{{ folder }}/installed'
 
 # Make sure that there is a Chromium for the browser tests
@@ -91,6 +91,11 @@ lint: setup
 [no-exit-message]
 dead *ARGS: setup
     @exec {{ python }} -m streams.dead {{ ARGS }}
+
+# Put all that tickets, orders or payments owns on the bus again, for a listener that is new
+[no-exit-message]
+republish SERVICE: setup
+    @exec {{ python }} -m streams.republish {{ SERVICE }}
 
 # Create or update the JetStream streams and consumers; `just up` does it too
 [no-exit-message]

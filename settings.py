@@ -7,9 +7,10 @@ import sys
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contracts.money import OTHER_THAN_TWO_DECIMALS
@@ -28,6 +29,10 @@ def _currency(value: str) -> str:
     if value in OTHER_THAN_TWO_DECIMALS:
         raise ValueError(f"{value} hasn't two decimals, as prices here have")
     return value
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -101,7 +106,7 @@ class Settings(BaseSettings):
     csrf_secret: SecretStr | None = Field(
         None, min_length=32, description="Signs the web tier's form tokens; made in DATA_DIR if not given"
     )
-    trusted_proxies: Annotated[list[IPv4Network | IPv6Network], NoDecode] = Field(
+    trusted_proxies: Annotated[list[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_split)] = Field(
         [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")],
         description="Networks whose X-Forwarded-For is believed; commas between them",
     )
@@ -122,6 +127,15 @@ class Settings(BaseSettings):
         5, gt=0, description="How often events that were not delivered are looked for"
     )
     reconcile_seconds: float = Field(30, gt=0, description="How often open payments are compared with Stripe")
+
+    @model_validator(mode="after")
+    def _real_money_stays_with_stripe(self) -> Self:
+        live = self.stripe_key is not None and "_live_" in self.stripe_key.get_secret_value()
+        if live and self.stripe_api_base is not None:
+            raise PydanticCustomError(
+                "live", "STRIPE_API_BASE: must not be set together with a live STRIPE_KEY"
+            )
+        return self
 
     @property
     def bus(self) -> list[str]:
@@ -169,6 +183,6 @@ def load() -> Settings:
         return Settings()
     except ValidationError as error:
         for problem in error.errors(include_url=False):
-            variable = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
-            print(f"{variable}: {problem['msg']}", file=sys.stderr)
+            variable = f"{problem['loc'][0]}: ".upper() if problem["loc"] else ""
+            print(f"{variable}{problem['msg']}", file=sys.stderr)
         sys.exit(2)

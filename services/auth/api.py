@@ -6,6 +6,7 @@ from typing import Any
 from litestar import Response, Router, get, post
 from litestar.datastructures import Cookie
 from litestar.params import RequestBody
+from litestar.types import ControllerRouterHandler
 
 from contracts.api import CurrentUser, SignIn, SignUp, User
 from contracts.identity import SESSION_COOKIE
@@ -47,7 +48,7 @@ async def jwks(request: ApiRequest) -> dict[str, Any]:
 
 
 users = Router("/api/users", route_handlers=[sign_up, sign_in, sign_out, current_user], tags=["users"])
-API = [users, jwks]
+API: list[ControllerRouterHandler] = [users, jwks]
 
 
 def _auth(request: ApiRequest) -> Auth:

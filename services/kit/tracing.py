@@ -16,9 +16,14 @@ def continue_trace(traceparent: str | None) -> None:
     _trace.set(match["trace"] if match else secrets.token_hex(16))
 
 
+def current_trace() -> str | None:
+    """The trace that the current task is part of, if it's part of one."""
+    return _trace.get(None)
+
+
 def trace_id() -> str:
-    """The trace that the current task is part of: 32 hexadecimal digits."""
-    trace = _trace.get(None)
+    """The trace that the current task is part of, a new one if need be: 32 hexadecimal digits."""
+    trace = current_trace()
     if trace is None:
         trace = secrets.token_hex(16)
         _trace.set(trace)

@@ -1,0 +1,95 @@
+"""A process's connection to NATS: it never blocks the start, and never gives up."""
+
+import asyncio
+import logging
+
+import nats.errors
+from faststream.nats import NatsBroker
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
+
+from settings import ServiceName, Settings
+from streams.topology import Consumer, consumers
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.5
+
+
+class _IdlePullIsNoFailure(logging.Filter):
+    """Drops FastStream's complaint about a pull that found nothing.
+
+    nats-py 2.16 ends such a pull with its own TimeoutError, which FastStream expects, or, when the
+    server's answer comes first, with asyncio's, which makes FastStream log a traceback and pull again.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and record.exc_info[0] is TimeoutError)
+
+
+class Bus:
+    """The broker of a service and what it listens to. Nothing is connected before `start`."""
+
+    def __init__(self, settings: Settings, service: ServiceName) -> None:
+        self.consumers = tuple(consumers(service))
+        self.started = asyncio.Event()
+        bus_log = logging.getLogger("bus")
+        bus_log.addFilter(_IdlePullIsNoFailure())
+        self.broker = NatsBroker(
+            settings.bus,
+            name=f"stagedoor-{service}",
+            # When attempts run out, nats-py's pull loop spins and starves the event loop.
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnect,
+            reconnected_cb=self._on_reconnect,
+            logger=bus_log,
+            graceful_timeout=5.0,
+        )
+
+    async def start(self) -> None:
+        """Connect, wait until the consumers are provisioned, and begin to listen.
+
+        Takes as long as NATS is away. Consumers are waited for because nats-py would create a
+        missing one with settings of its own.
+        """
+        await self.broker.connect()
+        while missing := await self.missing():
+            log.warning("waiting for %s: run `just provision`", ", ".join(missing))
+            await asyncio.sleep(RETRY_SECONDS)
+        await self.broker.start()
+        self.started.set()
+        log.info("listening to %s consumers", len(self.consumers))
+
+    async def stop(self) -> None:
+        """Let handlers finish, then disconnect."""
+        self.started.clear()
+        await self.broker.stop()
+
+    async def missing(self) -> list[str]:
+        """What keeps this process from hearing events: names of consumers, or the server."""
+        if not self.broker.connection.is_connected:
+            return ["NATS"]
+        js = self.broker.connection.jetstream(timeout=2)
+        found = await asyncio.gather(*(self._exists(js, consumer) for consumer in self.consumers))
+        return [consumer.name for consumer, exists in zip(self.consumers, found, strict=True) if not exists]
+
+    async def _exists(self, js: JetStreamContext, consumer: Consumer) -> bool:
+        try:
+            await js.consumer_info(consumer.stream, consumer.name)
+        except (NotFoundError, nats.errors.Error, TimeoutError):
+            return False
+        return True
+
+    async def _on_error(self, error: Exception) -> None:
+        # While it's away, nats-py reports every attempt to reach it: once is enough.
+        lost = isinstance(error, OSError) or not self.broker.connection.is_connected
+        log.log(logging.DEBUG if lost else logging.WARNING, "NATS: %r", error)
+
+    async def _on_disconnect(self) -> None:
+        if self.started.is_set():
+            log.warning("NATS is out of reach: events wait")
+
+    async def _on_reconnect(self) -> None:
+        log.info("NATS is back")

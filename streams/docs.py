@@ -1,0 +1,72 @@
+"""The documentation that each process serves of itself; every asset from this host."""
+
+from pathlib import Path
+from typing import Any
+
+from faststream.nats import JStream, NatsBroker
+from faststream.specification import AsyncAPI
+from litestar import MediaType, Request, Response, get
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.static_files import create_static_files_router
+from litestar.types import ControllerRouterHandler
+
+from contracts.identity import SESSION_COOKIE
+from settings import ServiceName
+from streams.topology import EVENTS, PUBLISHES
+
+STATIC = Path(__file__).resolve().parent.parent / "static"
+VERSION = "1.0.0"
+
+
+class StaticPage(OpenAPIRenderPlugin):
+    """Our own page around Swagger UI: Litestar's loads parts from other hosts."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return (STATIC / "docs" / "openapi.html").read_bytes()
+
+
+def openapi(title: str, description: str) -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title=title,
+        version=VERSION,
+        description=description,
+        path="/docs",
+        render_plugins=[StaticPage(path="/")],
+        use_handler_docstrings=True,
+        components=Components(
+            security_schemes={
+                "cookie": SecurityScheme(type="apiKey", name=SESSION_COOKIE, security_scheme_in="cookie"),
+                "bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+            }
+        ),
+    )
+
+
+def declare_publishers(broker: NatsBroker, service: ServiceName) -> None:
+    """Name what the service says; the relay publishes it."""
+    for event in PUBLISHES[service]:
+        broker.publisher(
+            event.subject,
+            stream=JStream(EVENTS, declare=False),
+            schema=event,
+            title=event.subject,
+            description=(event.__doc__ or "").strip(),
+        )
+
+
+def asyncapi_routes(broker: NatsBroker, title: str, description: str) -> list[ControllerRouterHandler]:
+    """AsyncAPI 3 of the process, and a page to read it. It has no way to publish."""
+    document = AsyncAPI(broker, title=title, version=VERSION, description=description)
+
+    @get("/docs/asyncapi", include_in_schema=False, media_type=MediaType.HTML, sync_to_thread=False)
+    def page() -> bytes:
+        return (STATIC / "docs" / "asyncapi.html").read_bytes()
+
+    @get("/docs/asyncapi.json", include_in_schema=False, sync_to_thread=False)
+    def schema() -> Response[str]:
+        return Response(document.to_specification().to_json(), media_type=MediaType.JSON)
+
+    assets = create_static_files_router("/docs/assets", [STATIC], include_in_schema=False)
+    return [page, schema, assets]

@@ -1,0 +1,81 @@
+"""Outbox → JetStream: every event that was written is published, at least once."""
+
+import asyncio
+import logging
+
+import nats.errors
+from faststream.nats import NatsBroker
+
+from services.kit.mongo import OUT_OF_REACH
+from services.kit.outbox import Outbox, Waiting, WaitingDocument
+from streams import cloudevents
+from streams.delivery import PUBLISH_SECONDS
+from streams.topology import EVENTS
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 32
+"""Documents whose events are on their way at the same time; those of one document go in turn."""
+
+RETRY_SECONDS = 1.0
+
+
+class Relay:
+    """Publishes what a process writes as soon as it is written.
+
+    It also looks for forgotten events at start and every few seconds: after a crash between a write
+    and its publishing, or between publishing and clearing, they are published again, under the same
+    id, so that JetStream drops what it has.
+    """
+
+    def __init__(self, broker: NatsBroker, outbox: Outbox, *, source: str, sweep_seconds: float) -> None:
+        self._broker = broker
+        self._outbox = outbox
+        self._source = source
+        self._sweep_seconds = sweep_seconds
+
+    async def run(self) -> None:
+        """Relay until cancelled. No failure ends it: what can't be published now is published later."""
+        while True:
+            try:
+                await self.relay_all()
+            except (nats.errors.Error, TimeoutError, *OUT_OF_REACH) as error:
+                log.warning("events are waiting: %r", error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            await self._outbox.written(self._sweep_seconds)
+
+    async def relay_all(self) -> None:
+        """Publish what is waiting now.
+
+        Raises:
+            nats.errors.Error, TimeoutError: the bus didn't acknowledge; the rest still waits.
+        """
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def relay(document: WaitingDocument) -> None:
+            async with room:
+                for event in document.events:
+                    await self._publish(event)
+                    await document.delivered(event)
+
+        waiting = [document async for document in self._outbox.waiting()]
+        for result in await asyncio.gather(*map(relay, waiting), return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _publish(self, event: Waiting) -> None:
+        await self._broker.publish(
+            event.body.encode(),
+            event.subject,
+            headers=cloudevents.headers(
+                event_id=event.id,
+                subject=event.subject,
+                about=event.about,
+                time=event.time,
+                traceparent=event.traceparent,
+                source=self._source,
+            ),
+            stream=EVENTS,
+            timeout=PUBLISH_SECONDS,
+        )
