@@ -28,15 +28,15 @@ DECLINED = Stage("declined", "Card declined", "bad", can_pay=True, can_cancel=Tr
 BANK_CHECK = Stage(
     "bank-check", "Confirm with your bank", "waiting", can_cancel=True, is_waiting=True, listens=True
 )
-CHECKING = Stage("checking", "Checking your payment", "waiting", is_waiting=True, listens=True)
+CHECKING = Stage("checking", "Checking payment", "waiting", is_waiting=True, listens=True)
 EXPIRING = Stage("expiring", "Time is up", "waiting", is_waiting=True, listens=True)
 PAID = Stage("paid", "Paid", "good", is_waiting=True, listens=True)
 CAPTURED = Stage("captured", "Paid", "good")
 CANCELLED = Stage("cancelled", "Cancelled", "quiet")
 EXPIRED = Stage("expired", "Not paid in time", "quiet")
-VOIDING = Stage("voiding", "Cancelled, releasing your money", "waiting", is_waiting=True, listens=True)
-VOIDED = Stage("voided", "Cancelled, nothing charged", "quiet")
-REFUNDING = Stage("refunding", "Cancelled, refund on its way", "waiting", is_waiting=True, listens=True)
+VOIDING = Stage("voiding", "Releasing your money", "waiting", is_waiting=True, listens=True)
+VOIDED = Stage("voided", "Nothing charged", "quiet")
+REFUNDING = Stage("refunding", "Refund on its way", "waiting", is_waiting=True, listens=True)
 REFUNDED = Stage("refunded", "Refunded", "quiet")
 
 

@@ -59,7 +59,7 @@ class Market:
 
     def user(self, email: str, password: str = PASSWORD) -> tuple[User, str]:
         """Somebody who is signed in, and their session token."""
-        token = f"token-{email}"
+        token = "token-of-" + email.partition("@")[0]
         self.users[token] = (User(id=self.new_id(), email=email), password)
         return self.users[token][0], token
 
@@ -373,7 +373,7 @@ async def read(request: web.Request, model: type[Body]) -> Body:
 
 def answer(body: Wire, status: int = 200) -> web.Response:
     content_type = PROBLEM_JSON if isinstance(body, Problem) else "application/json"
-    return web.Response(text=body.to_json(), status=status, content_type=content_type)
+    return web.Response(body=body.to_json().encode(), status=status, headers={"Content-Type": content_type})
 
 
 def many(items: list[Any]) -> web.Response:

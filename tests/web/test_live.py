@@ -1,0 +1,252 @@
+"""Live updates, in the real process, over the real bus."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from signal import SIGTERM
+
+import httpx
+import nats
+import pytest
+
+from contracts.api import Order, User
+from contracts.events import Event as BusEvent
+from contracts.events import OrderedTicket, OrderUpdated, PaymentUpdated, TicketUpdated
+from contracts.identity import SESSION_COOKIE
+from sandbox.processes import Process
+from sandbox.processes import web as web_process
+from sandbox.testing import free_port, nats_server, running
+from tests.web.market import Market, Services
+
+
+@pytest.fixture
+async def bus(tmp_path: Path) -> AsyncIterator[str]:
+    async with nats_server(tmp_path / "nats") as address:
+        yield address
+
+
+def web(services: Services, bus: str, tmp_path: Path) -> Process:
+    settings = services.settings(data_dir=tmp_path, web_port=free_port())
+    process = web_process(settings)
+    urls = {f"{name.upper()}_URL": f"http://127.0.0.1:{port}" for name, port in services.ports.items()}
+    environment = {**process.environment, **urls, "NATS_URL": bus, "DATA_DIR": str(tmp_path)}
+    return Process(process.name, process.command, process.ready, process.port, environment=environment)
+
+
+class Bus:
+    """Says what a stream's republishing says."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._sequence = 0
+
+    async def say(self, event: BusEvent) -> str:
+        self._sequence += 1
+        client = await nats.connect(self._address)
+        headers = {"Nats-Sequence": str(self._sequence)}
+        await client.publish(f"live.{event.subject}", event.to_json().encode(), headers=headers)
+        await client.close()
+        return str(self._sequence)
+
+
+@asynccontextmanager
+async def stream(site: str, query: str, token: str | None = None) -> AsyncIterator["Stream"]:
+    cookies = {SESSION_COOKIE: token} if token else None
+    async with (
+        httpx.AsyncClient(base_url=site, timeout=5, cookies=cookies) as http,
+        http.stream("GET", f"/live?{query}") as response,
+    ):
+        yield Stream(response)
+
+
+class Stream:
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self._lines = response.aiter_lines()
+
+    async def next(self) -> dict[str, str]:
+        """The fields of the next event; empty when the stream has ended."""
+        fields: dict[str, str] = {}
+        async with asyncio.timeout(5):
+            async for line in self._lines:
+                name, _, value = line.partition(": ")
+                if not line and "event" in fields:
+                    return fields
+                if line:
+                    fields[name] = value
+        return {}
+
+    async def opened(self) -> "Stream":
+        """Once the process watches for this browser: after the first line, a retry hint."""
+        assert self.response.status_code == 200
+        assert await anext(self._lines) == "retry: 2000"
+        return self
+
+
+def order_event(order: Order) -> OrderUpdated:
+    ticket = OrderedTicket(id=order.ticket.id, title=order.ticket.title, price=order.ticket.price)
+    return OrderUpdated(
+        id=order.id,
+        version=1,
+        status="complete",
+        user_id=order.user_id,
+        expires_at=order.expires_at,
+        hold=1,
+        ticket=ticket,
+    )
+
+
+def payment_event(order: Order) -> PaymentUpdated:
+    return PaymentUpdated(
+        id="a" * 24, version=1, order_id=order.id, status="captured", amount=2000, currency="usd"
+    )
+
+
+def ticket_event(ticket_id: str) -> TicketUpdated:
+    return TicketUpdated.model_validate(
+        {"id": ticket_id, "version": 2, "title": "x", "price": 20, "userId": "b" * 24, "status": "sold"}
+    )
+
+
+class Scene:
+    def __init__(self, market: Market, site: str, pid: int, bus: Bus) -> None:
+        self.site, self.pid, self.bus = site, pid, bus
+        self.buyer, self.buyers = market.user("buyer@example.com")
+        self.other, self.others = market.user("other@example.com")
+        seller: User = market.user("seller@example.com")[0]
+        self.ticket = market.ticket(seller)
+        self.order = market.order(self.buyer, self.ticket)
+        self.others_order = market.order(self.other, market.ticket(seller))
+
+
+@pytest.fixture
+async def scene(services: Services, market: Market, bus: str, tmp_path: Path) -> AsyncIterator[Scene]:
+    process = web(services, bus, tmp_path)
+    async with running(process, tmp_path / "web.log", SIGTERM) as pid:
+        yield Scene(market, f"http://127.0.0.1:{process.port}", pid, Bus(bus))
+
+
+async def test_a_ticket_that_changes_is_signalled_to_everyone_who_looks_at_it(scene: Scene) -> None:
+    async with stream(scene.site, f"ticket={scene.ticket.id}") as watching:
+        await watching.opened()
+        sequence = await scene.bus.say(ticket_event(scene.ticket.id))
+        assert await watching.next() == {"id": sequence, "event": "ticket", "data": scene.ticket.id}
+
+
+async def test_only_what_was_asked_for_is_signalled(scene: Scene) -> None:
+    async with stream(scene.site, f"ticket={scene.ticket.id}&ticket={'c' * 24}") as watching:
+        await watching.opened()
+        await scene.bus.say(ticket_event("d" * 24))
+        await scene.bus.say(ticket_event("c" * 24))
+        assert (await watching.next())["data"] == "c" * 24
+
+
+async def test_a_buyer_hears_of_the_order_and_its_payment(scene: Scene) -> None:
+    async with stream(scene.site, f"order={scene.order.id}", scene.buyers) as watching:
+        await watching.opened()
+        for event in (order_event(scene.order), payment_event(scene.order)):
+            sequence = await scene.bus.say(event)
+            assert await watching.next() == {"id": sequence, "event": "order", "data": scene.order.id}
+
+
+async def test_nobody_but_the_buyer_watches_an_order(scene: Scene) -> None:
+    for token, status in ((None, 401), (scene.others, 403)):
+        async with stream(scene.site, f"order={scene.order.id}", token) as watching:
+            assert watching.response.status_code == status
+    both = f"order={scene.order.id}&order={scene.others_order.id}"
+    async with stream(scene.site, both, scene.buyers) as watching:
+        assert watching.response.status_code == 403
+
+
+async def test_orders_of_others_are_silent_to_a_buyer(scene: Scene) -> None:
+    async with stream(scene.site, f"order={scene.order.id}", scene.buyers) as watching:
+        await watching.opened()
+        await scene.bus.say(order_event(scene.others_order))
+        await scene.bus.say(payment_event(scene.others_order))
+        sequence = await scene.bus.say(order_event(scene.order))
+        assert (await watching.next())["id"] == sequence
+
+
+@pytest.mark.parametrize(
+    "query", ["", "order=", "order=..%2Fx", "&".join(f"ticket={n:024x}" for n in range(101))]
+)
+async def test_a_stream_of_nothing_or_of_too_much_is_refused(scene: Scene, query: str) -> None:
+    async with stream(scene.site, query, scene.buyers) as watching:
+        assert watching.response.status_code in {400, 404}
+
+
+async def test_while_orders_is_away_the_browser_is_told_to_come_back(
+    scene: Scene, services: Services
+) -> None:
+    await services.stop("orders")
+    async with stream(scene.site, f"order={scene.order.id}", scene.buyers) as watching:
+        assert watching.response.status_code == 503
+
+
+async def test_a_message_that_isnt_an_event_is_passed_over(scene: Scene, bus: str) -> None:
+    client = await nats.connect(bus)
+    async with stream(scene.site, f"ticket={scene.ticket.id}") as watching:
+        await watching.opened()
+        for subject, body in (("live.ticket.updated", b"nonsense"), ("live.other", b"{}")):
+            await client.publish(subject, body)
+        await client.close()
+        await scene.bus.say(ticket_event(scene.ticket.id))
+        assert (await watching.next())["data"] == scene.ticket.id
+
+
+async def test_open_streams_dont_hold_up_the_end_of_the_process(
+    services: Services, market: Market, bus: str, tmp_path: Path
+) -> None:
+    process = web(services, bus, tmp_path)
+    site = f"http://127.0.0.1:{process.port}"
+    async with AsyncExitStack() as open_streams:
+        async with running(process, tmp_path / "web.log", SIGTERM):
+            streams = [
+                await open_streams.enter_async_context(stream(site, f"ticket={'c' * 24}")) for _ in range(20)
+            ]
+            for watching in streams:
+                await watching.opened()
+            asked = time.monotonic()
+        assert time.monotonic() - asked < 2
+        for watching in streams:
+            assert await watching.next() == {}, "each stream was ended properly"
+
+
+async def test_after_the_bus_was_away_every_browser_fetches_everything(
+    services: Services, market: Market, tmp_path: Path
+) -> None:
+    port = free_port()
+    process = web(services, f"nats://127.0.0.1:{port}", tmp_path)
+    async with AsyncExitStack() as second:
+        async with nats_server(tmp_path / "nats", port):
+            await second.enter_async_context(running(process, tmp_path / "web.log", SIGTERM))
+            watching = await second.enter_async_context(
+                stream(f"http://127.0.0.1:{process.port}", f"ticket={'c' * 24}")
+            )
+            await watching.opened()
+        await second.enter_async_context(nats_server(tmp_path / "nats", port))
+        assert (await watching.next())["event"] == "resync"
+
+
+async def test_a_start_without_the_bus_isnt_held_up_and_neither_is_the_end(
+    services: Services, tmp_path: Path
+) -> None:
+    process = web(services, f"nats://127.0.0.1:{free_port()}", tmp_path)
+
+    async def answers() -> str | None:
+        try:
+            async with httpx.AsyncClient() as http:
+                await http.get(f"http://127.0.0.1:{process.port}/health/live")
+        except httpx.TransportError:
+            return "nothing listens"
+        return None
+
+    alive = Process(process.name, process.command, answers, process.port, environment=process.environment)
+    async with running(alive, tmp_path / "web.log", SIGTERM):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{process.port}") as http:
+            assert (await http.get("/")).status_code == 200
+            assert (await http.get("/health/ready")).json()["missing"] == ["nats"]
+        asked = time.monotonic()
+    assert time.monotonic() - asked < 2

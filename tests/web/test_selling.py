@@ -1,0 +1,113 @@
+"""A seller lists, edits and withdraws; mistakes are explained and nothing typed is lost."""
+
+from decimal import Decimal
+
+import pytest
+
+from contracts.api import User
+from tests.web.conftest import Browser, text_of
+from tests.web.market import Market
+from web.forms import plain_price
+
+
+@pytest.fixture
+def seller(browser: Browser, market: Market) -> User:
+    user, token = market.user("seller@example.com")
+    browser.sign_in_as(token)
+    return user
+
+
+@pytest.mark.parametrize("typed", ["19,99", "19.99", " 19.99 ", "$19.99", "19,99 €"])
+async def test_a_price_is_understood_as_people_type_it(
+    browser: Browser, market: Market, seller: User, typed: str
+) -> None:
+    response = await browser.submit("/sell", title="Nick Cave", price=typed)
+    [ticket] = market.tickets.values()
+    assert ticket.price == Decimal("19.99")
+    assert response.headers["location"] == f"/tickets/{ticket.id}"
+
+
+@pytest.mark.parametrize("typed", ["1,234", "1.234,50", "1 000", "free", "", "19,99,00"])
+def test_a_price_is_never_guessed(typed: str) -> None:
+    assert plain_price(typed) == typed.strip()
+
+
+async def test_all_that_a_seller_says_arrives(browser: Browser, market: Market, seller: User) -> None:
+    await browser.submit(
+        "/sell", title="Nick Cave", price="20", startsAt="2026-12-12T20:00", venue="Astra", city="Berlin"
+    )
+    [ticket] = market.tickets.values()
+    assert (ticket.title, ticket.venue, ticket.city) == ("Nick Cave", "Astra", "Berlin")
+    assert ticket.starts_at is not None
+    assert ticket.starts_at.isoformat() == "2026-12-12T20:00:00+00:00"
+
+
+async def test_a_wrong_listing_comes_back_as_it_was_typed(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    response = await browser.submit("/sell", title=" ", price="1,234", venue="Astra")
+    assert response.status_code == 422
+    assert "Title is required" in text_of(response)
+    assert '<a href="#price">' in response.text
+    assert 'value="1,234"' in response.text
+    assert 'value="Astra"' in response.text
+    assert market.tickets == {}
+
+
+async def test_whoever_isnt_signed_in_signs_in_first(browser: Browser) -> None:
+    assert (await browser.get("/sell")).headers["location"] == "/signin?next=/sell"
+    assert (await browser.get("/listings")).headers["location"] == "/signin?next=/listings"
+    assert (await browser.submit("/sell", title="x", price="1")).headers["location"] == "/signin?next=/sell"
+
+
+async def test_editing_starts_from_what_is_there(browser: Browser, market: Market, seller: User) -> None:
+    ticket = market.ticket(seller, "Nick Cave", price="20.50")
+    form = await browser.get(f"/tickets/{ticket.id}/edit")
+    assert 'value="Nick Cave"' in form.text
+    assert 'value="20.50"' in form.text
+    response = await browser.submit(f"/tickets/{ticket.id}/edit", title="Nick Cave, row 1", price="25")
+    assert response.headers["location"] == f"/tickets/{ticket.id}"
+    assert market.tickets[ticket.id].title == "Nick Cave, row 1"
+
+
+async def test_a_ticket_that_was_reserved_meanwhile_isnt_edited(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    buyer, _ = market.user("buyer@example.com")
+    ticket = market.ticket(seller)
+    market.order(buyer, ticket)
+    response = await browser.submit(f"/tickets/{ticket.id}/edit", title="Other", price="25")
+    assert response.status_code == 409
+    assert "Cannot edit a reserved ticket" in text_of(response)
+    assert 'value="Other"' in response.text
+
+
+async def test_withdrawing_asks_first_and_needs_no_script(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    ticket = market.ticket(seller)
+    question = await browser.get(f"/tickets/{ticket.id}/withdraw")
+    assert "Withdraw this ticket?" in text_of(question)
+    assert market.tickets[ticket.id].status == "available"
+    page = await browser.submit(f"/tickets/{ticket.id}/withdraw", follow=True)
+    assert market.tickets[ticket.id].status == "withdrawn"
+    assert "You withdrew this ticket" in text_of(page)
+
+
+async def test_nobody_changes_somebody_elses_ticket(browser: Browser, market: Market, seller: User) -> None:
+    other, _ = market.user("other@example.com")
+    ticket = market.ticket(other, "Theirs")
+    assert (await browser.get(f"/tickets/{ticket.id}/edit")).status_code == 303
+    for action in ("edit", "withdraw"):
+        response = await browser.submit(f"/tickets/{ticket.id}/{action}", title="Mine", price="1")
+        assert response.status_code == 403
+    assert market.tickets[ticket.id].title == "Theirs"
+
+
+async def test_listings_show_every_state(browser: Browser, market: Market, seller: User) -> None:
+    assert "selling anything" in text_of(await browser.get("/listings"))
+    for status in ("available", "reserved", "sold", "withdrawn"):
+        market.ticket(seller, status=status)
+    text = text_of(await browser.get("/listings"))
+    for word in ("On sale", "Reserved", "Sold", "Withdrawn"):
+        assert word in text
