@@ -29,6 +29,7 @@ MAX_FORM_BYTES = 100_000
 class Metrics(PrometheusController):
     path = "/metrics"
     include_in_schema = False
+    opt = health.NO_FORMS
 
 
 def app() -> Litestar:

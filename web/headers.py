@@ -39,7 +39,7 @@ def before_send(settings: Settings) -> BeforeMessageSendHookHandler:
 
     async def add_headers(message: Message, scope: Scope) -> None:
         """Answers of services pass through the proxy as they are."""
-        if message["type"] != "http.response.start" or scope["path"].startswith("/api"):
+        if message["type"] != "http.response.start" or f"{scope['path']}/".startswith("/api/"):
             return
         headers = MutableScopeHeaders.from_message(message)
         for name, value in security.items():

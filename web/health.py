@@ -4,13 +4,15 @@ from faststream.nats import NatsBroker
 from litestar import Response, get
 from litestar.datastructures import State
 
+NO_FORMS = {"exclude_from_csrf": True}
 
-@get("/health/live")
+
+@get("/health/live", opt=NO_FORMS)
 async def is_live() -> dict[str, str]:
     return {"status": "live"}
 
 
-@get("/health/ready")
+@get("/health/ready", opt=NO_FORMS)
 async def is_ready(state: State) -> Response[dict[str, object]]:
     """503 with what is missing. The services' own readiness isn't asked: pages say what is away."""
     broker: NatsBroker = state.broker

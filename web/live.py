@@ -115,7 +115,7 @@ def closed_on_signals(hub: Hub) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@get("/live", opt={"exclude_from_metrics": True})
+@get("/live", opt={"exclude_from_metrics": True, "exclude_from_csrf": True})
 async def live(
     hub: NamedDependency[Hub],
     services: NamedDependency[Services],

@@ -77,7 +77,7 @@ class Page:
         """The fragment for an htmx request, the whole page for everyone else; both from one context."""
         return Template(
             fragment if is_partial(self._request) else template,
-            context={"viewer": self.viewer, "address": self.address, **context},
+            context={"viewer": self.viewer, "address": self.address, "partial": self.is_partial, **context},
             status_code=status,
             headers=page_headers(self.viewer),
         )

@@ -7,13 +7,16 @@
   const FIRST_DELAY = 1000;
   const LONGEST_DELAY = 30000;
   const HIDDEN_FOR = 5000;
+  const POLL = 15000;
 
   let source = null;
+  let previous = null;
   let address = "";
   let delay = FIRST_DELAY;
   let retry = 0;
   let hiding = 0;
-  let wasOpen = false;
+  let isFirst = true;
+  let missed = false;
 
   const topicsOf = (element) => element.dataset.live.split(/\s+/).filter(Boolean);
   const elements = () => [...document.querySelectorAll("[data-live]")];
@@ -28,18 +31,30 @@
   function close() {
     clearTimeout(retry);
     source?.close();
-    source = null;
+    previous?.close();
+    source = previous = null;
     address = "";
+  }
+
+  // Stop for a while: what happens meanwhile has to be fetched afterwards.
+  function pause() {
+    close();
+    missed = true;
   }
 
   function connect() {
     const next = document.hidden ? "" : wanted();
     if (next === address) return;
-    close();
-    if (!next) return;
+    if (!next) return close();
+    clearTimeout(retry);
+    previous?.close();
+    previous = source;
     address = next;
     source = new EventSource(next);
-    source.onopen = opened;
+    source.onopen = () => {
+      previous?.close(); // not earlier: nothing is missed when another thing is watched as well
+      opened();
+    };
     source.onerror = failed;
     source.addEventListener("resync", () => elements().forEach(refresh));
     for (const kind of ["order", "ticket"]) {
@@ -53,13 +68,14 @@
   // What happened between the page and the stream was missed: the one thing that a page is about is fetched
   // again; after a break, so is everything else.
   function opened() {
-    elements().filter((element) => wasOpen || "liveDetail" in element.dataset).forEach(refresh);
-    wasOpen = true;
+    elements().filter((element) => missed || (isFirst && "liveDetail" in element.dataset)).forEach(refresh);
+    missed = isFirst = false;
     delay = FIRST_DELAY;
   }
 
   // The browser itself reconnects after a broken connection, but not after an answer of no.
   function failed() {
+    missed = true;
     if (source?.readyState !== EventSource.CLOSED) return;
     close();
     retry = setTimeout(connect, delay * (0.5 + Math.random()));
@@ -69,7 +85,7 @@
   // A browser opens only six connections to a site over HTTP/1.1: hidden tabs give theirs back.
   function visibility() {
     clearTimeout(hiding);
-    if (document.hidden) hiding = setTimeout(close, HIDDEN_FOR);
+    if (document.hidden) hiding = setTimeout(pause, HIDDEN_FOR);
     else connect();
   }
 
@@ -82,12 +98,18 @@
     setTimeout(() => element.isConnected && refresh(element), 2000 + Math.random() * 1000);
   }
 
+  // Should no signal come, what waits is looked at now and then all the same.
+  function poll() {
+    if (!document.hidden) elements().filter((element) => "liveWaiting" in element.dataset).forEach(refresh);
+  }
+
   document.addEventListener("visibilitychange", visibility);
   document.addEventListener("htmx:after:swap", connect);
   document.addEventListener("htmx:response:error", fetchLater);
   document.addEventListener("htmx:error", fetchLater);
-  window.addEventListener("pagehide", close);
+  window.addEventListener("pagehide", pause);
   window.addEventListener("pageshow", (event) => event.persisted && connect());
   window.stagedoor = { refresh };
+  setInterval(poll, POLL);
   connect();
 })();

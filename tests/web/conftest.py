@@ -12,7 +12,11 @@ import pytest
 from litestar import Litestar
 
 from contracts.identity import SESSION_COOKIE
-from tests.web.market import Market, Services, services_running
+from sandbox.processes import Process
+from sandbox.processes import web as web_process
+from sandbox.testing import free_port
+from tests.web.market import Market
+from tests.web.served import Services, services_running
 from web.app import create
 
 
@@ -92,6 +96,15 @@ async def open_browser(app: Litestar) -> AsyncIterator[Browser]:
     )
     async with httpx.AsyncClient(transport=transport, base_url="http://stagedoor.test") as http:
         yield Browser(http)
+
+
+def web_of(services: Services, bus: str, folder: Path) -> Process:
+    """The web tier as it really runs."""
+    settings = services.settings(data_dir=folder, web_port=free_port())
+    process = web_process(settings)
+    urls = {f"{name.upper()}_URL": f"http://127.0.0.1:{port}" for name, port in services.ports.items()}
+    environment = {**process.environment, **urls, "NATS_URL": bus, "DATA_DIR": str(folder)}
+    return Process(process.name, process.command, process.ready, process.port, environment=environment)
 
 
 def text_of(response: httpx.Response) -> str:

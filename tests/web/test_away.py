@@ -5,7 +5,8 @@ from aiohttp import web
 
 from settings import ServiceName
 from tests.web.conftest import Browser, is_page, text_of
-from tests.web.market import Market, Services
+from tests.web.market import Market
+from tests.web.served import Services
 
 
 @pytest.mark.parametrize(

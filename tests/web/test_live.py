@@ -16,23 +16,16 @@ from contracts.events import Event as BusEvent
 from contracts.events import OrderedTicket, OrderUpdated, PaymentUpdated, TicketUpdated
 from contracts.identity import SESSION_COOKIE
 from sandbox.processes import Process
-from sandbox.processes import web as web_process
 from sandbox.testing import free_port, nats_server, running
-from tests.web.market import Market, Services
+from tests.web.conftest import web_of
+from tests.web.market import Market
+from tests.web.served import Services
 
 
 @pytest.fixture
 async def bus(tmp_path: Path) -> AsyncIterator[str]:
     async with nats_server(tmp_path / "nats") as address:
         yield address
-
-
-def web(services: Services, bus: str, tmp_path: Path) -> Process:
-    settings = services.settings(data_dir=tmp_path, web_port=free_port())
-    process = web_process(settings)
-    urls = {f"{name.upper()}_URL": f"http://127.0.0.1:{port}" for name, port in services.ports.items()}
-    environment = {**process.environment, **urls, "NATS_URL": bus, "DATA_DIR": str(tmp_path)}
-    return Process(process.name, process.command, process.ready, process.port, environment=environment)
 
 
 class Bus:
@@ -123,7 +116,7 @@ class Scene:
 
 @pytest.fixture
 async def scene(services: Services, market: Market, bus: str, tmp_path: Path) -> AsyncIterator[Scene]:
-    process = web(services, bus, tmp_path)
+    process = web_of(services, bus, tmp_path)
     async with running(process, tmp_path / "web.log", SIGTERM) as pid:
         yield Scene(market, f"http://127.0.0.1:{process.port}", pid, Bus(bus))
 
@@ -199,7 +192,7 @@ async def test_a_message_that_isnt_an_event_is_passed_over(scene: Scene, bus: st
 async def test_open_streams_dont_hold_up_the_end_of_the_process(
     services: Services, market: Market, bus: str, tmp_path: Path
 ) -> None:
-    process = web(services, bus, tmp_path)
+    process = web_of(services, bus, tmp_path)
     site = f"http://127.0.0.1:{process.port}"
     async with AsyncExitStack() as open_streams:
         async with running(process, tmp_path / "web.log", SIGTERM):
@@ -218,7 +211,7 @@ async def test_after_the_bus_was_away_every_browser_fetches_everything(
     services: Services, market: Market, tmp_path: Path
 ) -> None:
     port = free_port()
-    process = web(services, f"nats://127.0.0.1:{port}", tmp_path)
+    process = web_of(services, f"nats://127.0.0.1:{port}", tmp_path)
     async with AsyncExitStack() as second:
         async with nats_server(tmp_path / "nats", port):
             await second.enter_async_context(running(process, tmp_path / "web.log", SIGTERM))
@@ -233,7 +226,7 @@ async def test_after_the_bus_was_away_every_browser_fetches_everything(
 async def test_a_start_without_the_bus_isnt_held_up_and_neither_is_the_end(
     services: Services, tmp_path: Path
 ) -> None:
-    process = web(services, f"nats://127.0.0.1:{free_port()}", tmp_path)
+    process = web_of(services, f"nats://127.0.0.1:{free_port()}", tmp_path)
 
     async def answers() -> str | None:
         try:

@@ -10,7 +10,8 @@ from contracts.api import Order, User
 from contracts.events import OrderStatus, PaymentStatus
 from contracts.wire import now
 from tests.web.conftest import Browser, is_page, text_of
-from tests.web.market import Market, Services
+from tests.web.market import Market
+from tests.web.served import Services
 from web.stages import stage_of
 
 REFRESH = '<noscript><meta http-equiv="refresh"'
@@ -84,6 +85,7 @@ async def test_with_htmx_paying_answers_with_the_order_alone(
     response = await browser.submit(f"/orders/{order.id}/pay", target="article#order", token="tok_visa")
     assert response.status_code == 200
     assert response.text.strip().startswith("<article")
+    assert "<title>Nick Cave: Paid" in response.text
 
 
 @pytest.mark.parametrize("target", [None, "article#order"])

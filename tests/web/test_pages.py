@@ -7,7 +7,8 @@ import pytest
 
 from contracts.wire import Moment
 from tests.web.conftest import Browser, is_page, text_of
-from tests.web.market import Market, Services
+from tests.web.market import Market
+from tests.web.served import Services
 
 HOSTILE = "<script>alert('x')</script> & \"quotes\""
 
@@ -29,6 +30,11 @@ async def test_a_search_lives_in_the_address(browser: Browser, market: Market) -
     assert "Nick Cave" in text
     assert "Nick Drake" not in text
     assert "Little Simz" not in text
+
+
+async def test_a_search_with_htmx_puts_only_what_was_typed_into_the_address(browser: Browser) -> None:
+    results = await browser.get("/?q=nick+cave&minPrice=&maxPrice=20&sort=", target="div#results")
+    assert results.headers["hx-push-url"] == "/?q=nick+cave&maxPrice=20"
 
 
 async def test_a_filter_that_is_no_price_is_explained_beside_what_was_typed(browser: Browser) -> None:

@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+from pathlib import Path
+from signal import SIGTERM
 
 import httpx
 import pytest
 from aiohttp import web
 
 from contracts.problems import PROBLEM_JSON, Problem
+from sandbox.testing import nats_server, running
 from settings import ServiceName
-from tests.web.conftest import Browser
-from tests.web.market import PASSWORD, Market, Services
+from tests.web.conftest import Browser, web_of
+from tests.web.market import PASSWORD, Market
+from tests.web.served import Services
 
 
 class Echo:
@@ -199,3 +203,14 @@ async def test_json_of_a_service_isnt_reformatted(browser: Browser, services: Se
     odd = json.dumps({"b": 1, "a": [1.10]}, indent=3)
     await answer_with(services, "tickets", web.json_response(text=odd))
     assert (await browser.http.get("/api/tickets")).text == odd
+
+
+async def test_the_real_server_passes_paths_and_bodies_on_as_they_are(
+    services: Services, echo: Echo, tmp_path: Path
+) -> None:
+    async with nats_server(tmp_path / "nats") as bus:
+        process = web_of(services, bus, tmp_path)
+        async with running(process, tmp_path / "web.log", SIGTERM), httpx.AsyncClient() as http:
+            sent = "/api/payments/a%2Fb%20c?q=%C3%A9+%2F"
+            await http.post(f"http://127.0.0.1:{process.port}{sent}", content=b"\x00raw\xff")
+    assert (echo.requests[0].raw_path, echo.bodies) == (sent, [b"\x00raw\xff"])

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.web.conftest import Browser, is_page, text_of
-from tests.web.market import PASSWORD, Market, Services
+from tests.web.market import PASSWORD, Market
+from tests.web.served import Services
 from web.page import local_address
 
 

@@ -39,12 +39,14 @@ async def browse(page: NamedDependency[Page], request: WebRequest) -> Response[A
         "sorts": SORTS,
         "tickets": found.tickets,
         "searching": any(typed.values()),
-        "more": _more(typed, found.after),
-        "is_first": not after,
+        "more": _address(typed, found.after) if found.after else None,
     }
     appends = page.target == "li#more"
     fragment = "browse/_rows.html" if appends else "browse/_results.html"
-    return page.render("browse/list.html", context, fragment=fragment, status=status)
+    answer = page.render("browse/list.html", context, fragment=fragment, status=status)
+    if page.is_partial and not appends:
+        answer.headers["HX-Push-Url"] = _address(typed)
+    return answer
 
 
 def _search(typed: Mapping[str, str]) -> dict[str, str]:
@@ -58,10 +60,11 @@ def _wrong(typed: Mapping[str, str], problem: Problem) -> Form:
     return form if form.is_wrong else Form(typed, general=(problem.title,))
 
 
-def _more(typed: Mapping[str, str], after: str | None) -> str | None:
-    if after is None:
-        return None
-    return "/?" + urlencode({**{name: value for name, value in typed.items() if value}, "after": after})
+def _address(typed: Mapping[str, str], after: str | None = None) -> str:
+    given = {name: value for name, value in typed.items() if value}
+    if after is not None:
+        given["after"] = after
+    return f"/?{urlencode(given)}" if given else "/"
 
 
 router = Router("/", route_handlers=[browse])

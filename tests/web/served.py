@@ -1,0 +1,304 @@
+"""The four services that pages need, speaking their HTTP contract over real sockets."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from contracts.api import Order, PaymentResult, SignIn, SignUp, Ticket, TicketBody, User
+from contracts.identity import SESSION_COOKIE
+from contracts.problems import PROBLEM_JSON, Problem, ProblemItem
+from contracts.wire import Wire
+from sandbox.testing import free_port
+from settings import ServiceName, Settings
+from tests.web.market import Market, Refusal, no
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class Auth:
+    def __init__(self, market: Market) -> None:
+        self.market = market
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/api/users/signup", self.sign_up),
+            web.post("/api/users/signin", self.sign_in),
+            web.post("/api/users/signout", self.sign_out),
+            web.get("/api/users/currentuser", self.current_user),
+        ]
+
+    async def sign_up(self, request: web.Request) -> web.Response:
+        body = await read(request, SignUp)
+        if any(user.email == body.email for user, _ in self.market.users.values()):
+            raise no(409, "Email in use")
+        user, token = self.market.user(body.email, body.password)
+        return signed_in(user, token, 201)
+
+    async def sign_in(self, request: web.Request) -> web.Response:
+        body = await read(request, SignIn)
+        for token, (user, password) in self.market.users.items():
+            if (user.email, password) == (body.email, body.password):
+                return signed_in(user, token, 200)
+        raise no(401, "Invalid credentials")
+
+    async def sign_out(self, request: web.Request) -> web.Response:
+        answer = web.json_response({})
+        answer.del_cookie(SESSION_COOKIE, path="/", httponly=True)
+        return answer
+
+    async def current_user(self, request: web.Request) -> web.Response:
+        user = self.market.caller(request)
+        return web.json_response({"currentUser": json.loads(user.to_json()) if user else None})
+
+
+class Tickets:
+    def __init__(self, market: Market) -> None:
+        self.market = market
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/api/tickets", self.search),
+            web.get("/api/tickets/mine", self.mine),
+            web.get("/api/tickets/{id}", self.show),
+            web.post("/api/tickets", self.create),
+            web.put("/api/tickets/{id}", self.edit),
+            web.delete("/api/tickets/{id}", self.withdraw),
+        ]
+
+    async def search(self, request: web.Request) -> web.Response:
+        query = request.query
+        try:
+            lowest, highest = float(query.get("minPrice", 0)), float(query.get("maxPrice", 1e9))
+        except ValueError:
+            item = ProblemItem(message="MinPrice isn't valid", field="minPrice")
+            return answer(Problem(type="about:blank", title=item.message, status=400, errors=[item]), 400)
+        found = [
+            ticket
+            for ticket in reversed(self.market.tickets.values())
+            if ticket.status == "available"
+            and query.get("q", "").lower() in ticket.title.lower()
+            and lowest <= float(ticket.price) <= highest
+            and ticket.id < query.get("after", "~")
+        ]
+        page, rest = found[: self.market.page_size], found[self.market.page_size :]
+        result = many(page)
+        if rest:
+            following = request.rel_url.update_query(after=page[-1].id)
+            result.headers["Link"] = f'<{following}>; rel="next"'
+        return result
+
+    async def mine(self, request: web.Request) -> web.Response:
+        user = self.market.signed_in(request)
+        return many([t for t in reversed(self.market.tickets.values()) if t.user_id == user.id])
+
+    async def show(self, request: web.Request) -> web.Response:
+        return answer(self._ticket(request))
+
+    async def create(self, request: web.Request) -> web.Response:
+        user = self.market.signed_in(request)
+        body = await read(request, TicketBody)
+        return answer(self.market.ticket(user, **dict(body)), 201)
+
+    async def edit(self, request: web.Request) -> web.Response:
+        ticket = self._own(request)
+        body = await read(request, TicketBody)
+        if ticket.status != "available":
+            raise no(409, "Cannot edit a reserved ticket")
+        self.market.change_ticket(ticket.id, **dict(body))
+        return answer(self._ticket(request))
+
+    async def withdraw(self, request: web.Request) -> web.Response:
+        ticket = self._own(request)
+        if ticket.status != "available":
+            raise no(409, "Cannot withdraw a reserved ticket")
+        self.market.change_ticket(ticket.id, status="withdrawn")
+        return web.Response(status=204)
+
+    def _ticket(self, request: web.Request) -> Ticket:
+        ticket = self.market.tickets.get(request.match_info["id"])
+        if ticket is None:
+            raise no(404, "Not found")
+        return ticket
+
+    def _own(self, request: web.Request) -> Ticket:
+        user, ticket = self.market.signed_in(request), self._ticket(request)
+        if ticket.user_id != user.id:
+            raise no(403, "That isn't yours")
+        return ticket
+
+
+class Orders:
+    def __init__(self, market: Market) -> None:
+        self.market = market
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/api/orders", self.mine),
+            web.get("/api/orders/{id}", self.show),
+            web.post("/api/orders", self.reserve),
+            web.delete("/api/orders/{id}", self.cancel),
+        ]
+
+    async def mine(self, request: web.Request) -> web.Response:
+        user = self.market.signed_in(request)
+        return many([order for order in reversed(self.market.orders.values()) if order.user_id == user.id])
+
+    async def show(self, request: web.Request) -> web.Response:
+        return answer(self._own(request, request.match_info["id"]))
+
+    async def reserve(self, request: web.Request) -> web.Response:
+        user = self.market.signed_in(request)
+        ticket = self.market.tickets.get((await request.json())["ticketId"])
+        if ticket is None:
+            raise no(404, "Not found")
+        if ticket.user_id == user.id:
+            raise no(403, "You can't buy your own ticket")
+        if ticket.status != "available":
+            raise no(409, "Ticket is already reserved")
+        return answer(self.market.order(user, ticket), 201)
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        order = self._own(request, request.match_info["id"])
+        if order.status == "complete":
+            raise no(409, "A completed order can't be cancelled")
+        self.market.change_order(order.id, status="cancelled")
+        self.market.change_ticket(order.ticket.id, status="available", order_id=None)
+        return web.Response(status=204)
+
+    def _own(self, request: web.Request, order_id: str) -> Order:
+        user, order = self.market.signed_in(request), self.market.orders.get(order_id)
+        if order is None:
+            raise no(404, "Not found")
+        if order.user_id != user.id:
+            raise no(403, "That isn't yours")
+        return order
+
+
+class Payments:
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self._settling: set[asyncio.Task[None]] = set()
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.post("/api/payments", self.pay), web.get("/api/payments", self.of_order)]
+
+    async def pay(self, request: web.Request) -> web.Response:
+        self.market.signed_in(request)
+        order = self.market.orders[(await request.json())["orderId"]]
+        if order.status == "cancelled":
+            raise no(409, "Cannot pay for a cancelled order")
+        if self.market.decline:
+            self.market.payment(order, "failed", decline_message=self.market.decline)
+            raise no(402, self.market.decline)
+        payment = self.market.payment(order, "authorized")
+        self.market.change_order(order.id, status="awaiting:payment")
+        if self.market.settle_after is not None:
+            task = asyncio.create_task(self._settle(order, self.market.settle_after))
+            self._settling.add(task)
+        return answer(PaymentResult(id=payment.id, status=payment.status), 201)
+
+    async def of_order(self, request: web.Request) -> web.Response:
+        payment = self.market.payments.get(request.query["orderId"])
+        return many([payment] if payment else [])
+
+    async def _settle(self, order: Order, after: float) -> None:
+        await asyncio.sleep(after)
+        self.market.change_order(order.id, status="complete")
+        self.market.payment(order, "captured")
+
+
+class Services:
+    """Each service on a port of its own, to be stopped and started by name."""
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self.ports = {name: free_port() for name in _SERVICES}
+        self._runners: dict[ServiceName, web.AppRunner] = {}
+
+    def settings(self, **others: Any) -> Settings:
+        urls = {f"{name}_url": f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
+        return Settings.model_validate({**urls, **others})
+
+    async def start(self, name: ServiceName, routes: list[web.RouteDef] | None = None) -> None:
+        """With `routes`, the service does just that."""
+        app = web.Application(middlewares=[self._problems], client_max_size=20_000_000)
+        app.add_routes(routes or _SERVICES[name](self.market).routes())
+        runner = self._runners[name] = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self.ports[name]).start()
+
+    async def stop(self, name: ServiceName) -> None:
+        await self._runners.pop(name).cleanup()
+
+    async def replace(self, name: ServiceName, routes: list[web.RouteDef]) -> None:
+        await self.stop(name)
+        await self.start(name, routes)
+
+    async def stop_all(self) -> None:
+        for name in list(self._runners):
+            await self.stop(name)
+
+    @web.middleware
+    async def _problems(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self.market.seen.append(request)
+        try:
+            return await handler(request)
+        except Refusal as refusal:
+            refused = answer(refusal.problem, refusal.problem.status)
+            if refusal.retry_after is not None:
+                refused.headers["Retry-After"] = str(refusal.retry_after)
+            return refused
+
+
+_SERVICES: dict[ServiceName, type[Auth] | type[Tickets] | type[Orders] | type[Payments]] = {
+    "auth": Auth,
+    "tickets": Tickets,
+    "orders": Orders,
+    "payments": Payments,
+}
+
+
+@asynccontextmanager
+async def services_running(market: Market) -> AsyncIterator[Services]:
+    services = Services(market)
+    for name in _SERVICES:
+        await services.start(name)
+    try:
+        yield services
+    finally:
+        await services.stop_all()
+
+
+async def read(request: web.Request, model: type[Body]) -> Body:
+    """The body, or a 400 that names each field that is wrong."""
+    try:
+        return model.model_validate_json(await request.read())
+    except ValidationError as error:
+        items = [
+            ProblemItem(message=detail["msg"], field=str(detail["loc"][0]))
+            for detail in error.errors(include_url=False)
+        ]
+        title = items[0].message if len(items) == 1 else "Some fields are wrong"
+        raise Refusal(Problem(type="/problems/validation", title=title, status=400, errors=items)) from error
+
+
+def answer(body: Wire, status: int = 200) -> web.Response:
+    content_type = PROBLEM_JSON if isinstance(body, Problem) else "application/json"
+    return web.Response(body=body.to_json().encode(), status=status, headers={"Content-Type": content_type})
+
+
+def many(items: list[Any]) -> web.Response:
+    text = "[" + ",".join(item.to_json() for item in items) + "]"
+    return web.Response(text=text, content_type="application/json")
+
+
+def signed_in(user: User, token: str, status: int) -> web.Response:
+    result = answer(user, status)
+    result.set_cookie(SESSION_COOKIE, token, path="/", httponly=True, samesite="Lax")
+    return result
