@@ -12,6 +12,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.response import Response, Stream
+from prometheus_client import Gauge
 from pydantic import ValidationError
 
 from contracts.events import ALL_EVENTS, Event, OrderEvent, PaymentEvent, TicketEvent
@@ -28,6 +29,8 @@ RETRY = b"retry: 2000\n\n"
 UNAVAILABLE = Problem.of(503, "Live updates are unavailable for a moment")
 MAX_ORDERS = 20
 MAX_TICKETS = 100
+
+OPEN_STREAMS = Gauge("web_live_streams", "Browsers that listen")
 
 _EVENTS = {event.subject: event for event in ALL_EVENTS}
 
@@ -153,12 +156,14 @@ def _topics(orders: set[str], tickets: set[str]) -> set[Topic]:
 
 async def _stream(hub: Hub, watcher: Watcher) -> AsyncIterator[bytes]:
     hub.add(watcher)
+    OPEN_STREAMS.inc()
     try:
         yield RETRY
         async for said in watcher.signals(HEARTBEAT):
             yield b": still here\n\n" if said is None else said.encode()
     finally:
         hub.remove(watcher)
+        OPEN_STREAMS.dec()
 
 
 def _problem(problem: Problem) -> Response[bytes]:

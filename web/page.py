@@ -128,9 +128,9 @@ def local_address(value: str | None, otherwise: str = "/") -> str:
 
     Browsers read `//host` and `/\\host` as another host, and drop tabs and line breaks before they look.
     """
-    if not value or not value.startswith("/") or value[1:2] in {"/", "\\"}:
+    if not value or not value.startswith("/") or len(value) > 1000:
         return otherwise
-    if not value.isprintable() or "\\" in value or len(value) > 1000:
+    if not value.isprintable() or "\\" in value:
         return otherwise
     parts = urlsplit(value)
     return otherwise if parts.scheme or parts.netloc else value

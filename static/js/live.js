@@ -108,7 +108,6 @@
   document.addEventListener("htmx:response:error", fetchLater);
   document.addEventListener("htmx:error", fetchLater);
   window.addEventListener("pagehide", pause);
-  window.addEventListener("pageshow", (event) => event.persisted && connect());
   window.stagedoor = { refresh };
   setInterval(poll, POLL);
   connect();

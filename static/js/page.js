@@ -1,4 +1,4 @@
-/* Small things that HTML can't do: the countdown, and the focus after a form was refused. */
+/* Small things that HTML can't do: the countdown, and what is said when a form doesn't get through. */
 (() => {
   "use strict";
 
@@ -48,7 +48,22 @@
     for (const element of document.querySelectorAll(".countdown")) if (deadlines.has(element)) tick(element);
   }
 
+  const isForm = (event) => event.detail?.ctx?.sourceElement?.matches?.("form, form *");
+
+  function notice(text) {
+    const banner = document.createElement("p");
+    banner.className = "banner";
+    banner.textContent = text;
+    document.getElementById("notice").replaceChildren(...(text ? [banner] : []));
+  }
+
+  document.addEventListener("htmx:before:request", (event) => isForm(event) && notice(""));
+  document.addEventListener("htmx:error", (event) => {
+    if (isForm(event)) notice("That didn’t get through. Check your connection, then look before you try again.");
+  });
   document.addEventListener("htmx:after:swap", () => document.getElementById("error-summary")?.focus());
+  // A page from the browser's memory is out of date, and its buttons may be switched off.
+  window.addEventListener("pageshow", (event) => event.persisted && location.reload());
   setInterval(everySecond, 250);
   everySecond();
 })();

@@ -222,7 +222,7 @@ class Services:
         self._runners: dict[ServiceName, web.AppRunner] = {}
 
     def settings(self, **others: Any) -> Settings:
-        urls = {f"{name}_url": f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
+        urls = {f"{name}_url": f"http://localhost:{port}" for name, port in self.ports.items()}
         return Settings.model_validate({**urls, **others})
 
     async def start(self, name: ServiceName, routes: list[web.RouteDef] | None = None) -> None:

@@ -189,6 +189,22 @@ async def test_a_message_that_isnt_an_event_is_passed_over(scene: Scene, bus: st
         assert (await watching.next())["data"] == scene.ticket.id
 
 
+async def open_streams(http: httpx.AsyncClient) -> float:
+    metrics = (await http.get("/metrics")).text
+    return float(
+        next(line for line in metrics.splitlines() if line.startswith("web_live_streams ")).split()[1]
+    )
+
+
+async def test_a_browser_that_leaves_is_forgotten(scene: Scene) -> None:
+    async with httpx.AsyncClient(base_url=scene.site) as http, asyncio.timeout(5):
+        async with stream(scene.site, f"ticket={scene.ticket.id}") as watching:
+            await watching.opened()
+            assert await open_streams(http) == 1
+        while await open_streams(http):
+            pass
+
+
 async def test_open_streams_dont_hold_up_the_end_of_the_process(
     services: Services, market: Market, bus: str, tmp_path: Path
 ) -> None:

@@ -170,8 +170,8 @@ async def test_the_sandbox_is_named_on_every_page(browser: Browser) -> None:
 async def test_developers_find_every_services_documentation(browser: Browser, services: Services) -> None:
     page = await browser.get("/developers")
     for port in services.ports.values():
-        assert f'href="http://127.0.0.1:{port}/docs"' in page.text
-        assert f'href="http://127.0.0.1:{port}/docs/asyncapi"' in page.text
+        assert f'href="http://localhost:{port}/docs"' in page.text
+        assert f'href="http://localhost:{port}/docs/asyncapi"' in page.text
 
 
 async def test_nothing_inline_is_needed_or_allowed(browser: Browser, market: Market) -> None:

@@ -88,8 +88,8 @@ async def test_the_trace_of_the_browser_goes_on(browser: Browser, echo: Echo) ->
 async def test_headers_of_the_connection_stay_behind(browser: Browser, echo: Echo) -> None:
     hop = {"Connection": "close, X-Secret-Hop", "X-Secret-Hop": "1", "TE": "trailers", "Upgrade": "h2c"}
     await browser.http.get("/api/payments", headers=hop)
-    received = echo.requests[0].headers
-    assert not {"X-Secret-Hop", "TE", "Upgrade"} & set(received)
+    received = {name.lower() for name in echo.requests[0].headers}
+    assert not {"x-secret-hop", "te", "upgrade"} & received
 
 
 async def test_several_cookies_and_a_link_come_back_untouched(browser: Browser, services: Services) -> None:

@@ -1,7 +1,9 @@
 """Sign up, sign in, sign out; and forms that only our own pages can send."""
 
 import pytest
+from aiohttp import web
 
+from contracts.problems import PROBLEM_JSON, Problem
 from tests.web.conftest import Browser, is_page, text_of
 from tests.web.market import PASSWORD, Market
 from tests.web.served import Services
@@ -39,6 +41,7 @@ async def test_signing_in_returns_to_the_page_one_came_from(browser: Browser, ma
         "javascript:alert(1)",
         "/\t/evil.test",
         "/\n/evil.test",
+        "/sell\r\nSet-Cookie: session=theirs",
         "evil.test",
         "",
     ],
@@ -63,6 +66,18 @@ async def test_a_wrong_password_is_told_and_the_email_is_kept(browser: Browser, 
     assert 'value="ann@example.com"' in response.text
     assert 'name="next" value="/sell"' in response.text
     assert "wrong password" not in response.text
+
+
+async def test_too_many_attempts_are_told_in_the_form(browser: Browser, services: Services) -> None:
+    async def too_many(_: web.Request) -> web.Response:
+        body = Problem.of(429, "Too many requests. Try again in a moment").to_json()
+        return web.Response(status=429, text=body, content_type=PROBLEM_JSON, headers={"Retry-After": "7"})
+
+    await services.replace("auth", [web.post("/api/users/signin", too_many)])
+    response = await browser.submit("/signin", email="ann@example.com", password=PASSWORD)
+    assert response.status_code == 429
+    assert response.headers["retry-after"] == "7"
+    assert "Too many requests" in text_of(response)
 
 
 async def test_each_error_stands_at_its_field_and_in_a_summary_that_leads_there(browser: Browser) -> None:

@@ -64,7 +64,10 @@ async def _refused(page: Page, purpose: Purpose, data: Mapping[str, str], refuse
     await page.look()
     form = FIELDS.refused(FIELDS.values(data, secret=SECRET), refused.problem)
     status = 422 if refused.status in {400, 401, 409} else refused.status
-    return _form(page, purpose, form, local_address(data.get("next")), status)
+    answer = _form(page, purpose, form, local_address(data.get("next")), status)
+    if refused.retry_after:
+        answer.headers["Retry-After"] = refused.retry_after
+    return answer
 
 
 def _form(page: Page, purpose: Purpose, form: Form, then: str, status: int = 200) -> Response[Any]:
