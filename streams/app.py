@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from beanie import Document
 from faststream.nats.prometheus import NatsPrometheusMiddleware
 from litestar import Litestar
 from litestar.plugins.prometheus import PrometheusConfig, PrometheusController
@@ -20,7 +19,7 @@ from prometheus_client import REGISTRY
 from services.kit.aggregates import Aggregate
 from services.kit.http import EXCEPTION_HANDLERS, MAX_BODY_BYTES, ApiRequest, tracing_middleware
 from services.kit.logs import log_to_stdout
-from services.kit.mongo import database
+from services.kit.mongo import Documents, database
 from services.kit.outbox import Outbox
 from services.kit.tokens import EndedSessions, Sessions, fetch_from
 from settings import ServiceName, Settings
@@ -44,7 +43,7 @@ class Service:
     summary: str
     listener: Listener
     api: Sequence[ControllerRouterHandler] = ()
-    documents: Sequence[type[Document]] = ()
+    documents: Documents = ()
     lifespan: Lifespan | None = None
     """Entered once the database is open."""
 

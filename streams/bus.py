@@ -16,25 +16,12 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 0.5
 
 
-class _IdlePullIsNoFailure(logging.Filter):
-    """Drops FastStream's complaint about a pull that found nothing.
-
-    nats-py 2.16 ends such a pull with its own TimeoutError, which FastStream expects, or, when the
-    server's answer comes first, with asyncio's, which makes FastStream log a traceback and pull again.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and record.exc_info[0] is TimeoutError)
-
-
 class Bus:
     """The broker of a service and what it listens to. Nothing is connected before `start`."""
 
     def __init__(self, settings: Settings, service: ServiceName) -> None:
         self.consumers = tuple(consumers(service))
         self.started = asyncio.Event()
-        bus_log = logging.getLogger("bus")
-        bus_log.addFilter(_IdlePullIsNoFailure())
         self.broker = NatsBroker(
             settings.bus,
             name=f"stagedoor-{service}",
@@ -44,7 +31,7 @@ class Bus:
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnect,
             reconnected_cb=self._on_reconnect,
-            logger=bus_log,
+            logger=logging.getLogger("bus"),
             graceful_timeout=5.0,
         )
 

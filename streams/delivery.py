@@ -31,8 +31,16 @@ log = logging.getLogger(__name__)
 Handler = Callable[..., Awaitable[None]]
 Decorator = Callable[[Handler], Handler]
 
-BATCH = 50
-"""Messages of one consumer that are handled at once."""
+LANES = 4
+"""Messages of one consumer that a process handles at once.
+
+Each lane pulls one message, handles it, and pulls the next, so that none waits unhandled in a process
+that stops. Pulling several at once isn't used: nats-py 2.16 now and then holds on to a message that
+arrived until the whole pull times out.
+"""
+
+PULL_SECONDS = 5.0
+"""A pull that was lost with its connection is made again after this time."""
 
 HANDLER_SECONDS = ACK_WAIT.total_seconds() * 2 / 3
 """A handler that takes longer is stopped, before the server thinks that we died."""
@@ -146,19 +154,24 @@ class Listener(NatsRouter):
         return self.listen_to(consumer, description=(event.__doc__ or "").strip())
 
     def listen_to(self, consumer: Consumer, *, description: str) -> Decorator:
-        subscriber = self.subscriber(
-            consumer.subject,
-            durable=consumer.name,
-            stream=JStream(consumer.stream, declare=False),
-            pull_sub=PullSub(batch_size=BATCH),
-            ack_policy=AckPolicy.MANUAL,
-            no_reply=True,
-            title=consumer.name,
-            description=description,
-        )
+        lanes = [
+            self.subscriber(
+                consumer.subject,
+                durable=consumer.name,
+                stream=JStream(consumer.stream, declare=False),
+                pull_sub=PullSub(batch_size=1, timeout=PULL_SECONDS),
+                ack_policy=AckPolicy.MANUAL,
+                no_reply=True,
+                title=consumer.name,
+                description=description,
+                include_in_schema=lane == 0,
+            )
+            for lane in range(LANES)
+        ]
 
         def decorate(handler: Handler) -> Handler:
-            subscriber(handler)
+            for lane in lanes:
+                lane(handler)
             return handler
 
         return decorate

@@ -1,13 +1,11 @@
 """Is the process alive, and can it do its work?"""
 
-import asyncio
 from typing import Any
 
 from litestar import Response, get
-from pymongo.errors import PyMongoError
 
 from services.kit.http import ApiRequest
-from services.kit.mongo import Database
+from services.kit.mongo import Database, answers
 from streams.bus import Bus
 
 DATABASE_SECONDS = 2.0
@@ -23,18 +21,9 @@ async def live() -> dict[str, str]:
 async def ready(request: ApiRequest) -> Response[dict[str, Any]]:
     """Database, bus and consumers are there; otherwise 503 and what is missing."""
     database: Database | None = request.app.state.database
-    missing = [] if database is None or await _answers(database) else ["database"]
+    missing = [] if database is None or await answers(database, DATABASE_SECONDS) else ["database"]
     bus: Bus = request.app.state.bus
     missing += await bus.missing() if bus.started.is_set() else ["NATS"]
     if missing:
         return Response({"status": "not ready", "missing": missing}, status_code=503)
     return Response({"status": "ok"})
-
-
-async def _answers(database: Database) -> bool:
-    try:
-        async with asyncio.timeout(DATABASE_SECONDS):
-            await database.command("ping")
-    except (PyMongoError, TimeoutError):
-        return False
-    return True

@@ -1,5 +1,6 @@
 """The service's database: one client a process, indexes made at start."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,10 +10,11 @@ from bson import ObjectId
 from bson.errors import InvalidId
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConnectionFailure, ServerSelectionTimeoutError, WTimeoutError
+from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeoutError, WTimeoutError
 
 from services.kit.errors import NotFound
 
+Documents = Sequence[type[Document]]
 Database = AsyncDatabase[dict[str, Any]]
 
 OUT_OF_REACH = (ConnectionFailure, ServerSelectionTimeoutError, WTimeoutError)
@@ -20,7 +22,7 @@ OUT_OF_REACH = (ConnectionFailure, ServerSelectionTimeoutError, WTimeoutError)
 
 
 @asynccontextmanager
-async def database(url: str, name: str, documents: Sequence[type[Document]]) -> AsyncIterator[Database]:
+async def database(url: str, name: str, documents: Documents) -> AsyncIterator[Database]:
     """Connect, bind the documents to the database `name` and make their indexes.
 
     Raises:
@@ -33,6 +35,16 @@ async def database(url: str, name: str, documents: Sequence[type[Document]]) -> 
         bound = client.get_database(name)
         await init_beanie(database=bound, document_models=list(documents))
         yield bound
+
+
+async def answers(database: Database, within: float) -> bool:
+    """Whether the database answers within so many seconds."""
+    try:
+        async with asyncio.timeout(within):
+            await database.command("ping")
+    except (PyMongoError, TimeoutError):
+        return False
+    return True
 
 
 def object_id(text: str) -> ObjectId:

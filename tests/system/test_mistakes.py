@@ -1,0 +1,107 @@
+"""What the old system got wrong, with every process real."""
+
+import asyncio
+from collections import Counter
+
+from tests.people import Person, signed_up, until
+from tests.stack import Stack
+
+
+async def becomes(person: Person, order_id: str, status: str) -> None:
+    await until(lambda: person.order(order_id), lambda order: order["status"] == status)
+
+
+async def test_twenty_reservations_of_one_ticket_make_one_order(stack: Stack) -> None:
+    async with signed_up(stack.web, 21) as (seller, *buyers):
+        ticket = await seller.offers()
+        answers = await asyncio.gather(*(buyer.asks_for(ticket["id"]) for buyer in buyers))
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 19}
+
+
+async def test_a_purchase_ends_complete_captured_and_sold(stack: Stack) -> None:
+    async with signed_up(stack.web, 2) as (seller, buyer):
+        ticket = await seller.offers(19.99)
+        order = await buyer.reserves(ticket["id"])
+        await until(lambda: buyer.ticket(ticket["id"]), lambda seen: seen["status"] == "reserved")
+        assert (await buyer.pays(order["id"])).status_code == 201
+        await becomes(buyer, order["id"], "complete")
+        await until(lambda: buyer.ticket(ticket["id"]), lambda seen: seen["status"] == "sold")
+        payment = await until(lambda: buyer.payment(order["id"]), lambda seen: seen["status"] == "captured")
+    assert payment["amount"] == 1999
+
+
+async def test_a_paid_order_cannot_be_cancelled(stack: Stack) -> None:
+    async with signed_up(stack.web, 2) as (seller, buyer):
+        ticket = await seller.offers()
+        order = await buyer.reserves(ticket["id"])
+        await buyer.pays(order["id"])
+        await becomes(buyer, order["id"], "complete")
+        answer = await buyer.cancels(order["id"])
+        assert answer.status_code == 409
+        assert answer.json()["title"] == "A completed order can't be cancelled"
+        assert (await buyer.order(order["id"]))["status"] == "complete"
+        assert (await buyer.ticket(ticket["id"]))["orderId"] == order["id"]
+
+
+async def test_a_declined_card_says_why_and_keeps_the_reservation(stack: Stack) -> None:
+    async with signed_up(stack.web, 2) as (seller, buyer):
+        order = await buyer.reserves((await seller.offers())["id"])
+        answer = await buyer.pays(order["id"], "tok_chargeDeclined")
+        assert (answer.status_code, answer.json()["title"]) == (402, "Your card was declined.")
+        assert (await buyer.order(order["id"]))["status"] in ("created", "awaiting:payment")
+        assert (await buyer.pays(order["id"])).status_code == 201
+        await becomes(buyer, order["id"], "complete")
+
+
+async def test_an_unpaid_reservation_expires_and_the_ticket_is_on_sale_again(stack: Stack) -> None:
+    async with signed_up(stack.web, 2) as (seller, buyer):
+        ticket = await seller.offers()
+        order = await buyer.reserves(ticket["id"], at=stack.hasty_orders)
+        await until(lambda: buyer.ticket(ticket["id"]), lambda seen: seen["status"] == "reserved")
+        await becomes(buyer, order["id"], "cancelled")
+        await until(lambda: buyer.ticket(ticket["id"]), lambda seen: seen["status"] == "available")
+        answer = await buyer.pays(order["id"])
+        assert answer.status_code == 409
+
+
+async def test_the_timer_of_an_earlier_buyer_leaves_a_later_one_alone(stack: Stack) -> None:
+    """A reserves with little time and cancels; B reserves; then A's timer would have fired."""
+    async with signed_up(stack.web, 3) as (seller, first, second):
+        ticket = await seller.offers()
+        early = await first.reserves(ticket["id"], at=stack.hasty_orders)
+        assert (await first.cancels(early["id"])).status_code == 204
+        late = await second.reserves(ticket["id"])
+        # Another order with the same little time, made later: when it has expired, A's timer is over too.
+        witness = await first.reserves((await seller.offers())["id"], at=stack.hasty_orders)
+        await becomes(first, witness["id"], "cancelled")
+        assert (await second.order(late["id"]))["status"] == "created"
+        held = await second.ticket(ticket["id"])
+        assert (held["status"], held["orderId"]) == ("reserved", late["id"])
+
+
+async def test_a_payment_that_is_authorized_while_the_order_expires_is_given_back(stack: Stack) -> None:
+    async with signed_up(stack.web, 2) as (seller, buyer):
+        ticket = await seller.offers()
+        order = await buyer.reserves(ticket["id"], at=stack.hasty_orders)
+        await until(lambda: buyer.ticket(ticket["id"]), lambda seen: seen["status"] == "reserved")
+        # Both arbiters hear of nothing while the card is authorized and the time runs out.
+        async with stack.paused("orders"), stack.paused("hasty-orders"):
+            assert (await buyer.pays(order["id"])).json()["status"] == "authorized"
+            await until(lambda: _timers_of(stack, order["id"]), lambda waiting: waiting == 0)  # it has fired
+        final = await until(
+            lambda: buyer.order(order["id"]), lambda seen: seen["status"] in ("complete", "cancelled")
+        )
+        wanted = {"complete": ("captured", "sold"), "cancelled": ("voided", "available")}[final["status"]]
+        await until(lambda: buyer.payment(order["id"]), lambda seen: seen["status"] == wanted[0])
+        await until(lambda: buyer.ticket(ticket["id"]), lambda seen: seen["status"] == wanted[1])
+
+
+async def _timers_of(stack: Stack, order_id: str) -> int:
+    import nats
+
+    connection = await nats.connect(stack.settings.bus)
+    try:
+        info = await connection.jetstream().stream_info("TIMERS", subjects_filter=f"timers.set.{order_id}.*")
+        return len(info.state.subjects or {})
+    finally:
+        await connection.close()
