@@ -1,0 +1,153 @@
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from contracts.api import CurrentUser, OrderBody, PaymentBody, SignIn, SignUp, TicketBody
+from contracts.wire import Moment, Wire, now
+from tests.contracts.examples import ORDER
+
+MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+
+
+def refusals(kind: type[Wire], **fields: Any) -> list[tuple[str, str]]:
+    """(field, message) of everything that is wrong."""
+    with pytest.raises(ValidationError) as refused:
+        kind.model_validate(fields)
+    return [(".".join(map(str, error["loc"])), error["msg"]) for error in refused.value.errors()]
+
+
+@pytest.mark.parametrize("kind", [SignUp, SignIn])
+def test_an_email_is_trimmed_and_in_lower_case(kind: type[SignUp] | type[SignIn]) -> None:
+    assert kind(email="  Ada@Example.COM\t", password="correct horse").email == "ada@example.com"
+
+
+@pytest.mark.parametrize(
+    "email", ["", "ada", "ada@", "@example.com", "a b@example.com", "ada@example.com, b@c.de"]
+)
+def test_what_is_no_email_cannot_sign_up(email: str) -> None:
+    assert [field for field, _ in refusals(SignUp, email=email, password="correct horse")] == ["email"]
+
+
+@pytest.mark.parametrize("kind", [SignUp, SignIn])
+@pytest.mark.parametrize("email", [{"$gt": ""}, ["ada@example.com"], None, 5])
+def test_an_email_that_is_no_text_is_refused(kind: type[Wire], email: object) -> None:
+    assert [field for field, _ in refusals(kind, email=email, password="correct horse")] == ["email"]
+
+
+@pytest.mark.parametrize("length", [8, 128])
+def test_a_password_may_have_8_to_128_characters(length: int) -> None:
+    assert SignUp(email="ada@example.com", password="ü" * length).password == "ü" * length
+
+
+@pytest.mark.parametrize("length", [0, 7, 129])
+def test_a_shorter_or_longer_password_is_refused(length: int) -> None:
+    assert refusals(SignUp, email="ada@example.com", password="x" * length) == [
+        ("password", "Password must be between 8 and 128 characters")
+    ]
+
+
+def test_a_password_is_taken_as_it_is() -> None:
+    assert SignUp(email="ada@example.com", password="  Two Blanks  ").password == "  Two Blanks  "
+
+
+def test_signing_in_does_not_tell_how_long_passwords_are() -> None:
+    assert SignIn(email="ada@example.com", password="x").password == "x"
+
+
+@pytest.mark.parametrize("kind", [SignUp, SignIn])
+def test_a_password_too_long_to_be_worth_hashing_is_refused(kind: type[Wire]) -> None:
+    assert [field for field, _ in refusals(kind, email="ada@example.com", password="x" * 1025)] == [
+        "password"
+    ]
+
+
+def test_a_title_is_trimmed() -> None:
+    assert TicketBody.model_validate({"title": "  Row 4 ", "price": 5}).title == "Row 4"
+
+
+@pytest.mark.parametrize(
+    ("title", "why"),
+    [
+        ("", "Title is required"),
+        ("  \t\n", "Title is required"),
+        ("x" * 201, "Title must be at most 200 characters"),
+    ],
+)
+def test_a_title_has_1_to_200_characters(title: str, why: str) -> None:
+    assert refusals(TicketBody, title=title, price=5) == [("title", why)]
+    assert TicketBody.model_validate({"title": "x" * 200, "price": 5}).title == "x" * 200
+
+
+def test_every_field_that_is_wrong_is_named() -> None:
+    assert [field for field, _ in refusals(TicketBody, title="", price=0, venue=" ", startsAt="soon")] == [
+        "title",
+        "price",
+        "startsAt",
+        "venue",
+    ]
+
+
+@pytest.mark.parametrize("field", ["venue", "city"])
+def test_a_place_has_1_to_120_characters_or_is_left_out(field: str) -> None:
+    assert getattr(TicketBody.model_validate({"title": "x", "price": 5}), field) is None
+    assert getattr(TicketBody.model_validate({"title": "x", "price": 5, field: " Köln "}), field) == "Köln"
+    for wrong in ("", "  ", "x" * 121):
+        assert [name for name, _ in refusals(TicketBody, title="x", price=5, **{field: wrong})] == [field]
+
+
+@pytest.mark.parametrize("fields", [{}, {"ticketId": ""}, {"ticketId": "  "}])
+def test_a_reservation_needs_a_ticket(fields: dict[str, str]) -> None:
+    assert [why for _, why in refusals(OrderBody, **fields)] == ["TicketId must be provided"]
+
+
+def test_a_payment_is_by_the_test_card_unless_told_otherwise() -> None:
+    assert PaymentBody(order_id=ORDER).token == "tok_visa"
+
+
+@pytest.mark.parametrize("token", ["tok_visa", "pm_card_visa", "pm_1Abc", "tok_" + "x" * 200])
+def test_tokens_and_payment_methods_are_accepted(token: str) -> None:
+    assert PaymentBody(order_id=ORDER, token=token).token == token
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", "tok_", "visa", "4242424242424242", "tok_visa\n", "tok_visa/../x", "tok_" + "x" * 201, "src_1"],
+)
+def test_anything_else_is_no_card(token: str) -> None:
+    assert [field for field, _ in refusals(PaymentBody, orderId=ORDER, token=token)] == ["token"]
+
+
+def test_nobody_is_null_on_the_wire() -> None:
+    assert CurrentUser(current_user=None).to_json() == '{"currentUser":null}'
+
+
+@pytest.mark.parametrize("text", ["2027-06-12T19:30:00", "2027-06-12", "soon", ""])
+def test_a_time_without_its_zone_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError):
+        MOMENT.validate_python(text)
+
+
+def test_a_naive_time_is_refused() -> None:
+    with pytest.raises(ValidationError, match="timezone"):
+        MOMENT.validate_python(datetime(2027, 6, 12, 19, 30))  # noqa: DTZ001 - that is the point
+
+
+def test_a_time_of_another_zone_is_turned_into_utc() -> None:
+    moment = MOMENT.validate_python("2027-06-12T21:30:00+02:00")
+    assert moment == datetime(2027, 6, 12, 19, 30, tzinfo=UTC)
+    assert moment.tzinfo is UTC
+    assert MOMENT.dump_json(moment) == b'"2027-06-12T19:30:00Z"'
+
+
+@pytest.mark.parametrize(("given", "kept"), [(0, 0), (999, 0), (1_000, 1_000), (999_999, 999_000)])
+def test_times_are_cut_to_the_millisecond_as_they_are_stored(given: int, kept: int) -> None:
+    moment = datetime(2027, 6, 12, 19, 30, 0, given, tzinfo=timezone(timedelta(hours=-3)))
+    assert MOMENT.validate_python(moment) == moment.replace(microsecond=kept)
+
+
+def test_now_is_a_moment() -> None:
+    present = now()
+    assert MOMENT.validate_python(present) == present
+    assert present.tzinfo is UTC

@@ -1,0 +1,113 @@
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any, Literal
+
+import pytest
+from argon2 import PasswordHasher
+
+from services.auth.passwords import Passwords
+
+
+class CountingHasher(PasswordHasher):
+    """As cheap as argon2 gets; counts the expensive calls."""
+
+    def __init__(self, *, time_cost: int = 1) -> None:
+        super().__init__(time_cost=time_cost, memory_cost=8, parallelism=1)
+        self.verified: list[str | bytes] = []
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - argon2's name
+        self.verified.append(hash)
+        return super().verify(hash, password)
+
+
+@pytest.fixture
+def hasher() -> CountingHasher:
+    return CountingHasher()
+
+
+@pytest.fixture
+def passwords(hasher: CountingHasher) -> Iterator[Passwords]:
+    with closing(Passwords(hasher)) as passwords:
+        yield passwords
+
+
+async def test_a_password_matches_its_hash_and_no_other(passwords: Passwords) -> None:
+    password_hash = await passwords.hash("correct horse")
+    assert await passwords.matches("correct horse", password_hash)
+    assert not await passwords.matches("correct horse ", password_hash)
+    assert not await passwords.matches("", password_hash)
+
+
+async def test_the_same_password_is_hashed_differently_each_time(passwords: Passwords) -> None:
+    first, second = await asyncio.gather(passwords.hash("correct horse"), passwords.hash("correct horse"))
+    assert first != second
+    assert "correct horse" not in first
+    assert first.startswith("$argon2id$")
+
+
+async def test_an_unknown_user_costs_one_verification_like_a_wrong_password(
+    passwords: Passwords, hasher: CountingHasher
+) -> None:
+    password_hash = await passwords.hash("correct horse")
+    assert not await passwords.matches("guess", password_hash)
+    wrong = len(hasher.verified)
+    assert not await passwords.matches("guess", None)
+    assert (wrong, len(hasher.verified)) == (1, 2)
+    assert not hasher.check_needs_rehash(str(hasher.verified[-1])), "nobody's hash costs as much as a user's"
+
+
+async def test_nobodys_password_lets_nobody_in(passwords: Passwords) -> None:
+    assert not await passwords.matches("a password that nobody has", None)
+
+
+@pytest.mark.parametrize("stored", ["", "plain text", "$argon2id$v=19$", "$2b$12$abcdefghijklmnopqrstuv"])
+async def test_a_stored_hash_that_is_none_lets_nobody_in(passwords: Passwords, stored: str) -> None:
+    assert not await passwords.matches("plain text", stored)
+
+
+async def test_a_hash_is_outdated_once_the_parameters_change(passwords: Passwords) -> None:
+    password_hash = await passwords.hash("correct horse")
+    assert not passwords.is_outdated(password_hash)
+    with closing(Passwords(CountingHasher(time_cost=2))) as stricter:
+        assert stricter.is_outdated(password_hash)
+        assert await stricter.matches("correct horse", password_hash)
+
+
+class Meeting(CountingHasher):
+    """A verification ends well only if so many are at work at the same time."""
+
+    def __init__(self, parties: int, *, patience: float) -> None:
+        super().__init__()
+        self.barrier = threading.Barrier(parties, timeout=patience)
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - argon2's name
+        self.barrier.wait()
+        return True
+
+
+async def met(parties: int, *, patience: float) -> list[Any]:
+    with closing(Passwords(Meeting(parties, patience=patience))) as passwords:
+        work = [passwords.matches("x", "hash") for _ in range(parties)]
+        return await asyncio.gather(*work, return_exceptions=True)
+
+
+async def test_as_many_verifications_run_at_once_as_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    assert await met(3, patience=10) == [True] * 3
+
+
+async def test_no_more_run_at_once_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    outcomes = await met(3, patience=0.2)
+    assert {type(outcome) for outcome in outcomes} == {threading.BrokenBarrierError}
+
+
+async def test_the_event_loop_goes_on_while_a_password_is_verified() -> None:
+    """Both sides of this meeting have to run: the thread, and the loop that sends the second to it."""
+    meeting = Meeting(2, patience=10)
+    with closing(Passwords(meeting)) as passwords:
+        verifying = asyncio.ensure_future(passwords.matches("x", "hash"))
+        await asyncio.to_thread(meeting.barrier.wait)
+        assert await verifying

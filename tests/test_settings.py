@@ -1,0 +1,262 @@
+import os
+import re
+import subprocess
+import sys
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from settings import SERVICES, Settings
+
+ROOT = Path(__file__).parent.parent
+TABLE = (ROOT / "docs" / "settings.md").read_text("utf-8")
+VARIABLES = {name.upper(): field for name, field in Settings.model_fields.items()}
+
+ROW = re.compile(r"^\| `(?P<variable>[A-Z_]+)` \| (?P<default>.+?) \| (?P<meaning>.+) \|$", re.MULTILINE)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)  # where no .env is
+
+
+def given(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    return Settings()
+
+
+def loaded(**variables: str) -> subprocess.CompletedProcess[str]:
+    """What a process with these variables does at start."""
+    return subprocess.run(
+        [sys.executable, "-c", "import settings; settings.load()"],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **variables},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+# --- docs/settings.md ---
+
+
+def written(field: FieldInfo) -> str:
+    """A default as the table shows it."""
+    match field.default:
+        case None:
+            return "–"  # noqa: RUF001 - typed as people read it
+        case bool(value):
+            return f"`{str(value).lower()}`"
+        case list(values):
+            return f"`{','.join(map(str, values))}`"
+        case value:
+            return f"`{value}`"
+
+
+def groups_in(text: str, heading: str, name: str) -> list[str | tuple[str, str]]:
+    """Headings and the settings under them, in their order."""
+    found = re.finditer(rf"^(?:{heading} (?P<heading>.+)|{name}.*)$", text, re.MULTILINE)
+    return [("group", match["heading"]) if match["heading"] else match["name"].upper() for match in found]
+
+
+def test_the_table_has_every_setting_and_no_other_in_the_order_of_the_code() -> None:
+    assert [row["variable"] for row in ROW.finditer(TABLE)] == list(VARIABLES)
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_the_table_tells_each_default_and_meaning(variable: str) -> None:
+    (row,) = [row for row in ROW.finditer(TABLE) if row["variable"] == variable]
+    assert (row["default"], row["meaning"]) == (
+        written(VARIABLES[variable]),
+        VARIABLES[variable].description,
+    )
+
+
+def test_the_table_is_grouped_as_the_code() -> None:
+    code = (ROOT / "settings.py").read_text("utf-8")
+    fields = code[code.index("class Settings") : code.index("@model_validator")]
+    in_code = groups_in(fields, "    #", r"    (?P<name>(?!model_config)[a-z_]+): ")
+    in_table = groups_in(TABLE[: TABLE.index("## What belongs")], "##", r"\| `(?P<name>[A-Z_]+)` ")
+    assert in_code == in_table
+
+
+@pytest.mark.parametrize("variable", [name for name, field in VARIABLES.items() if field.default is not None])
+def test_a_default_typed_in_from_the_table_is_the_default(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    default = written(VARIABLES[variable]).strip("`")
+    assert given(monkeypatch, **{variable: default}) == Settings()
+
+
+# --- What is refused ---
+
+
+@pytest.mark.parametrize(
+    ("variable", "wrong"),
+    [
+        ("WEB_PORT", "0"),
+        ("WEB_PORT", "65536"),
+        ("NATS_PORT", "many"),
+        ("NATS_REPLICAS", "0"),
+        ("CURRENCY", "jpy"),
+        ("CURRENCY", "dollars"),
+        ("CURRENCY", "üsd"),
+        ("EXPIRATION_WINDOW_SECONDS", "0"),
+        ("EXPIRATION_WINDOW_SECONDS", "86401"),
+        ("EXPIRATION_WINDOW_SECONDS", "nan"),
+        ("MAX_LIVE_RESERVATIONS", "0"),
+        ("SESSION_LIFETIME_SECONDS", "59"),
+        ("CSRF_SECRET", "short"),
+        ("COOKIE_SECURE", "perhaps"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,proxy"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("RATE_PAY", "-1"),
+        ("LOG_LEVEL", "LOUD"),
+        ("OUTBOX_SWEEP_SECONDS", "0"),
+        ("RECONCILE_SECONDS", "-30"),
+    ],
+)
+def test_a_value_that_can_not_be_is_refused(
+    variable: str, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        given(monkeypatch, **{variable: wrong})
+    assert {str(error["loc"][0]).upper() for error in refused.value.errors()} == {variable}
+
+
+def test_a_process_with_wrong_settings_ends_with_2_and_a_line_for_each() -> None:
+    ended = loaded(WEB_PORT="0", CURRENCY="jpy", CSRF_SECRET="hush")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    lines = ended.stderr.splitlines()
+    assert sorted(line.partition(":")[0] for line in lines) == ["CSRF_SECRET", "CURRENCY", "WEB_PORT"]
+    assert "hush" not in ended.stderr
+
+
+def test_a_process_with_good_settings_goes_on_without_a_word() -> None:
+    ended = loaded(WEB_PORT="8080", CURRENCY="EUR", UNKNOWN_SETTING="1")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("key", ["sk_live_abc", "rk_live_abc"])
+def test_a_live_key_never_goes_to_a_server_that_is_not_stripe(key: str) -> None:
+    ended = loaded(STRIPE_KEY=key, STRIPE_API_BASE="http://127.0.0.1:12111")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("STRIPE_API_BASE: ")
+    assert key not in ended.stderr
+
+
+def test_a_live_key_alone_or_a_test_key_elsewhere_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert given(monkeypatch, STRIPE_KEY="sk_live_abc").stripe_base is None
+    elsewhere = given(monkeypatch, STRIPE_KEY="sk_test_abc", STRIPE_API_BASE="http://stripe.test")
+    assert elsewhere.stripe_base == "http://stripe.test"
+
+
+def test_settings_do_not_change_once_they_are_read() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().web_port = 1  # type: ignore[misc] # that is the point
+
+
+@pytest.mark.parametrize(
+    ("variable", "secret"),
+    [
+        ("STRIPE_KEY", "sk_test_hush"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_hush"),
+        ("MONGO_URL", "mongodb://ada:hush@db"),
+        ("SESSION_PRIVATE_KEY", "hush"),
+        ("CSRF_SECRET", "hush" * 8),
+    ],
+)
+def test_no_secret_stands_in_a_log(variable: str, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = given(monkeypatch, **{variable: secret})
+    assert "hush" not in repr(settings) + str(settings) + settings.model_dump_json()
+
+
+# --- What is derived ---
+
+
+def test_on_a_fresh_machine_the_stand_ins_are_used() -> None:
+    settings = Settings()
+    assert settings.bus == ["nats://127.0.0.1:4222"]
+    assert settings.database == "mongodb://127.0.0.1:27017/?retryWrites=false"
+    assert settings.uses_stripe_sandbox
+    assert settings.stripe_base == "http://127.0.0.1:12111"
+    assert settings.site == "http://localhost:3500"
+    assert [settings.url_of(service) for service in SERVICES] == [
+        "http://127.0.0.1:3000",
+        "http://127.0.0.1:3001",
+        "http://127.0.0.1:3002",
+        "http://127.0.0.1:3003",
+        "http://127.0.0.1:3004",
+    ]
+
+
+def test_the_stand_ins_move_with_their_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = given(monkeypatch, NATS_PORT="1", MONGO_PORT="2", STRIPE_SANDBOX_PORT="3", WEB_PORT="4")
+    assert settings.bus == ["nats://127.0.0.1:1"]
+    assert settings.database == "mongodb://127.0.0.1:2/?retryWrites=false"
+    assert settings.stripe_base == "http://127.0.0.1:3"
+    assert settings.site == "http://localhost:4"
+
+
+def test_real_ones_replace_the_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = given(
+        monkeypatch,
+        NATS_URL="nats://a:4222, nats://b:4222",
+        MONGO_URL="mongodb://db/?replicaSet=rs0",
+        STRIPE_KEY="sk_test_abc",
+        WEB_URL="https://tickets.example/",
+    )
+    assert settings.bus == ["nats://a:4222", "nats://b:4222"]
+    assert settings.database == "mongodb://db/?replicaSet=rs0"
+    assert not settings.uses_stripe_sandbox
+    assert settings.stripe_base is None
+    assert settings.site == "https://tickets.example"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_is_where_it_is_said_to_be(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (name,) = [known for known in SERVICES if known == service]
+    moved = given(monkeypatch, **{f"{service.upper()}_PORT": "9000"})
+    assert moved.port_of(name) == 9000
+    assert moved.url_of(name) == "http://127.0.0.1:9000"
+    away = given(monkeypatch, **{f"{service.upper()}_URL": "http://away.example:80/"})
+    assert away.url_of(name) == "http://away.example:80"
+
+
+def test_a_server_that_speaks_stripes_api_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = given(monkeypatch, STRIPE_API_BASE="http://stripe.test")
+    assert not settings.uses_stripe_sandbox
+    assert settings.stripe_base == "http://stripe.test"
+
+
+def test_trusted_proxies_are_networks_with_commas_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = given(monkeypatch, TRUSTED_PROXIES=" 10.0.0.0/8, 192.0.2.7 ,fd00::/8,")
+    assert settings.trusted_proxies == [
+        IPv4Network("10.0.0.0/8"),
+        IPv4Network("192.0.2.7/32"),
+        IPv6Network("fd00::/8"),
+    ]
+
+
+def test_no_proxy_at_all_may_be_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert given(monkeypatch, TRUSTED_PROXIES=",").trusted_proxies == []
+
+
+def test_a_currency_is_in_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert given(monkeypatch, CURRENCY="EUR").currency == "eur"
+
+
+def test_an_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert given(monkeypatch, STRIPE_KEY="", WEB_PORT="", NATS_URL="") == Settings()
+
+
+def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("WEB_PORT=8001\nAUTH_PORT=8002\n")
+    settings = given(monkeypatch, WEB_PORT="9001")
+    assert (settings.web_port, settings.auth_port) == (9001, 8002)
