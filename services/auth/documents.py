@@ -33,7 +33,6 @@ class User(Document):
 class Session(Aggregate):
     """From signing in to signing out, or to `expires_at`."""
 
-    version: int = -1
     user_id: str
     expires_at: datetime
     ended_at: datetime | None = None

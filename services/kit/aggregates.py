@@ -48,11 +48,13 @@ class Aggregate(Document):
         return str(self.id)
 
     async def add(self, *, silently: bool = False) -> None:
-        """Insert with its first event, or `silently`, without one.
+        """Insert with its first event, or `silently`: without one, and with version -1.
 
         Raises:
             DuplicateKeyError: a unique index has it already. Nothing was written.
         """
+        if silently:
+            self.version = -1
         outbox = [] if silently else [_entry(self.event())]
         await self.get_pymongo_collection().insert_one({**self.model_dump(by_alias=True), "outbox": outbox})
         if not silently:

@@ -18,8 +18,6 @@ class Order(Payable, Copy):
 class Payment(PaymentState, Aggregate):
     """The one payment of an order. Version -1 until its first outcome is known, and so published."""
 
-    version: int = -1
-
     class Settings:
         name = "payments"
         indexes = [

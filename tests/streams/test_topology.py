@@ -1,0 +1,54 @@
+"""What is provisioned is what services use."""
+
+import importlib
+
+import pytest
+from nats.js import JetStreamContext
+
+from contracts.events import ALL_EVENTS, SessionEnded
+from settings import SERVICES, ServiceName
+from streams.delivery import Listener
+from streams.topology import LISTENS, PUBLISHES, consumers, provision, streams
+
+
+async def test_provisioning_twice_changes_nothing(js: JetStreamContext) -> None:
+    before = [await js.stream_info(str(stream.name)) for stream in streams(1)]
+    await provision(js)
+    after = [await js.stream_info(str(stream.name)) for stream in streams(1)]
+    assert [info.config for info in after] == [info.config for info in before]
+
+
+async def test_provisioning_mends_what_was_changed_by_hand(js: JetStreamContext) -> None:
+    info = await js.consumer_info("EVENTS", "orders-ticket-created")
+    info.config.ack_wait = 1
+    await js.add_consumer("EVENTS", info.config)
+    await provision(js)
+    assert (await js.consumer_info("EVENTS", "orders-ticket-created")).config.ack_wait == 30
+
+
+async def test_streams_are_as_promised(js: JetStreamContext) -> None:
+    events = (await js.stream_info("EVENTS")).config
+    assert events.max_age == 30 * 24 * 3600
+    assert events.duplicate_window == 600
+    assert events.republish is not None
+    assert events.republish.dest == "live.>"
+    timers = (await js.stream_info("TIMERS")).config
+    assert timers.allow_msg_schedules
+    assert not timers.max_age
+
+
+@pytest.mark.parametrize("service", [name for name in SERVICES if name != "auth"])
+def test_a_service_subscribes_to_what_is_provisioned_for_it(service: ServiceName) -> None:
+    listener: Listener = importlib.import_module(f"streams.{service}").listener
+    subscribed = {subscriber.config.durable_name for subscriber in listener.subscribers}  # type: ignore[attr-defined]
+    assert subscribed == {consumer.name for consumer in consumers(service)}
+
+
+def test_every_event_has_one_that_says_it() -> None:
+    said = [event for events in PUBLISHES.values() for event in events]
+    assert sorted(event.subject for event in said) == sorted(event.subject for event in ALL_EVENTS)
+
+
+def test_every_event_has_somebody_who_hears_it() -> None:
+    heard = {event for events in LISTENS.values() for event in events}
+    assert heard | {SessionEnded} == set(ALL_EVENTS)  # that one is heard by every process
