@@ -67,8 +67,8 @@ def create(settings: Settings) -> Litestar:
 async def _lifespan(app: Litestar) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     app.state.hub = hub = Hub()
-    async with open_session() as http, live.listening(settings, hub) as broker:
-        app.state.http, app.state.broker = http, broker
+    async with open_session() as http, live.listening(settings, hub) as bus_is_heard:
+        app.state.http, app.state.bus_is_heard = http, bus_is_heard
         with live.closed_on_signals(hub):
             yield
 

@@ -1,6 +1,5 @@
 """Whether the process is up, and whether it can do its work."""
 
-from faststream.nats import NatsBroker
 from litestar import Response, get
 from litestar.datastructures import State
 
@@ -15,7 +14,6 @@ async def is_live() -> dict[str, str]:
 @get("/health/ready", opt=NO_FORMS)
 async def is_ready(state: State) -> Response[dict[str, object]]:
     """503 with what is missing. The services' own readiness isn't asked: pages say what is away."""
-    broker: NatsBroker = state.broker
-    missing = [] if await broker.ping(0.2) else ["nats"]
+    missing = [] if await state.bus_is_heard() else ["nats"]
     status = "not ready" if missing else "ready"
     return Response({"status": status, "missing": missing}, status_code=503 if missing else 200)

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from types import FrameType
 
 from faststream.nats import NatsBroker, NatsMessage
@@ -30,6 +31,9 @@ UNAVAILABLE = Problem.of(503, "Live updates are unavailable for a moment")
 MAX_ORDERS = 20
 MAX_TICKETS = 100
 
+IsHeard = Callable[[], Awaitable[bool]]
+"""Tells whether the bus is connected now."""
+
 OPEN_STREAMS = Gauge("web_live_streams", "Browsers that listen")
 
 _EVENTS = {event.subject: event for event in ALL_EVENTS}
@@ -47,7 +51,7 @@ def deliver(hub: Hub, event: Event, sequence: str) -> None:
 
 
 @asynccontextmanager
-async def listening(settings: Settings, hub: Hub) -> AsyncIterator[NatsBroker]:
+async def listening(settings: Settings, hub: Hub) -> AsyncIterator[IsHeard]:
     """The bus in the background: it may be down at start, for a while, or for good."""
 
     async def resync() -> None:
@@ -76,7 +80,7 @@ async def listening(settings: Settings, hub: Hub) -> AsyncIterator[NatsBroker]:
 
     starting = asyncio.create_task(start())
     try:
-        yield broker
+        yield partial(broker.ping, 0.2)
     finally:
         starting.cancel()
         with suppress(asyncio.CancelledError):
