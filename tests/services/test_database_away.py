@@ -1,0 +1,70 @@
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from sandbox import processes
+from sandbox.testing import running
+from tests.services.conftest import SettingsWith
+from tests.services.served import Served, closed_port, messages, new_id, serving, until
+
+ANN = new_id()
+
+
+class Database:
+    """A database server of its own that can be taken away and comes back with all it had."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port, self._folder = closed_port(), folder
+        self._up = AsyncExitStack()
+        self.url = f"mongodb://127.0.0.1:{self._port}/?retryWrites=false"
+
+    async def start(self) -> None:
+        process = processes.mongo(self._port, self._folder / "mongo")
+        await self._up.enter_async_context(running(process, self._folder / "log", signal.SIGKILL))
+
+    async def kill(self) -> None:
+        await self._up.aclose()
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(tmp_path / "database")
+    await database.start()
+    yield database
+    await database.kill()
+
+
+async def offer(tickets: Served) -> httpx.Response:
+    return await tickets.ask("POST", "/api/tickets", by=ANN, json={"title": "Hamlet", "price": 1})
+
+
+async def test_while_the_database_is_away_a_service_says_so_and_then_recovers(
+    settings_with: SettingsWith, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving("tickets", settings_with(mongo_url=database.url)) as tickets:
+        kept = (await offer(tickets)).json()
+        await database.kill()
+        answers = await asyncio.gather(
+            offer(tickets),
+            tickets.ask("GET", "/api/tickets"),
+            tickets.ask("GET", f"/api/tickets/{kept['id']}"),
+            tickets.ask("DELETE", f"/api/tickets/{kept['id']}", by=ANN),
+        )
+        for answer in answers:
+            assert messages(answer, 503) == ["This is unavailable for a moment. Try again"]
+            assert int(answer.headers["retry-after"]) > 0
+        assert "the database can't be reached" in caplog.text
+        assert (await tickets.ask("GET", "/health/live")).status_code == 200
+        await database.start()
+
+        async def answered() -> bool:
+            return (await tickets.ask("GET", "/api/tickets")).status_code == 200
+
+        await until(answered)
+        assert (await tickets.ask("GET", "/api/tickets")).json() == [kept]
+        assert (await offer(tickets)).status_code == 201
