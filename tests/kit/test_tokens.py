@@ -302,7 +302,9 @@ def test_an_ended_session_is_remembered_until_its_token_has_expired(monkeypatch:
 
 def test_a_session_that_ended_longer_ago_than_any_token_lives_is_not_remembered() -> None:
     ended = EndedSessions(LIFETIME)
+    ended.add("new", now())
     ended.add("old", now() - LIFETIME - timedelta(seconds=1))
+    assert "new" in ended
     assert "old" not in ended
 
 

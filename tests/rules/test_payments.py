@@ -225,7 +225,7 @@ def test_a_late_answer_does_not_reopen_a_payment_that_is_over(
 
 @pytest.mark.parametrize("heard", PAYMENT_STATUSES)
 def test_a_refund_is_the_end(heard: PaymentStatus) -> None:
-    assert rules.learn(payment(status="refunded"), outcome(heard), 1) is None
+    assert rules.learn(payment(status="refunded"), outcome(heard, decline_message="Declined."), 1) is None
 
 
 @given(st.lists(st.tuples(outcomes, st.integers(1, 3)), max_size=8), st.integers(1, 3))

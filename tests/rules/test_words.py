@@ -12,6 +12,7 @@ from services.tickets.search import words
         ("STRASSE Straße", ["strasse"]),
         ("\ufb01ne", ["fine"]),
         ("İstanbul", ["istanbul"]),
+        ("\uff32\uff4f\uff57 m\u00b2", ["m2", "row"]),
         ("Wembley, 12.06.: Row-4!", ["06", "12", "4", "row", "wembley"]),
         ("Ελλάδα", ["ελλαδα"]),
         ("", []),
