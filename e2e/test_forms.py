@@ -1,0 +1,83 @@
+"""What people are told when a form isn't right."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from e2e.visitors import House
+from tests.people import PASSWORD
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+WITH_AND_WITHOUT_JAVASCRIPT = pytest.mark.parametrize("java_script_enabled", [True, False])
+
+
+@WITH_AND_WITHOUT_JAVASCRIPT
+async def test_each_wrong_field_of_sign_up_says_what_is_wrong_and_keeps_what_was_typed(
+    house: House, java_script_enabled: bool
+) -> None:
+    visitor = await house.guest(java_script_enabled=java_script_enabled)
+    email, password = visitor.page.get_by_label("E-mail"), visitor.page.get_by_label("Password")
+    await visitor.open("/signup?next=/orders")
+    await email.fill("somebody at example")
+    await password.fill("short")
+    await visitor.button("Sign up").click()
+
+    summary = visitor.main.get_by_role("alert")
+    await expect(summary).to_be_focused()
+    await expect(summary.get_by_role("listitem")).to_have_count(2)
+    await expect(email).to_have_accessible_description(re.compile("valid"))
+    await expect(password).to_have_accessible_description(
+        re.compile("Password must be between 8 and 128 characters")
+    )
+    for field in (email, password):
+        await expect(field).to_have_attribute("aria-invalid", "true")
+    await expect(email).to_have_value("somebody at example")
+
+    await summary.get_by_role("link", name="Password must be").click()
+    await expect(password).to_be_focused()
+    await visitor.fills_in_sign_up()
+    assert visitor.path == "/orders"
+
+
+@WITH_AND_WITHOUT_JAVASCRIPT
+async def test_an_e_mail_address_that_is_taken_is_said_beside_it(
+    house: House, java_script_enabled: bool
+) -> None:
+    first = await house.guest()
+    await first.open("/")
+    email = await first.signs_up()
+    second = await house.guest(java_script_enabled=java_script_enabled)
+    await second.open("/signup")
+    await second.page.get_by_label("E-mail").fill(email)
+    await second.page.get_by_label("Password").fill(PASSWORD)
+    await second.button("Sign up").click()
+    await expect(second.main.get_by_role("alert")).to_contain_text("Email in use")
+
+
+@WITH_AND_WITHOUT_JAVASCRIPT
+async def test_a_wrong_password_is_refused_without_saying_whether_the_account_exists(
+    house: House, java_script_enabled: bool
+) -> None:
+    known = await house.guest(java_script_enabled=java_script_enabled)
+    await known.open("/")
+    email = await known.signs_up()
+    await known.button("Sign out").click()
+    told = []
+    for name in (email, f"no-{email}"):
+        await known.open("/signin")
+        await known.page.get_by_label("E-mail").fill(name)
+        await known.page.get_by_label("Password").fill("not the password")
+        await known.button("Sign in").click()
+        summary = known.main.get_by_role("alert")
+        await expect(summary).to_be_focused()
+        await expect(known.page.get_by_label("E-mail")).to_have_value(name)
+        told.append(await summary.inner_text())
+    assert told[0] == told[1]
+    assert "Invalid credentials" in told[0]
+
+    await known.page.get_by_label("E-mail").fill(email)
+    await known.page.get_by_label("Password").fill(PASSWORD)
+    await known.button("Sign in").click()
+    await expect(known.button("Sign out")).to_be_visible()

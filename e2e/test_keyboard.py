@@ -1,0 +1,95 @@
+"""Without a mouse."""
+
+import re
+
+import pytest
+from playwright.async_api import Locator, expect
+
+from e2e.visitors import House, Visitor, some_title
+from tests.people import PASSWORD
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+FAR_ENOUGH = 40
+"""Presses of Tab that reach everything on any of our pages."""
+
+
+async def tab_to(visitor: Visitor, wanted: Locator) -> None:
+    for _ in range(FAR_ENOUGH):
+        await visitor.page.keyboard.press("Tab")
+        if await wanted.evaluate("element => element === document.activeElement"):
+            return
+    raise AssertionError(f"{FAR_ENOUGH} presses of Tab don't reach {wanted}")
+
+
+async def press(visitor: Visitor, wanted: Locator, key: str = "Enter") -> None:
+    await tab_to(visitor, wanted)
+    await visitor.page.keyboard.press(key)
+
+
+async def choose(visitor: Visitor, card: str) -> None:
+    """Tab stops at the card that is chosen; arrows choose another."""
+    wanted = visitor.page.get_by_role("radio", name=card)
+    await tab_to(visitor, visitor.page.get_by_role("radio", checked=True))
+    while not await wanted.is_checked():
+        await visitor.page.keyboard.press("ArrowDown")
+
+
+async def test_the_first_stop_leads_past_the_navigation(house: House) -> None:
+    visitor = await house.guest()
+    await visitor.open("/")
+    skip = visitor.link("Skip to the content")
+    await visitor.page.keyboard.press("Tab")
+    await expect(skip).to_be_focused()
+    await expect(skip).to_be_in_viewport()
+    await visitor.page.keyboard.press("Enter")
+    await expect(visitor.main).to_be_focused()
+    await visitor.page.keyboard.press("Tab")
+    await expect(visitor.page.get_by_role("searchbox", name="Search")).to_be_focused()
+
+
+async def test_signing_in_buying_and_paying_need_no_mouse(house: House) -> None:
+    seller, buyer = await house.member(), await house.guest()
+    ticket = await seller.person.offers(45, some_title())
+    await buyer.open("/")
+    email = await buyer.signs_up()
+    await press(buyer, buyer.button("Sign out"))
+    await expect(buyer.page.get_by_role("banner").get_by_role("link", name="Sign in")).to_be_visible()
+
+    await buyer.open(f"/tickets/{ticket['id']}")
+    await press(buyer, buyer.link("Sign in to buy"))
+    await expect(buyer.heading("Sign in")).to_be_visible()
+    await tab_to(buyer, buyer.page.get_by_label("E-mail"))
+    await buyer.page.keyboard.type(email)
+    await buyer.page.keyboard.press("Tab")
+    await buyer.page.keyboard.type(PASSWORD)
+    await buyer.page.keyboard.press("Enter")
+
+    await expect(buyer.button("Buy")).to_be_visible()
+    await press(buyer, buyer.button("Buy"))
+    await expect(buyer.page.get_by_role("timer")).to_be_visible()
+    await choose(buyer, "Declined card")
+    await press(buyer, buyer.button(re.compile("^Pay")))
+    await buyer.sees("Your card was declined.")
+    await choose(buyer, "Visa")
+    await press(buyer, buyer.button(re.compile("^Pay")))
+    await buyer.sees(re.compile("You paid \\$45.00"))
+
+
+async def test_what_has_the_focus_can_be_seen(house: House) -> None:
+    seller, visitor = await house.member(), await house.member()
+    ticket = await seller.person.offers(45, some_title())
+    for path in ("/", "/signin", f"/tickets/{ticket['id']}", "/sell"):
+        await visitor.open(path)
+        for _ in range(12):
+            await visitor.page.keyboard.press("Tab")
+            unseen = await visitor.page.evaluate(
+                """() => {
+                    const element = document.activeElement;
+                    if (element === document.body) return null;
+                    const {outlineStyle, outlineWidth, boxShadow} = getComputedStyle(element);
+                    const seen = (outlineStyle !== "none" && outlineWidth !== "0px") || boxShadow !== "none";
+                    return seen ? null : element.outerHTML;
+                }"""
+            )
+            assert unseen is None, f"on {path}"

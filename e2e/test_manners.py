@@ -1,0 +1,77 @@
+"""What every page keeps to, whoever looks and at whatever size."""
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import expect
+
+from e2e.visitors import House, Member, Visitor, some_title
+from tests.stack import Stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PHONE = {"width": 390, "height": 844}
+LONG_WORD = "Donaudampfschifffahrtsgesellschaftskapitänsmützenball" * 3
+
+
+async def every_page(seller: Member, buyer: Member) -> list[tuple[Visitor, str]]:
+    """Each page of ours in its states, and who may see it."""
+    title = some_title()
+    free = await seller.person.offers(999_999.99, f"{LONG_WORD} {title}", venue=LONG_WORD[:120])
+    held, paid, ended = [await seller.person.offers(84.5, title) for _ in range(3)]
+    waiting, complete, cancelled = [
+        await buyer.person.reserves(ticket["id"]) for ticket in (held, paid, ended)
+    ]
+    await buyer.person.pays(waiting["id"], "tok_chargeDeclined")
+    await buyer.person.pays(complete["id"])
+    await buyer.person.cancels(cancelled["id"])
+    shared = ["/", f"/?q={title.rpartition(' ')[2]}", "/?q=nothing+like+this", "/?minPrice=x", "/developers"]
+    tickets = [f"/tickets/{ticket['id']}" for ticket in (free, held, paid)]
+    orders = [f"/orders/{order['id']}" for order in (waiting, complete, cancelled)]
+    own = [f"{tickets[0]}/edit", f"{tickets[0]}/withdraw"]
+    return [
+        *((buyer, path) for path in [*shared, *tickets, "/orders", *orders, "/sell", "/no/such/page"]),
+        *((seller, path) for path in [*tickets, *own, "/listings"]),
+    ]
+
+
+async def test_no_page_asks_another_host_or_breaks_its_own_rules(house: House, stack: Stack) -> None:
+    seller, buyer, guest = await house.member(), await house.member(), await house.guest()
+    pages = [*await every_page(seller, buyer), *((guest, path) for path in ("/signin", "/signup", "/"))]
+    for visitor, path in pages:
+        await visitor.open(path)
+        await expect(visitor.heading(re.compile(".")).first).to_be_attached()
+    for visitor in (seller, buyer, guest):
+        assert visitor.hosts == {urlsplit(stack.web).netloc}
+        assert visitor.errors == []
+
+
+async def test_no_page_is_wider_than_a_phone(house: House) -> None:
+    seller, buyer = await house.member(viewport=PHONE), await house.member(viewport=PHONE)
+    guest = await house.guest(viewport=PHONE)
+    pages = [*await every_page(seller, buyer), *((guest, path) for path in ("/signin", "/signup", "/"))]
+    too_wide = []
+    for visitor, path in pages:
+        await visitor.open(path)
+        width = await visitor.page.evaluate("document.documentElement.scrollWidth")
+        if width > PHONE["width"]:
+            too_wide.append((path, width))
+    assert not too_wide
+
+
+async def test_what_violates_the_content_security_policy_is_noticed(house: House) -> None:
+    """The control of all the other tests: each of them ends with a look at the console."""
+    visitor = await house.guest()
+    await visitor.open("/")
+    await visitor.page.evaluate(
+        """() => {
+            const script = document.createElement("script");
+            script.textContent = "window.ran = true";
+            document.head.append(script);
+        }"""
+    )
+    await visitor.page.evaluate("new Promise(requestAnimationFrame)")
+    assert await visitor.page.evaluate("window.ran") is None
+    assert any("Content Security Policy" in error for error in visitor.errors)
+    visitor.errors.clear()

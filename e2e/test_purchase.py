@@ -1,0 +1,81 @@
+"""From listing to paid, as two people see it."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from e2e.visitors import House, order_id, some_title
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_ticket_is_listed_found_reserved_and_paid_and_its_seller_sees_it_sold(house: House) -> None:
+    seller, buyer = await house.guest(), await house.guest()
+    title = some_title()
+    await seller.open("/")
+    await seller.signs_up()
+    await seller.lists(title, "19.99")
+    await seller.marks_the_page()
+
+    await buyer.open("/")
+    await buyer.signs_up()
+    await buyer.page.get_by_role("searchbox", name="Search").fill(title)
+    await buyer.link(title).click()
+    await expect(buyer.heading(title)).to_be_visible()
+    await expect(buyer.main).to_contain_text("$19.99")
+    await buyer.buys()
+    await buyer.marks_the_page()
+    left = await buyer.page.get_by_role("timer").inner_text()
+    await expect(buyer.page.get_by_role("timer")).not_to_have_text(left)
+    await expect(buyer.page.get_by_role("timer")).to_have_text(re.compile(r"^14:[0-5]\d$"))
+    await expect(buyer.page.get_by_role("radio", name="Visa")).to_be_checked()
+    await buyer.pays()
+    await expect(buyer.page.get_by_text("The ticket is yours. You paid $19.99")).to_be_visible()
+    await expect(buyer.page).to_have_title(re.compile(re.escape(title)))
+    assert await buyer.still_has_the_mark()
+
+    await seller.sees(re.compile("^Sold. Your ticket has found somebody"))
+    await expect(seller.link("Edit")).to_have_count(0)
+    assert await seller.still_has_the_mark()
+
+
+async def test_a_declined_card_says_why_keeps_the_reservation_and_another_card_completes_it(
+    house: House,
+) -> None:
+    seller, buyer = await house.member(), await house.member()
+    ticket = await seller.person.offers(84, some_title())
+    order = await buyer.reserves(f"/tickets/{ticket['id']}")
+    await buyer.pays("Empty account")
+    await buyer.sees("Your card has insufficient funds.")
+    await expect(buyer.main).to_contain_text("Nothing was charged, and the ticket is still held for you")
+    await expect(buyer.page.get_by_role("timer")).to_be_visible()
+    assert (await buyer.person.ticket(ticket["id"]))["status"] == "reserved"
+    await buyer.pays("Visa")
+    await buyer.sees(re.compile("You paid \\$84.00"))
+    assert (await buyer.person.order(order_id(order)))["status"] == "complete"
+
+
+async def test_a_bank_that_asks_for_confirmation_is_visited_and_the_order_completes(house: House) -> None:
+    seller, buyer = await house.member(), await house.member()
+    ticket = await seller.person.offers(120, some_title())
+    order = await buyer.reserves(f"/tickets/{ticket['id']}")
+    await buyer.pays("3-D Secure card")
+    await buyer.link("Confirm with your bank").click()
+    await expect(buyer.page.get_by_text("120.00 USD")).to_be_visible()
+    await buyer.button("Approve").click()
+    await buyer.sees(re.compile("You paid \\$120.00"))
+    assert buyer.path == order
+    assert (await buyer.person.payment(order_id(order)))["status"] == "captured"
+
+
+async def test_a_bank_that_refuses_leaves_the_reservation_to_another_card(house: House) -> None:
+    seller, buyer = await house.member(), await house.member()
+    ticket = await seller.person.offers(120, some_title())
+    await buyer.reserves(f"/tickets/{ticket['id']}")
+    await buyer.pays("3-D Secure card")
+    await buyer.link("Confirm with your bank").click()
+    await buyer.button("Refuse").click()
+    await buyer.sees("Card declined")
+    await buyer.pays("Visa")
+    await buyer.sees(re.compile("You paid \\$120.00"))

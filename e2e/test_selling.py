@@ -1,0 +1,90 @@
+"""What a seller may do with a ticket, and when no longer."""
+
+import pytest
+from playwright.async_api import expect
+
+from e2e.visitors import House, some_title
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_new_price_shows_at_once_to_who_looks_at_the_ticket(house: House) -> None:
+    seller, onlooker = await house.member(), await house.guest()
+    ticket = await seller.person.offers(45, some_title(), venue="Harpa")
+    path = f"/tickets/{ticket['id']}"
+    await onlooker.open(path)
+    await onlooker.marks_the_page()
+    await seller.open(path)
+    await seller.link("Edit").click()
+    await expect(seller.page.get_by_label("Venue")).to_have_value("Harpa")
+    await seller.page.get_by_label("Price").fill("39,50")
+    await seller.page.get_by_label("When does it start").fill("2027-06-05T20:30")
+    await seller.button("Save").click()
+    await expect(seller.main).to_contain_text("$39.50")
+    assert seller.path == path
+    await expect(onlooker.main).to_contain_text("$39.50")
+    await expect(onlooker.main).to_contain_text("Sat 5 Jun 2027, 20:30 UTC")
+    assert await onlooker.still_has_the_mark()
+
+
+async def test_an_edit_with_errors_changes_nothing_and_keeps_what_was_typed(house: House) -> None:
+    seller = await house.member()
+    ticket = await seller.person.offers(45, some_title())
+    await seller.open(f"/tickets/{ticket['id']}/edit")
+    await seller.page.get_by_label("Price").fill("free")
+    await seller.button("Save").click()
+    await expect(seller.main.get_by_role("alert")).to_be_focused()
+    await expect(seller.page.get_by_label("Price")).to_have_value("free")
+    assert (await seller.person.ticket(ticket["id"]))["price"] == ticket["price"]
+
+
+async def test_a_withdrawn_ticket_is_off_sale_on_every_open_page(house: House) -> None:
+    seller, onlooker = await house.member(), await house.member()
+    title = some_title()
+    ticket = await seller.person.offers(45, title)
+    await onlooker.open(f"/tickets/{ticket['id']}")
+    await expect(onlooker.button("Buy")).to_be_visible()
+    await onlooker.marks_the_page()
+    await seller.open("/listings")
+    await seller.link(title).click()
+    await seller.link("Withdraw").click()
+    await expect(seller.heading("Withdraw this ticket?")).to_be_visible()
+    await seller.button("Withdraw it").click()
+    await seller.sees("You withdrew this ticket. Nobody can buy it.")
+    await onlooker.sees("The seller withdrew this ticket.")
+    await expect(onlooker.button("Buy")).to_have_count(0)
+    assert await onlooker.still_has_the_mark()
+
+
+async def test_a_ticket_that_somebody_holds_cannot_be_edited_or_withdrawn(house: House) -> None:
+    seller, buyer = await house.member(), await house.member()
+    ticket = await seller.person.offers(45, some_title())
+    path = f"/tickets/{ticket['id']}"
+    await seller.open(path)
+    await buyer.person.reserves(ticket["id"])
+    await seller.sees("Somebody holds your ticket and is about to pay.")
+    for name in ("Edit", "Withdraw"):
+        await expect(seller.link(name)).to_have_count(0)
+    for action in ("edit", "withdraw"):
+        await seller.open(f"{path}/{action}")
+        assert seller.path == path  # sent back to what can be seen
+
+
+@pytest.mark.parametrize(
+    ("action", "button"), [("edit", "Save"), ("withdraw", "Withdraw it")], ids=["edit", "withdraw"]
+)
+@pytest.mark.parametrize("java_script_enabled", [True, False])
+async def test_who_edits_or_withdraws_a_moment_after_a_reservation_is_told(
+    house: House, action: str, button: str, java_script_enabled: bool
+) -> None:
+    seller = await house.member(java_script_enabled=java_script_enabled)
+    buyer = await house.member()
+    ticket = await seller.person.offers(45, some_title())
+    await seller.open(f"/tickets/{ticket['id']}/{action}")
+    onlooker = await house.guest()
+    await onlooker.open(f"/tickets/{ticket['id']}")
+    await buyer.person.reserves(ticket["id"])
+    await onlooker.sees("Held by someone")
+    await seller.button(button).click()
+    await expect(seller.main.get_by_role("alert")).to_contain_text("reserved")
+    assert (await seller.person.ticket(ticket["id"]))["status"] == "reserved"

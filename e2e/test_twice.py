@@ -1,0 +1,94 @@
+"""Pressed twice, or again: still one order and one payment."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import expect
+
+from e2e.visitors import House, Member, order_id, some_title
+from tests.people import until
+from tests.stack import Stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+WITH_AND_WITHOUT_JAVASCRIPT = pytest.mark.parametrize("java_script_enabled", [True, False])
+
+
+async def charges(stack: Stack, order: str) -> list[tuple[str, int]]:
+    """Status and captured amount of everything that Stripe was asked for on behalf of an order."""
+    async with httpx.AsyncClient(headers={"Authorization": "Bearer sk_test_e2e"}, timeout=10) as stripe:
+        answer = await stripe.get(f"{stack.settings.stripe_base}/v1/payment_intents", params={"limit": "100"})
+    intents: list[dict[str, Any]] = answer.json()["data"]
+    return [
+        (intent["status"], intent["amount_received"])
+        for intent in intents
+        if f"(order {order})" in (intent["description"] or "")
+    ]
+
+
+async def charged_once(stack: Stack, buyer: Member, order: str) -> None:
+    payment = await until(lambda: buyer.person.payment(order), lambda seen: seen["status"] == "captured")
+    assert payment["amount"] == 4500
+    assert await charges(stack, order) == [("succeeded", 4500)]
+
+
+@WITH_AND_WITHOUT_JAVASCRIPT
+async def test_a_double_click_on_buy_makes_one_order(house: House, java_script_enabled: bool) -> None:
+    seller = await house.member()
+    buyer = await house.member(java_script_enabled=java_script_enabled)
+    ticket = await seller.person.offers(45, some_title())
+    await buyer.open(f"/tickets/{ticket['id']}")
+    await buyer.button("Buy").dblclick()
+    await expect(buyer.page.get_by_role("timer")).to_be_visible()
+    orders = (await buyer.person.client.get("/api/orders")).json()
+    assert [order["id"] for order in orders] == [order_id(buyer.path)]
+
+
+@WITH_AND_WITHOUT_JAVASCRIPT
+async def test_a_double_click_on_pay_charges_once(
+    house: House, stack: Stack, java_script_enabled: bool
+) -> None:
+    seller = await house.member()
+    buyer = await house.member(java_script_enabled=java_script_enabled)
+    ticket = await seller.person.offers(45, some_title())
+    order = await buyer.person.reserves(ticket["id"])
+    await buyer.open(f"/orders/{order['id']}")
+    await buyer.button(re.compile("^Pay")).dblclick()
+    await buyer.sees(re.compile("You paid \\$45.00"))
+    await charged_once(stack, buyer, order["id"])
+
+
+async def test_paying_again_from_a_page_that_is_out_of_date_charges_nothing_more(
+    house: House, stack: Stack
+) -> None:
+    seller, buyer = await house.member(), await house.member(java_script_enabled=False)
+    ticket = await seller.person.offers(45, some_title())
+    order = await buyer.person.reserves(ticket["id"])
+    await buyer.open(f"/orders/{order['id']}")
+    await buyer.person.pays(order["id"])
+    await charged_once(stack, buyer, order["id"])
+    await buyer.button(re.compile("^Pay")).click()
+    await buyer.sees(re.compile("You paid \\$45.00"))
+    await charged_once(stack, buyer, order["id"])
+
+
+@WITH_AND_WITHOUT_JAVASCRIPT
+async def test_going_back_after_paying_offers_nothing_to_pay(
+    house: House, stack: Stack, java_script_enabled: bool
+) -> None:
+    seller = await house.member()
+    buyer = await house.member(java_script_enabled=java_script_enabled)
+    ticket = await seller.person.offers(45, some_title())
+    order = await buyer.reserves(f"/tickets/{ticket['id']}")
+    await buyer.pays()
+    await buyer.sees(re.compile("You paid \\$45.00"))
+    await buyer.page.get_by_role("navigation").get_by_role("link", name="My orders").click()
+    await expect(buyer.heading("My orders")).to_be_visible()
+    await buyer.page.go_back()
+    await buyer.sees(re.compile("You paid \\$45.00"))
+    await expect(buyer.button(re.compile("^Pay"))).to_have_count(0)
+    await buyer.page.go_back()
+    await expect(buyer.button(re.compile("^(Pay|Buy)"))).to_have_count(0)
+    await charged_once(stack, buyer, order_id(order))
