@@ -11,6 +11,7 @@ from playwright.async_api import Browser, expect
 from e2e.browser import browsing
 from e2e.visitors import House
 from tests.conftest import stack
+from tests.people import Person, signed_up
 from tests.stack import Stack
 
 __all__ = ["stack"]
@@ -36,12 +37,19 @@ async def browser() -> AsyncIterator[Browser]:
         yield browser
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def seller(stack: Stack) -> AsyncIterator[Person]:
+    """Who has something to sell in tests that are about buying."""
+    async with signed_up(stack.web, 1) as (seller,):
+        yield seller
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def house(
-    stack: Stack, browser: Browser, request: pytest.FixtureRequest, tmp_path: Path
+    stack: Stack, browser: Browser, seller: Person, request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[House]:
     """Everybody who visits during one test; a test that fails leaves a picture of each page."""
-    house = House(browser, stack.web, PATIENCE)
+    house = House(browser, stack.web, seller, PATIENCE)
     try:
         yield house
         if request.node.stash.get(_failed, False):

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.async_api import Locator, expect
 
-from e2e.visitors import House, Visitor, some_title
+from e2e.visitors import House, Visitor
 from tests.people import PASSWORD
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -49,8 +49,8 @@ async def test_the_first_stop_leads_past_the_navigation(house: House) -> None:
 
 
 async def test_signing_in_buying_and_paying_need_no_mouse(house: House) -> None:
-    seller, buyer = await house.member(), await house.guest()
-    ticket = await seller.person.offers(45, some_title())
+    buyer = await house.guest()
+    ticket = await house.ticket()
     await buyer.open("/")
     email = await buyer.signs_up()
     await press(buyer, buyer.button("Sign out"))
@@ -77,8 +77,8 @@ async def test_signing_in_buying_and_paying_need_no_mouse(house: House) -> None:
 
 
 async def test_what_has_the_focus_can_be_seen(house: House) -> None:
-    seller, visitor = await house.member(), await house.member()
-    ticket = await seller.person.offers(45, some_title())
+    visitor = await house.member()
+    ticket = await house.ticket()
     for path in ("/", "/signin", f"/tickets/{ticket['id']}", "/sell"):
         await visitor.open(path)
         for _ in range(12):

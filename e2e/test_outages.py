@@ -25,9 +25,9 @@ async def without(stack: Stack, name: str) -> AsyncIterator[None]:
 async def test_buying_while_orders_is_down_says_so_and_works_again_afterwards(
     house: House, stack: Stack
 ) -> None:
-    seller, buyer = await house.member(), await house.member()
+    buyer = await house.member()
     title = some_title()
-    ticket = await seller.person.offers(45, title)
+    ticket = await house.ticket(title=title)
     path = f"/tickets/{ticket['id']}"
     await buyer.open(path)
     async with without(stack, "orders"):
@@ -47,8 +47,8 @@ async def test_buying_while_orders_is_down_says_so_and_works_again_afterwards(
 async def test_paying_while_payments_is_down_says_that_nothing_is_charged_twice(
     house: House, stack: Stack
 ) -> None:
-    seller, buyer = await house.member(), await house.member()
-    ticket = await seller.person.offers(45, some_title())
+    buyer = await house.member()
+    ticket = await house.ticket()
     order = await buyer.reserves(f"/tickets/{ticket['id']}")
     async with without(stack, "payments"):
         await buyer.pays()
@@ -62,9 +62,9 @@ async def test_paying_while_payments_is_down_says_that_nothing_is_charged_twice(
 async def test_signing_in_while_auth_is_down_says_so_and_tickets_can_still_be_looked_at(
     house: House, stack: Stack
 ) -> None:
-    seller, visitor = await house.member(), await house.guest()
+    visitor = await house.guest()
     title = some_title()
-    ticket = await seller.person.offers(45, title)
+    ticket = await house.ticket(title=title)
     await visitor.open("/signin")
     async with without(stack, "auth"):
         await visitor.page.get_by_label("E-mail").fill("somebody@example.com")
@@ -82,17 +82,17 @@ async def test_signing_in_while_auth_is_down_says_so_and_tickets_can_still_be_lo
 async def test_a_page_that_lost_its_connection_catches_up_without_a_reload(
     house: House, stack: Stack
 ) -> None:
-    seller, buyer, onlooker = [await house.member() for _ in range(3)]
-    ticket = await seller.person.offers(45, some_title())
+    buyer, onlooker = await house.person(), await house.member()
+    ticket = await house.ticket()
     await onlooker.open(f"/tickets/{ticket['id']}")
     await onlooker.marks_the_page()
     await onlooker.page.context.set_offline(True)
     await onlooker.button("Buy").click()
     await expect(onlooker.notice).to_contain_text("Check your connection, then look before you try again.")
     async with without(stack, "web"):
-        order = await buyer.person.reserves(ticket["id"], at=stack.settings.url_of("orders"))
+        order = await buyer.reserves(ticket["id"], at=stack.settings.url_of("orders"))
         await onlooker.page.context.set_offline(False)
     await onlooker.sees(re.compile("^Held by someone"))
-    await buyer.person.cancels(order["id"])
+    await buyer.cancels(order["id"])
     await expect(onlooker.button("Buy")).to_be_visible()
     assert await onlooker.still_has_the_mark()

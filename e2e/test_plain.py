@@ -44,8 +44,8 @@ async def test_the_whole_purchase_works_without_javascript(house: House) -> None
 
 
 async def test_an_order_is_cancelled_without_javascript(house: House) -> None:
-    seller, buyer = await house.member(), await house.member(java_script_enabled=False)
-    ticket = await seller.person.offers(45, some_title())
+    buyer = await house.member(java_script_enabled=False)
+    ticket = await house.ticket()
     order = await buyer.reserves(f"/tickets/{ticket['id']}")
     await buyer.button("Cancel the order").click()
     await buyer.sees("You cancelled this order.")
@@ -54,11 +54,11 @@ async def test_an_order_is_cancelled_without_javascript(house: House) -> None:
 
 
 async def test_who_comes_too_late_is_told_without_javascript(house: House) -> None:
-    seller, quick = await house.member(), await house.member()
+    quick = await house.person()
     slow = await house.member(java_script_enabled=False)
-    ticket = await seller.person.offers(45, some_title())
+    ticket = await house.ticket()
     await slow.open(f"/tickets/{ticket['id']}")
-    await quick.person.reserves(ticket["id"])
+    await quick.reserves(ticket["id"])
     await slow.button("Buy").click()
     await slow.sees("Ticket is already reserved")
 

@@ -43,8 +43,8 @@ async def test_a_ticket_is_listed_found_reserved_and_paid_and_its_seller_sees_it
 async def test_a_declined_card_says_why_keeps_the_reservation_and_another_card_completes_it(
     house: House,
 ) -> None:
-    seller, buyer = await house.member(), await house.member()
-    ticket = await seller.person.offers(84, some_title())
+    buyer = await house.member()
+    ticket = await house.ticket(84)
     order = await buyer.reserves(f"/tickets/{ticket['id']}")
     await buyer.pays("Empty account")
     await buyer.sees("Your card has insufficient funds.")
@@ -57,8 +57,8 @@ async def test_a_declined_card_says_why_keeps_the_reservation_and_another_card_c
 
 
 async def test_a_bank_that_asks_for_confirmation_is_visited_and_the_order_completes(house: House) -> None:
-    seller, buyer = await house.member(), await house.member()
-    ticket = await seller.person.offers(120, some_title())
+    buyer = await house.member()
+    ticket = await house.ticket(120)
     order = await buyer.reserves(f"/tickets/{ticket['id']}")
     await buyer.pays("3-D Secure card")
     await buyer.link("Confirm with your bank").click()
@@ -70,8 +70,8 @@ async def test_a_bank_that_asks_for_confirmation_is_visited_and_the_order_comple
 
 
 async def test_a_bank_that_refuses_leaves_the_reservation_to_another_card(house: House) -> None:
-    seller, buyer = await house.member(), await house.member()
-    ticket = await seller.person.offers(120, some_title())
+    buyer = await house.member()
+    ticket = await house.ticket(120)
     await buyer.reserves(f"/tickets/{ticket['id']}")
     await buyer.pays("3-D Secure card")
     await buyer.link("Confirm with your bank").click()

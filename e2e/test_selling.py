@@ -57,11 +57,11 @@ async def test_a_withdrawn_ticket_is_off_sale_on_every_open_page(house: House) -
 
 
 async def test_a_ticket_that_somebody_holds_cannot_be_edited_or_withdrawn(house: House) -> None:
-    seller, buyer = await house.member(), await house.member()
+    seller, buyer = await house.member(), await house.person()
     ticket = await seller.person.offers(45, some_title())
     path = f"/tickets/{ticket['id']}"
     await seller.open(path)
-    await buyer.person.reserves(ticket["id"])
+    await buyer.reserves(ticket["id"])
     await seller.sees("Somebody holds your ticket and is about to pay.")
     for name in ("Edit", "Withdraw"):
         await expect(seller.link(name)).to_have_count(0)
@@ -78,12 +78,12 @@ async def test_who_edits_or_withdraws_a_moment_after_a_reservation_is_told(
     house: House, action: str, button: str, java_script_enabled: bool
 ) -> None:
     seller = await house.member(java_script_enabled=java_script_enabled)
-    buyer = await house.member()
+    buyer = await house.person()
     ticket = await seller.person.offers(45, some_title())
     await seller.open(f"/tickets/{ticket['id']}/{action}")
     onlooker = await house.guest()
     await onlooker.open(f"/tickets/{ticket['id']}")
-    await buyer.person.reserves(ticket["id"])
+    await buyer.reserves(ticket["id"])
     await onlooker.sees("Held by someone")
     await seller.button(button).click()
     await expect(seller.main.get_by_role("alert")).to_contain_text("reserved")

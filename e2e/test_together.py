@@ -33,8 +33,8 @@ async def released_together(visitors: list[Visitor], address: str) -> AsyncItera
 async def test_of_two_who_press_buy_at_once_one_gets_the_order_and_the_other_sees_it_held(
     house: House,
 ) -> None:
-    seller, *buyers = [await house.member() for _ in range(3)]
-    ticket = await seller.person.offers(45, some_title())
+    buyers = [await house.member() for _ in range(2)]
+    ticket = await house.ticket()
     for buyer in buyers:
         await buyer.open(f"/tickets/{ticket['id']}")
     async with released_together(list(buyers), "**/buy"):
@@ -51,19 +51,19 @@ async def test_of_two_who_press_buy_at_once_one_gets_the_order_and_the_other_see
 
 
 async def test_who_presses_buy_on_a_page_that_is_out_of_date_is_told_why_not(house: House) -> None:
-    seller, quick, slow = [await house.member() for _ in range(3)]
-    ticket = await seller.person.offers(45, some_title())
+    quick, slow = await house.person(), await house.member()
+    ticket = await house.ticket()
     await slow.page.route("**/live?*", lambda route: route.abort())  # the news doesn't reach this page
     await slow.open(f"/tickets/{ticket['id']}")
-    await quick.person.reserves(ticket["id"])
+    await quick.reserves(ticket["id"])
     await slow.button("Buy").click()
     await slow.sees("Ticket is already reserved")
 
 
 async def test_a_cancelled_order_puts_the_ticket_back_on_sale_on_every_open_page(house: House) -> None:
-    seller, buyer, onlooker = [await house.member() for _ in range(3)]
+    buyer, onlooker = await house.member(), await house.member()
     title = some_title()
-    ticket = await seller.person.offers(45, title)
+    ticket = await house.ticket(title=title)
     await onlooker.open(f"/tickets/{ticket['id']}")
     await onlooker.marks_the_page()
     order = await buyer.reserves(f"/tickets/{ticket['id']}")
@@ -78,17 +78,17 @@ async def test_a_cancelled_order_puts_the_ticket_back_on_sale_on_every_open_page
 
 
 async def test_a_list_shows_what_happens_to_its_tickets(house: House) -> None:
-    seller, buyer = await house.member(), await house.member()
+    buyer = await house.person()
     title = some_title()
-    ticket = await seller.person.offers(45, title)
+    ticket = await house.ticket(title=title)
     onlooker = await house.guest()
     await onlooker.open(f"/?q={title.rpartition(' ')[2]}")
     card = onlooker.main.get_by_role("listitem").filter(has_text=title)
     await expect(card).to_contain_text("On sale")
     await onlooker.marks_the_page()
-    order = await buyer.person.reserves(ticket["id"])
+    order = await buyer.reserves(ticket["id"])
     await expect(card).to_contain_text("Reserved")
-    await buyer.person.pays(order["id"])
+    await buyer.pays(order["id"])
     await expect(card).to_contain_text("Sold")
     assert await onlooker.still_has_the_mark()
 
@@ -96,9 +96,9 @@ async def test_a_list_shows_what_happens_to_its_tickets(house: House) -> None:
 async def test_an_order_that_is_not_paid_in_time_ends_on_screen_and_frees_its_ticket(
     house: House, stack: Stack
 ) -> None:
-    seller, onlooker = await house.member(), await house.member()
+    onlooker = await house.member()
     buyer = await house.member(site=stack.hasty_web)
-    ticket = await seller.person.offers(45, some_title())
+    ticket = await house.ticket()
     path = f"/tickets/{ticket['id']}"
     await onlooker.open(path)
     await onlooker.marks_the_page()

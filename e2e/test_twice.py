@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
-from e2e.visitors import House, Member, order_id, some_title
+from e2e.visitors import House, Member, order_id
 from tests.people import until
 from tests.stack import Stack
 
@@ -36,9 +36,8 @@ async def charged_once(stack: Stack, buyer: Member, order: str) -> None:
 
 @WITH_AND_WITHOUT_JAVASCRIPT
 async def test_a_double_click_on_buy_makes_one_order(house: House, java_script_enabled: bool) -> None:
-    seller = await house.member()
     buyer = await house.member(java_script_enabled=java_script_enabled)
-    ticket = await seller.person.offers(45, some_title())
+    ticket = await house.ticket()
     await buyer.open(f"/tickets/{ticket['id']}")
     await buyer.button("Buy").dblclick()
     await expect(buyer.page.get_by_role("timer")).to_be_visible()
@@ -50,9 +49,8 @@ async def test_a_double_click_on_buy_makes_one_order(house: House, java_script_e
 async def test_a_double_click_on_pay_charges_once(
     house: House, stack: Stack, java_script_enabled: bool
 ) -> None:
-    seller = await house.member()
     buyer = await house.member(java_script_enabled=java_script_enabled)
-    ticket = await seller.person.offers(45, some_title())
+    ticket = await house.ticket()
     order = await buyer.person.reserves(ticket["id"])
     await buyer.open(f"/orders/{order['id']}")
     await buyer.button(re.compile("^Pay")).dblclick()
@@ -63,8 +61,8 @@ async def test_a_double_click_on_pay_charges_once(
 async def test_paying_again_from_a_page_that_is_out_of_date_charges_nothing_more(
     house: House, stack: Stack
 ) -> None:
-    seller, buyer = await house.member(), await house.member(java_script_enabled=False)
-    ticket = await seller.person.offers(45, some_title())
+    buyer = await house.member(java_script_enabled=False)
+    ticket = await house.ticket()
     order = await buyer.person.reserves(ticket["id"])
     await buyer.open(f"/orders/{order['id']}")
     await buyer.person.pays(order["id"])
@@ -78,9 +76,8 @@ async def test_paying_again_from_a_page_that_is_out_of_date_charges_nothing_more
 async def test_going_back_after_paying_offers_nothing_to_pay(
     house: House, stack: Stack, java_script_enabled: bool
 ) -> None:
-    seller = await house.member()
     buyer = await house.member(java_script_enabled=java_script_enabled)
-    ticket = await seller.person.offers(45, some_title())
+    ticket = await house.ticket()
     order = await buyer.reserves(f"/tickets/{ticket['id']}")
     await buyer.pays()
     await buyer.sees(re.compile("You paid \\$45.00"))

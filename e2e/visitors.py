@@ -1,5 +1,6 @@
 """People in front of a browser, and what they do on our pages."""
 
+import asyncio
 import re
 import secrets
 from contextlib import AsyncExitStack
@@ -119,8 +120,9 @@ class Member(Visitor):
 class House:
     """All visitors of one test."""
 
-    def __init__(self, browser: Browser, site: str, patience: float) -> None:
+    def __init__(self, browser: Browser, site: str, seller: Person, patience: float) -> None:
         self.site = site
+        self._seller = seller
         self._browser = browser
         self._patience = patience
         self._visitors: list[Visitor] = []
@@ -133,13 +135,21 @@ class House:
 
     async def member(self, *, site: str = "", **options: Any) -> Member:
         """Someone new who is signed in already, on another copy of web if `site` says so."""
-        (person,) = await self._open.enter_async_context(signed_up(self.site, 1))
-        context = await self._context(options)
+        person, context = await asyncio.gather(self.person(), self._context(options))
         session = person.client.headers["Authorization"].removeprefix("Bearer ")
         await context.add_cookies([{"name": "session", "value": session, "url": self.site, "httpOnly": True}])
         visitor = Member(await context.new_page(), site or self.site, person=person)
         self._watched(visitor)
         return visitor
+
+    async def person(self) -> Person:
+        """Someone new who is signed in, but looks at nothing: a client of the API."""
+        (person,) = await self._open.enter_async_context(signed_up(self.site, 1))
+        return person
+
+    async def ticket(self, price: float = 45, title: str | None = None) -> dict[str, Any]:
+        """A new ticket on sale, of a seller who doesn't matter."""
+        return await self._seller.offers(price, title or some_title())
 
     async def _context(self, options: dict[str, Any]) -> BrowserContext:
         context: BrowserContext = await self._browser.new_context(**options)
