@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     )
     trusted_proxies: Annotated[list[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_split)] = Field(
         [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")],
-        description="Networks whose X-Forwarded-For is believed; commas between them",
+        description="Networks whose X-Forwarded-For is believed; commas between them, a lone comma for none",
     )
     rate_sign_in: PerMinute = Field(
         20, description="Sign-ins a minute from one address; 0 turns the limit off"
@@ -124,9 +124,11 @@ class Settings(BaseSettings):
     # Operation
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What is logged")
     outbox_sweep_seconds: float = Field(
-        5, gt=0, description="How often events that were not delivered are looked for"
+        5, gt=0, le=3600, description="How often events that were not delivered are looked for"
     )
-    reconcile_seconds: float = Field(30, gt=0, description="How often open payments are compared with Stripe")
+    reconcile_seconds: float = Field(
+        30, gt=0, le=3600, description="How often open payments are compared with Stripe"
+    )
 
     @model_validator(mode="after")
     def _real_money_stays_with_stripe(self) -> Self:
@@ -142,7 +144,7 @@ class Settings(BaseSettings):
         """The NATS servers in use."""
         if self.nats_url is None:
             return [f"nats://127.0.0.1:{self.nats_port}"]
-        return [server.strip() for server in self.nats_url.split(",")]
+        return [server.strip() for server in self.nats_url.split(",") if server.strip()]
 
     @property
     def database(self) -> str:

@@ -5,8 +5,8 @@ from typing import Annotated
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from contracts.events import OrderStatus, PaymentStatus, TicketStatus
-from contracts.identity import Email
+from contracts.events import CancelReason, OrderStatus, PaymentStatus, TicketStatus
+from contracts.identity import Email, EmailGiven
 from contracts.money import Price
 from contracts.wire import Id, Moment, Wire
 
@@ -41,7 +41,7 @@ class SignUp(Body):
 
 
 class SignIn(Body):
-    email: Annotated[str, StringConstraints(strip_whitespace=True, max_length=320), AfterValidator(str.lower)]
+    email: EmailGiven
     password: Annotated[str, StringConstraints(max_length=1024)]
 
 
@@ -104,6 +104,8 @@ class Order(Wire):
     """The buyer."""
     expires_at: Moment
     version: int
+    cancel_reason: CancelReason | None = None
+    """Why a cancelled order is: the buyer let go of it, or didn't pay in time."""
     ticket: OrderTicket
 
 

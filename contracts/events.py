@@ -14,6 +14,7 @@ from contracts.wire import Id, Moment, Wire
 
 TicketStatus = Literal["available", "reserved", "sold", "withdrawn"]
 OrderStatus = Literal["created", "awaiting:payment", "complete", "cancelled"]
+CancelReason = Literal["buyer", "expired"]
 PaymentStatus = Literal["pending", "authorized", "captured", "failed", "voided", "refunded"]
 
 
@@ -77,6 +78,7 @@ class OrderEvent(Event):
     status: OrderStatus
     user_id: Id
     """The buyer."""
+    cancel_reason: CancelReason | None = None
     expires_at: Moment
     hold: PositiveInt
     """The how-manieth order of this ticket it is: orders the holds of one ticket without clocks."""

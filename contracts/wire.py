@@ -1,10 +1,12 @@
 """The base of every model that crosses a process boundary."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 
 class Wire(BaseModel):
@@ -19,11 +21,24 @@ class Wire(BaseModel):
 
 def _to_milliseconds(moment: datetime) -> datetime:
     """UTC, cut to the millisecond: MongoDB keeps no more, and a time must equal its stored self."""
-    moment = moment.astimezone(UTC)
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("moment", "Times must be within the years 1 to 9999") from None
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_to_milliseconds)]
+_NUMBER = re.compile(r"[+-]?[0-9.]+")
+
+
+def _written_out(value: object) -> object:
+    """Numbers are no times: nobody could tell seconds from milliseconds."""
+    if isinstance(value, datetime) or (isinstance(value, str) and not _NUMBER.fullmatch(value.strip())):
+        return value
+    raise PydanticCustomError("moment", "Times must be written as in 2026-12-31T20:00:00Z")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_to_milliseconds)]
 """An aware time in UTC with millisecond precision; ISO 8601 on the wire."""
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]

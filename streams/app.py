@@ -27,7 +27,6 @@ from streams import docs, health
 from streams.bus import Bus
 from streams.delivery import Listener
 from streams.relay import Relay
-from streams.sessions import hear_ended_sessions
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +51,12 @@ def service_app(service: Service, settings: Settings) -> Litestar:
     """The process of a service. Nothing is connected before it starts."""
     log_to_stdout(settings.log_level)
     title = f"Stagedoor {service.name}"
-    bus = Bus(settings, service.name)
+    ended = EndedSessions(timedelta(seconds=settings.session_lifetime_seconds))
+    bus = Bus(settings, service.name, ended)
     broker = bus.broker
     broker.add_middleware(NatsPrometheusMiddleware(registry=REGISTRY, app_name=service.name))
     docs.declare_publishers(broker, service.name)
     broker.include_router(service.listener)
-    ended = EndedSessions(timedelta(seconds=settings.session_lifetime_seconds))
-    hear_ended_sessions(broker, ended, timedelta(seconds=settings.session_lifetime_seconds))
 
     lifespan = [_storage(service, settings), service.lifespan, _delivery(service)]
     app = Litestar(
@@ -110,7 +108,7 @@ def _delivery(service: Service) -> Lifespan:
 
         async def deliver() -> None:
             await bus.start()
-            await relay.run()
+            await asyncio.gather(relay.run(), bus.keep_up())
 
         async with running(deliver()):
             yield
@@ -138,5 +136,8 @@ async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         yield
     finally:
         task.remove_done_callback(end_process)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        # asyncio.wait_for of Python 3.11, which pymongo uses, loses a cancellation that comes together
+        # with its result: ask until it's done.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=1)

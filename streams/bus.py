@@ -2,24 +2,31 @@
 
 import asyncio
 import logging
+from contextlib import suppress
+from datetime import timedelta
 
 import nats.errors
 from faststream.nats import NatsBroker
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
+from services.kit.tokens import EndedSessions
 from settings import ServiceName, Settings
+from streams.sessions import EndedSessionsFeed
 from streams.topology import Consumer, consumers
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
 
+CATCH_UP_SECONDS = 60.0
+"""What is said live may be missed by one who is slow: this long at most."""
+
 
 class Bus:
     """The broker of a service and what it listens to. Nothing is connected before `start`."""
 
-    def __init__(self, settings: Settings, service: ServiceName) -> None:
+    def __init__(self, settings: Settings, service: ServiceName, ended: EndedSessions) -> None:
         self.consumers = tuple(consumers(service))
         self.started = asyncio.Event()
         self.broker = NatsBroker(
@@ -34,6 +41,9 @@ class Bus:
             logger=logging.getLogger("bus"),
             graceful_timeout=5.0,
         )
+        lifetime = timedelta(seconds=settings.session_lifetime_seconds)
+        self._sessions = EndedSessionsFeed(self.broker, ended, lifetime)
+        self._missed_sessions = asyncio.Event()
 
     async def start(self) -> None:
         """Connect, wait until the consumers are provisioned, and begin to listen.
@@ -46,8 +56,23 @@ class Bus:
             log.warning("waiting for %s: run `just provision`", ", ".join(missing))
             await asyncio.sleep(RETRY_SECONDS)
         await self.broker.start()
+        await self._sessions.catch_up()
         self.started.set()
         log.info("listening to %s consumers", len(self.consumers))
+
+    async def keep_up(self) -> None:
+        """Catch up with the sessions that ended: after each reconnection, and now and then. Never ends."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CATCH_UP_SECONDS):
+                    await self._missed_sessions.wait()
+            self._missed_sessions.clear()
+            try:
+                await self._sessions.catch_up()
+            except (nats.errors.Error, TimeoutError) as error:
+                log.warning("sessions that ended are not all known yet: %r", error)
+                await asyncio.sleep(RETRY_SECONDS)
+                self._missed_sessions.set()
 
     async def stop(self) -> None:
         """Let handlers finish, then disconnect."""
@@ -80,3 +105,4 @@ class Bus:
 
     async def _on_reconnect(self) -> None:
         log.info("NATS is back")
+        self._missed_sessions.set()

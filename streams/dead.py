@@ -95,10 +95,10 @@ async def run(js: JetStreamContext, command: str, which: Sequence[str]) -> None:
 async def main() -> None:
     parser = argparse.ArgumentParser(prog="just dead", description=__doc__)
     parser.add_argument("command", choices=["list", "show", "replay", "drop"])
-    parser.add_argument(
-        "number", nargs="*", type=int, help="of the dead letters; all of them if none is given"
-    )
+    parser.add_argument("which", nargs="*", help="numbers of dead letters, or all")
     arguments = parser.parse_args()
+    if arguments.command != "list" and not arguments.which:
+        parser.error(f"{arguments.command} what? Give numbers of dead letters, or all")
     connection = await nats.connect(settings.load().bus, connect_timeout=5, max_reconnect_attempts=1)
     try:
         await run(connection.jetstream(timeout=10), arguments.command, arguments.which)

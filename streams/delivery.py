@@ -39,7 +39,7 @@ that stops. Pulling several at once isn't used: nats-py 2.16 now and then holds 
 arrived until the whole pull times out.
 """
 
-PULL_SECONDS = 5.0
+PULL_SECONDS = 2.0
 """A pull that was lost with its connection is made again after this time."""
 
 HANDLER_SECONDS = ACK_WAIT.total_seconds() * 2 / 3
@@ -59,7 +59,7 @@ OUTAGE = (Unavailable, *OUT_OF_REACH, nats.errors.Error)
 
 def backoff(attempt: int) -> float:
     """Seconds until the next attempt: 0.5, 1, 2 … 60, give or take a quarter so that crowds scatter."""
-    delay = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** (attempt - 1))
+    delay = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(attempt - 1, 20))
     return delay * random.uniform(0.75, 1.25)  # noqa: S311 - scatters retries, guards no secret
 
 

@@ -7,7 +7,7 @@ import nats.errors
 from faststream.nats import NatsBroker
 
 from services.kit.mongo import OUT_OF_REACH
-from services.kit.outbox import Outbox, Waiting, WaitingDocument
+from services.kit.outbox import BATCH, Outbox, Waiting, WaitingDocument
 from streams import cloudevents
 from streams.delivery import PUBLISH_SECONDS
 from streams.topology import EVENTS
@@ -59,10 +59,13 @@ class Relay:
                     await self._publish(event)
                     await document.delivered(event)
 
-        waiting = [document async for document in self._outbox.waiting()]
-        for result in await asyncio.gather(*map(relay, waiting), return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
+        more = True
+        while more:
+            waiting = [document async for document in self._outbox.waiting()]
+            for result in await asyncio.gather(*map(relay, waiting), return_exceptions=True):
+                if isinstance(result, BaseException):
+                    raise result
+            more = len(waiting) >= BATCH
 
     async def _publish(self, event: Waiting) -> None:
         await self._broker.publish(

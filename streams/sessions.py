@@ -1,42 +1,76 @@
-"""Every process hears who signed out, and at its start who did so lately."""
+"""Every process hears who signed out, and catches up with what it missed."""
 
+import logging
 from datetime import timedelta
 
-from faststream import AckPolicy
-from faststream.nats import JStream, NatsBroker
+from faststream.nats import NatsBroker
 from nats.js.api import ConsumerConfig, DeliverPolicy
+from pydantic import ValidationError
 
 from contracts.events import SessionEnded
 from contracts.wire import now
 from services.kit.tokens import EndedSessions
-from streams.topology import EVENTS
+from streams.topology import EVENTS, LIVE_PREFIX
 
-HEARTBEAT_SECONDS = 5.0
-"""An ordered consumer that misses two of these is made anew, from where it stood."""
+log = logging.getLogger(__name__)
+
+OVERLAP = timedelta(minutes=1)
+"""How much earlier than it must a process begin to catch up: clocks differ a little."""
+
+MESSAGE_SECONDS = 5.0
 
 
-def hear_ended_sessions(broker: NatsBroker, ended: EndedSessions, lifetime: timedelta) -> None:
-    """Tell `ended` of every session that ended within the last `lifetime`, and of each that ends now.
+class EndedSessionsFeed:
+    """Tells `ended` of the sessions that end.
 
-    An ordered consumer belongs to this process alone and keeps its place across reconnections.
+    While connected it hears of each as it ends. `catch_up` reads what ended before that: nats-py's
+    ordered consumer would do both, but 2.16 can't resume one that began at a time.
     """
-    since = now() - lifetime
 
-    @broker.subscriber(
-        SessionEnded.subject,
-        stream=JStream(EVENTS, declare=False),
-        ordered_consumer=True,
-        idle_heartbeat=HEARTBEAT_SECONDS,
-        config=ConsumerConfig(
-            deliver_policy=DeliverPolicy.BY_START_TIME,
-            opt_start_time=since,
-            idle_heartbeat=HEARTBEAT_SECONDS,
-        ),
-        ack_policy=AckPolicy.MANUAL,  # there is nothing to acknowledge
-        no_reply=True,
-        title="every-process-session-ended",
-        description=(SessionEnded.__doc__ or "").strip(),
-    )
-    async def end_session(event: SessionEnded) -> None:
-        """Refuse the tokens of this session from now on."""
-        ended.add(event.session_id, event.ended_at)
+    def __init__(self, broker: NatsBroker, ended: EndedSessions, lifetime: timedelta) -> None:
+        self._broker = broker
+        self._ended = ended
+        self._complete_until = now() - lifetime
+
+        @broker.subscriber(
+            f"{LIVE_PREFIX}.{SessionEnded.subject}",
+            no_reply=True,
+            title="every-process-session-ended",
+            description=(SessionEnded.__doc__ or "").strip(),
+        )
+        async def end_session(event: SessionEnded) -> None:
+            """Refuse the tokens of this session from now on."""
+            ended.add(event.session_id, event.ended_at)
+
+    async def catch_up(self) -> None:
+        """Read what ended since the last time; the first time, within the lifetime of a session.
+
+        Raises:
+            nats.errors.Error, TimeoutError: not everything was read.
+        """
+        began = now()
+        subscription = await self._broker.connection.jetstream(timeout=MESSAGE_SECONDS).subscribe(
+            SessionEnded.subject,
+            stream=EVENTS,
+            ordered_consumer=True,
+            config=ConsumerConfig(
+                deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=self._complete_until - OVERLAP
+            ),
+        )
+        try:
+            info = await subscription.consumer_info()
+            sent = info.delivered.consumer_seq if info.delivered else 0
+            for _ in range((info.num_pending or 0) + sent):
+                message = await subscription.next_msg(timeout=MESSAGE_SECONDS)
+                self._hear(message.data)
+        finally:
+            await subscription.unsubscribe()
+        self._complete_until = began
+
+    def _hear(self, body: bytes) -> None:
+        try:
+            event = SessionEnded.model_validate_json(body)
+        except ValidationError as error:
+            log.warning("a session.ended that isn't one: %s", error)
+            return
+        self._ended.add(event.session_id, event.ended_at)

@@ -54,8 +54,8 @@ DEAD_PREFIX = "dead"
 DUE_TIMERS = "timers.due.*"
 """Where timers arrive when their time has come."""
 
-ACK_WAIT = timedelta(seconds=30)
-"""A message that was neither acknowledged nor refused by then comes again."""
+ACK_WAIT = timedelta(seconds=60)
+"""A message that was neither acknowledged nor refused by then comes again. Three tries of Stripe fit in."""
 
 PUBLISHES: Mapping[ServiceName, Sequence[type[Event]]] = {
     "tickets": (TicketCreated, TicketUpdated),

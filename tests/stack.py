@@ -40,8 +40,12 @@ class Stack:
     async def stop(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
         """End a process and its children; gives when they are gone."""
         pid, context = self._running.pop(name)
-        os.killpg(pid, how)
-        await context.aclose()
+        try:
+            os.killpg(pid, how)
+        except ProcessLookupError:
+            raise RuntimeError(f"{name} had died:\n{self.log_of(name)}") from None
+        finally:
+            await context.aclose()
 
     @asynccontextmanager
     async def paused(self, name: str) -> AsyncIterator[None]:

@@ -18,7 +18,7 @@ from settings import ServiceName, Settings
 
 T = TypeVar("T")
 
-TIMEOUT = 5.0
+TIMEOUT = 15.0
 """Seconds within which a service answers, or is taken to be down."""
 PAYMENT_TIMEOUT = 35.0
 """Stripe may be slow, and a payment that was given up on is still made."""

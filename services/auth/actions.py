@@ -11,7 +11,8 @@ from contracts.wire import now
 from services.auth.documents import Session, User
 from services.auth.passwords import Passwords
 from services.auth.rules import EmailInUse, InvalidCredentials
-from services.kit.aggregates import Changes, change
+from services.kit.aggregates import change
+from services.kit.changes import Changes
 from services.kit.tokens import Sessions, Signer
 
 

@@ -26,7 +26,10 @@ def private_key(settings: Settings) -> Ed25519PrivateKey:
         pem = settings.session_private_key.get_secret_value().replace("\\n", "\n").encode()
     else:
         pem = _stored(settings.data_dir / "auth" / "session-key.pem")
-    key = load_pem_private_key(pem, password=None)
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except TypeError:
+        raise ValueError("SESSION_PRIVATE_KEY is encrypted; give it without a password") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise ValueError("SESSION_PRIVATE_KEY is no Ed25519 key")
     return key

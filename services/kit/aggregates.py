@@ -2,7 +2,7 @@
 
 import random
 from asyncio import sleep
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Self, TypeVar
 from uuid import uuid4
 
@@ -12,6 +12,7 @@ from pymongo import ASCENDING, IndexModel
 
 from contracts.events import Event
 from contracts.wire import now
+from services.kit.changes import Changes
 from services.kit.errors import NotFound, Unavailable
 from services.kit.tracing import traceparent
 
@@ -19,9 +20,6 @@ OUTBOX_INDEX = IndexModel([("outbox.id", ASCENDING)], name="outbox", sparse=True
 
 MAX_TRIES = 12
 """How often a write that somebody else was faster than is decided anew."""
-
-Changes = Mapping[str, Any]
-"""Fields and their new values."""
 
 
 class Aggregate(Document):

@@ -12,7 +12,7 @@ from pymongo.errors import DuplicateKeyError
 from services.kit.errors import NotFound
 from services.kit.mongo import object_id
 
-PATIENCE = timedelta(seconds=2)
+PATIENCE = timedelta(seconds=5)
 """How long the event that tells of something new may take before we say that it doesn't exist."""
 
 POLL_SECONDS = 0.02

@@ -27,6 +27,10 @@ class Invalid(ServiceError):
     message = "That isn't valid"
 
 
+class NotJson(Invalid):
+    message = "The body isn't valid JSON"
+
+
 class NotSignedIn(ServiceError):
     status = 401
     message = "Sign in first"

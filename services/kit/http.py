@@ -10,13 +10,14 @@ from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.exceptions import ClientException, HTTPException, ValidationException
 from litestar.handlers import BaseRouteHandler
+from litestar.params import ParameterKwarg
 from litestar.response import Response
 from litestar.types import ASGIApp, ExceptionHandlersMap, Receive, Scope, Send
 from pydantic.alias_generators import to_camel
 
 from contracts.identity import SESSION_COOKIE, Identity
 from contracts.problems import PROBLEM_JSON, Problem, ProblemItem
-from services.kit.errors import NotSignedIn, ServiceError, Unavailable, UnsupportedMediaType
+from services.kit.errors import NotJson, NotSignedIn, ServiceError, Unavailable, UnsupportedMediaType
 from services.kit.mongo import OUT_OF_REACH
 from services.kit.tokens import Sessions
 from services.kit.tracing import continue_trace, trace_id
@@ -25,6 +26,8 @@ from settings import Settings
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1_000_000
+
+_DATE_AND_TIME = "{label} must be a date and time, as in 2026-12-31T20:00:00Z"
 
 # What people read instead of pydantic's words, by the type of its error.
 _WORDS = {
@@ -37,7 +40,17 @@ _WORDS = {
     "value_error": "{label} must be valid",
     "extra_forbidden": "{label} isn't a known field",
     "timezone_aware": "{label} must say its time zone, as in 2026-12-31T20:00:00Z",
+    "datetime_type": _DATE_AND_TIME,
+    "datetime_parsing": _DATE_AND_TIME,
+    "datetime_from_date_parsing": _DATE_AND_TIME,
+    "datetime_object_invalid": _DATE_AND_TIME,
     "model_type": "The body must be a JSON object",
+}
+
+_TITLES = {
+    404: "There is nothing at this address",
+    405: "That can't be done here",
+    413: "The body is too large",
 }
 
 
@@ -49,10 +62,14 @@ class ApiRequest(Request[Identity, Any, Any]):
 
         Raises:
             UnsupportedMediaType: the body isn't declared to be JSON.
+            NotJson: it is nested beyond all measure.
         """
         if self.content_type[0] != "application/json":
             raise UnsupportedMediaType
-        return await super().json()
+        try:
+            return await super().json()
+        except RecursionError:
+            raise NotJson from None
 
     @property
     def client_address(self) -> str:
@@ -116,14 +133,15 @@ def _service_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[b
     )
 
 
-def _http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     match error:
         case ValidationException():
-            return problem_response(_validation_problem(error))
+            return problem_response(_validation_problem(request, error))
         case ClientException(status_code=400):
-            return problem_response(Problem.of(400, "The body isn't valid JSON", code="not-json"))
+            return problem_response(Problem.of(400, NotJson.message, code="not-json"))
         case _:
-            answer = problem_response(Problem.of(error.status_code, error.detail))
+            title = _TITLES.get(error.status_code, error.detail)
+            answer = problem_response(Problem.of(error.status_code, title))
             for name, value in (error.headers or {}).items():
                 answer.headers.setdefault(name, value)
             return answer
@@ -148,13 +166,13 @@ EXCEPTION_HANDLERS: ExceptionHandlersMap = {
 }
 
 
-def _validation_problem(error: ValidationException) -> Problem:
+def _validation_problem(request: Request[Any, Any, Any], error: ValidationException) -> Problem:
     """Name every field that is wrong, in words for people."""
     details = getattr(error.__cause__, "errors", None)
     if isinstance(details, list):
         items = [_item(detail) for detail in details]
     elif isinstance(error.extra, list):
-        items = [_parameter_item(detail) for detail in error.extra]
+        items = [_parameter_item(request, detail) for detail in error.extra]
     else:
         items = [ProblemItem(message=error.detail)]
     title = items[0].message if len(items) == 1 else "Some fields are wrong"
@@ -174,11 +192,15 @@ def _is_ours(detail: Mapping[str, Any]) -> bool:
     return "url" not in detail
 
 
-def _parameter_item(detail: Mapping[str, Any]) -> ProblemItem:
+def _parameter_item(request: Request[Any, Any, Any], detail: Mapping[str, Any]) -> ProblemItem:
     key = detail.get("key")
     if key == "data":
         return ProblemItem(message=_WORDS["model_type"])
-    return ProblemItem(message=f"{_label(key or 'parameter')} isn't valid", field=key)
+    # Litestar names the handler's argument; callers know the parameter.
+    argument = request.route_handler.parsed_fn_signature.parameters.get(key or "")
+    definition = argument.kwarg_definition if argument else None
+    name = (definition.name if isinstance(definition, ParameterKwarg) else None) or key
+    return ProblemItem(message=f"{_label(name or 'parameter')} isn't valid", field=name)
 
 
 def _label(field: str) -> str:

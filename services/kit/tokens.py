@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from http.client import HTTPException
 from typing import Any
 from urllib.request import urlopen
 
@@ -24,6 +25,9 @@ ALGORITHM = "EdDSA"
 ISSUER = "stagedoor-auth"
 REFETCH_SECONDS = 5
 """A token that names an unknown key makes us ask auth for its keys, but not more often than this."""
+
+PAUSE_AFTER_FAILURE_SECONDS = 0.5
+"""Keys that couldn't be had are not asked for again at once: those who wait would wait one after another."""
 
 PublicKeys = Mapping[str, Ed25519PublicKey]
 """By key id."""
@@ -83,7 +87,7 @@ class Sessions:
         self.ended = ended
         self._fetch_keys = fetch_keys
         self._keys: PublicKeys = {}
-        self._fetched_at = float("-inf")
+        self._no_fetch_before = float("-inf")
         self._fetching = asyncio.Lock()
 
     async def identify(self, token: str) -> Identity | None:
@@ -112,7 +116,7 @@ class Sessions:
         if key_id in self._keys:
             return self._keys[key_id]
         async with self._fetching:
-            if key_id not in self._keys and time.monotonic() - self._fetched_at > REFETCH_SECONDS:
+            if key_id not in self._keys and time.monotonic() >= self._no_fetch_before:
                 await self._refetch()
         if not self._keys:
             raise Unavailable("Sign-in can't be checked for a moment. Try again")
@@ -121,11 +125,14 @@ class Sessions:
     async def _refetch(self) -> None:
         try:
             jwks = await self._fetch_keys()
-        except (OSError, ValueError) as error:
-            log.warning("the keys of auth can't be fetched: %s", error)
-            return
-        self._keys = {key["kid"]: _public_key(key) for key in jwks["keys"] if key.get("alg") == ALGORITHM}
-        self._fetched_at = time.monotonic()
+            keys = {key["kid"]: _public_key(key) for key in jwks["keys"] if key.get("alg") == ALGORITHM}
+        except (OSError, HTTPException, ValueError, LookupError, TypeError, jwt.PyJWTError) as error:
+            log.warning("the keys of auth can't be fetched: %r", error)
+            pause = PAUSE_AFTER_FAILURE_SECONDS
+        else:
+            self._keys = keys or self._keys
+            pause = REFETCH_SECONDS
+        self._no_fetch_before = time.monotonic() + pause
 
 
 def fetch_from(url: str) -> Callable[[], Awaitable[Mapping[str, Any]]]:

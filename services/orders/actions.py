@@ -12,7 +12,8 @@ from pymongo.errors import DuplicateKeyError
 from contracts.events import ExpirationComplete, PaymentEvent, TicketEvent
 from contracts.money import to_minor_units
 from contracts.wire import now
-from services.kit.aggregates import Changes, change
+from services.kit.aggregates import change
+from services.kit.changes import Changes
 from services.kit.errors import NotFound, Unavailable
 from services.kit.mongo import object_id
 from services.orders import rules

@@ -58,6 +58,7 @@ def _view(order: Order) -> OrderView:
         user_id=order.user_id,
         expires_at=order.expires_at,
         version=order.version,
+        cancel_reason=order.cancel_reason,
         ticket=OrderTicket(
             id=order.ticket_id,
             title=order.ticket_title,

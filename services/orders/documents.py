@@ -56,6 +56,7 @@ class Order(OrderState, Aggregate):
             version=self.version,
             status=self.status,
             user_id=self.user_id,
+            cancel_reason=self.cancel_reason,
             expires_at=self.expires_at,
             hold=self.hold,
             ticket=OrderedTicket(

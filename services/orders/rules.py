@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from contracts.events import OrderStatus, PaymentEvent, TicketStatus
+from contracts.events import CancelReason, OrderStatus, PaymentEvent, TicketStatus
 from contracts.wire import Moment
-from services.kit.aggregates import Changes
+from services.kit.changes import Changes
 from services.kit.errors import Conflict, Forbidden, TooManyRequests
 
 
@@ -59,6 +59,7 @@ class OrderState(BaseModel):
     hold: int
     status: OrderStatus = "created"
     expires_at: Moment
+    cancel_reason: CancelReason | None = None
 
 
 def check_may_reserve(ticket: OfferedTicket, buyer: str) -> None:
@@ -97,12 +98,13 @@ def cancel(order: OrderState, by: str) -> Changes | None:
         raise NotTheBuyer
     if order.status == "complete":
         raise OrderComplete
-    return move_to("cancelled") if is_live(order.status) else None
+    return _cancelled("buyer") if is_live(order.status) else None
 
 
 def expire(order: OrderState, deadline: datetime) -> Changes | None:
     """The time to pay, which ended at `deadline`, is over. A later deadline of the order stands."""
-    return move_to("cancelled") if is_live(order.status) and order.expires_at <= deadline else None
+    due = is_live(order.status) and order.expires_at <= deadline
+    return _cancelled("expired") if due else None
 
 
 def follow_payment(order: OrderState, payment: PaymentEvent) -> Changes | None:
@@ -137,3 +139,7 @@ def move_to(status: OrderStatus) -> Mapping[str, Any]:
     `active`: nobody else can have the ticket. `live`: counts among the buyer's reservations.
     """
     return {"status": status, "active": status != "cancelled", "live": is_live(status)}
+
+
+def _cancelled(reason: CancelReason) -> Changes:
+    return {**move_to("cancelled"), "cancel_reason": reason}

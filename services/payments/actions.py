@@ -1,9 +1,10 @@
 """Pay, follow orders, settle."""
 
+import asyncio
 import logging
 from dataclasses import dataclass
 
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError
 
 from contracts.events import OrderEvent
 from contracts.money import to_minor_units
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 MAX_STEPS = 8
 """Steps of one payment without a pause: create, confirm, capture and some looks between."""
+
+PAY_SECONDS = 25
+"""A buyer waits no longer for an answer of Stripe; it is looked for without them."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,9 @@ class Payments:
         rules.check_may_pay(order, buyer, now())
         payment = await self._begin(order, token)
         try:
-            payment = await self.advance(payment)
-        except OutcomeUnknown:
+            async with asyncio.timeout(PAY_SECONDS):
+                payment = await self.advance(payment)
+        except (OutcomeUnknown, TimeoutError):
             payment = await _reload(payment)  # the reconciler goes on with it
         if payment.status == "failed":
             raise rules.PaymentDeclined(payment.decline_message)
@@ -103,8 +108,11 @@ class Payments:
             async for payment in Payment.find({"status": status}):
                 try:
                     moved += (await self.advance(payment)).version > payment.version
-                except (Unavailable, NotFound, PyMongoError) as error:
-                    log.warning("payment %s is not settled yet: %s", payment.key, error)
+                except (Unavailable, NotFound) as error:
+                    log.warning("payment %s isn't settled yet: %s", payment.key, error)
+                except Exception:
+                    # One that can't be settled must not keep the others from it.
+                    log.exception("payment %s can't be settled", payment.key)
         return moved
 
     async def _begin(self, order: Order, token: str) -> Payment:
@@ -161,12 +169,7 @@ class Payments:
 
     async def _abandon(self, payment: Payment) -> Payment:
         """Void what Stripe doesn't know of. Whoever is creating its intent right now finds it voided."""
-        return await change(
-            lambda: Payment.find_one({"_id": payment.id}),
-            lambda known: (
-                {"status": "voided"} if known.intent_id is None and known.status != "voided" else None
-            ),
-        )
+        return await change(lambda: Payment.find_one({"_id": payment.id}), rules.abandon)
 
 
 async def of_order(order_id: str, buyer: str) -> list[Payment]:

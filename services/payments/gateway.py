@@ -31,6 +31,14 @@ _STATUS: dict[str, PaymentStatus] = {
     "canceled": "voided",
 }
 
+_REFUSALS = (
+    stripe.AuthenticationError,
+    stripe.PermissionError,
+    stripe.InvalidRequestError,
+    stripe.CardError,
+)
+"""Stripe answered, and the answer is no: nothing was done, and asking again changes nothing."""
+
 
 class OutcomeUnknown(Unavailable):
     """Stripe may or may not have done it. The same request with the same key will tell."""
@@ -95,7 +103,9 @@ class Gateway:
                     intent,
                     {**_card(payment.token), "return_url": f"{self._site}/orders/{payment.order_id}"},
                     {"idempotency_key": f"pi:{intent}:confirm:{payment.attempt}"},
-                )
+                ),
+                stripe.CardError,
+                stripe.InvalidRequestError,
             )
         except stripe.CardError as error:
             return _declined(payment, error.user_message or "Your card was declined.")
@@ -152,9 +162,9 @@ class Gateway:
             raise BadSignature("Webhooks are refused: no STRIPE_WEBHOOK_SECRET is set")
         try:
             event = stripe.Webhook.construct_event(body, signature, self._webhook_secret.get_secret_value())
-        except (stripe.SignatureVerificationError, ValueError):
+            about = event.data.object.to_dict()
+        except (stripe.SignatureVerificationError, ValueError, LookupError, AttributeError):
             raise BadSignature from None
-        about = event.data.object
         if about.get("object") == "payment_intent":
             return str(about["id"])
         intent = about.get("payment_intent")
@@ -163,7 +173,7 @@ class Gateway:
     async def _move(self, payment: PaymentState, request: Awaitable[PaymentIntent]) -> Outcome:
         """Capture or void; if the intent has moved on already, tell where it is."""
         try:
-            return await self._ask(request)
+            return await self._ask(request, stripe.InvalidRequestError)
         except stripe.InvalidRequestError as error:
             return await self._after_refusal(payment, error)
 
@@ -175,16 +185,16 @@ class Gateway:
         log.error("Stripe refuses a request for order %s: %s", payment.order_id, error)
         raise PaymentsUnavailable from error
 
-    async def _ask(self, request: Awaitable[PaymentIntent]) -> Outcome:
-        return _outcome(await self._answer(request))
+    async def _ask(self, request: Awaitable[PaymentIntent], *expected: type[stripe.StripeError]) -> Outcome:
+        return _outcome(await self._answer(request, *expected))
 
-    async def _answer(self, request: Awaitable[Any]) -> Any:
+    async def _answer(self, request: Awaitable[Any], *expected: type[stripe.StripeError]) -> Any:
         try:
             return await request
-        except (stripe.CardError, stripe.InvalidRequestError):
+        except expected:
             raise
-        except (stripe.AuthenticationError, stripe.PermissionError) as error:
-            log.error("Stripe refuses us: %s", error)
+        except _REFUSALS as error:
+            log.error("Stripe refuses a request of ours: %s", error)
             raise PaymentsUnavailable from error
         except stripe.StripeError as error:
             log.warning("no answer from Stripe: %s", error)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from contracts.events import OrderStatus, PaymentStatus
 from contracts.wire import Moment
-from services.kit.aggregates import Changes
+from services.kit.changes import Changes
 from services.kit.errors import Conflict, Forbidden, ServiceError
 
 
@@ -136,19 +136,19 @@ def _next_step_of_attempt(order: Payable, payment: PaymentState, now: datetime) 
 
 _RANK: dict[PaymentStatus, int] = {
     "pending": 0,
-    "failed": 0,
-    "authorized": 1,
-    "captured": 2,
-    "voided": 2,
-    "refunded": 3,
+    "failed": 1,
+    "authorized": 2,
+    "captured": 3,
+    "voided": 3,
+    "refunded": 4,
 }
 
 
 def learn(payment: PaymentState, outcome: Outcome, attempt: int) -> Changes | None:
     """What an answer of Stripe, got during `attempt`, changes. An answer that came late changes nothing."""
-    if _RANK[outcome.status] < _RANK[payment.status] or _RANK[payment.status] == 3:
+    if _RANK[outcome.status] <= _RANK[payment.status] and outcome.status != payment.status:
         return None
-    if _RANK[outcome.status] == 0 and attempt != payment.attempt:
+    if _RANK[outcome.status] < _RANK["authorized"] and attempt != payment.attempt:
         return None
     changes = {
         "status": outcome.status,

@@ -6,7 +6,8 @@ from typing import Any
 from contracts.api import TicketBody
 from contracts.events import OrderEvent
 from contracts.money import to_minor_units
-from services.kit.aggregates import Changes, change
+from services.kit.aggregates import change
+from services.kit.changes import Changes
 from services.kit.errors import NotFound
 from services.kit.mongo import object_id
 from services.tickets import rules

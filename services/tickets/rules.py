@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from contracts.events import OrderEvent, OrderStatus, TicketStatus
-from services.kit.aggregates import Changes
+from services.kit.changes import Changes
 from services.kit.errors import Conflict, Forbidden
 
 

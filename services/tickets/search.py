@@ -8,12 +8,12 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from beanie import SortDirection
 from bson import ObjectId
 from bson.errors import InvalidId
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, TypeAdapter
 
 from services.kit.errors import Invalid
 from services.tickets.documents import Ticket
@@ -22,6 +22,8 @@ Sort = Literal["newest", "price", "-price", "date"]
 
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
+
+PRICE = TypeAdapter(Annotated[int, Field(strict=True, ge=0, le=10**10)])
 
 _FIELDS: Mapping[Sort, tuple[str, SortDirection]] = {
     "newest": ("_id", SortDirection.DESCENDING),
@@ -130,7 +132,7 @@ def _beyond(sort: Sort, cursor: str) -> dict[str, Any]:
         if sort == "newest":
             return {"_id": {operator: ObjectId(cursor)}}
         value, key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        value = datetime.fromisoformat(value) if sort == "date" else int(value)
-        return {"$or": [{field: {operator: value}}, {field: value, "_id": {operator: ObjectId(key)}}]}
+        value = datetime.fromisoformat(value) if sort == "date" else PRICE.validate_python(value)
+        return {"$or": [{field: {operator: value}}, {field: value, "_id": {operator: ObjectId(str(key))}}]}
     except (InvalidId, ValueError, TypeError, binascii.Error):
         raise BadCursor from None

@@ -3,8 +3,13 @@
 import asyncio
 from collections import Counter
 
+import nats
+import pytest
+
 from tests.people import Person, signed_up, until
 from tests.stack import Stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # that of the processes they restart
 
 
 async def becomes(person: Person, order_id: str, status: str) -> None:
@@ -97,8 +102,6 @@ async def test_a_payment_that_is_authorized_while_the_order_expires_is_given_bac
 
 
 async def _timers_of(stack: Stack, order_id: str) -> int:
-    import nats
-
     connection = await nats.connect(stack.settings.bus)
     try:
         info = await connection.jetstream().stream_info("TIMERS", subjects_filter=f"timers.set.{order_id}.*")
