@@ -87,8 +87,8 @@ async def test_what_has_the_focus_can_be_seen(house: House) -> None:
                 """() => {
                     const element = document.activeElement;
                     if (element === document.body) return null;
-                    const {outlineStyle, outlineWidth, boxShadow} = getComputedStyle(element);
-                    const seen = (outlineStyle !== "none" && outlineWidth !== "0px") || boxShadow !== "none";
+                    const {outlineStyle, outlineWidth} = getComputedStyle(element);
+                    const seen = outlineStyle !== "none" && outlineWidth !== "0px";
                     return seen ? null : element.outerHTML;
                 }"""
             )
