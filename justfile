@@ -97,6 +97,11 @@ dead *ARGS: setup
 republish SERVICE: setup
     @exec {{ python }} -m streams.republish {{ SERVICE }}
 
+# What happened to an order, event by event
+[no-exit-message]
+trace ORDER: setup
+    @exec {{ python }} -m streams.trace {{ ORDER }}
+
 # Create or update the JetStream streams and consumers; `just up` does it too
 [no-exit-message]
 provision: setup

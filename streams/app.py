@@ -17,7 +17,13 @@ from litestar.types import ControllerRouterHandler
 from prometheus_client import REGISTRY
 
 from services.kit.aggregates import Aggregate
-from services.kit.http import EXCEPTION_HANDLERS, MAX_BODY_BYTES, ApiRequest, tracing_middleware
+from services.kit.http import (
+    EXCEPTION_HANDLERS,
+    MAX_BODY_BYTES,
+    ApiRequest,
+    DocumentedProblems,
+    tracing_middleware,
+)
 from services.kit.logs import log_to_stdout
 from services.kit.mongo import Documents, database
 from services.kit.outbox import Outbox
@@ -29,6 +35,13 @@ from streams.delivery import Listener
 from streams.relay import Relay
 
 log = logging.getLogger(__name__)
+
+
+class Metrics(PrometheusController):
+    """/metrics; for operators, not part of the API."""
+
+    include_in_schema = False
+
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 """Something that starts with the process and stops with it. Finds the settings in `app.state`."""
@@ -65,13 +78,13 @@ def service_app(service: Service, settings: Settings) -> Litestar:
             health.live,
             health.ready,
             *docs.asyncapi_routes(broker, title, service.summary),
-            PrometheusController,
+            Metrics,
         ],
         request_class=ApiRequest,
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=MAX_BODY_BYTES,
         middleware=[tracing_middleware, PrometheusConfig(app_name=service.name, group_path=True).middleware],
-        plugins=[PydanticPlugin(prefer_alias=True)],
+        plugins=[PydanticPlugin(prefer_alias=True), DocumentedProblems()],
         openapi_config=docs.openapi(title, service.summary),
         logging_config=None,
         lifespan=[part for part in lifespan if part is not None],

@@ -1,7 +1,7 @@
 """The edge between HTTP and a service: who asks, what is refused, how errors look."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
@@ -10,8 +10,12 @@ from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.exceptions import ClientException, HTTPException, ValidationException
 from litestar.handlers import BaseRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import SecurityRequirement
 from litestar.params import ParameterKwarg
+from litestar.plugins import ReceiveRoutePlugin
 from litestar.response import Response
+from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, ExceptionHandlersMap, Receive, Scope, Send
 from pydantic.alias_generators import to_camel
 
@@ -81,6 +85,32 @@ class ApiRequest(Request[Identity, Any, Any]):
         while len(hops) > 1 and _is_within(hops[-1], settings.trusted_proxies):
             hops.pop()
         return hops[-1]
+
+
+SIGNED_IN: Sequence[SecurityRequirement] = [{"cookie": []}, {"bearer": []}]
+"""How the documentation says that a route needs a session token: either way of sending it will do."""
+
+_PROBLEMS = {
+    status: ResponseSpec(Problem, description=description, media_type=PROBLEM_JSON, generate_examples=False)
+    for status, description in {
+        400: "Something in the request is wrong: each field is named",
+        401: "Nobody is signed in",
+        403: "Not allowed to this user",
+        404: "There is no such thing",
+        409: "Not possible in its present state",
+        429: "Too often; Retry-After says when to try again",
+        503: "Out of reach for a moment; nothing was done",
+    }.items()
+}
+
+
+class DocumentedProblems(ReceiveRoutePlugin):
+    """Names in the documentation what every route may answer besides success."""
+
+    def receive_route(self, route: BaseRoute) -> None:
+        if isinstance(route, HTTPRoute):
+            for handler in route.route_handlers:
+                handler.responses = {**_PROBLEMS, **(handler.responses or {})}
 
 
 async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:

@@ -8,7 +8,7 @@ from litestar.params import FromPath, RequestBody
 from contracts.api import Order as OrderView
 from contracts.api import OrderBody, OrderTicket
 from contracts.money import from_minor_units
-from services.kit.http import ApiRequest, signed_in
+from services.kit.http import SIGNED_IN, ApiRequest, signed_in
 from services.kit.limits import limit
 from services.orders import actions
 from services.orders.documents import Order
@@ -46,6 +46,7 @@ API = [
         "/api/orders",
         route_handlers=[list_orders, show_order, reserve_ticket, cancel_order],
         guards=[signed_in],
+        security=SIGNED_IN,
         tags=["orders"],
     )
 ]

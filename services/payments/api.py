@@ -7,13 +7,13 @@ from litestar.params import HeaderParameter, QueryParameter, RawBody, RequestBod
 
 from contracts.api import Payment as PaymentView
 from contracts.api import PaymentBody, PaymentResult
-from services.kit.http import ApiRequest, signed_in
+from services.kit.http import SIGNED_IN, ApiRequest, signed_in
 from services.kit.limits import limit
 from services.payments.actions import Payments, of_order
 from settings import Settings
 
 
-@post("/", guards=[signed_in], summary="Pay for an order of mine")
+@post("/", guards=[signed_in], security=SIGNED_IN, summary="Pay for an order of mine")
 async def pay(request: ApiRequest, data: RequestBody[PaymentBody]) -> PaymentResult:
     settings: Settings = request.app.state.settings
     await limit("pay", request.user.id, settings.rate_pay)
@@ -21,7 +21,7 @@ async def pay(request: ApiRequest, data: RequestBody[PaymentBody]) -> PaymentRes
     return PaymentResult(id=payment.key, status=payment.status)
 
 
-@get("/", guards=[signed_in], summary="My payments of an order")
+@get("/", guards=[signed_in], security=SIGNED_IN, summary="My payments of an order")
 async def list_payments(
     request: ApiRequest, order_id: Annotated[str, QueryParameter(name="orderId", max_length=64)]
 ) -> list[PaymentView]:

@@ -10,7 +10,7 @@ from litestar.params import FromPath, QueryParameter, RequestBody
 from contracts.api import Ticket as TicketView
 from contracts.api import TicketBody
 from contracts.money import from_minor_units
-from services.kit.http import ApiRequest, signed_in
+from services.kit.http import SIGNED_IN, ApiRequest, signed_in
 from services.tickets import actions
 from services.tickets.documents import Ticket
 from services.tickets.search import DEFAULT_PAGE, MAX_PAGE, Query, Sort, of_seller, search
@@ -48,7 +48,7 @@ async def list_tickets(
     return Response([_view(ticket) for ticket in page.tickets], headers=headers)
 
 
-@get("/mine", guards=[signed_in], summary="All that I ever offered, newest first")
+@get("/mine", guards=[signed_in], security=SIGNED_IN, summary="All that I ever offered, newest first")
 async def my_tickets(request: ApiRequest) -> list[TicketView]:
     return [_view(ticket) for ticket in await of_seller(request.user.id)]
 
@@ -58,19 +58,19 @@ async def show_ticket(ticket_id: FromPath[str]) -> TicketView:
     return _view(await actions.show(ticket_id))
 
 
-@post("/", guards=[signed_in], summary="Offer a ticket")
+@post("/", guards=[signed_in], security=SIGNED_IN, summary="Offer a ticket")
 async def offer_ticket(request: ApiRequest, data: RequestBody[TicketBody]) -> TicketView:
     return _view(await actions.offer(request.user.id, data))
 
 
-@put("/{ticket_id:str}", guards=[signed_in], summary="Edit a ticket of mine")
+@put("/{ticket_id:str}", guards=[signed_in], security=SIGNED_IN, summary="Edit a ticket of mine")
 async def edit_ticket(
     request: ApiRequest, ticket_id: FromPath[str], data: RequestBody[TicketBody]
 ) -> TicketView:
     return _view(await actions.edit(ticket_id, request.user.id, data))
 
 
-@delete("/{ticket_id:str}", guards=[signed_in], summary="Take a ticket of mine off sale")
+@delete("/{ticket_id:str}", guards=[signed_in], security=SIGNED_IN, summary="Take a ticket of mine off sale")
 async def withdraw_ticket(request: ApiRequest, ticket_id: FromPath[str]) -> None:
     await actions.withdraw(ticket_id, request.user.id)
 
