@@ -10,11 +10,8 @@ from playwright.async_api import Browser, expect
 
 from e2e.browser import browsing
 from e2e.visitors import House
-from tests.conftest import stack
 from tests.people import Person, signed_up
 from tests.stack import Stack
-
-__all__ = ["stack"]
 
 PATIENCE = 20_000
 """Milliseconds that a page has to show what is expected; a busy machine is slow."""
