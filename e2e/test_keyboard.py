@@ -76,6 +76,19 @@ async def test_signing_in_buying_and_paying_need_no_mouse(house: House) -> None:
     await buyer.sees(re.compile("You paid \\$45.00"))
 
 
+async def test_the_focus_goes_on_to_what_became_of_the_order(house: House) -> None:
+    buyer = await house.member()
+    await buyer.reserves(f"/tickets/{(await house.ticket())['id']}")
+    await buyer.page.get_by_role("radio", name="Declined card").check()
+    focused = buyer.main.locator(":focus")
+    for key, button, outcome in (
+        ("Enter", re.compile("^Pay"), "Your card was declined."),
+        (" ", "Cancel the order", "You cancelled this order."),
+    ):
+        await buyer.button(button).press(key)
+        await expect(focused).to_contain_text(outcome)
+
+
 async def test_what_has_the_focus_can_be_seen(house: House) -> None:
     visitor = await house.member()
     ticket = await house.ticket()

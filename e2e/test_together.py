@@ -46,6 +46,12 @@ async def test_of_two_who_press_buy_at_once_one_gets_the_order_and_the_other_see
     losers = [buyer for buyer in buyers if buyer.path == f"/tickets/{ticket['id']}"]
     assert (len(winners), len(losers)) == (1, 1)
     await expect(losers[0].button("Buy")).to_have_count(0)
+    async with losers[0].page.expect_response(f"**/tickets/{ticket['id']}"):
+        await losers[0].page.evaluate("document.querySelectorAll('[data-live]').forEach(stagedoor.refresh)")
+    await expect(losers[0].notice).to_have_text(
+        "Ticket is already reserved"
+    )  # whatever the page has since learnt
+    await expect(losers[0].page.locator(":focus")).to_have_count(1)
     await winners[0].pays()
     await losers[0].sees("Sold. It belongs to somebody else now.")
 
@@ -57,7 +63,8 @@ async def test_who_presses_buy_on_a_page_that_is_out_of_date_is_told_why_not(hou
     await slow.open(f"/tickets/{ticket['id']}")
     await quick.reserves(ticket["id"])
     await slow.button("Buy").click()
-    await slow.sees("Ticket is already reserved")
+    await expect(slow.notice).to_have_text("Ticket is already reserved")
+    await slow.sees("Held by someone")
 
 
 async def test_a_cancelled_order_puts_the_ticket_back_on_sale_on_every_open_page(house: House) -> None:

@@ -4,6 +4,7 @@
 
   const deadlines = new WeakMap();
   const asked = new WeakMap();
+  const sent = new WeakSet(); // forms under way: once answered, a form may be gone from the page
   const ASK_AGAIN = 3000;
 
   const two = (number) => String(number).padStart(2, "0");
@@ -53,15 +54,33 @@
   function notice(text) {
     const banner = document.createElement("p");
     banner.className = "banner";
+    banner.tabIndex = -1;
     banner.textContent = text;
     document.getElementById("notice").replaceChildren(...(text ? [banner] : []));
   }
 
-  document.addEventListener("htmx:before:request", (event) => isForm(event) && notice(""));
-  document.addEventListener("htmx:error", (event) => {
-    if (isForm(event)) notice("That didn’t get through. Check your connection, then look before you try again.");
+  // A button that is switched off while its form is under way loses the focus: it goes on to the answer. Who
+  // searches goes on typing.
+  function focusAnswer(event) {
+    if (!sent.has(event.detail?.ctx)) return;
+    for (const answer of ["#error-summary", "#notice .banner", "main .said"]) {
+      const element = document.querySelector(answer);
+      if (element) return element.focus();
+    }
+  }
+
+  document.addEventListener("htmx:before:request", (event) => {
+    if (!isForm(event)) return;
+    notice("");
+    const { ctx } = event.detail;
+    if (!ctx.sourceElement.closest("[role=search]")) sent.add(ctx);
   });
-  document.addEventListener("htmx:after:swap", () => document.getElementById("error-summary")?.focus());
+  document.addEventListener("htmx:error", (event) => {
+    if (!isForm(event)) return;
+    notice("That didn’t get through. Check your connection, then look before you try again.");
+    focusAnswer(event);
+  });
+  document.addEventListener("htmx:after:swap", focusAnswer);
   // A page from the browser's memory is out of date, and its buttons may be switched off.
   window.addEventListener("pageshow", (event) => event.persisted && location.reload());
   setInterval(everySecond, 250);

@@ -31,7 +31,7 @@ class TicketView:
 async def show(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Response[Any]:
     ticket = await page.load(page.services.ticket(ticket_id))
     view = await _view(page, ticket)
-    return page.render("tickets/show.html", {"view": view}, fragment="tickets/_ticket.html")
+    return page.render("tickets/show.html", {"view": view, "alert": None}, fragment="tickets/_ticket.html")
 
 
 @get("/tickets/{ticket_id:str}/card")
