@@ -119,7 +119,9 @@ def test_a_default_typed_in_from_the_table_is_the_default(
         ("RATE_PAY", "-1"),
         ("LOG_LEVEL", "LOUD"),
         ("OUTBOX_SWEEP_SECONDS", "0"),
+        ("OUTBOX_SWEEP_SECONDS", "inf"),
         ("RECONCILE_SECONDS", "-30"),
+        ("RECONCILE_SECONDS", "3601"),
     ],
 )
 def test_a_value_that_can_not_be_is_refused(
@@ -217,6 +219,10 @@ def test_real_ones_replace_the_stand_ins(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not settings.uses_stripe_sandbox
     assert settings.stripe_base is None
     assert settings.site == "https://tickets.example"
+
+
+def test_a_comma_at_the_end_names_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert given(monkeypatch, NATS_URL="nats://a:4222, ,").bus == ["nats://a:4222"]
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -85,6 +85,7 @@ EVENTS: tuple[Event, ...] = (
         version=2,
         status="cancelled",
         user_id=BUYER,
+        cancel_reason="expired",
         expires_at=DEADLINE,
         hold=7,
         ticket=OrderedTicket(id=TICKET, title="Row 4", price=Decimal("0.01")),

@@ -30,6 +30,24 @@ def test_what_is_no_email_cannot_sign_up(email: str) -> None:
     assert [field for field, _ in refusals(SignUp, email=email, password="correct horse")] == ["email"]
 
 
+@pytest.mark.parametrize("email", ["Ada <ada@example.com>", "<ada@example.com>"])
+def test_an_email_comes_without_a_name(email: str) -> None:
+    assert refusals(SignUp, email=email, password="correct horse") == [
+        ("email", "Email must be an address alone, without a name")
+    ]
+
+
+@pytest.mark.parametrize("email", ["a@xn--mnchen-3ya.de", "a@m\u00fcnchen.de", "e\u0301@example.com"])
+def test_whoever_signed_up_signs_in_with_the_same_words(email: str) -> None:
+    stored = SignUp(email=email, password="correct horse").email
+    assert SignIn(email=email, password="correct horse").email == stored
+
+
+@pytest.mark.parametrize("email", ["Ada", " ADA\t", "Ada <ADA@example.com>"])
+def test_signing_in_does_not_tell_what_an_email_looks_like(email: str) -> None:
+    assert SignIn(email=email, password="x").email == email.strip().lower()
+
+
 @pytest.mark.parametrize("kind", [SignUp, SignIn])
 @pytest.mark.parametrize("email", [{"$gt": ""}, ["ada@example.com"], None, 5])
 def test_an_email_that_is_no_text_is_refused(kind: type[Wire], email: object) -> None:
@@ -127,6 +145,20 @@ def test_nobody_is_null_on_the_wire() -> None:
 def test_a_time_without_its_zone_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
         MOMENT.validate_python(text)
+
+
+@pytest.mark.parametrize("number", [0, 1767225600, 1.5, "1767225600", " -1.5 ", True])
+def test_a_number_is_no_time(number: object) -> None:
+    assert refusals(TicketBody, title="x", price=5, startsAt=number) == [
+        ("startsAt", "Times must be written as in 2026-12-31T20:00:00Z")
+    ]
+
+
+@pytest.mark.parametrize("far", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_utc_cannot_tell_is_refused(far: str) -> None:
+    assert refusals(TicketBody, title="x", price=5, startsAt=far) == [
+        ("startsAt", "Times must be within the years 1 to 9999")
+    ]
 
 
 def test_a_naive_time_is_refused() -> None:

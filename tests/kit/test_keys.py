@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_elliptic
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -98,6 +99,9 @@ def bad_pems() -> dict[str, str]:
         "no PEM": "secret",
         "nothing in it": "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n",
         "cut": pem_of(ours)[:60],
+        "locked with a password": ours.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hush")
+        ).decode(),
         "another kind of key": elliptic.private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
         ).decode(),

@@ -5,6 +5,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from http.client import IncompleteRead
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,15 @@ from contracts.identity import Identity
 from contracts.wire import now
 from services.kit import tokens
 from services.kit.errors import Unavailable
-from services.kit.tokens import ALGORITHM, ISSUER, REFETCH_SECONDS, EndedSessions, Sessions, Signer
+from services.kit.tokens import (
+    ALGORITHM,
+    ISSUER,
+    PAUSE_AFTER_FAILURE_SECONDS,
+    REFETCH_SECONDS,
+    EndedSessions,
+    Sessions,
+    Signer,
+)
 
 LIFETIME = timedelta(hours=1)
 ADA = Identity(id="65f0c0ffee0000000000000a", email="ada@example.com", session_id="65f0c0ffee0000000000000b")
@@ -273,6 +282,64 @@ async def test_once_the_keys_are_known_auth_may_be_away(sessions: Sessions, auth
     clock.seconds += 3600
     assert await sessions.identify(signed(claims(), kid="made-up")) is None
     assert await sessions.identify(token) == ADA
+
+
+async def test_auth_being_away_is_not_asked_again_at_once(
+    sessions: Sessions, auth: Auth, clock: Clock
+) -> None:
+    auth.down = True
+    token = signed(claims())
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await sessions.identify(token)
+    assert auth.asked == 1
+    auth.down = False
+    clock.seconds += PAUSE_AFTER_FAILURE_SECONDS
+    assert await sessions.identify(token) == ADA
+
+
+NO_KEYS: list[Any] = [
+    {},
+    [],
+    None,
+    {"keys": None},
+    {"keys": [{"alg": ALGORITHM}]},
+    {"keys": [{"alg": ALGORITHM, "kid": "x", "kty": "OKP"}]},
+    {"keys": [{"alg": "RS256", "kid": SIGNER.key_id}]},
+]
+
+
+@pytest.mark.parametrize("answer", NO_KEYS, ids=repr)
+async def test_an_answer_that_holds_no_keys_turns_nobody_away(answer: Any) -> None:
+    async def odd() -> Mapping[str, Any]:
+        keys: Mapping[str, Any] = answer
+        return keys
+
+    with pytest.raises(Unavailable):
+        await Sessions(odd, EndedSessions(LIFETIME)).identify(signed(claims()))
+
+
+@pytest.mark.parametrize("answer", NO_KEYS, ids=repr)
+async def test_an_answer_that_holds_no_keys_takes_none_away(answer: Any, clock: Clock) -> None:
+    answers: list[Mapping[str, Any]] = [answer, SIGNER.jwks]
+
+    async def keys() -> Mapping[str, Any]:
+        return answers.pop()
+
+    sessions = Sessions(keys, EndedSessions(LIFETIME))
+    assert await sessions.identify(signed(claims())) == ADA
+    clock.seconds += REFETCH_SECONDS + 1
+    assert await sessions.identify(signed(claims(), kid="made-up")) is None
+    assert answers == []
+    assert await sessions.identify(signed(claims())) == ADA
+
+
+async def test_an_answer_that_breaks_off_is_an_outage() -> None:
+    async def cut() -> Mapping[str, Any]:
+        raise IncompleteRead(b"{")
+
+    with pytest.raises(Unavailable):
+        await Sessions(cut, EndedSessions(LIFETIME)).identify(signed(claims()))
 
 
 async def test_auth_itself_asks_nobody() -> None:

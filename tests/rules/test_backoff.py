@@ -4,7 +4,8 @@ from streams.delivery import FIRST_DELAY_SECONDS, MAX_ATTEMPTS, MAX_DELAY_SECOND
 
 
 @pytest.mark.parametrize(
-    ("attempt", "seconds"), [(1, 0.5), (2, 1), (3, 2), (4, 4), (7, 32), (8, 60), (9, 60), (10, 60), (500, 60)]
+    ("attempt", "seconds"),
+    [(1, 0.5), (2, 1), (3, 2), (4, 4), (7, 32), (8, 60), (9, 60), (10, 60), (500, 60), (1025, 60)],
 )
 def test_the_pause_doubles_up_to_a_minute_give_or_take_a_quarter(attempt: int, seconds: float) -> None:
     pauses = [backoff(attempt) for _ in range(200)]

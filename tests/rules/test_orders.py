@@ -63,6 +63,7 @@ def test_a_buyer_lets_go_of_a_live_order(status: OrderStatus) -> None:
         "status": "cancelled",
         "active": False,
         "live": False,
+        "cancel_reason": "buyer",
     }
 
 
@@ -85,7 +86,7 @@ def test_nobody_else_cancels_an_order(status: OrderStatus) -> None:
 @pytest.mark.parametrize("late", [timedelta(0), timedelta(seconds=1)])
 def test_an_unpaid_order_ends_at_its_deadline(status: OrderStatus, late: timedelta) -> None:
     changes = rules.expire(order(status=status), SOON + late)
-    assert changes == {"status": "cancelled", "active": False, "live": False}
+    assert changes == {"status": "cancelled", "active": False, "live": False, "cancel_reason": "expired"}
 
 
 @pytest.mark.parametrize("status", LIVE)
@@ -156,6 +157,7 @@ def test_whatever_happens_an_order_only_moves_on(course: list[str]) -> None:
             changes = rules.follow_payment(state, payment_event(status))
         before, state = state, state.model_copy(update=dict(changes or {}))
         assert changes is None or STAGE[state.status] > STAGE[before.status]
+        assert (state.cancel_reason is None) == (state.status != "cancelled")
 
 
 @pytest.mark.parametrize(

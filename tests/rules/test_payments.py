@@ -27,11 +27,11 @@ OVER: tuple[PaymentStatus, ...] = ("captured", "voided", "refunded")
 
 RANK: dict[PaymentStatus, int] = {
     "pending": 0,
-    "failed": 0,
-    "authorized": 1,
-    "captured": 2,
-    "voided": 2,
-    "refunded": 3,
+    "failed": 1,
+    "authorized": 2,
+    "captured": 3,
+    "voided": 3,
+    "refunded": 4,
 }
 
 situations = st.tuples(
@@ -225,7 +225,27 @@ def test_a_late_answer_does_not_reopen_a_payment_that_is_over(
 
 @pytest.mark.parametrize("heard", PAYMENT_STATUSES)
 def test_a_refund_is_the_end(heard: PaymentStatus) -> None:
-    assert rules.learn(payment(status="refunded"), outcome(heard, decline_message="Declined."), 1) is None
+    assert rules.learn(payment(status="refunded"), outcome(heard), 1) is None
+
+
+@pytest.mark.parametrize(("known", "heard"), [("captured", "voided"), ("voided", "captured")])
+def test_what_is_over_ends_only_as_a_refund(known: PaymentStatus, heard: PaymentStatus) -> None:
+    assert rules.learn(payment(status=known), outcome(heard), 1) is None
+    changes = rules.learn(payment(status=known), outcome("refunded"), 1)
+    assert changes is not None
+    assert changes["status"] == "refunded"
+
+
+def test_within_an_attempt_a_decline_is_not_taken_back() -> None:
+    asked = outcome("pending", action_url="https://bank.example/check")
+    assert rules.learn(payment(status="failed"), asked, 1) is None
+
+
+@pytest.mark.parametrize("status", PAYMENT_STATUSES)
+def test_only_what_stripe_was_not_told_of_is_abandoned(status: PaymentStatus) -> None:
+    assert rules.abandon(payment(status=status, intent_id="pi_1")) is None
+    unknown = rules.abandon(payment(status=status))
+    assert unknown == (None if status == "voided" else {"status": "voided"})
 
 
 @given(st.lists(st.tuples(outcomes, st.integers(1, 3)), max_size=8), st.integers(1, 3))

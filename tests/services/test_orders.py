@@ -41,6 +41,39 @@ async def test_letting_go_cancels_once_however_often_it_is_asked(orders: Served)
     assert await told(orders, order) == [("order.created", 0, "created"), ("order.cancelled", 1, "cancelled")]
 
 
+async def reasons(orders: Served, order: dict[str, Any]) -> list[str | None]:
+    """Why the order is cancelled: as its buyer sees it and as its events say, the newest last."""
+    shown = await orders.ask("GET", f"/api/orders/{order['id']}", by=order["userId"])
+    events = await orders.outbox("orders", order["id"])
+    return [shown.json()["cancelReason"], *(body["cancelReason"] for _, body in events)]
+
+
+async def test_an_order_that_its_buyer_let_go_of_says_so_whatever_the_timer_says_later(
+    orders: Served,
+) -> None:
+    order = await reserved(orders)
+    await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)
+    await actions.expire(time_is_over(order))
+    assert await reasons(orders, order) == ["buyer", None, "buyer"]
+
+
+async def test_an_order_that_was_not_paid_in_time_says_so_although_its_buyer_cancels_it_later(
+    orders: Served,
+) -> None:
+    order = await reserved(orders)
+    await actions.expire(time_is_over(order))
+    await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)
+    assert await reasons(orders, order) == ["expired", None, "expired"]
+
+
+async def test_an_order_that_is_not_cancelled_has_no_reason_to_be(orders: Served) -> None:
+    order = await reserved(orders)
+    assert order["cancelReason"] is None
+    for status in ("pending", "authorized"):
+        await actions.follow_payment(payment_of(order, status))
+    assert await reasons(orders, order) == [None] * 4
+
+
 async def test_a_ticket_that_was_let_go_can_be_reserved_by_the_next(orders: Served) -> None:
     ticket = await on_sale()
     order = await reserved(orders, ticket=ticket)

@@ -260,6 +260,9 @@ async def test_a_payment_names_what_is_wrong(
 
 
 async def test_payments_are_listed_by_order_only(till: Till) -> None:
-    assert refusal(await till.served.ask("GET", "/api/payments", by=new_id()), 400)
+    (message,) = messages(await till.served.ask("GET", "/api/payments", by=new_id()), 400)
+    assert "'orderId'" in message
+    long = await till.served.ask("GET", "/api/payments", by=new_id(), params={"orderId": "x" * 65})
+    assert refusal(long, 400) == [("orderId", "OrderId isn't valid")]
     unknown = await till.served.ask("GET", "/api/payments", by=new_id(), params={"orderId": new_id()})
     assert (unknown.status_code, unknown.json()) == (200, [])

@@ -46,6 +46,7 @@ async def test_a_reservation_holds_the_ticket_at_its_price(orders: Served) -> No
         "userId": ANN,
         "expiresAt": order["expiresAt"],
         "version": 0,
+        "cancelReason": None,
         "ticket": {"id": ticket, "title": "Hamlet", "price": 19.9, "version": 0},
     }
     time_left = datetime.fromisoformat(order["expiresAt"]) - before

@@ -153,6 +153,9 @@ async def test_a_full_last_page_leads_nowhere(tickets: Served) -> None:
         ("price", "WzEsIDdd"),  # [1, 7]
         ("price", "W3siJGd0IjogMH0sICIwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAiXQ"),  # [{"$gt": 0}, "000…"]
         ("-price", "é"),
+        ("price", "WzFlOTk5LCAiMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwIl0"),  # [1e999, "000…"]
+        ("price", "WzFlMjUsICIwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAiXQ"),  # [1e25, "000…"]
+        ("price", "WzEsIG51bGxd"),  # [1, null]
         ("date", "WzEsICIwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAiXQ"),  # [1, "000…"]
     ],
 )
@@ -169,6 +172,11 @@ async def test_a_cursor_of_no_list_is_refused(tickets: Served, sort: str, cursor
         ("limit", "101"),
         ("limit", "many"),
         ("sort", "title"),
+        ("minPrice", "-1"),
+        ("minPrice", "cheap"),
+        ("maxPrice", "inf"),
+        ("from", "tomorrow"),
+        ("q", "x" * 201),
     ],
 )
 async def test_a_parameter_out_of_its_range_is_named(tickets: Served, name: str, value: str) -> None:

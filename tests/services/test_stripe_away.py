@@ -8,7 +8,7 @@ import stripe
 
 import streams.payments
 from sandbox.testing import running
-from services.payments import gateway
+from services.payments import actions, gateway
 from services.payments.gateway import SANDBOX_KEY
 from tests.sandbox import served as sandbox
 from tests.services.conftest import SettingsWith
@@ -90,6 +90,23 @@ async def test_a_card_whose_answer_got_lost_is_charged_once(
         assert await till.told(order) == [("payment.created", 0, "authorized")]
 
 
+async def test_a_buyer_does_not_wait_for_a_slow_bank_and_is_charged_once_all_the_same(
+    till_at: Tills, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actions, "PAY_SECONDS", 0.5)
+    port = closed_port()
+    slow = sandbox.process(port, tmp_path, bank_seconds=2)
+    async with running(slow, tmp_path / "log", signal.SIGKILL), till_at(port) as till:
+        order = await till.order()
+        answer = await till.pay(order)
+        assert (answer.status_code, answer.json()["status"]) == (201, "pending")
+        assert await till.told(order) == []
+        while await till.payments.reconcile() == 0:
+            assert (await till.shown(order))["status"] == "pending"
+        assert await till.statuses(order) == ["requires_capture"]
+        assert await till.told(order) == [("payment.created", 0, "authorized")]
+
+
 async def test_what_was_left_open_is_settled_when_the_process_starts_again(
     till: Till, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +132,7 @@ async def test_a_key_that_stripe_refuses_charges_nobody_and_keeps_the_reservatio
         answer = await till.pay(order)
         assert messages(answer, 503) == ["Payments are unavailable for a moment. Your reservation stands"]
         assert "sk_wrong" not in answer.text
-        assert "Stripe refuses us" in caplog.text
+        assert "Stripe refuses a request of ours" in caplog.text
     async with serving("payments", settings_with(stripe_api_base=stripe_url), fresh=False) as served:
         till = Till(served, shop, stripe_url)
         assert (await till.pay(order)).json()["status"] == "authorized"

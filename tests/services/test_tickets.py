@@ -5,7 +5,7 @@ import pytest
 
 from contracts.events import OrderCancelled, OrderCreated, OrderedTicket, OrderUpdated
 from contracts.wire import now
-from services.kit.aggregates import Changes
+from services.kit.changes import Changes
 from services.tickets import actions
 from services.tickets.documents import Ticket
 from tests.services.served import Served, messages, new_id, old_id, refusal

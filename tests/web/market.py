@@ -61,6 +61,8 @@ class Market:
     def order(self, buyer: User, ticket: Ticket, seconds: float = 900, **changes: Any) -> Order:
         inside = OrderTicket(id=ticket.id, title=ticket.title, price=ticket.price, version=ticket.version)
         values: dict[str, Any] = {"status": "created", "version": 0, **changes}
+        if values["status"] == "cancelled":
+            values.setdefault("cancel_reason", "buyer")
         expires_at = now() + timedelta(seconds=seconds)
         order = Order(id=self.new_id(), user_id=buyer.id, expires_at=expires_at, ticket=inside, **values)
         self.orders[order.id] = order

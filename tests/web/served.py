@@ -167,7 +167,7 @@ class Orders:
         order = self._own(request, request.match_info["id"])
         if order.status == "complete":
             raise no(409, "A completed order can't be cancelled")
-        self.market.change_order(order.id, status="cancelled")
+        self.market.change_order(order.id, status="cancelled", cancel_reason="buyer")
         self.market.change_ticket(order.ticket.id, status="available", order_id=None)
         return web.Response(status=204)
 

@@ -1,13 +1,12 @@
 """Reserving and paying, as a buyer sees it, without JavaScript and with htmx."""
 
 from datetime import timedelta
-from itertools import product
 from typing import get_args
 
 import pytest
 
 from contracts.api import Order, User
-from contracts.events import OrderStatus, PaymentStatus
+from contracts.events import CancelReason, OrderStatus, PaymentStatus
 from contracts.wire import now
 from tests.web.conftest import Browser, is_page, text_of
 from tests.web.market import Market
@@ -104,8 +103,10 @@ async def test_a_declined_card_says_why_and_lets_one_try_again(
 async def test_paying_too_late_shows_what_became_of_the_order(
     browser: Browser, market: Market, order: Order
 ) -> None:
-    market.change_order(order.id, status="cancelled", expires_at=now() - timedelta(seconds=1))
+    over = now() - timedelta(seconds=1)
+    market.change_order(order.id, status="cancelled", cancel_reason="expired", expires_at=over)
     page = await browser.submit(f"/orders/{order.id}/pay", token="tok_visa", follow=True)
+    assert "Not paid in time" in text_of(page)
     assert "been charged" in text_of(page)
     assert "Pay $" not in text_of(page)
 
@@ -126,6 +127,16 @@ async def test_cancelling_frees_the_ticket(browser: Browser, market: Market, ord
     assert market.tickets[order.ticket.id].status == "available"
 
 
+async def test_an_order_that_was_let_go_stays_so_when_its_time_passes(
+    browser: Browser, market: Market, order: Order
+) -> None:
+    await browser.submit(f"/orders/{order.id}/cancel")
+    market.change_order(order.id, expires_at=now() - timedelta(seconds=1))
+    page = text_of(await browser.get(f"/orders/{order.id}"))
+    assert "You cancelled this order" in page
+    assert "Not paid in time" not in page
+
+
 async def test_a_complete_order_isnt_cancelled(browser: Browser, market: Market, order: Order) -> None:
     market.change_order(order.id, status="complete")
     market.payment(order, "captured")
@@ -135,12 +146,27 @@ async def test_a_complete_order_isnt_cancelled(browser: Browser, market: Market,
     assert "The ticket is yours" in text_of(page)
 
 
-@pytest.mark.parametrize("state", list(product(get_args(OrderStatus), [None, *get_args(PaymentStatus)])))
+ORDERED: list[tuple[OrderStatus, CancelReason | None]] = [
+    ("created", None),
+    ("awaiting:payment", None),
+    ("complete", None),
+    ("cancelled", "buyer"),
+    ("cancelled", "expired"),
+]
+
+
+@pytest.mark.parametrize(("status", "reason"), ORDERED)
+@pytest.mark.parametrize("paid", [None, *get_args(PaymentStatus)])
 async def test_every_state_is_told_in_words_and_only_waiting_ones_listen(
-    browser: Browser, market: Market, order: Order, state: tuple[OrderStatus, PaymentStatus | None]
+    browser: Browser,
+    market: Market,
+    order: Order,
+    status: OrderStatus,
+    reason: CancelReason | None,
+    paid: PaymentStatus | None,
 ) -> None:
-    market.change_order(order.id, status=state[0])
-    payment = market.payment(order, state[1]) if state[1] else None
+    market.change_order(order.id, status=status, cancel_reason=reason)
+    payment = market.payment(order, paid) if paid else None
     page = await browser.get(f"/orders/{order.id}")
     stage = stage_of(market.orders[order.id], payment, now())
     assert page.status_code == 200
@@ -167,12 +193,6 @@ async def test_every_state_is_told_in_words_and_only_waiting_ones_listen(
         ("complete", None, False, "paid"),
         ("complete", "captured", False, "captured"),
         ("complete", "refunded", False, "refunded"),
-        ("cancelled", None, False, "cancelled"),
-        ("cancelled", "failed", True, "expired"),
-        ("cancelled", "authorized", True, "voiding"),
-        ("cancelled", "voided", True, "voided"),
-        ("cancelled", "captured", True, "refunding"),
-        ("cancelled", "refunded", True, "refunded"),
     ],
 )
 def test_a_stage_follows_from_the_order_its_payment_and_the_time(
@@ -181,6 +201,31 @@ def test_a_stage_follows_from_the_order_its_payment_and_the_time(
     market = Market()
     user, _ = market.user("ann@example.com")
     order = market.order(user, market.ticket(user), status=status, seconds=-1 if is_over else 60)
+    assert stage_of(order, market.payment(order, payment) if payment else None, now()).name == expected
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+@pytest.mark.parametrize(
+    ("reason", "payment", "expected"),
+    [
+        ("buyer", None, "cancelled"),
+        ("buyer", "failed", "cancelled"),
+        ("expired", None, "expired"),
+        ("expired", "failed", "expired"),
+        ("expired", "pending", "voiding"),
+        ("buyer", "authorized", "voiding"),
+        ("expired", "voided", "voided"),
+        ("buyer", "captured", "refunding"),
+        ("expired", "refunded", "refunded"),
+    ],
+)
+def test_why_an_order_ended_is_what_orders_says_whatever_the_clock_says(
+    reason: CancelReason, payment: str | None, expected: str, is_over: bool
+) -> None:
+    market = Market()
+    user, _ = market.user("ann@example.com")
+    seconds = -1 if is_over else 60
+    order = market.order(user, market.ticket(user), status="cancelled", cancel_reason=reason, seconds=seconds)
     assert stage_of(order, market.payment(order, payment) if payment else None, now()).name == expected
 
 

@@ -1,0 +1,65 @@
+"""What a process does in the background: it gets all of it done, and ends when it is told to."""
+
+import asyncio
+
+import pytest
+from faststream.nats import NatsBroker
+from nats.js import JetStreamContext
+
+from services.kit.mongo import database
+from services.kit.outbox import Outbox
+from services.tickets.documents import Ticket
+from streams.app import running
+from streams.relay import Relay
+from tests.streams.conftest import Nats, stored
+
+
+async def test_background_work_ends_with_its_block() -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with running(work()):
+        await started.wait()
+    assert ended.is_set()
+
+
+async def test_background_work_that_a_library_kept_from_being_cancelled_once_ends_all_the_same() -> None:
+    started, kept, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            kept.set()  # as asyncio.wait_for of Python 3.11, which pymongo uses, if its result comes then
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with asyncio.timeout(5):
+        async with running(work()):
+            await started.wait()
+    assert kept.is_set()
+    assert ended.is_set()
+
+
+async def test_more_events_than_are_read_at_once_are_published_in_one_go(
+    server: Nats, js: JetStreamContext, mongo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.kit.outbox.BATCH", 2)
+    monkeypatch.setattr("streams.relay.BATCH", 2)
+    async with database(mongo, "batches", [Ticket]) as bound, NatsBroker(server.url, logger=None) as broker:
+        await bound.client.drop_database("batches")
+        for number in range(5):
+            await Ticket(user_id="b" * 24, title=f"Row {number}", price_minor=1999).add()
+        await Relay(broker, Outbox([Ticket]), source="tickets", sweep_seconds=3600).relay_all()
+        assert [raw["outbox"] async for raw in Ticket.get_pymongo_collection().find()] == [[]] * 5
+        await bound.client.drop_database("batches")
+    assert len(await stored(js, "EVENTS")) == 5
