@@ -81,3 +81,41 @@ async def test_a_wrong_password_is_refused_without_saying_whether_the_account_ex
     await known.page.get_by_label("Password").fill(PASSWORD)
     await known.button("Sign in").click()
     await expect(known.button("Sign out")).to_be_visible()
+
+
+@WITH_AND_WITHOUT_JAVASCRIPT
+async def test_a_price_that_is_no_number_is_said_in_place_of_the_tickets_and_marks_its_field(
+    house: House, java_script_enabled: bool
+) -> None:
+    visitor = await house.guest(java_script_enabled=java_script_enabled)
+    lowest = visitor.page.get_by_label("Price from")
+    await visitor.open("/")
+    await lowest.fill("cheap")
+    await visitor.button("Search").click()
+    await expect(visitor.main.get_by_role("alert")).to_contain_text("Type a price such as 20 or 19.99")
+    await expect(lowest).to_have_attribute("aria-invalid", "true")
+    await expect(lowest).to_have_accessible_description("Type a price such as 20 or 19.99")
+    await expect(lowest).to_have_value("cheap")
+    await lowest.fill("20")
+    await visitor.button("Search").click()
+    await expect(lowest).not_to_have_attribute("aria-invalid", "true")
+    await expect(visitor.main.get_by_role("alert")).to_have_count(0)
+
+
+@WITH_AND_WITHOUT_JAVASCRIPT
+async def test_on_a_phone_the_filters_are_folded_away_until_one_is_used(
+    house: House, java_script_enabled: bool
+) -> None:
+    await house.ticket()
+    size = {"width": 390, "height": 844}
+    visitor = await house.guest(java_script_enabled=java_script_enabled, viewport=size)
+    await visitor.open("/")
+    lowest = visitor.page.get_by_label("Price from")
+    await expect(lowest).to_be_hidden()
+    await expect(visitor.main.get_by_role("listitem").first).to_be_in_viewport(ratio=1)
+    await visitor.page.get_by_text("Filters").click()
+    await lowest.fill("20")
+    await visitor.button("Search").click()
+    await visitor.page.wait_for_url("**/?*minPrice=20*")
+    await visitor.page.reload()
+    await expect(lowest).to_be_visible()

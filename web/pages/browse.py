@@ -13,11 +13,11 @@ from web.page import Page, WebRequest
 from web.services import Refused, TicketPage
 
 SORTS = {"": "Newest first", "price": "Cheapest first", "-price": "Dearest first", "date": "Soonest first"}
+PRICES = {"minPrice": "Price from", "maxPrice": "Price to"}
 FILTERS = Fields(
-    {"q": "Search", "minPrice": "Price from", "maxPrice": "Price to", "sort": "Order"},
-    words={"minPrice": "Type a price such as 20 or 19.99", "maxPrice": "Type a price such as 20 or 19.99"},
+    {"q": "Search", **PRICES, "sort": "Order"},
+    words=dict.fromkeys(PRICES, "Type a price such as 20 or 19.99"),
 )
-PRICES = frozenset({"minPrice", "maxPrice"})
 
 
 @get("/")
@@ -36,6 +36,7 @@ async def browse(page: NamedDependency[Page], request: WebRequest) -> Response[A
         form, status = _wrong(typed, refused.problem), 422
     context = {
         "form": form,
+        "prices": PRICES,
         "sorts": SORTS,
         "tickets": found.tickets,
         "searching": any(typed.values()),
