@@ -2,23 +2,31 @@
 
 import asyncio
 import math
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, URLEncodedBody
 
-from contracts.api import Order, Payment
+from contracts.api import Order, Payment, Ticket
 from contracts.wire import now
 from web.page import Page, sign_in_address
 from web.services import Refused, ServiceDown
 from web.stages import Stage, stage_of
 
+T = TypeVar("T")
+S = TypeVar("S")
+
 SETTLES_WITHIN = 2.0
 """Seconds a browser without JavaScript waits for the outcome, so that it sees the end and not the middle."""
+EXTRAS_WITHIN = 3.0
+"""Seconds that an order waits for what it can be shown without."""
+MOST_ASKED = 20
+"""Orders of a list whose payments are asked for."""
 TEST_CARDS = {
     "tok_visa": ("Visa", "The payment succeeds"),
     "tok_chargeDeclined": ("Declined card", "The bank says no"),
@@ -34,6 +42,8 @@ class OrderView:
     stage: Stage
     remaining: int
     """Whole seconds left to pay, by the server's clock."""
+    ticket: Ticket | None = None
+    """With date and place, if tickets could be asked."""
 
     @property
     def action_url(self) -> str | None:
@@ -44,8 +54,8 @@ class OrderView:
 
 @get("/orders")
 async def mine(page: NamedDependency[Page]) -> Response[Any]:
-    orders = await page.load(page.services.orders())
-    views = [_view(order, None, now()) for order in orders]
+    orders, payments = await page.load(_orders_and_payments(page))
+    views = [_view(order, payments.get(order.id), now()) for order in orders]
     return page.render("orders/list.html", {"views": views}, fragment="orders/_list.html")
 
 
@@ -95,27 +105,45 @@ async def cancel(page: NamedDependency[Page], order_id: FromPath[str]) -> Respon
 
 
 async def _show(page: Page, order_id: str, *, alert: str | None = None, status: int = 200) -> Response[Any]:
-    order, payment = await page.load(_order_and_payment(page, order_id))
-    context = {"view": _view(order, payment, now()), "cards": TEST_CARDS, "alert": alert}
+    (order, ticket), payment = await page.load(
+        _both(_order_and_ticket(page, order_id), _payment(page, order_id))
+    )
+    context = {"view": _view(order, payment, now(), ticket), "cards": TEST_CARDS, "alert": alert}
     return page.render("orders/show.html", context, fragment="orders/_order.html", status=status)
 
 
-async def _order_and_payment(page: Page, order_id: str) -> tuple[Order, Payment | None]:
-    order, payment = await asyncio.gather(
-        page.services.order(order_id), _payment(page, order_id), return_exceptions=True
-    )
-    if isinstance(order, BaseException):
-        raise order
-    if isinstance(payment, BaseException):
-        raise payment
-    return order, payment
+async def _orders_and_payments(page: Page) -> tuple[list[Order], dict[str, Payment]]:
+    """Only orders that wait for a payment are told apart by it."""
+    orders = await page.services.orders()
+    waiting = [order.id for order in orders if order.status in {"created", "awaiting:payment"}][:MOST_ASKED]
+    payments = await asyncio.gather(*(_payment(page, order_id) for order_id in waiting))
+    return orders, {payment.order_id: payment for payment in payments if payment is not None}
+
+
+async def _order_and_ticket(page: Page, order_id: str) -> tuple[Order, Ticket | None]:
+    order = await page.services.order(order_id)
+    return order, await _if_it_can_be_had(page.services.ticket(order.ticket.id))
 
 
 async def _payment(page: Page, order_id: str) -> Payment | None:
-    """The order can be shown while payments is away."""
+    return await _if_it_can_be_had(page.services.payment_of(order_id))
+
+
+async def _both(first: Awaitable[T], second: Awaitable[S]) -> tuple[T, S]:
+    """At once; what goes wrong with one is raised when the other is done too."""
+    one, other = await asyncio.gather(first, second, return_exceptions=True)
+    for outcome in (one, other):
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return one, other  # type: ignore[return-value] # no exceptions, so they are what was asked for
+
+
+async def _if_it_can_be_had(thing: Awaitable[T | None]) -> T | None:
+    """An order can be shown while payments or tickets is away, and doesn't wait long for them."""
     try:
-        return await page.services.payment_of(order_id)
-    except (ServiceDown, Refused):
+        async with asyncio.timeout(EXTRAS_WITHIN):
+            return await thing
+    except (TimeoutError, ServiceDown, Refused):
         return None
 
 
@@ -124,7 +152,7 @@ async def _settled(page: Page, order_id: str) -> None:
     try:
         async with asyncio.timeout(SETTLES_WITHIN):
             while True:
-                order, payment = await _order_and_payment(page, order_id)
+                order, payment = await _both(page.services.order(order_id), _payment(page, order_id))
                 if stage_of(order, payment, now()).name not in {"checking", "unpaid"}:
                     return
                 await asyncio.sleep(0.1)
@@ -132,9 +160,9 @@ async def _settled(page: Page, order_id: str) -> None:
         return
 
 
-def _view(order: Order, payment: Payment | None, at: datetime) -> OrderView:
+def _view(order: Order, payment: Payment | None, at: datetime, ticket: Ticket | None = None) -> OrderView:
     remaining = max(0, math.ceil((order.expires_at - at).total_seconds()))
-    return OrderView(order, payment, stage_of(order, payment, at), remaining)
+    return OrderView(order, payment, stage_of(order, payment, at), remaining, ticket)
 
 
 router = Router("/", route_handlers=[mine, show, pay, cancel])
