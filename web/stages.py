@@ -47,7 +47,7 @@ def stage_of(order: Order, payment: Payment | None, now: datetime) -> Stage:
         case "complete":
             return _complete(status)
         case "cancelled":
-            return _cancelled(status, is_over=now >= order.expires_at)
+            return _cancelled(status, expired=order.cancel_reason == "expired")
         case "awaiting:payment" if status is None:
             return CHECKING
     match status:
@@ -64,8 +64,8 @@ def _complete(status: str | None) -> Stage:
     return {"captured": CAPTURED, "refunded": REFUNDED}.get(status or "", PAID)
 
 
-def _cancelled(status: str | None, *, is_over: bool) -> Stage:
-    ended = EXPIRED if is_over else CANCELLED
+def _cancelled(status: str | None, *, expired: bool) -> Stage:
+    ended = EXPIRED if expired else CANCELLED
     return {
         "pending": VOIDING,
         "authorized": VOIDING,
