@@ -23,7 +23,8 @@ def parse_price(value: object) -> Decimal:
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise PydanticCustomError("price_type", "Price must be a number")
-    if not isinstance(value, str) and value > MAX_PRICE:  # before it is written out, which may be long
+    # Before it is written out, which may be long. Decimals aren't asked: to compare their NaN is an error.
+    if isinstance(value, int | float) and value > float(MAX_PRICE):
         raise PydanticCustomError("price_high", f"Price must be at most {MAX_PRICE}")
     match = _PLAIN_NUMBER.fullmatch(str(value).strip())
     if match is None:

@@ -1,6 +1,7 @@
 """The edge between HTTP and a service: who asks, what is refused, how errors look."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
@@ -50,6 +51,9 @@ _WORDS = {
     "datetime_object_invalid": _DATE_AND_TIME,
     "model_type": "The body must be a JSON object",
 }
+
+# What Litestar says of a parameter that isn't there; it says it nowhere else.
+_MISSING = re.compile(r"Missing required \w+ parameter '([^']+)'")
 
 _TITLES = {
     404: "There is nothing at this address",
@@ -203,6 +207,8 @@ def _validation_problem(request: Request[Any, Any, Any], error: ValidationExcept
         items = [_item(detail) for detail in details]
     elif isinstance(error.extra, list):
         items = [_parameter_item(request, detail) for detail in error.extra]
+    elif missing := _MISSING.match(error.detail):
+        items = [ProblemItem(message=_WORDS["missing"].format(label=_label(missing[1])), field=missing[1])]
     else:
         items = [ProblemItem(message=error.detail)]
     title = items[0].message if len(items) == 1 else "Some fields are wrong"

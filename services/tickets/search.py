@@ -89,8 +89,8 @@ def _filter(query: Query) -> dict[str, Any]:
     # Words match by prefix, so that a search finds while it is typed.
     conditions += [{"words": {"$regex": f"^{re.escape(word)}"}} for word in words(query.text)]
     for field, operator, bound in (
-        ("starts_at", "$gte", _aware(query.starts_from)),
-        ("starts_at", "$lte", _aware(query.starts_to)),
+        ("starts_at", "$gte", _bound(query.starts_from)),
+        ("starts_at", "$lte", _bound(query.starts_to)),
         ("price_minor", "$gte", _minor(query.min_price)),
         ("price_minor", "$lte", _minor(query.max_price)),
     ):
@@ -112,9 +112,20 @@ def _minor(price: float | None) -> int | None:
     return round(price * 100)
 
 
-def _aware(moment: datetime | None) -> datetime | None:
-    """A bound that names no time zone means UTC."""
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+def _utc(moment: datetime) -> datetime:
+    """In UTC, which is meant where no time zone is named.
+
+    Raises:
+        OverflowError: UTC can't tell it.
+    """
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _bound(moment: datetime | None) -> datetime | None:
+    try:
+        return None if moment is None else _utc(moment)
+    except OverflowError:
+        raise Invalid("Times must be within the years 1 to 9999") from None
 
 
 def _cursor(ticket: Ticket, sort: Sort) -> str:
@@ -132,7 +143,7 @@ def _beyond(sort: Sort, cursor: str) -> dict[str, Any]:
         if sort == "newest":
             return {"_id": {operator: ObjectId(cursor)}}
         value, key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        value = datetime.fromisoformat(value) if sort == "date" else PRICE.validate_python(value)
+        value = _utc(datetime.fromisoformat(value)) if sort == "date" else PRICE.validate_python(value)
         return {"$or": [{field: {operator: value}}, {field: value, "_id": {operator: ObjectId(str(key))}}]}
-    except (InvalidId, ValueError, TypeError, binascii.Error):
+    except (InvalidId, ValueError, TypeError, OverflowError, binascii.Error):
         raise BadCursor from None

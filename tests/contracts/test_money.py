@@ -101,6 +101,7 @@ def test_a_price_is_read_as_people_write_it(written: object, price: str) -> None
         (1e16, HIGH),
         pytest.param(10**5000, HIGH, id="10**5000"),
         (float("inf"), HIGH),
+        (Decimal("sNaN"), TYPE),
         (float("nan"), TYPE),
         (Decimal("NaN"), TYPE),
         (True, TYPE),

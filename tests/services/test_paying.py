@@ -260,8 +260,8 @@ async def test_a_payment_names_what_is_wrong(
 
 
 async def test_payments_are_listed_by_order_only(till: Till) -> None:
-    (message,) = messages(await till.served.ask("GET", "/api/payments", by=new_id()), 400)
-    assert "'orderId'" in message
+    nameless = await till.served.ask("GET", "/api/payments", by=new_id())
+    assert refusal(nameless, 400) == [("orderId", "OrderId is required")]
     long = await till.served.ask("GET", "/api/payments", by=new_id(), params={"orderId": "x" * 65})
     assert refusal(long, 400) == [("orderId", "OrderId isn't valid")]
     unknown = await till.served.ask("GET", "/api/payments", by=new_id(), params={"orderId": new_id()})

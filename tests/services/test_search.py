@@ -1,3 +1,5 @@
+import base64
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -183,6 +185,16 @@ async def test_a_parameter_out_of_its_range_is_named(tickets: Served, name: str,
     ((field, message),) = refusal(await tickets.ask("GET", "/api/tickets", params={name: value}), 400)
     assert field == name
     assert "isn't valid" in message
+
+
+@pytest.mark.parametrize("far", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_a_time_that_utc_cannot_tell_is_refused(tickets: Served, far: str) -> None:
+    for name in ("from", "to"):
+        answer = await tickets.ask("GET", "/api/tickets", params={name: far})
+        assert messages(answer, 400) == ["Times must be within the years 1 to 9999"]
+    cursor = base64.urlsafe_b64encode(json.dumps([far, "0" * 24]).encode()).decode().rstrip("=")
+    answer = await tickets.ask("GET", "/api/tickets", params={"sort": "date", "after": cursor})
+    assert messages(answer, 400) == ["After isn't a page of this list"]
 
 
 async def test_a_price_that_is_no_number_is_refused(tickets: Served) -> None:
