@@ -157,8 +157,8 @@ async def photograph(camera: Camera, cast: Cast, newcomer: Person) -> None:
         ],
     )
     await camera.take(newcomer, [("orders-none", "/orders"), ("listings-none", "/listings")])
-    await camera.fill_in("signup-wrong", "/signup", {"E-mail": "me at home", "Password": "short"}, "Sign up")
-    unknown = {"E-mail": f"{secrets.token_hex(4)}@example.com", "Password": PASSWORD}
+    await camera.fill_in("signup-wrong", "/signup", {"Email": "me at home", "Password": "short"}, "Sign up")
+    unknown = {"Email": f"{secrets.token_hex(4)}@example.com", "Password": PASSWORD}
     await camera.fill_in("signin-wrong", "/signin", unknown, "Sign in")
 
 

@@ -18,7 +18,7 @@ async def test_each_wrong_field_of_sign_up_says_what_is_wrong_and_keeps_what_was
     house: House, java_script_enabled: bool
 ) -> None:
     visitor = await house.guest(java_script_enabled=java_script_enabled)
-    email, password = visitor.page.get_by_label("E-mail"), visitor.page.get_by_label("Password")
+    email, password = visitor.page.get_by_label("Email"), visitor.page.get_by_label("Password")
     await visitor.open("/signup?next=/orders")
     await email.fill("somebody at example")
     await password.fill("short")
@@ -50,7 +50,7 @@ async def test_an_e_mail_address_that_is_taken_is_said_beside_it(
     email = await first.signs_up()
     second = await house.guest(java_script_enabled=java_script_enabled)
     await second.open("/signup")
-    await second.page.get_by_label("E-mail").fill(email)
+    await second.page.get_by_label("Email").fill(email)
     await second.page.get_by_label("Password").fill(PASSWORD)
     await second.button("Sign up").click()
     await expect(second.main.get_by_role("alert")).to_contain_text("Email in use")
@@ -67,17 +67,17 @@ async def test_a_wrong_password_is_refused_without_saying_whether_the_account_ex
     told = []
     for name in (email, f"no-{email}"):
         await known.open("/signin")
-        await known.page.get_by_label("E-mail").fill(name)
+        await known.page.get_by_label("Email").fill(name)
         await known.page.get_by_label("Password").fill("not the password")
         await known.button("Sign in").click()
         summary = known.main.get_by_role("alert")
         await expect(summary).to_be_focused()
-        await expect(known.page.get_by_label("E-mail")).to_have_value(name)
+        await expect(known.page.get_by_label("Email")).to_have_value(name)
         told.append(await summary.inner_text())
     assert told[0] == told[1]
-    assert "Invalid credentials" in told[0]
+    assert "That email and password don't match" in told[0]
 
-    await known.page.get_by_label("E-mail").fill(email)
+    await known.page.get_by_label("Email").fill(email)
     await known.page.get_by_label("Password").fill(PASSWORD)
     await known.button("Sign in").click()
     await expect(known.button("Sign out")).to_be_visible()

@@ -68,11 +68,11 @@ async def test_signing_in_while_auth_is_down_says_so_and_tickets_can_still_be_lo
     ticket = await house.ticket(title=title)
     await visitor.open("/signin")
     async with without(stack, "auth"):
-        await visitor.page.get_by_label("E-mail").fill("somebody@example.com")
+        await visitor.page.get_by_label("Email").fill("somebody@example.com")
         await visitor.page.get_by_label("Password").fill("correct horse battery")
         await visitor.button("Sign in").click()
         await expect(visitor.notice).to_contain_text("Sign-in is away for a moment")
-        await expect(visitor.page.get_by_label("E-mail")).to_have_value("somebody@example.com")
+        await expect(visitor.page.get_by_label("Email")).to_have_value("somebody@example.com")
         await visitor.open(f"/tickets/{ticket['id']}")
         await expect(visitor.heading(title)).to_be_visible()
         await expect(visitor.page.get_by_role("banner")).to_contain_text("Sign-in is unavailable")

@@ -79,3 +79,14 @@ async def test_a_bank_that_refuses_leaves_the_reservation_to_another_card(house:
     await buyer.sees("Card declined")
     await buyer.pays("Visa")
     await buyer.sees(re.compile("You paid \\$120.00"))
+
+
+@pytest.mark.parametrize("java_script_enabled", [True, False])
+async def test_after_a_decline_the_first_card_is_chosen_again(
+    house: House, java_script_enabled: bool
+) -> None:
+    buyer = await house.member(java_script_enabled=java_script_enabled)
+    await buyer.reserves(f"/tickets/{(await house.ticket())['id']}")
+    await buyer.pays("Declined card")
+    await buyer.sees("Your card was declined.")
+    await expect(buyer.page.get_by_role("radio", name="Visa")).to_be_checked()

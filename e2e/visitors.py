@@ -71,7 +71,7 @@ class Visitor:
 
     async def fills_in_sign_up(self) -> str:
         email = f"{secrets.token_hex(8)}@example.com"
-        await self.page.get_by_label("E-mail").fill(email)
+        await self.page.get_by_label("Email").fill(email)
         await self.page.get_by_label("Password").fill(PASSWORD)
         await self.button("Sign up").click()
         await expect(self.page.get_by_role("banner")).to_contain_text(email)

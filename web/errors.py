@@ -48,7 +48,7 @@ def _refused(request: Request[Any, Any, Any], error: Refused) -> Response[Any]:
     if error.status >= 500:
         reference = error.problem.reference
         log.error("%s %s: %s, reference %s", request.method, request.url.path, error, reference)
-        text = "It has been noted. Try again in a moment."
+        text = "It has been noted. It may work in a moment."
         return _answer(
             request, Trouble(500, "Something went wrong on our side", text, _where(request), reference)
         )
@@ -60,7 +60,7 @@ def _refused(request: Request[Any, Any, Any], error: Refused) -> Response[Any]:
 
 def _service_down(request: Request[Any, Any, Any], error: ServiceDown) -> Response[Any]:
     log.warning("%s %s: %s: %r", request.method, request.url.path, error, error.__cause__)
-    text = "Everything else keeps working, and nothing is lost. Try again in a few seconds."
+    text = "Everything else keeps working, and nothing is lost. It should be back in a few seconds."
     answer = _answer(request, Trouble(503, _AWAY[error.service], text, _where(request)))
     answer.headers["Retry-After"] = "3"
     return answer
@@ -89,7 +89,7 @@ def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respon
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     reference = trace_of(request.headers.get("traceparent"))
     log.error("%s %s failed, reference %s", request.method, request.url.path, reference, exc_info=error)
-    text = "It has been noted. Try again in a moment."
+    text = "It has been noted. It may work in a moment."
     return _answer(
         request, Trouble(500, "Something went wrong on our side", text, _where(request), reference)
     )

@@ -63,6 +63,7 @@
   // searches goes on typing.
   function focusAnswer(event) {
     if (!sent.has(event.detail?.ctx)) return;
+    document.getElementById("pay")?.reset(); // the first card is chosen again, as on a page that is new
     for (const answer of ["#error-summary", "#notice .banner", "main .said"]) {
       const element = document.querySelector(answer);
       if (element) return element.focus();

@@ -62,7 +62,7 @@ async def test_a_wrong_password_is_told_and_the_email_is_kept(browser: Browser, 
     )
     assert response.status_code == 422
     assert is_page(response)
-    assert "Invalid credentials" in text_of(response)
+    assert "That email and password don&#39;t match" in text_of(response)
     assert 'value="ann@example.com"' in response.text
     assert 'name="next" value="/sell"' in response.text
     assert "wrong password" not in response.text

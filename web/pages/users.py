@@ -13,7 +13,8 @@ from web.services import Refused
 
 Purpose = Literal["signin", "signup"]
 
-FIELDS = Fields({"email": "E-mail", "password": "Password"})
+FIELDS = Fields({"email": "Email", "password": "Password"})
+NO_MATCH = "That email and password don't match"
 SECRET = frozenset({"password"})
 
 
@@ -62,7 +63,12 @@ async def _open(page: Page, request: WebRequest, purpose: Purpose) -> Response[A
 async def _refused(page: Page, purpose: Purpose, data: Mapping[str, str], refused: Refused) -> Response[Any]:
     """The form again. A password is never sent back."""
     await page.look()
-    form = FIELDS.refused(FIELDS.values(data, secret=SECRET), refused.problem)
+    values = FIELDS.values(data, secret=SECRET)
+    form = (
+        FIELDS.refused(values, refused.problem)
+        if refused.status != 401
+        else Form(values, general=(NO_MATCH,))
+    )
     status = 422 if refused.status in {400, 401, 409} else refused.status
     answer = _form(page, purpose, form, local_address(data.get("next")), status)
     if refused.retry_after:
