@@ -69,7 +69,7 @@ def _cancelled(status: str | None, *, expired: bool) -> Stage:
     return {
         "pending": VOIDING,
         "authorized": VOIDING,
-        "voided": VOIDED,
+        "voided": VOIDED if expired else CANCELLED,
         "captured": REFUNDING,
         "refunded": REFUNDED,
     }.get(status or "", ended)

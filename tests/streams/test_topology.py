@@ -8,7 +8,7 @@ from nats.js import JetStreamContext
 from contracts.events import ALL_EVENTS, SessionEnded
 from settings import SERVICES, ServiceName
 from streams.delivery import Listener
-from streams.topology import LISTENS, PUBLISHES, consumers, provision, streams
+from streams.topology import ACK_WAIT, LISTENS, PUBLISHES, consumers, provision, streams
 
 
 async def test_provisioning_twice_changes_nothing(js: JetStreamContext) -> None:
@@ -23,7 +23,9 @@ async def test_provisioning_mends_what_was_changed_by_hand(js: JetStreamContext)
     info.config.ack_wait = 1
     await js.add_consumer("EVENTS", info.config)
     await provision(js)
-    assert (await js.consumer_info("EVENTS", "orders-ticket-created")).config.ack_wait == 30
+    assert (
+        await js.consumer_info("EVENTS", "orders-ticket-created")
+    ).config.ack_wait == ACK_WAIT.total_seconds()
 
 
 async def test_streams_are_as_promised(js: JetStreamContext) -> None:

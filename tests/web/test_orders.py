@@ -215,6 +215,7 @@ def test_a_stage_follows_from_the_order_its_payment_and_the_time(
         ("expired", "pending", "voiding"),
         ("buyer", "authorized", "voiding"),
         ("expired", "voided", "voided"),
+        ("buyer", "voided", "cancelled"),
         ("buyer", "captured", "refunding"),
         ("expired", "refunded", "refunded"),
     ],
