@@ -97,7 +97,7 @@ class Settings(BaseSettings):
 
     # Trust
     session_lifetime_seconds: int = Field(
-        43_200, ge=60, description="Time after which one has to sign in again"
+        43_200, ge=60, le=2_592_000, description="Time after which one has to sign in again"
     )
     session_private_key: SecretStr | None = Field(
         None, description="Ed25519 private key in PEM; made in DATA_DIR if not given"

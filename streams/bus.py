@@ -55,9 +55,15 @@ class Bus:
         while missing := await self.missing():
             log.warning("waiting for %s: run `just provision`", ", ".join(missing))
             await asyncio.sleep(RETRY_SECONDS)
-        await self.broker.start()
-        await self._sessions.catch_up()
-        self.started.set()
+        while not self.started.is_set():
+            try:
+                await self.broker.start()
+                await self._sessions.catch_up()
+            except (nats.errors.Error, TimeoutError) as error:
+                log.warning("NATS went away at the start, once more: %r", error)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                self.started.set()
         log.info("listening to %s consumers", len(self.consumers))
 
     async def keep_up(self) -> None:

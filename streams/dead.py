@@ -10,13 +10,12 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from uuid import uuid4
 
-import nats
 from nats.js import JetStreamContext
 from nats.js.api import Header, RawStreamMsg
 from nats.js.errors import NotFoundError
 
-import settings
 from streams.delivery import PUBLISH_SECONDS, DeadLetter
+from streams.operator import jetstream
 from streams.topology import DEAD, EVENTS, TIMERS
 
 
@@ -99,11 +98,8 @@ async def main() -> None:
     arguments = parser.parse_args()
     if arguments.command != "list" and not arguments.which:
         parser.error(f"{arguments.command} what? Give numbers of dead letters, or all")
-    connection = await nats.connect(settings.load().bus, connect_timeout=5, max_reconnect_attempts=1)
-    try:
-        await run(connection.jetstream(timeout=10), arguments.command, arguments.which)
-    finally:
-        await connection.close()
+    async with jetstream() as js:
+        await run(js, arguments.command, arguments.which)
 
 
 def _say(text: str) -> None:

@@ -53,7 +53,7 @@ PUBLISH_SECONDS = 5.0
 POISON = (ValidationError, json.JSONDecodeError, UnicodeDecodeError)
 """The body isn't what the subject promises: it won't get better."""
 
-OUTAGE = (Unavailable, *OUT_OF_REACH, nats.errors.Error)
+OUTAGE = (Unavailable, *OUT_OF_REACH, nats.errors.Error, TimeoutError)
 """Not the message's fault: tried again for as long as it takes."""
 
 

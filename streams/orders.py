@@ -40,13 +40,13 @@ async def expire_order(event: ExpirationComplete) -> None:
 
 @listener.on(PaymentCreated)
 async def hear_of_payment(event: PaymentCreated) -> None:
-    """Complete the order if its price is authorized and its time isn't over."""
+    """Complete the order if its price is authorized and it wasn't cancelled."""
     await actions.follow_payment(event)
 
 
 @listener.on(PaymentUpdated)
 async def follow_payment(event: PaymentUpdated) -> None:
-    """Complete the order if its price is authorized and its time isn't over."""
+    """Complete the order if its price is authorized and it wasn't cancelled."""
     await actions.follow_payment(event)
 
 

@@ -12,7 +12,7 @@ from litestar import Litestar
 import settings
 from contracts.events import OrderCancelled, OrderCreated, OrderUpdated
 from services.kit.limits import RateCounter
-from services.kit.mongo import OUT_OF_REACH
+from services.kit.mongo import DatabaseError
 from services.payments.actions import Payments
 from services.payments.api import API
 from services.payments.documents import Order, Payment
@@ -63,7 +63,7 @@ async def reconcile(payments: Payments, seconds: float) -> None:
     while True:
         try:
             moved = await payments.reconcile()
-        except OUT_OF_REACH as error:
+        except DatabaseError as error:
             log.warning("payments can't be reconciled now: %s", error)
         else:
             if moved:

@@ -6,7 +6,7 @@ import logging
 import nats.errors
 from faststream.nats import NatsBroker
 
-from services.kit.mongo import OUT_OF_REACH
+from services.kit.mongo import DatabaseError
 from services.kit.outbox import BATCH, Outbox, Waiting, WaitingDocument
 from streams import cloudevents
 from streams.delivery import PUBLISH_SECONDS
@@ -39,7 +39,7 @@ class Relay:
         while True:
             try:
                 await self.relay_all()
-            except (nats.errors.Error, TimeoutError, *OUT_OF_REACH) as error:
+            except (nats.errors.Error, TimeoutError, DatabaseError) as error:
                 log.warning("events are waiting: %r", error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue

@@ -2,18 +2,18 @@
 
 import argparse
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import nats
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from pydantic_core import from_json
 
-import settings
+from streams.operator import jetstream
 from streams.topology import EVENTS
 
 MESSAGE_SECONDS = 5.0
@@ -53,20 +53,21 @@ def line(message: Msg, body: dict[str, Any], start: datetime) -> str:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(prog="just trace", description=__doc__)
-    parser.add_argument("order", help="its id")
-    order_id = parser.parse_args().order
-    connection = await nats.connect(settings.load().bus, connect_timeout=5, max_reconnect_attempts=1)
-    try:
-        # The first four bytes of an ObjectId are the second in which it was made.
-        made = datetime.fromtimestamp(int(order_id[:8], 16), UTC)
-        start: datetime | None = None
-        async for message in since(connection.jetstream(timeout=10), made - timedelta(seconds=1)):
+    parser.add_argument("order", help="its id: the 24 digits at the end of the address of its page")
+    order_id = parser.parse_args().order.rpartition("/")[2]
+    if not re.fullmatch("[0-9a-f]{24}", order_id):
+        parser.error("an order's id is the 24 digits at the end of the address of its page")
+    # The first four bytes of an ObjectId are the second in which it was made.
+    made = datetime.fromtimestamp(int(order_id[:8], 16), UTC)
+    start: datetime | None = None
+    async with jetstream() as js:
+        async for message in since(js, made - timedelta(seconds=1)):
             body = from_json(message.data)
             if is_about(order_id, message.subject, body):
                 start = start or message.metadata.timestamp
                 sys.stdout.write(line(message, body, start) + "\n")
-    finally:
-        await connection.close()
+    if start is None:
+        sys.exit(f"The bus knows of no order {order_id}.")
 
 
 if __name__ == "__main__":

@@ -32,14 +32,18 @@ class Copy(Document):
     @classmethod
     async def follow(cls, key: str, version: int, state: dict[str, Any]) -> None:
         """Remember a state iff it is newer than what is known: one write, whatever comes when."""
-        try:
-            await cls.get_pymongo_collection().update_one(
-                {"_id": object_id(key), "version": {"$lt": version}},
-                {"$set": {**state, "version": version}},
-                upsert=True,
-            )
-        except DuplicateKeyError:
-            return  # it is known, and not older: the guard didn't match, so this tried to insert it again
+        for _ in range(2):
+            try:
+                await cls.get_pymongo_collection().update_one(
+                    {"_id": object_id(key), "version": {"$lt": version}},
+                    {"$set": {**state, "version": version}},
+                    upsert=True,
+                )
+            except DuplicateKeyError:
+                # It is known and not older, or a rival inserted it, perhaps older, between this
+                # one's look and its insert: the second time tells.
+                continue
+            return
 
     @classmethod
     async def arrived(cls, key: str) -> Self:

@@ -62,7 +62,7 @@ class TooManyRequests(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """Something this needs is out of reach for now; nothing was done."""
+    """Something this needs is out of reach for now. Asking again is safe."""
 
     status = 503
     message = "This is unavailable for a moment. Try again"

@@ -103,7 +103,7 @@ _PROBLEMS = {
         404: "There is no such thing",
         409: "Not possible in its present state",
         429: "Too often; Retry-After says when to try again",
-        503: "Out of reach for a moment; nothing was done",
+        503: "Out of reach for a moment; asking again is safe",
     }.items()
 }
 

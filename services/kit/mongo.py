@@ -17,6 +17,9 @@ from services.kit.errors import NotFound
 Documents = Sequence[type[Document]]
 Database = AsyncDatabase[dict[str, Any]]
 
+DatabaseError = PyMongoError
+"""Whatever goes wrong with the database."""
+
 OUT_OF_REACH = (ConnectionFailure, ServerSelectionTimeoutError, WTimeoutError)
 """What pymongo raises while the database can't be reached: worth another try later."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,9 @@ class Waiting:
     time: datetime
     traceparent: str
     body: str
+
+
+_FIELDS = tuple(field.name for field in fields(Waiting))
 
 
 @dataclass(frozen=True)
@@ -66,5 +69,6 @@ class Outbox:
             # {"$exists": true}} reads the whole collection.
             found = kind.get_pymongo_collection().find({"outbox.id": {"$gt": ""}}, {"outbox": 1}, limit=BATCH)
             async for raw in found:
-                events = [Waiting(**entry) for entry in raw["outbox"]]
+                # Fields that a newer version of this process wrote are left to it.
+                events = [Waiting(**{name: entry[name] for name in _FIELDS}) for entry in raw["outbox"]]
                 yield WaitingDocument(kind, raw["_id"], events)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pymongo.errors import DuplicateKeyError
@@ -20,6 +21,12 @@ log = logging.getLogger(__name__)
 
 MAX_STEPS = 8
 """Steps of one payment without a pause: create, confirm, capture and some looks between."""
+
+AT_ONCE = 8
+"""Payments that the reconciler settles at the same time."""
+
+LOOK_SECONDS = 2
+"""Nobody who only reads waits longer for Stripe."""
 
 PAY_SECONDS = 25
 """A buyer waits no longer for an answer of Stripe; it is looked for without them."""
@@ -50,7 +57,7 @@ class Payments:
             payment = await _reload(payment)  # the reconciler goes on with it
         if payment.status == "failed":
             raise rules.PaymentDeclined(payment.decline_message)
-        if payment.status == "voided":
+        if payment.status == "voided" and order.status != "complete":
             raise rules.OrderCancelled
         return payment
 
@@ -88,12 +95,27 @@ class Payments:
             order = await Order.arrived(payment.order_id)
             step = rules.next_step(order, payment, now())
             if step is Step.WAIT:
+                if (payment.status, order.status) == ("voided", "complete"):
+                    log.error("order %s is complete, but its payment was voided at Stripe", order.key)
                 return payment
             before = payment
             payment = await self._take(step, payment, order)
             if payment == before:
                 return payment
         return payment
+
+    async def of_order(self, order_id: str, buyer: str) -> list[Payment]:
+        """The buyer's payments of an order: one or none.
+
+        One that waits for the bank is looked at, since this is what a buyer who comes back asks first.
+        """
+        payments = await Payment.find({"order_id": order_id, "user_id": buyer}).to_list()
+        for payment in payments:
+            if payment.status == "pending" and payment.action_url:
+                with suppress(Unavailable, TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self.advance(payment)
+        return [await _reload(payment) for payment in payments]
 
     async def heard_from_stripe(self, intent_id: str) -> None:
         """A webhook told that something happened to an intent: look what."""
@@ -103,17 +125,25 @@ class Payments:
 
     async def reconcile(self) -> int:
         """Advance every payment that isn't final, whatever was lost on the way; gives how many moved."""
-        moved = 0
-        for status in ("pending", "failed", "authorized"):
-            async for payment in Payment.find({"status": status}):
+        open_payments = [
+            payment
+            for status in ("pending", "failed", "authorized")
+            for payment in await Payment.find({"status": status}).to_list()
+        ]
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def settle(payment: Payment) -> bool:
+            async with room:
                 try:
-                    moved += (await self.advance(payment)).version > payment.version
+                    return (await self.advance(await _reload(payment))).version > payment.version
                 except (Unavailable, NotFound) as error:
                     log.warning("payment %s isn't settled yet: %s", payment.key, error)
                 except Exception:
                     # One that can't be settled must not keep the others from it.
                     log.exception("payment %s can't be settled", payment.key)
-        return moved
+                return False
+
+        return sum(await asyncio.gather(*map(settle, open_payments)))
 
     async def _begin(self, order: Order, token: str) -> Payment:
         """The order's payment: a new one, the one under way, or another attempt after a decline."""
@@ -170,11 +200,6 @@ class Payments:
     async def _abandon(self, payment: Payment) -> Payment:
         """Void what Stripe doesn't know of. Whoever is creating its intent right now finds it voided."""
         return await change(lambda: Payment.find_one({"_id": payment.id}), rules.abandon)
-
-
-async def of_order(order_id: str, buyer: str) -> list[Payment]:
-    """The buyer's payments of an order: one or none."""
-    return await Payment.find({"order_id": order_id, "user_id": buyer}).to_list()
 
 
 async def _reload(payment: Payment) -> Payment:

@@ -9,7 +9,7 @@ from contracts.api import Payment as PaymentView
 from contracts.api import PaymentBody, PaymentResult
 from services.kit.http import SIGNED_IN, ApiRequest, signed_in
 from services.kit.limits import limit
-from services.payments.actions import Payments, of_order
+from services.payments.actions import Payments
 from settings import Settings
 
 
@@ -35,7 +35,7 @@ async def list_payments(
             decline_message=payment.decline_message,
             action_url=payment.action_url,
         )
-        for payment in await of_order(order_id, request.user.id)
+        for payment in await _payments(request).of_order(order_id, request.user.id)
     ]
 
 

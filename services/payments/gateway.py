@@ -57,7 +57,8 @@ class BadSignature(Invalid):
 
 
 class Gateway:
-    """Each method may be repeated: its idempotency key makes Stripe do it once.
+    """Each method may be repeated. Creating, confirming and refunding have idempotency keys; capturing
+    and voiding are once by the intent's own state, and under a key Stripe would repeat an old refusal.
 
     All raise OutcomeUnknown when no answer tells what happened, PaymentsUnavailable when Stripe
     refuses us.
@@ -98,7 +99,7 @@ class Gateway:
         """Authorize the amount on the card of the current attempt. A decline is an outcome too."""
         intent = _known(payment)
         try:
-            return await self._ask(
+            outcome = await self._ask(
                 self._client.v1.payment_intents.confirm_async(
                     intent,
                     {**_card(payment.token), "return_url": f"{self._site}/orders/{payment.order_id}"},
@@ -116,6 +117,8 @@ class Gateway:
             if found.status in ("pending", "failed") and found.action_url is None:
                 raise  # it may still be on its way
             return found
+        # Under the same key Stripe repeats its first answer: what became of it is seen by looking.
+        return outcome if outcome.status != "pending" else await self.look(payment)
 
     async def look(self, payment: PaymentState) -> Outcome:
         """What Stripe knows now."""
@@ -123,22 +126,16 @@ class Gateway:
 
     async def capture(self, payment: PaymentState) -> Outcome:
         """Take what was authorized."""
-        intent = _known(payment)
         return await self._move(
             payment,
-            self._client.v1.payment_intents.capture_async(
-                intent, options={"idempotency_key": f"pi:{intent}:capture"}
-            ),
+            self._client.v1.payment_intents.capture_async(_known(payment)),
         )
 
     async def void(self, payment: PaymentState) -> Outcome:
         """Let go of what was authorized, or make sure that nothing will be."""
-        intent = _known(payment)
         return await self._move(
             payment,
-            self._client.v1.payment_intents.cancel_async(
-                intent, options={"idempotency_key": f"pi:{intent}:void"}
-            ),
+            self._client.v1.payment_intents.cancel_async(_known(payment)),
         )
 
     async def refund(self, payment: PaymentState) -> Outcome:
@@ -180,7 +177,8 @@ class Gateway:
     async def _after_refusal(self, payment: PaymentState, error: stripe.InvalidRequestError) -> Outcome:
         if error.code == "payment_intent_unexpected_state":
             return await self.look(payment)
-        if error.code == "resource_missing" and error.param != "intent":
+        is_about_card = (error.param or "").startswith("payment_method") or error.code == "token_already_used"
+        if is_about_card or (error.code == "resource_missing" and error.param != "intent"):
             return _declined(payment, "That card can't be used. Try another one.")
         log.error("Stripe refuses a request for order %s: %s", payment.order_id, error)
         raise PaymentsUnavailable from error
@@ -222,7 +220,7 @@ def _outcome(intent: PaymentIntent) -> Outcome:
     action = intent.next_action
     message = None
     if intent.status == "requires_payment_method" and decline is not None:
-        status, message = "failed", decline.message or "Your card was declined."
+        status, message = "failed", _words(decline)
     return Outcome(
         status=status,
         intent_id=intent.id,
@@ -231,6 +229,13 @@ def _outcome(intent: PaymentIntent) -> Outcome:
         decline_message=message,
         action_url=action.redirect_to_url.url if action and action.redirect_to_url else None,
     )
+
+
+def _words(decline: Any) -> str:
+    """Stripe's words to the buyer; after a refused bank check they are meant for developers."""
+    if decline.code == "payment_intent_authentication_failure":
+        return "Your bank didn't confirm the payment. Try again or use another card."
+    return decline.message or "Your card was declined."
 
 
 def _declined(payment: PaymentState, message: str) -> Outcome:

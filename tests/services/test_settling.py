@@ -118,3 +118,20 @@ async def test_a_payment_of_an_order_that_nobody_heard_of_is_not_begun(till: Til
     with pytest.raises(NotFound):
         await till.payments.pay(order.id, "tok_visa", order.user_id)
     assert await till.served.database["payments"].count_documents({}) == 0
+
+
+async def test_a_buyer_who_comes_back_from_the_bank_is_told_at_once(till: Till) -> None:
+    order = await till.order()
+    await till.pay(order, "tok_threeDSecure2Required")
+    assert (await till.shown(order))["status"] == "pending"
+    await till.answer_check(order, "approve")
+    assert (await till.shown(order))["status"] == "authorized"
+
+
+async def test_a_refused_bank_check_is_told_in_words_for_buyers(till: Till) -> None:
+    order = await till.order()
+    await till.pay(order, "tok_threeDSecure2Required")
+    await till.answer_check(order, "refuse")
+    payment = await till.shown(order)
+    assert payment["status"] == "failed"
+    assert payment["declineMessage"] == "Your bank didn't confirm the payment. Try again or use another card."

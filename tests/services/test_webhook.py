@@ -45,7 +45,6 @@ async def test_a_signed_webhook_brings_the_payment_on(hooked: Till) -> None:
     order = await hooked.order()
     await hooked.pay(order, "tok_threeDSecure2Required")
     await hooked.answer_check(order, "approve")
-    assert (await hooked.shown(order))["status"] == "pending"
     (intent,) = await hooked.intents(order)
     body = about({"id": intent.id, "object": "payment_intent"})
     for _ in range(2):

@@ -1,0 +1,38 @@
+"""What is heard of somebody else's state: the newest, whatever comes when."""
+
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo.errors import DuplicateKeyError
+
+from services.orders.documents import Ticket
+from tests.services.served import Served
+
+STATE = {"title": "Hamlet", "price_minor": 1999, "user_id": "b" * 24, "status": "available"}
+
+
+@pytest.mark.parametrize("versions", [(0, 1), (1, 0), (1, 1), (2, 0, 1)])
+async def test_the_newest_state_stands(orders: Served, versions: tuple[int, ...]) -> None:
+    key = str(ObjectId())
+    for version in versions:
+        await Ticket.follow(key, version, {**STATE, "title": f"as of {version}"})
+    found = await Ticket.arrived(key)
+    assert (found.version, found.title) == (max(versions), f"as of {max(versions)}")
+
+
+async def test_a_rival_that_inserts_older_news_first_takes_nothing_away(
+    orders: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MongoDB looks and inserts in two steps, and doesn't try again when a rival came between them."""
+    key, collection = str(ObjectId()), Ticket.get_pymongo_collection()
+
+    class Overtaken:
+        async def update_one(self, *request: Any, **options: Any) -> None:
+            monkeypatch.undo()
+            await collection.insert_one({"_id": ObjectId(key), "version": 0, **STATE})
+            raise DuplicateKeyError("overtaken")
+
+    monkeypatch.setattr(Ticket, "get_pymongo_collection", classmethod(lambda _: Overtaken()))
+    await Ticket.follow(key, 1, {**STATE, "title": "newer"})
+    assert (await Ticket.arrived(key)).title == "newer"
