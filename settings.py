@@ -186,5 +186,5 @@ def load() -> Settings:
     except ValidationError as error:
         for problem in error.errors(include_url=False):
             variable = f"{problem['loc'][0]}: ".upper() if problem["loc"] else ""
-            print(f"{variable}{problem['msg']}", file=sys.stderr)
+            print(f"{variable}{problem['msg'].removeprefix('Value error, ')}", file=sys.stderr)
         sys.exit(2)

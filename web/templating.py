@@ -33,7 +33,7 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         static=lambda name: f"/static/{name}?v={versions[name]}",
         currency=settings.currency.upper(),
         is_sandbox=settings.uses_stripe_sandbox,
-        window_minutes=max(1, round(settings.expiration_window_seconds / 60)),
+        window=_window(settings.expiration_window_seconds),
     )
     environment.filters.update(
         money=_money(settings.currency), day=day, short_day=short_day, clock=clock, countdown=countdown
@@ -74,3 +74,9 @@ def countdown(seconds: int) -> str:
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _window(seconds: float) -> str:
+    """The time to pay, in words: 900 → "15 minutes"."""
+    count, unit = (round(seconds / 60), "minute") if seconds >= 60 else (round(seconds), "second")
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
