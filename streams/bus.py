@@ -101,8 +101,11 @@ class Bus:
         return True
 
     async def _on_error(self, error: Exception) -> None:
-        # While it's away, nats-py reports every attempt to reach it: once is enough.
-        lost = isinstance(error, OSError) or not self.broker.connection.is_connected
+        # While it's away, nats-py reports every attempt to reach it: once is enough. Before the start
+        # there is no connection to ask, and what isn't a refused one, such as a wrong password, is news.
+        lost = isinstance(error, OSError) or (
+            self.started.is_set() and not self.broker.connection.is_connected
+        )
         log.log(logging.DEBUG if lost else logging.WARNING, "NATS: %r", error)
 
     async def _on_disconnect(self) -> None:

@@ -109,13 +109,14 @@ class Payments:
 
         One that waits for the bank is looked at, since this is what a buyer who comes back asks first.
         """
-        payments = await Payment.find({"order_id": order_id, "user_id": buyer}).to_list()
-        for payment in payments:
-            if payment.status == "pending" and payment.action_url:
-                with suppress(Unavailable, TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
-                        await self.advance(payment)
-        return [await _reload(payment) for payment in payments]
+        payment = await Payment.find_one({"order_id": order_id})
+        if payment is None or payment.user_id != buyer:
+            return []
+        if payment.status == "pending" and payment.action_url:
+            with suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    payment = await self.advance(payment)
+        return [payment]
 
     async def heard_from_stripe(self, intent_id: str) -> None:
         """A webhook told that something happened to an intent: look what."""

@@ -1,15 +1,20 @@
 """What a process does in the background: it gets all of it done, and ends when it is told to."""
 
 import asyncio
+from datetime import timedelta
 
+import nats.errors
 import pytest
 from faststream.nats import NatsBroker
 from nats.js import JetStreamContext
 
 from services.kit.mongo import database
 from services.kit.outbox import Outbox
+from services.kit.tokens import EndedSessions
 from services.tickets.documents import Ticket
+from settings import Settings
 from streams.app import running
+from streams.bus import Bus
 from streams.relay import Relay
 from tests.streams.conftest import Nats, stored
 
@@ -63,3 +68,12 @@ async def test_more_events_than_are_read_at_once_are_published_in_one_go(
         assert [raw["outbox"] async for raw in Ticket.get_pymongo_collection().find()] == [[]] * 5
         await bound.client.drop_database("batches")
     assert len(await stored(js, "EVENTS")) == 5
+
+
+async def test_a_mistake_that_nats_reports_before_the_first_connection_is_only_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At that time there is no connection yet that could be asked whether it stands."""
+    bus = Bus(Settings(), "auth", EndedSessions(timedelta(hours=1)))
+    await bus._on_error(nats.errors.NoServersError())
+    assert "NoServersError" in caplog.text
