@@ -3,10 +3,15 @@
 docs/settings.md shows them as a table; a test keeps the two equal.
 """
 
+import os
+import secrets
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
@@ -33,6 +38,10 @@ def _currency(value: str) -> str:
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _random() -> str:
+    return secrets.token_hex(32)
 
 
 class Settings(BaseSettings):
@@ -81,7 +90,12 @@ class Settings(BaseSettings):
     )
     stripe_api_base: str | None = Field(None, description="Any other server that speaks Stripe's API")
     stripe_webhook_secret: SecretStr | None = Field(
-        None, description="Signing secret of the webhook endpoint; without one, webhooks are refused"
+        None,
+        description="Signing secret of the webhook endpoint; needed with a STRIPE_KEY, made in DATA_DIR for the sandbox",
+    )
+    payment_page: Literal["token", "checkout"] | None = Field(
+        None,
+        description="Where buyers pay: `checkout` is Stripe's page, `token` ours, with test cards alone; `checkout` with a live key, else `token`",
     )
 
     # Rules of the market
@@ -105,6 +119,11 @@ class Settings(BaseSettings):
     cookie_secure: bool = Field(False, description="Send cookies over TLS only; on behind TLS")
     csrf_secret: SecretStr | None = Field(
         None, min_length=32, description="Signs the web tier's form tokens; made in DATA_DIR if not given"
+    )
+    operator_token: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Opens the API for operators (refunds); made in DATA_DIR if not given",
     )
     trusted_proxies: Annotated[list[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_split)] = Field(
         [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")],
@@ -132,12 +151,30 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _real_money_stays_with_stripe(self) -> Self:
-        live = self.stripe_key is not None and "_live_" in self.stripe_key.get_secret_value()
-        if live and self.stripe_api_base is not None:
+        if self._live and self.stripe_api_base is not None:
             raise PydanticCustomError(
                 "live", "STRIPE_API_BASE: must not be set together with a live STRIPE_KEY"
             )
+        if self._live and self.payment_page == "token":
+            raise PydanticCustomError(
+                "token_page",
+                "PAYMENT_PAGE: token is for test cards; with a live STRIPE_KEY it must be checkout",
+            )
+        if self.stripe_key and not self.stripe_api_base and not self.stripe_webhook_secret:
+            raise PydanticCustomError(
+                "webhook_secret",
+                "STRIPE_WEBHOOK_SECRET: must be set together with a STRIPE_KEY, or anybody could sign a webhook",
+            )
         return self
+
+    @property
+    def _live(self) -> bool:
+        return self.stripe_key is not None and "_live_" in self.stripe_key.get_secret_value()
+
+    @property
+    def pays_at_checkout(self) -> bool:
+        """Whether buyers pay on Stripe's page rather than on ours."""
+        return self.payment_page == "checkout" or (self.payment_page is None and self._live)
 
     @property
     def bus(self) -> list[str]:
@@ -168,6 +205,36 @@ class Settings(BaseSettings):
     def site(self) -> str:
         """The marketplace as browsers see it."""
         return (self.web_url or f"http://localhost:{self.web_port}").rstrip("/")
+
+    @property
+    def webhook_secret(self) -> str | None:
+        """What webhooks are signed with; None: they are refused, since anybody could sign with nothing."""
+        if self.stripe_webhook_secret is not None:
+            return self.stripe_webhook_secret.get_secret_value()
+        return self.kept("stripe/webhook-secret") if self.uses_stripe_sandbox else None
+
+    @property
+    def operator_secret(self) -> str:
+        """What operators show."""
+        if self.operator_token is not None:
+            return self.operator_token.get_secret_value()
+        return self.kept("operator-token")
+
+    def kept(self, name: str, make: Callable[[], str] = _random) -> str:
+        """A secret that is made once in the data folder, readable by its owner alone.
+
+        Processes that start together agree: whoever links its complete file first has won.
+        """
+        path = self.data_dir / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with NamedTemporaryFile("w", dir=path.parent) as draft:  # mode 0600, never seen half written
+                draft.write(make())
+                draft.flush()
+                os.fsync(draft.fileno())
+                with suppress(FileExistsError):
+                    os.link(draft.name, path)
+        return path.read_text()
 
     def port_of(self, service: ServiceName) -> int:
         return int(getattr(self, f"{service}_port"))

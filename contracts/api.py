@@ -106,18 +106,28 @@ class Order(Wire):
     version: int
     cancel_reason: CancelReason | None = None
     """Why a cancelled order is: the buyer let go of it, or didn't pay in time."""
+    relisted: bool = False
+    """Of a refunded order: its ticket is on sale again."""
     ticket: OrderTicket
 
 
 class PaymentBody(Body):
     order_id: Annotated[str, Field(min_length=1, max_length=64)]
-    token: Annotated[str, StringConstraints(pattern=r"^(tok|pm)_[A-Za-z0-9_]{1,200}$")] = "tok_visa"
-    """A Stripe card token or payment method."""
+    token: Annotated[str, StringConstraints(pattern=r"^(tok|pm)_[A-Za-z0-9_]{1,200}$")] | None = None
+    """A Stripe card token or payment method; `tok_visa` if none is given. Not where one pays at Stripe."""
 
 
 class PaymentResult(Wire):
     id: Id
     status: PaymentStatus
+    page_url: str | None = None
+    """Of a pending payment on Stripe's page: where that is."""
+
+
+class RefundBody(Body):
+    order_id: Annotated[str, Field(min_length=1, max_length=64)]
+    relist: bool = False
+    """Whether the ticket goes on sale again."""
 
 
 class Payment(Wire):
@@ -131,3 +141,5 @@ class Payment(Wire):
     """Of a failed payment: Stripe's words to the buyer."""
     action_url: str | None = None
     """Of a pending payment: where the buyer's bank asks for confirmation."""
+    page_url: str | None = None
+    """Of a pending payment on Stripe's page: where that is."""

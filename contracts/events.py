@@ -13,9 +13,9 @@ from contracts.money import MinorUnits, Price
 from contracts.wire import Id, Moment, Wire
 
 TicketStatus = Literal["available", "reserved", "sold", "withdrawn"]
-OrderStatus = Literal["created", "awaiting:payment", "complete", "cancelled"]
+OrderStatus = Literal["created", "awaiting:payment", "complete", "cancelled", "refunded"]
 CancelReason = Literal["buyer", "expired"]
-PaymentStatus = Literal["pending", "authorized", "captured", "failed", "voided", "refunded"]
+PaymentStatus = Literal["pending", "authorized", "captured", "failed", "voided", "refunding", "refunded"]
 
 
 class Event(Wire):
@@ -79,6 +79,8 @@ class OrderEvent(Event):
     user_id: Id
     """The buyer."""
     cancel_reason: CancelReason | None = None
+    relisted: bool = False
+    """Of a refunded order: its ticket is on sale again."""
     expires_at: Moment
     hold: PositiveInt
     """The how-manieth order of this ticket it is: orders the holds of one ticket without clocks."""
@@ -96,7 +98,7 @@ class OrderCreated(OrderEvent):
 
 
 class OrderUpdated(OrderEvent):
-    """A payment of the order is under way, or it is complete: the buyer owns the ticket."""
+    """A payment is under way, the buyer got more time, owns the ticket, or got the money back."""
 
     subject: ClassVar[str] = "order.updated"
 
@@ -116,6 +118,10 @@ class PaymentEvent(Event):
     status: PaymentStatus
     amount: MinorUnits
     currency: str
+    bank_check: bool = False
+    """The buyer's bank asks for a confirmation before it decides."""
+    relist: bool = False
+    """Of a payment that is given back: the ticket goes on sale again."""
     stripe_id: str | None = None
     """The PaymentIntent."""
 
@@ -125,7 +131,7 @@ class PaymentEvent(Event):
 
 
 class PaymentCreated(PaymentEvent):
-    """The first outcome of a payment is known: authorized, declined, or the bank wants a check."""
+    """Where a payment first stands: authorized, declined, or waiting for the buyer or their bank."""
 
     subject: ClassVar[str] = "payment.created"
 

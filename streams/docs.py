@@ -39,6 +39,7 @@ def openapi(title: str, description: str) -> OpenAPIConfig:
             security_schemes={
                 "cookie": SecurityScheme(type="apiKey", name=SESSION_COOKIE, security_scheme_in="cookie"),
                 "bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+                "operator": SecurityScheme(type="http", scheme="bearer", description="OPERATOR_TOKEN"),
             }
         ),
     )

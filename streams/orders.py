@@ -1,5 +1,11 @@
 """The orders process: hears of tickets to reserve, of payments, and of time that is over."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Annotated
+
+from faststream import Context
 from litestar import Litestar
 
 import settings
@@ -18,6 +24,9 @@ from streams.app import Service, service_app
 from streams.delivery import Listener
 
 listener = Listener("orders")
+
+Window = Annotated[timedelta, Context("window")]
+"""Time to pay."""
 
 
 @listener.on(TicketCreated)
@@ -39,15 +48,22 @@ async def expire_order(event: ExpirationComplete) -> None:
 
 
 @listener.on(PaymentCreated)
-async def hear_of_payment(event: PaymentCreated) -> None:
+async def hear_of_payment(event: PaymentCreated, window: Window) -> None:
     """Complete the order if its price is authorized and it wasn't cancelled."""
-    await actions.follow_payment(event)
+    await actions.follow_payment(event, window)
 
 
 @listener.on(PaymentUpdated)
-async def follow_payment(event: PaymentUpdated) -> None:
-    """Complete the order if its price is authorized and it wasn't cancelled."""
-    await actions.follow_payment(event)
+async def follow_payment(event: PaymentUpdated, window: Window) -> None:
+    """Complete the order if its price is authorized and it wasn't cancelled; note a refund."""
+    await actions.follow_payment(event, window)
+
+
+@asynccontextmanager
+async def terms(app: Litestar) -> AsyncIterator[None]:
+    window = timedelta(seconds=app.state.settings.expiration_window_seconds)
+    app.state.bus.broker.context.set_global("window", window)
+    yield
 
 
 def app() -> Litestar:
@@ -57,5 +73,6 @@ def app() -> Litestar:
         listener=listener,
         api=API,
         documents=[Order, Ticket, RateCounter],
+        lifespan=terms,
     )
     return service_app(service, settings.load())

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated
 
 from faststream import Context
@@ -15,7 +15,7 @@ from services.kit.limits import RateCounter
 from services.kit.mongo import DatabaseError
 from services.payments.actions import Payments
 from services.payments.api import API
-from services.payments.documents import Order, Payment
+from services.payments.documents import Notice, Order, Payment
 from services.payments.gateway import Gateway
 from settings import Settings
 from streams.app import Service, running, service_app
@@ -50,10 +50,11 @@ async def void_payment(event: OrderCancelled, payments: UseCases) -> None:
 async def use_cases(app: Litestar) -> AsyncIterator[None]:
     configured: Settings = app.state.settings
     gateway = Gateway(configured)
-    payments = Payments(gateway, configured.currency)
+    payments = Payments(gateway, configured.currency, at_checkout=configured.pays_at_checkout)
     app.state.payments = payments
     app.state.bus.broker.context.set_global("payments", payments)
-    async with running(reconcile(payments, configured.reconcile_seconds)):
+    seconds = configured.reconcile_seconds
+    async with running(reconcile(payments, seconds)), running(read_inbox(payments, seconds)):
         yield
     await gateway.close()
 
@@ -62,13 +63,23 @@ async def reconcile(payments: Payments, seconds: float) -> None:
     """At start and every so many seconds, settle what was left open."""
     while True:
         try:
-            moved = await payments.reconcile()
+            await payments.reconcile()
         except DatabaseError as error:
             log.warning("payments can't be reconciled now: %s", error)
-        else:
-            if moved:
-                log.warning("the reconciler moved %s payments that nothing else had", moved)
         await asyncio.sleep(seconds)
+
+
+async def read_inbox(payments: Payments, seconds: float) -> None:
+    """At start, whenever a webhook came, and every so many seconds for what was left in the inbox."""
+    while True:
+        payments.noticed.clear()
+        try:
+            await payments.handle_notices()
+        except DatabaseError as error:
+            log.warning("webhooks can't be handled now: %s", error)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await payments.noticed.wait()
 
 
 def app() -> Litestar:
@@ -77,7 +88,7 @@ def app() -> Litestar:
         summary="Money: authorized, captured, given back",
         listener=listener,
         api=API,
-        documents=[Payment, Order, RateCounter],
+        documents=[Payment, Order, Notice, RateCounter],
         lifespan=use_cases,
     )
     return service_app(service, settings.load())

@@ -154,9 +154,44 @@ def test_a_live_key_never_goes_to_a_server_that_is_not_stripe(key: str) -> None:
 
 
 def test_a_live_key_alone_or_a_test_key_elsewhere_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert given(monkeypatch, STRIPE_KEY="sk_live_abc").stripe_base is None
+    live = given(monkeypatch, STRIPE_KEY="sk_live_abc", STRIPE_WEBHOOK_SECRET="whsec_abc")
+    assert live.stripe_base is None
     elsewhere = given(monkeypatch, STRIPE_KEY="sk_test_abc", STRIPE_API_BASE="http://stripe.test")
     assert elsewhere.stripe_base == "http://stripe.test"
+
+
+@pytest.mark.parametrize("key", ["sk_live_abc", "rk_live_abc"])
+def test_real_cards_are_never_given_on_a_page_of_ours(key: str) -> None:
+    ended = loaded(STRIPE_KEY=key, STRIPE_WEBHOOK_SECRET="whsec_abc", PAYMENT_PAGE="token")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("PAYMENT_PAGE: ")
+
+
+@pytest.mark.parametrize("key", ["sk_live_abc", "sk_test_abc"])
+def test_with_a_real_key_webhooks_need_a_secret(key: str) -> None:
+    ended = loaded(STRIPE_KEY=key)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("STRIPE_WEBHOOK_SECRET: ")
+    assert key not in ended.stderr
+
+
+def test_a_live_key_brings_stripes_own_page_and_a_test_key_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_abc")
+    assert not given(monkeypatch).pays_at_checkout
+    assert not given(monkeypatch, STRIPE_KEY="sk_test_abc").pays_at_checkout
+    assert given(monkeypatch, STRIPE_KEY="sk_test_abc", PAYMENT_PAGE="checkout").pays_at_checkout
+    monkeypatch.delenv("PAYMENT_PAGE")
+    assert given(monkeypatch, STRIPE_KEY="sk_live_abc").pays_at_checkout
+
+
+def test_the_sandbox_and_payments_agree_on_a_secret_that_nobody_gave(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = Settings().webhook_secret, Settings().webhook_secret
+    assert ours == theirs
+    assert ours is not None
+    assert len(ours) >= 32
+    assert Settings().kept("operator-token") != ours
+    elsewhere = given(monkeypatch, STRIPE_API_BASE="http://stripe.test")
+    assert elsewhere.webhook_secret is None
 
 
 def test_settings_do_not_change_once_they_are_read() -> None:
@@ -172,10 +207,11 @@ def test_settings_do_not_change_once_they_are_read() -> None:
         ("MONGO_URL", "mongodb://ada:hush@db"),
         ("SESSION_PRIVATE_KEY", "hush"),
         ("CSRF_SECRET", "hush" * 8),
+        ("OPERATOR_TOKEN", "hush" * 8),
     ],
 )
 def test_no_secret_stands_in_a_log(variable: str, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = given(monkeypatch, **{variable: secret})
+    settings = given(monkeypatch, **{"STRIPE_WEBHOOK_SECRET": "whsec_hush", variable: secret})
     assert "hush" not in repr(settings) + str(settings) + settings.model_dump_json()
 
 
@@ -212,6 +248,7 @@ def test_real_ones_replace_the_stand_ins(monkeypatch: pytest.MonkeyPatch) -> Non
         NATS_URL="nats://a:4222, nats://b:4222",
         MONGO_URL="mongodb://db/?replicaSet=rs0",
         STRIPE_KEY="sk_test_abc",
+        STRIPE_WEBHOOK_SECRET="whsec_abc",
         WEB_URL="https://tickets.example/",
     )
     assert settings.bus == ["nats://a:4222", "nats://b:4222"]

@@ -1,12 +1,8 @@
 """Forms: what people typed, what is wrong with it, and the proof that our own page sent it."""
 
-import os
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from litestar.config.csrf import CSRFConfig
 
@@ -79,27 +75,6 @@ def csrf_config(settings: Settings) -> CSRFConfig:
 
 
 def csrf_secret(settings: Settings) -> str:
-    """The setting's, or one that is made once in the data folder.
-
-    Copies of this process that start together agree: whoever links its complete file first has won.
-    """
     if settings.csrf_secret is not None:
         return settings.csrf_secret.get_secret_value()
-    folder = settings.data_dir / "web"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "csrf-secret"
-    if not path.exists():
-        _create(path, secrets.token_hex(32))
-    return path.read_text()
-
-
-def _create(path: Path, content: str) -> None:
-    """Readable by its owner alone, and never seen half written."""
-    with NamedTemporaryFile("w", dir=path.parent) as draft:  # mode 0600
-        draft.write(content)
-        draft.flush()
-        os.fsync(draft.fileno())
-        try:
-            os.link(draft.name, path)
-        except FileExistsError:
-            return
+    return settings.kept("web/csrf-secret")

@@ -1,10 +1,5 @@
 """The key that session tokens are signed with."""
 
-import os
-from contextlib import suppress
-from pathlib import Path
-from tempfile import NamedTemporaryFile
-
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -25,7 +20,7 @@ def private_key(settings: Settings) -> Ed25519PrivateKey:
     if settings.session_private_key is not None:
         pem = settings.session_private_key.get_secret_value().replace("\\n", "\n").encode()
     else:
-        pem = _stored(settings.data_dir / "auth" / "session-key.pem")
+        pem = settings.kept("auth/session-key.pem", _new_key).encode()
     try:
         key = load_pem_private_key(pem, password=None)
     except TypeError:
@@ -35,16 +30,6 @@ def private_key(settings: Settings) -> Ed25519PrivateKey:
     return key
 
 
-def _stored(path: Path) -> bytes:
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        # Written whole under another name, mode 0600, and linked: of two copies that start at once one
-        # wins, and no crash leaves half a key.
-        with NamedTemporaryFile(dir=path.parent) as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-            with suppress(FileExistsError):
-                os.link(file.name, path)
-    return path.read_bytes()
+def _new_key() -> str:
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem.decode()

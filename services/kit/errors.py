@@ -36,6 +36,11 @@ class NotSignedIn(ServiceError):
     message = "Sign in first"
 
 
+class NotAnOperator(ServiceError):
+    status = 401
+    message = "This is for operators: send OPERATOR_TOKEN as a bearer token"
+
+
 class Forbidden(ServiceError):
     status = 403
     message = "That isn't yours"

@@ -1,5 +1,6 @@
 """The edge between HTTP and a service: who asks, what is refused, how errors look."""
 
+import hmac
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +23,14 @@ from pydantic.alias_generators import to_camel
 
 from contracts.identity import SESSION_COOKIE, Identity
 from contracts.problems import PROBLEM_JSON, Problem, ProblemItem
-from services.kit.errors import NotJson, NotSignedIn, ServiceError, Unavailable, UnsupportedMediaType
+from services.kit.errors import (
+    NotAnOperator,
+    NotJson,
+    NotSignedIn,
+    ServiceError,
+    Unavailable,
+    UnsupportedMediaType,
+)
 from services.kit.mongo import OUT_OF_REACH
 from services.kit.tokens import Sessions
 from services.kit.tracing import continue_trace, trace_id
@@ -94,6 +102,8 @@ class ApiRequest(Request[Identity, Any, Any]):
 SIGNED_IN: Sequence[SecurityRequirement] = [{"cookie": []}, {"bearer": []}]
 """How the documentation says that a route needs a session token: either way of sending it will do."""
 
+OPERATORS: Sequence[SecurityRequirement] = [{"operator": []}]
+
 _PROBLEMS = {
     status: ResponseSpec(Problem, description=description, media_type=PROBLEM_JSON, generate_examples=False)
     for status, description in {
@@ -129,6 +139,18 @@ async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRoute
     if identity is None:
         raise NotSignedIn
     connection.scope["user"] = identity
+
+
+async def operators_only(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard: lets in who sends the operator token, as a bearer's.
+
+    Raises:
+        NotAnOperator
+    """
+    settings: Settings = connection.app.state.settings
+    given = (token_of(connection) or "").encode()
+    if not hmac.compare_digest(given, settings.operator_secret.encode()):
+        raise NotAnOperator
 
 
 def token_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:

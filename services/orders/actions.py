@@ -98,9 +98,11 @@ async def expire(event: ExpirationComplete) -> None:
     await _change(event.order_id, lambda order: rules.expire(order, event.expires_at))
 
 
-async def follow_payment(payment: PaymentEvent) -> None:
-    """Let a payment complete its order, if that is still live."""
-    order = await _change(payment.order_id, lambda order: rules.follow_payment(order, payment))
+async def follow_payment(payment: PaymentEvent, window: timedelta) -> None:
+    """Let a payment complete its order, if that is still live; a bank's check gives it another `window`."""
+    reserved_at = object_id(payment.order_id).generation_time
+    longer = rules.extended_deadline(reserved_at, window, now())
+    order = await _change(payment.order_id, lambda order: rules.follow_payment(order, payment, longer))
     if not rules.pays(payment, order):
         log.error("payment %s is of %s, not of the price of order %s", payment.id, payment.amount, order.key)
 

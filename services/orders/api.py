@@ -60,6 +60,7 @@ def _view(order: Order) -> OrderView:
         expires_at=order.expires_at,
         version=order.version,
         cancel_reason=order.cancel_reason,
+        relisted=order.relisted,
         ticket=OrderTicket(
             id=order.ticket_id,
             title=order.ticket_title,

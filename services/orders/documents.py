@@ -57,6 +57,7 @@ class Order(OrderState, Aggregate):
             status=self.status,
             user_id=self.user_id,
             cancel_reason=self.cancel_reason,
+            relisted=self.relisted,
             expires_at=self.expires_at,
             hold=self.hold,
             ticket=OrderedTicket(

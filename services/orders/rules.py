@@ -1,7 +1,7 @@
 """When a ticket may be reserved, and when an order completes or ends."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
@@ -59,7 +59,15 @@ class OrderState(BaseModel):
     hold: int
     status: OrderStatus = "created"
     expires_at: Moment
+    extended: bool = False
+    """It got more time once, since the buyer's bank asked for a check."""
     cancel_reason: CancelReason | None = None
+    relisted: bool = False
+    """Of a refunded order: its ticket is on sale again."""
+
+
+LONGEST_HOLD = timedelta(minutes=30)
+"""From the reservation on, however often more time is given. A longer time to pay stands as it is."""
 
 
 def check_may_reserve(ticket: OfferedTicket, buyer: str) -> None:
@@ -107,20 +115,46 @@ def expire(order: OrderState, deadline: datetime) -> Changes | None:
     return _cancelled("expired") if due else None
 
 
-def follow_payment(order: OrderState, payment: PaymentEvent) -> Changes | None:
-    """Complete a live order once its price is authorized.
+def follow_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -> Changes | None:
+    """Complete a live order once its price is authorized; note that a complete one was refunded.
 
-    An order only ever moves on, from created over awaiting:payment to complete or cancelled, so
-    repeats and old news change nothing. A cancelled order stays cancelled: payments learns so from
-    it and gives the money back.
+    An order only ever moves on, from created over awaiting:payment to complete or cancelled, and from
+    complete to refunded, so repeats and old news change nothing. A cancelled order stays cancelled:
+    payments learns so from it and gives the money back.
+
+    Args:
+        longer: the deadline that a buyer gets whose bank asks for a check.
     """
     match payment.status:
         case "authorized" | "captured" if is_live(order.status) and pays(payment, order):
             return move_to("complete")
-        case "pending" if order.status == "created":
-            return move_to("awaiting:payment")
+        case "pending" if is_live(order.status):
+            return _await_payment(order, payment, longer)
+        case "refunded" if order.status == "complete" or (order.status == "refunded" and not order.relisted):
+            return _refund(order, relist=payment.relist)
         case _:
             return None
+
+
+def _await_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -> Changes | None:
+    changes: dict[str, Any] = {}
+    if order.status == "created":
+        changes |= move_to("awaiting:payment")
+    if payment.bank_check and not order.extended and longer > order.expires_at:
+        changes |= {"expires_at": longer, "extended": True}
+    return changes or None
+
+
+def _refund(order: OrderState, *, relist: bool) -> Changes | None:
+    """The ticket stays sold, unless it is to go on sale again, which may also be asked for later."""
+    if order.status == "refunded" and not relist:
+        return None
+    return {**move_to("refunded"), "active": not relist, "relisted": relist}
+
+
+def extended_deadline(reserved_at: datetime, window: timedelta, now: datetime) -> datetime:
+    """The time to pay once more, from now on, but no longer hold than LONGEST_HOLD in all."""
+    return min(now + window, reserved_at + LONGEST_HOLD)
 
 
 def pays(payment: PaymentEvent, order: OrderState) -> bool:

@@ -2,28 +2,36 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field
+from typing import TypeVar
 
+from prometheus_client import Counter
 from pymongo.errors import DuplicateKeyError
 
-from contracts.events import OrderEvent
+from contracts.events import OrderEvent, PaymentStatus
 from contracts.money import to_minor_units
 from contracts.wire import now
 from services.kit.aggregates import change
-from services.kit.errors import NotFound, Unavailable
+from services.kit.errors import Invalid, NotFound, Unavailable
+from services.kit.mongo import DatabaseError
 from services.payments import rules
-from services.payments.documents import Order, Payment
+from services.payments.alerts import alert
+from services.payments.documents import Notice, Order, Payment
 from services.payments.gateway import Gateway, OutcomeUnknown
-from services.payments.rules import Outcome, Step
+from services.payments.rules import Outcome, Step, Told
 
 log = logging.getLogger(__name__)
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 MAX_STEPS = 8
 """Steps of one payment without a pause: create, confirm, capture and some looks between."""
 
 AT_ONCE = 8
-"""Payments that the reconciler settles at the same time."""
+"""Payments that the reconciler or the inbox settles at the same time."""
 
 LOOK_SECONDS = 2
 """Nobody who only reads waits longer for Stripe."""
@@ -32,24 +40,55 @@ PAY_SECONDS = 25
 """A buyer waits no longer for an answer of Stripe; it is looked for without them."""
 
 
+NOTICES_AT_ONCE = 200
+"""Webhooks that are read from the inbox together."""
+
+MENDED = Counter("payments_mended", "Payments that nothing but the reconciler moved on", ["was", "became"])
+
+
+class TokenRefused(Invalid):
+    message = "Cards aren't taken here: pay on Stripe's page"
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A payment that the reconciler moved on."""
+
+    payment: str
+    order: str
+    was: PaymentStatus
+    became: PaymentStatus
+
+
 @dataclass(frozen=True)
 class Payments:
     """The use cases, with what they need."""
 
     gateway: Gateway
     currency: str
+    at_checkout: bool = False
+    """Whether buyers pay on Stripe's page."""
+    noticed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a webhook was put into the inbox."""
 
-    async def pay(self, order_id: str, token: str, buyer: str) -> Payment:
-        """Authorize the order's price on a card. Repeating it gives the same payment.
+    async def pay(self, order_id: str, token: str | None, buyer: str) -> Payment:
+        """Authorize the order's price on a card, or open the page where the buyer does. Repeating it gives
+        the same payment.
 
-        Its status is `pending` while the outcome isn't known or the buyer's bank asks for more.
+        Its status is `pending` while the outcome isn't known, or it is the buyer's or the bank's turn.
+
+        Args:
+            token: the card, `tok_visa` if None. None where one pays on Stripe's page.
 
         Raises:
-            NotFound, NotTheBuyer, OrderCancelled, OrderExpired, PaymentDeclined, PaymentsUnavailable
+            NotFound, NotTheBuyer, OrderCancelled, OrderExpired, PaymentDeclined, PaymentsUnavailable,
+            TokenRefused, BegunElsewhere
         """
+        if self.at_checkout and token is not None:
+            raise TokenRefused
         order = await Order.arrived(order_id)
         rules.check_may_pay(order, buyer, now())
-        payment = await self._begin(order, token)
+        payment = await self._begin(order, None if self.at_checkout else token or "tok_visa")
         try:
             async with asyncio.timeout(PAY_SECONDS):
                 payment = await self.advance(payment)
@@ -82,21 +121,26 @@ class Payments:
         if payment is not None:
             await self.advance(payment)
 
-    async def advance(self, payment: Payment) -> Payment:
+    async def advance(self, payment: Payment, *, look: bool = False) -> Payment:
         """Take the payment as far as it gets now.
 
         The buyer, webhooks, orders and the reconciler all call this. Every step may be repeated,
         here or in another copy at the same time.
 
+        Args:
+            look: read at Stripe first, also where our own steps wouldn't.
+
         Raises:
             OutcomeUnknown, PaymentsUnavailable
         """
+        if look and (payment.intent_id or payment.session_id):
+            payment = await self._look(payment)
         for _ in range(MAX_STEPS):
             order = await Order.arrived(payment.order_id)
             step = rules.next_step(order, payment, now())
             if step is Step.WAIT:
                 if (payment.status, order.status) == ("voided", "complete"):
-                    log.error("order %s is complete, but its payment was voided at Stripe", order.key)
+                    alert("unpaid", "order %s is complete, but its payment was voided at Stripe", order.key)
                 return payment
             before = payment
             payment = await self._take(step, payment, order)
@@ -112,41 +156,84 @@ class Payments:
         payment = await Payment.find_one({"order_id": order_id})
         if payment is None or payment.user_id != buyer:
             return []
-        if payment.status == "pending" and payment.action_url:
+        if payment.status == "pending" and (payment.bank_check or payment.session_id):
             with suppress(Unavailable, TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     payment = await self.advance(payment)
         return [payment]
 
-    async def heard_from_stripe(self, intent_id: str) -> None:
-        """A webhook told that something happened to an intent: look what."""
-        payment = await Payment.find_one({"intent_id": intent_id})
-        if payment is not None:
-            await self.advance(payment)
+    async def give_back(self, order_id: str, *, relist: bool) -> Payment:
+        """Refund what was captured for an order, once however often it is asked for.
 
-    async def reconcile(self) -> int:
-        """Advance every payment that isn't final, whatever was lost on the way; gives how many moved."""
+        Its status is `refunding` until Stripe has taken the refund.
+
+        Raises:
+            NotFound, NotCaptured
+        """
+        payment = await change(
+            lambda: Payment.find_one({"order_id": order_id}),
+            lambda known: rules.give_back(known, relist=relist),
+        )
+        try:
+            async with asyncio.timeout(PAY_SECONDS):
+                return await self.advance(payment)
+        except (Unavailable, TimeoutError):
+            return await _reload(payment)  # it is written down: the reconciler goes on with it
+
+    async def take_notice(self, told: Told) -> None:
+        """Put a webhook into the inbox. One that comes again is there already."""
+        try:
+            await Notice.of(told).insert()
+        except DuplicateKeyError:
+            return
+        self.noticed.set()
+
+    async def handle_notices(self) -> int:
+        """Look at Stripe what became of the payments that webhooks told of; gives how many are left."""
+        waiting = await Notice.find({"handled": False}, limit=NOTICES_AT_ONCE).to_list()
+        return len(waiting) - sum(await _at_once(waiting, self._handle))
+
+    async def _handle(self, notice: Notice) -> bool:
+        """Whether it is done. What stops here is handled again, which changes nothing."""
+        payment = await notice.payment()
+        if payment is not None and await self._try(payment, look=True) is None:
+            return False
+        await notice.close()
+        return True
+
+    async def reconcile(self) -> Sequence[Mended]:
+        """Advance every payment that isn't final, whatever was lost on the way; gives those that moved."""
         open_payments = [
             payment
-            for status in ("pending", "failed", "authorized")
+            for status in ("pending", "failed", "authorized", "refunding")
             for payment in await Payment.find({"status": status}).to_list()
         ]
-        room = asyncio.Semaphore(AT_ONCE)
+        found = [mended for mended in await _at_once(open_payments, self._mend) if mended is not None]
+        for mended in found:
+            MENDED.labels(mended.was, mended.became).inc()
+            log.warning("mended payment %s of order %s: %s -> %s", *astuple(mended))
+        return found
 
-        async def settle(payment: Payment) -> bool:
-            async with room:
-                try:
-                    return (await self.advance(await _reload(payment))).version > payment.version
-                except (Unavailable, NotFound) as error:
-                    log.warning("payment %s isn't settled yet: %s", payment.key, error)
-                except Exception:
-                    # One that can't be settled must not keep the others from it.
-                    log.exception("payment %s can't be settled", payment.key)
-                return False
+    async def _mend(self, known: Payment) -> Mended | None:
+        payment = await self._try(await _reload(known))
+        if payment is None or payment.version == known.version:
+            return None
+        return Mended(known.key, known.order_id, known.status, payment.status)
 
-        return sum(await asyncio.gather(*map(settle, open_payments)))
+    async def _try(self, payment: Payment, *, look: bool = False) -> Payment | None:
+        """Advance; None, and a line in the log, if that can't be done now."""
+        try:
+            return await self.advance(payment, look=look)
+        except (Unavailable, NotFound) as error:
+            log.warning("payment %s isn't settled yet: %s", payment.key, error)
+        except DatabaseError:
+            raise
+        except Exception:
+            # One that can't be settled must not keep the others from it.
+            log.exception("payment %s can't be settled", payment.key)
+        return None
 
-    async def _begin(self, order: Order, token: str) -> Payment:
+    async def _begin(self, order: Order, token: str | None) -> Payment:
         """The order's payment: a new one, the one under way, or another attempt after a decline."""
         payment = Payment(
             order_id=order.key,
@@ -154,6 +241,7 @@ class Payments:
             amount=order.price_minor,
             currency=self.currency,
             token=token,
+            page_until=rules.page_until(order, now()) if token is None else None,
         )
         try:
             await payment.add(silently=True)
@@ -174,12 +262,16 @@ class Payments:
                 return noted or await _reload(payment)
             case Step.CONFIRM:
                 return await self._record(payment, await gateway.confirm(payment))
+            case Step.OPEN:
+                return await self._record(payment, await gateway.open_page(payment, order.ticket_title))
             case Step.LOOK:
                 return await self._record(payment, await gateway.look(payment))
             case Step.CAPTURE:
                 return await self._record(payment, await gateway.capture(payment))
             case Step.VOID:
                 return await self._record(payment, await gateway.void(payment))
+            case Step.CLOSE:
+                return await self._record(payment, await gateway.close_page(payment))
             case Step.REFUND:
                 return await self._record(payment, await gateway.refund(payment))
             case Step.ABANDON:
@@ -187,10 +279,21 @@ class Payments:
             case Step.WAIT:
                 return payment
 
+    async def _look(self, payment: Payment) -> Payment:
+        outcome = await self.gateway.look(payment)
+        if rules.is_of_an_earlier_attempt(payment, outcome):
+            return payment
+        return await self._record(payment, outcome)
+
     async def _record(self, payment: Payment, outcome: Outcome) -> Payment:
         if not rules.matches(payment, outcome):
-            log.error(
-                "intent %s holds %s %s, not the price", outcome.intent_id, outcome.amount, outcome.currency
+            alert(
+                "amount",
+                "intent %s of order %s holds %s %s, not the price",
+                outcome.intent_id,
+                payment.order_id,
+                outcome.amount,
+                outcome.currency,
             )
             raise Unavailable
         return await change(
@@ -201,6 +304,16 @@ class Payments:
     async def _abandon(self, payment: Payment) -> Payment:
         """Void what Stripe doesn't know of. Whoever is creating its intent right now finds it voided."""
         return await change(lambda: Payment.find_one({"_id": payment.id}), rules.abandon)
+
+
+async def _at_once(things: Sequence[A], do: Callable[[A], Awaitable[B]]) -> list[B]:
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(thing: A) -> B:
+        async with room:
+            return await do(thing)
+
+    return await asyncio.gather(*map(one, things))
 
 
 async def _reload(payment: Payment) -> Payment:

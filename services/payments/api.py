@@ -6,10 +6,11 @@ from litestar import Router, get, post
 from litestar.params import HeaderParameter, QueryParameter, RawBody, RequestBody
 
 from contracts.api import Payment as PaymentView
-from contracts.api import PaymentBody, PaymentResult
-from services.kit.http import SIGNED_IN, ApiRequest, signed_in
+from contracts.api import PaymentBody, PaymentResult, RefundBody
+from services.kit.http import OPERATORS, SIGNED_IN, ApiRequest, operators_only, signed_in
 from services.kit.limits import limit
 from services.payments.actions import Payments
+from services.payments.documents import Payment
 from settings import Settings
 
 
@@ -18,7 +19,12 @@ async def pay(request: ApiRequest, data: RequestBody[PaymentBody]) -> PaymentRes
     settings: Settings = request.app.state.settings
     await limit("pay", request.user.id, settings.rate_pay)
     payment = await _payments(request).pay(data.order_id, data.token, request.user.id)
-    return PaymentResult(id=payment.key, status=payment.status)
+    return _result(payment)
+
+
+@post("/refunds", guards=[operators_only], security=OPERATORS, summary="Give a buyer their money back")
+async def refund(request: ApiRequest, data: RequestBody[RefundBody]) -> PaymentResult:
+    return _result(await _payments(request).give_back(data.order_id, relist=data.relist))
 
 
 @get("/", guards=[signed_in], security=SIGNED_IN, summary="My payments of an order")
@@ -34,6 +40,7 @@ async def list_payments(
             currency=payment.currency,
             decline_message=payment.decline_message,
             action_url=payment.action_url,
+            page_url=payment.page_url,
         )
         for payment in await _payments(request).of_order(order_id, request.user.id)
     ]
@@ -45,14 +52,17 @@ async def webhook(
     body: RawBody,
     signature: Annotated[str | None, HeaderParameter(name="Stripe-Signature")] = None,
 ) -> dict[str, bool]:
+    """It is written down and answered; what it means is looked up at Stripe afterwards."""
     payments = _payments(request)
-    intent_id = payments.gateway.intent_of_webhook(body, signature)
-    if intent_id is not None:
-        await payments.heard_from_stripe(intent_id)
+    await payments.take_notice(payments.gateway.told(body, signature))
     return {"received": True}
 
 
-API = [Router("/api/payments", route_handlers=[pay, list_payments, webhook], tags=["payments"])]
+API = [Router("/api/payments", route_handlers=[pay, refund, list_payments, webhook], tags=["payments"])]
+
+
+def _result(payment: Payment) -> PaymentResult:
+    return PaymentResult(id=payment.key, status=payment.status, page_url=payment.page_url)
 
 
 def _payments(request: ApiRequest) -> Payments:

@@ -1,11 +1,18 @@
 """Payments, and what payments knows of orders."""
 
+from typing import Self
+
+from beanie import Document
 from pymongo import ASCENDING, IndexModel
 
 from contracts.events import PaymentCreated, PaymentEvent, PaymentUpdated
+from contracts.wire import Moment, now
 from services.kit.aggregates import OUTBOX_INDEX, Aggregate
 from services.kit.copies import Copy
-from services.payments.rules import Payable, PaymentState
+from services.payments.rules import Payable, PaymentState, Told
+
+NOTICE_SECONDS = 30 * 24 * 3600
+"""How long a webhook is remembered. Stripe sends one again for three days."""
 
 
 class Order(Payable, Copy):
@@ -36,5 +43,44 @@ class Payment(PaymentState, Aggregate):
             status=self.status,
             amount=self.amount,
             currency=self.currency,
+            bank_check=self.bank_check,
+            relist=self.relist,
             stripe_id=self.intent_id,
         )
+
+
+class Notice(Document):
+    """A webhook in the inbox, under Stripe's event id: one that comes twice is there once."""
+
+    id: str  # type: ignore[assignment] # Stripe's own id is its key
+    kind: str
+    order_id: str | None
+    intent_id: str | None
+    received_at: Moment
+    handled: bool = False
+
+    class Settings:
+        name = "notices"
+        indexes = [
+            IndexModel([("handled", ASCENDING)], name="handled"),
+            IndexModel([("received_at", ASCENDING)], name="expiry", expireAfterSeconds=NOTICE_SECONDS),
+        ]
+
+    @classmethod
+    def of(cls, told: Told) -> Self:
+        return cls(
+            id=told.event_id,
+            kind=told.kind,
+            order_id=told.order_id,
+            intent_id=told.intent_id,
+            received_at=now(),
+        )
+
+    async def payment(self) -> Payment | None:
+        """The payment that it is about, if it is one of ours."""
+        if self.order_id is not None:
+            return await Payment.find_one({"order_id": self.order_id})
+        return await Payment.find_one({"intent_id": self.intent_id}) if self.intent_id else None
+
+    async def close(self) -> None:
+        await self.get_pymongo_collection().update_one({"_id": self.id}, {"$set": {"handled": True}})

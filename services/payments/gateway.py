@@ -1,23 +1,39 @@
 """The only file that knows Stripe."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable
-from typing import Any, cast
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar, cast
 
 import stripe
 from stripe import PaymentIntent, StripeClient
-from stripe.params import PaymentIntentConfirmParams
+from stripe.checkout import Session
+from stripe.params import PaymentIntentConfirmParams, PaymentIntentListParams
 
 from contracts.events import PaymentStatus
 from services.kit.errors import Invalid, Unavailable
-from services.payments.rules import Outcome, PaymentState
+from services.payments.alerts import alert
+from services.payments.rules import Outcome, PaymentState, Told
 from settings import Settings
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+API_VERSION = "2026-10-28.endive"
+"""Pinned: what Stripe answers must not change with the account's default or with the package."""
+
 TIMEOUT_SECONDS = 10
 NETWORK_RETRIES = 2
 """stripe makes none unless told to. They carry the same idempotency key."""
+RATE_LIMIT_DELAYS = (0.5, 1.0, 2.0)
+"""Seconds before a request that was one too many is sent again, give or take half."""
+
+LOOK_UP_WITHIN = timedelta(days=1)
+"""After an order was made; it lives no longer."""
 
 SANDBOX_KEY = "sk_test_sandbox"
 
@@ -39,11 +55,18 @@ _REFUSALS = (
 )
 """Stripe answered, and the answer is no: nothing was done, and asking again changes nothing."""
 
+_WITH_REFUNDS = "latest_charge"
+"""Expanded where an intent is read: the intent itself doesn't tell what was given back."""
+
 
 class OutcomeUnknown(Unavailable):
     """Stripe may or may not have done it. The same request with the same key will tell."""
 
     message = "We're checking your payment"
+
+
+class KeyMismatch(OutcomeUnknown):
+    """A key was used for another request before. What that one did has to be looked up."""
 
 
 class PaymentsUnavailable(Unavailable):
@@ -56,9 +79,25 @@ class BadSignature(Invalid):
     message = "The webhook's signature isn't valid"
 
 
+@dataclass(frozen=True)
+class Booked:
+    """What Stripe's books say of one PaymentIntent, in minor units."""
+
+    order_id: str
+    intent_id: str
+    authorized: int
+    """What a bank holds for us and we haven't taken."""
+    captured: int
+    refunded: int
+    currency: str
+    is_attempted: bool
+    """Whether a bank was ever asked to approve it and did."""
+
+
 class Gateway:
-    """Each method may be repeated. Creating, confirming and refunding have idempotency keys; capturing
-    and voiding are once by the intent's own state, and under a key Stripe would repeat an old refusal.
+    """Each method may be repeated. Creating, confirming, opening a page and refunding have idempotency
+    keys; capturing, voiding and closing are once by the intent's own state, and under a key Stripe would
+    repeat an old refusal.
 
     All raise OutcomeUnknown when no answer tells what happened, PaymentsUnavailable when Stripe
     refuses us.
@@ -68,10 +107,11 @@ class Gateway:
         key = settings.stripe_key.get_secret_value() if settings.stripe_key else SANDBOX_KEY
         self._site = settings.site
         self._http = stripe.HTTPXClient(timeout=TIMEOUT_SECONDS)
-        self._webhook_secret = settings.stripe_webhook_secret
+        self._webhook_secret = settings.webhook_secret
         self._client = StripeClient(
             key,
             http_client=self._http,
+            stripe_version=API_VERSION,
             max_network_retries=NETWORK_RETRIES,
             base_addresses={"api": settings.stripe_base} if settings.stripe_base else None,
         )
@@ -81,75 +121,153 @@ class Gateway:
 
     async def create(self, payment: PaymentState, description: str) -> Outcome:
         """The order's one PaymentIntent: asking again gives the same one."""
-        return await self._ask(
-            self._client.v1.payment_intents.create_async(
-                {
-                    "amount": payment.amount,
-                    "currency": payment.currency,
-                    "capture_method": "manual",
-                    "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
-                    "description": description,
-                    "metadata": {"order_id": payment.order_id},
-                },
-                {"idempotency_key": f"order:{payment.order_id}:pi"},
+        try:
+            return await self._ask(
+                lambda: self._client.v1.payment_intents.create_async(
+                    {
+                        "amount": payment.amount,
+                        "currency": payment.currency,
+                        "capture_method": "manual",
+                        "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+                        "description": description,
+                        "metadata": {"order_id": payment.order_id},
+                    },
+                    {"idempotency_key": f"order:{payment.order_id}:pi"},
+                )
             )
-        )
+        except KeyMismatch:
+            async for intent in self._intents(payment.order_id):
+                return _outcome(intent)
+            raise
 
     async def confirm(self, payment: PaymentState) -> Outcome:
         """Authorize the amount on the card of the current attempt. A decline is an outcome too."""
         intent = _known(payment)
         try:
             outcome = await self._ask(
-                self._client.v1.payment_intents.confirm_async(
+                lambda: self._client.v1.payment_intents.confirm_async(
                     intent,
-                    {**_card(payment.token), "return_url": f"{self._site}/orders/{payment.order_id}"},
+                    {**_card(payment.token or ""), "return_url": self._order_page(payment)},
                     {"idempotency_key": f"pi:{intent}:confirm:{payment.attempt}"},
                 ),
                 stripe.CardError,
                 stripe.InvalidRequestError,
             )
         except stripe.CardError as error:
-            return _declined(payment, error.user_message or "Your card was declined.")
+            message = error.user_message or "Your card was declined."
+            return _declined(payment, message, _code(error.error) or error.code)
         except stripe.InvalidRequestError as error:
             return await self._after_refusal(payment, error)
         except OutcomeUnknown:
             found = await self.look(payment)
-            if found.status in ("pending", "failed") and found.action_url is None:
+            if found.status in ("pending", "failed") and not found.bank_check:
                 raise  # it may still be on its way
             return found
         # Under the same key Stripe repeats its first answer: what became of it is seen by looking.
         return outcome if outcome.status != "pending" else await self.look(payment)
 
+    async def open_page(self, payment: PaymentState, title: str) -> Outcome:
+        """The order's one Checkout session: asking again gives the same one."""
+        assert payment.page_until is not None, "a payment on Stripe's page has an end of it"
+        until = int(payment.page_until.timestamp())
+        about = {"order_id": payment.order_id}
+        try:
+            session = await self._answer(
+                lambda: self._client.v1.checkout.sessions.create_async(
+                    {
+                        "mode": "payment",
+                        "client_reference_id": payment.order_id,
+                        "line_items": [
+                            {
+                                "price_data": {
+                                    "currency": payment.currency,
+                                    "unit_amount": payment.amount,
+                                    "product_data": {"name": title},
+                                },
+                                "quantity": 1,
+                            }
+                        ],
+                        "payment_intent_data": {
+                            "capture_method": "manual",
+                            "description": f"{title} (order {payment.order_id})",
+                            "metadata": about,
+                        },
+                        "metadata": about,
+                        "success_url": f"{self._order_page(payment)}?paid",
+                        "cancel_url": self._order_page(payment),
+                        "expires_at": until,
+                    },
+                    {"idempotency_key": f"order:{payment.order_id}:page"},
+                )
+            )
+        except KeyMismatch:
+            session = await self._answer(lambda: self._session_of(payment.order_id))
+        return _page_outcome(session)
+
     async def look(self, payment: PaymentState) -> Outcome:
         """What Stripe knows now."""
-        return await self._ask(self._client.v1.payment_intents.retrieve_async(_known(payment)))
+        if payment.session_id is None:
+            intent = _known(payment)
+            return await self._ask(
+                lambda: self._client.v1.payment_intents.retrieve_async(intent, {"expand": [_WITH_REFUNDS]})
+            )
+        page, expand = payment.session_id, ["payment_intent", f"payment_intent.{_WITH_REFUNDS}"]
+        return _page_outcome(
+            await self._answer(
+                lambda: self._client.v1.checkout.sessions.retrieve_async(page, {"expand": expand})
+            )
+        )
 
     async def capture(self, payment: PaymentState) -> Outcome:
         """Take what was authorized."""
-        return await self._move(
-            payment,
-            self._client.v1.payment_intents.capture_async(_known(payment)),
-        )
+        intent = _known(payment)
+        return await self._move(payment, lambda: self._client.v1.payment_intents.capture_async(intent))
 
     async def void(self, payment: PaymentState) -> Outcome:
         """Let go of what was authorized, or make sure that nothing will be."""
-        return await self._move(
-            payment,
-            self._client.v1.payment_intents.cancel_async(_known(payment)),
-        )
+        intent = _known(payment)
+        return await self._move(payment, lambda: self._client.v1.payment_intents.cancel_async(intent))
+
+    async def close_page(self, payment: PaymentState) -> Outcome:
+        """Close the page to pay on; if the buyer was faster, tell what they did there."""
+        page = payment.session_id
+        assert page is not None, "only a page that exists can be closed"
+        try:
+            await self._answer(
+                lambda: self._client.v1.checkout.sessions.expire_async(page), stripe.InvalidRequestError
+            )
+        except stripe.InvalidRequestError as error:
+            log.info("the page of order %s is over already: %s", payment.order_id, error)
+        return await self.look(payment)
 
     async def refund(self, payment: PaymentState) -> Outcome:
-        """Give back all that was captured."""
+        """Give back all that was captured and wasn't given back yet."""
         intent = _known(payment)
-        await self._answer(
-            self._client.v1.refunds.create_async(
-                {"payment_intent": intent}, {"idempotency_key": f"pi:{intent}:refund"}
+        try:
+            refund = await self._answer(
+                lambda: self._client.v1.refunds.create_async(
+                    {"payment_intent": intent}, {"idempotency_key": f"pi:{intent}:refund"}
+                ),
+                stripe.InvalidRequestError,
             )
-        )
+        except KeyMismatch:
+            return await self.look(payment)
+        except stripe.InvalidRequestError as error:
+            if error.code != "charge_already_refunded":
+                raise self._refused(error) from error
+        else:
+            if refund.status in ("failed", "canceled"):
+                alert("refund_failed", "the refund of order %s is %s", payment.order_id, refund.status)
+                raise PaymentsUnavailable
         return Outcome("refunded", intent, payment.amount, payment.currency)
 
-    def intent_of_webhook(self, body: bytes, signature: str | None) -> str | None:
-        """The PaymentIntent that a webhook is about; None if it's about something else.
+    async def books(self) -> AsyncIterator[Booked]:
+        """All that Stripe has of our orders, newest first."""
+        async for intent in self._intents(None):
+            yield _booked(intent)
+
+    def told(self, body: bytes, signature: str | None) -> Told:
+        """What a webhook is about.
 
         Raises:
             BadSignature: it isn't signed with our secret, is stale, or no secret is set: without
@@ -158,16 +276,36 @@ class Gateway:
         if self._webhook_secret is None:
             raise BadSignature("Webhooks are refused: no STRIPE_WEBHOOK_SECRET is set")
         try:
-            event = stripe.Webhook.construct_event(body, signature, self._webhook_secret.get_secret_value())
+            event = stripe.Webhook.construct_event(body, signature, self._webhook_secret)
             about = event.data.object.to_dict()
+            return Told(event.id, event.type, _order_of(about), _intent_of(about))
         except (stripe.SignatureVerificationError, ValueError, LookupError, AttributeError):
             raise BadSignature from None
-        if about.get("object") == "payment_intent":
-            return str(about["id"])
-        intent = about.get("payment_intent")
-        return intent if isinstance(intent, str) else None
 
-    async def _move(self, payment: PaymentState, request: Awaitable[PaymentIntent]) -> Outcome:
+    def _order_page(self, payment: PaymentState) -> str:
+        return f"{self._site}/orders/{payment.order_id}"
+
+    async def _intents(self, order_id: str | None) -> AsyncIterator[PaymentIntent]:
+        """Our PaymentIntents: those of an order, or all."""
+        params: PaymentIntentListParams = {"limit": 100, "expand": [f"data.{_WITH_REFUNDS}"]}
+        if order_id:
+            params["created"] = _while_it_lives(order_id)
+        listed = await self._answer(lambda: self._client.v1.payment_intents.list_async(params))
+        async for intent in listed.auto_paging_iter():
+            of = intent.metadata.to_dict().get("order_id") if intent.metadata else None
+            if of is not None and order_id in (None, of):
+                yield intent
+
+    async def _session_of(self, order_id: str) -> Session:
+        listed = await self._client.v1.checkout.sessions.list_async(
+            {"limit": 100, "created": _while_it_lives(order_id)}
+        )
+        async for session in listed.auto_paging_iter():
+            if session.client_reference_id == order_id:
+                return session
+        raise OutcomeUnknown
+
+    async def _move(self, payment: PaymentState, request: Callable[[], Awaitable[PaymentIntent]]) -> Outcome:
         """Capture or void; if the intent has moved on already, tell where it is."""
         try:
             return await self._ask(request, stripe.InvalidRequestError)
@@ -179,29 +317,50 @@ class Gateway:
             return await self.look(payment)
         is_about_card = (error.param or "").startswith("payment_method") or error.code == "token_already_used"
         if is_about_card or (error.code == "resource_missing" and error.param != "intent"):
-            return _declined(payment, "That card can't be used. Try another one.")
-        log.error("Stripe refuses a request for order %s: %s", payment.order_id, error)
-        raise PaymentsUnavailable from error
+            return _declined(payment, "That card can't be used. Try another one.", error.code)
+        raise self._refused(error) from error
 
-    async def _ask(self, request: Awaitable[PaymentIntent], *expected: type[stripe.StripeError]) -> Outcome:
+    def _refused(self, error: stripe.StripeError) -> PaymentsUnavailable:
+        alert("refused", "Stripe refuses a request of ours: %s", error)
+        return PaymentsUnavailable()
+
+    async def _ask(
+        self, request: Callable[[], Awaitable[PaymentIntent]], *expected: type[stripe.StripeError]
+    ) -> Outcome:
         return _outcome(await self._answer(request, *expected))
 
-    async def _answer(self, request: Awaitable[Any], *expected: type[stripe.StripeError]) -> Any:
-        try:
-            return await request
-        except expected:
-            raise
-        except _REFUSALS as error:
-            log.error("Stripe refuses a request of ours: %s", error)
-            raise PaymentsUnavailable from error
-        except stripe.StripeError as error:
-            log.warning("no answer from Stripe: %s", error)
-            raise OutcomeUnknown from error
+    async def _answer(self, request: Callable[[], Awaitable[T]], *expected: type[stripe.StripeError]) -> T:
+        """Ask; errors of Stripe but those `expected` become ours, by the table in docs/payments.md."""
+        for delay in (*RATE_LIMIT_DELAYS, None):
+            try:
+                return await request()
+            except stripe.RateLimitError as error:
+                if delay is None:
+                    raise OutcomeUnknown from error
+                await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 - scatters repeats, guards no secret
+            except stripe.StripeError as error:
+                in_use = error.http_status == 409
+                if isinstance(error, stripe.IdempotencyError) and not in_use:
+                    alert("key_mismatch", "an idempotency key was used for something else before: %s", error)
+                    raise KeyMismatch from error
+                if isinstance(error, expected) and not in_use:
+                    raise
+                if isinstance(error, _REFUSALS) and not in_use:
+                    raise self._refused(error) from error
+                log.warning("no answer from Stripe: %s", error)
+                raise OutcomeUnknown from error
+        raise AssertionError("the last try returns or raises")
 
 
 def _known(payment: PaymentState) -> str:
     assert payment.intent_id is not None, "only an intent that exists can be asked for"
     return payment.intent_id
+
+
+def _while_it_lives(order_id: str) -> Any:
+    """From when the order was made, which the first four bytes of its id tell, give or take a clock."""
+    made = int(order_id[:8], 16)
+    return {"gte": made - 300, "lte": made + int(LOOK_UP_WITHIN.total_seconds())}
 
 
 def _card(token: str) -> PaymentIntentConfirmParams:
@@ -218,17 +377,68 @@ def _outcome(intent: PaymentIntent) -> Outcome:
     status = _STATUS[intent.status]
     decline = intent.last_payment_error
     action = intent.next_action
-    message = None
+    code = message = None
     if intent.status == "requires_payment_method" and decline is not None:
-        status, message = "failed", _words(decline)
+        status, code, message = "failed", _code(decline), _words(decline)
+    if status == "captured" and isinstance(intent.latest_charge, stripe.Charge):
+        status = "refunded" if intent.latest_charge.refunded else "captured"
     return Outcome(
         status=status,
         intent_id=intent.id,
         amount=intent.amount,
         currency=intent.currency,
+        decline_code=code,
         decline_message=message,
+        bank_check=intent.status == "requires_action",
         action_url=action.redirect_to_url.url if action and action.redirect_to_url else None,
     )
+
+
+def _page_outcome(session: Session) -> Outcome:
+    """On Stripe's page a decline is between the buyer and that page: the payment stays pending."""
+    intent = session.payment_intent if isinstance(session.payment_intent, PaymentIntent) else None
+    status: PaymentStatus = _outcome(intent).status if intent else "pending"
+    if status in ("pending", "failed"):
+        status = "voided" if session.status == "expired" else "pending"
+    return Outcome(
+        status=status,
+        intent_id=intent.id if intent else None,
+        amount=intent.amount if intent else (session.amount_total or 0),
+        currency=intent.currency if intent else (session.currency or ""),
+        session_id=session.id,
+        page_url=session.url if session.status == "open" and status == "pending" else None,
+        bank_check=intent is not None and intent.status == "requires_action",
+    )
+
+
+def _booked(intent: PaymentIntent) -> Booked:
+    charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
+    approved = charge is not None and charge.paid
+    return Booked(
+        order_id=str(intent.metadata["order_id"]),
+        intent_id=intent.id,
+        authorized=intent.amount_capturable,
+        captured=charge.amount_captured if charge and approved else 0,
+        refunded=charge.amount_refunded if charge and approved and charge.captured else 0,
+        currency=intent.currency,
+        is_attempted=approved,
+    )
+
+
+def _order_of(about: dict[str, Any]) -> str | None:
+    """As we wrote it on what the webhook is about."""
+    order = (about.get("metadata") or {}).get("order_id")
+    return order if isinstance(order, str) else None
+
+
+def _intent_of(about: dict[str, Any]) -> str | None:
+    intent = about.get("id") if about.get("object") == "payment_intent" else about.get("payment_intent")
+    return intent if isinstance(intent, str) else None
+
+
+def _code(decline: Any) -> str | None:
+    """Why, for programs; the bank's own reason if it gave one. Stripe leaves out what it doesn't know."""
+    return getattr(decline, "decline_code", None) or getattr(decline, "code", None)
 
 
 def _words(decline: Any) -> str:
@@ -238,5 +448,12 @@ def _words(decline: Any) -> str:
     return decline.message or "Your card was declined."
 
 
-def _declined(payment: PaymentState, message: str) -> Outcome:
-    return Outcome("failed", _known(payment), payment.amount, payment.currency, decline_message=message)
+def _declined(payment: PaymentState, message: str, code: str | None) -> Outcome:
+    return Outcome(
+        "failed",
+        _known(payment),
+        payment.amount,
+        payment.currency,
+        decline_code=code,
+        decline_message=message,
+    )

@@ -1,7 +1,7 @@
 """What to do next about a payment, and what an answer of Stripe makes of it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import ClassVar
 
@@ -23,6 +23,14 @@ class OrderCancelled(Conflict):
 
 class OrderExpired(Conflict):
     message = "The time to pay for this order is over"
+
+
+class NotCaptured(Conflict):
+    message = "Only an order that is paid for can be refunded"
+
+
+class BegunElsewhere(Conflict):
+    message = "This payment was begun on another page. Cancel the order and reserve the ticket again"
 
 
 class PaymentDeclined(ServiceError):
@@ -53,12 +61,28 @@ class PaymentState(BaseModel):
     status: PaymentStatus = "pending"
     attempt: int = 1
     """Counts the buyer's tries: each has an idempotency key of its own."""
-    token: str
-    """The card of this attempt, as Stripe names it."""
+    token: str | None
+    """The card of this attempt, as Stripe names it. None: the buyer gives it on Stripe's page."""
     intent_id: str | None = None
+    session_id: str | None = None
+    """The Checkout session of a payment on Stripe's page."""
+    page_url: str | None = None
+    """Where that page is, while one can pay on it."""
+    page_until: Moment | None = None
+    """When that page ends by itself, if we shouldn't end it."""
+    decline_code: str | None = None
     decline_message: str | None = None
+    bank_check: bool = False
+    """The buyer's bank asks for confirmation."""
     action_url: str | None = None
-    """Where the buyer's bank asks for confirmation."""
+    """Where it does, unless that is on Stripe's page."""
+    relist: bool = False
+    """Of a refund: the ticket goes on sale again."""
+
+    @property
+    def at_checkout(self) -> bool:
+        """Whether the buyer pays on Stripe's page."""
+        return self.token is None
 
 
 @dataclass(frozen=True)
@@ -66,11 +90,26 @@ class Outcome:
     """What Stripe says of a payment."""
 
     status: PaymentStatus
-    intent_id: str
+    intent_id: str | None
+    """None: of a page on which nobody has tried to pay yet."""
     amount: int
     currency: str
+    session_id: str | None = None
+    page_url: str | None = None
+    decline_code: str | None = None
     decline_message: str | None = None
+    bank_check: bool = False
     action_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a webhook is about. Nothing else in it is believed."""
+
+    event_id: str
+    kind: str
+    order_id: str | None
+    intent_id: str | None
 
 
 class Step(Enum):
@@ -78,13 +117,21 @@ class Step(Enum):
 
     CREATE = auto()
     CONFIRM = auto()
+    OPEN = auto()
+    """Open Stripe's page to pay on."""
     LOOK = auto()
     CAPTURE = auto()
     VOID = auto()
+    CLOSE = auto()
+    """Close Stripe's page, so that nobody can pay on it any more."""
     REFUND = auto()
     ABANDON = auto()
     """End a payment that Stripe doesn't know of."""
     WAIT = auto()
+
+
+OVER = ("cancelled", "refunded")
+"""Orders whose buyer is to have their money."""
 
 
 def check_may_pay(order: Payable, by: str, now: datetime) -> None:
@@ -107,30 +154,39 @@ def next_step(order: Payable, payment: PaymentState, now: datetime) -> Step:
     Nobody is charged for a ticket that orders didn't give them: a payment is captured only for a
     complete order, and what was authorized for a cancelled one is given back.
     """
-    match payment.status, order.status:
-        case "captured", "cancelled":
+    over = order.status in OVER
+    match payment.status:
+        case "voided" | "refunded":
+            return Step.WAIT
+        case "refunding":
             return Step.REFUND
-        case (("captured" | "voided" | "refunded"), _):
-            return Step.WAIT
-        case "authorized", "complete":
-            return Step.CAPTURE
-        case "authorized", "cancelled":
+        case "captured":
+            return Step.REFUND if over else Step.WAIT
+        case "authorized" if over:
             return Step.VOID
-        case "authorized", _:
+        case "authorized":
+            return Step.CAPTURE if order.status == "complete" else Step.WAIT
+        case _ if over:
+            return _end_of_attempt(payment)
+        case "failed":
             return Step.WAIT
-        case _, "cancelled":
-            return Step.VOID if payment.intent_id else Step.ABANDON
-        case "failed", _:
-            return Step.WAIT
-        case _:
+        case "pending":
             return _next_step_of_attempt(order, payment, now)
 
 
+def _end_of_attempt(payment: PaymentState) -> Step:
+    if payment.session_id:
+        return Step.CLOSE
+    return Step.VOID if payment.intent_id else Step.ABANDON
+
+
 def _next_step_of_attempt(order: Payable, payment: PaymentState, now: datetime) -> Step:
-    if payment.action_url:
+    if payment.bank_check or payment.session_id:
         return Step.LOOK
     if order.expires_at <= now and order.status != "complete":
         return Step.WAIT  # orders is about to cancel it: begin nothing
+    if payment.at_checkout:
+        return Step.OPEN
     return Step.CONFIRM if payment.intent_id else Step.CREATE
 
 
@@ -140,7 +196,8 @@ _RANK: dict[PaymentStatus, int] = {
     "authorized": 2,
     "captured": 3,
     "voided": 3,
-    "refunded": 4,
+    "refunding": 4,
+    "refunded": 5,
 }
 
 
@@ -152,11 +209,21 @@ def learn(payment: PaymentState, outcome: Outcome, attempt: int) -> Changes | No
         return None
     changes = {
         "status": outcome.status,
+        "intent_id": outcome.intent_id or payment.intent_id,
+        "session_id": outcome.session_id or payment.session_id,
+        "page_url": outcome.page_url,
+        "decline_code": outcome.decline_code,
         "decline_message": outcome.decline_message,
+        "bank_check": outcome.bank_check,
         "action_url": outcome.action_url,
     }
     known = {field: getattr(payment, field) for field in changes}
     return None if changes == known else changes
+
+
+def is_of_an_earlier_attempt(payment: PaymentState, outcome: Outcome) -> bool:
+    """Whether a decline that was read may be an earlier card's: the answer of this one isn't known yet."""
+    return outcome.status == "failed" and payment.status == "pending" and not payment.bank_check
 
 
 def matches(payment: PaymentState, outcome: Outcome) -> bool:
@@ -164,19 +231,52 @@ def matches(payment: PaymentState, outcome: Outcome) -> bool:
     return (outcome.amount, outcome.currency) == (payment.amount, payment.currency)
 
 
-def try_again(payment: PaymentState, token: str) -> Changes | None:
-    """Begin another attempt after a decline; anything else is already being paid."""
+def try_again(payment: PaymentState, token: str | None) -> Changes | None:
+    """Begin another attempt after a decline; anything else is already being paid.
+
+    Raises:
+        BegunElsewhere: it was declined on our page, and now one pays on Stripe's: that would be a second
+            PaymentIntent.
+    """
     if payment.status != "failed":
         return None
+    if token is None:
+        raise BegunElsewhere
     return {
         "status": "pending",
         "attempt": payment.attempt + 1,
         "token": token,
+        "decline_code": None,
         "decline_message": None,
+        "bank_check": False,
         "action_url": None,
     }
 
 
 def abandon(payment: PaymentState) -> Changes | None:
     """Void a payment that has no intent; one that got it meanwhile is voided at Stripe."""
-    return {"status": "voided"} if payment.intent_id is None and payment.status != "voided" else None
+    known = payment.intent_id or payment.session_id
+    return None if known or payment.status == "voided" else {"status": "voided"}
+
+
+def give_back(payment: PaymentState, *, relist: bool) -> Changes | None:
+    """Refund what was captured, once: asking again changes nothing, unless it puts the ticket on sale too.
+
+    Raises:
+        NotCaptured
+    """
+    match payment.status:
+        case "captured":
+            return {"status": "refunding", "relist": relist}
+        case "refunding" | "refunded":
+            return {"relist": True} if relist and not payment.relist else None
+        case _:
+            raise NotCaptured
+
+
+def page_until(order: Payable, now: datetime) -> datetime:
+    """When Stripe's page ends by itself: after the order, and 30 minutes to 24 hours ahead, as Stripe wants.
+
+    https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-expires_at
+    """
+    return min(max(order.expires_at, now) + timedelta(hours=1), now + timedelta(hours=23))

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from contracts.events import OrderEvent, OrderStatus, TicketStatus
+from contracts.events import OrderEvent, TicketStatus
 from services.kit.changes import Changes
 from services.kit.errors import Conflict, Forbidden
 
@@ -77,19 +77,20 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
     return {
         "hold": order.hold,
         "order_version": order.version,
-        "status": _status(order.status, withdrawn=ticket.withdrawn),
-        "order_id": None if order.status == "cancelled" else order.id,
+        "status": _status(order, withdrawn=ticket.withdrawn),
+        "order_id": None if _lets_go(order) else order.id,
     }
 
 
-def _status(order: OrderStatus, *, withdrawn: bool) -> TicketStatus:
-    match order:
-        case "created" | "awaiting:payment":
-            return "reserved"
-        case "complete":
-            return "sold"
-        case "cancelled":
-            return "withdrawn" if withdrawn else "available"
+def _status(order: OrderEvent, *, withdrawn: bool) -> TicketStatus:
+    if _lets_go(order):
+        return "withdrawn" if withdrawn else "available"
+    return "reserved" if order.status in ("created", "awaiting:payment") else "sold"
+
+
+def _lets_go(order: OrderEvent) -> bool:
+    """A refund alone doesn't bring the ticket back: whoever has it may have used it."""
+    return order.status == "cancelled" or (order.status == "refunded" and order.relisted)
 
 
 def _check_seller_may_change(ticket: TicketState, by: str) -> None:

@@ -13,6 +13,7 @@ from contracts.api import (
     Payment,
     PaymentBody,
     PaymentResult,
+    RefundBody,
     SignIn,
     SignUp,
     Ticket,
@@ -134,6 +135,7 @@ BODIES: tuple[Wire, ...] = (
     ),
     PaymentBody(order_id=ORDER, token="tok_visa"),
     PaymentResult(id=PAYMENT, status="authorized"),
+    RefundBody(order_id=ORDER, relist=True),
     Payment(
         id=PAYMENT,
         order_id=ORDER,

@@ -69,22 +69,31 @@ def payment(**special: Any) -> PaymentState:
     return PaymentState.model_validate({**usual, **special})
 
 
-def outcome(status: PaymentStatus, *, amount: int = 1999, currency: str = "usd", **told: str) -> Outcome:
+def outcome(status: PaymentStatus, *, amount: int = 1999, currency: str = "usd", **told: Any) -> Outcome:
     return Outcome(status, "pi_1", amount, currency, **told)
 
 
-def order_event(status: OrderStatus, *, hold: int = 1, version: int = 0, order_id: str = ORDER) -> OrderEvent:
+def order_event(
+    status: OrderStatus,
+    *,
+    hold: int = 1,
+    version: int = 0,
+    order_id: str = ORDER,
+    relisted: bool = False,
+) -> OrderEvent:
     kind = OrderCancelled if status == "cancelled" else OrderUpdated if version else OrderCreated
     return kind(
         id=order_id,
         version=version,
         status=status,
         user_id=BUYER,
+        relisted=relisted,
         expires_at=SOON,
         hold=hold,
         ticket=OrderedTicket(id=TICKET, title="Row 4", price=Decimal("19.99")),
     )
 
 
-def payment_event(status: PaymentStatus, *, amount: int = 1999) -> PaymentEvent:
-    return PaymentUpdated(id=PAYMENT, version=1, order_id=ORDER, status=status, amount=amount, currency="usd")
+def payment_event(status: PaymentStatus, *, amount: int = 1999, **told: bool) -> PaymentEvent:
+    usual = {"id": PAYMENT, "version": 1, "order_id": ORDER, "amount": amount, "currency": "usd"}
+    return PaymentUpdated.model_validate({**usual, "status": status, **told})

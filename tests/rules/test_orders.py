@@ -8,11 +8,20 @@ from hypothesis import strategies as st
 from contracts.events import OrderStatus, PaymentStatus, TicketStatus
 from services.orders import rules
 from services.orders.rules import NotTheBuyer, OrderComplete, OwnTicket, TicketNotForSale, TooManyReservations
-from tests.rules.builders import BUYER, SELLER, SOON, STRANGER, offered, order, payment_event
+from tests.rules.builders import BUYER, NOW, SELLER, SOON, STRANGER, offered, order, payment_event
 
 LIVE: tuple[OrderStatus, ...] = ("created", "awaiting:payment")
-FINAL: tuple[OrderStatus, ...] = ("complete", "cancelled")
-STAGE: dict[OrderStatus, int] = {"created": 0, "awaiting:payment": 1, "complete": 2, "cancelled": 2}
+FINAL: tuple[OrderStatus, ...] = ("complete", "cancelled", "refunded")
+STAGE: dict[OrderStatus, int] = {
+    "created": 0,
+    "awaiting:payment": 1,
+    "complete": 2,
+    "cancelled": 2,
+    "refunded": 3,
+}
+
+LATER = SOON + timedelta(minutes=5)
+"""The deadline of a buyer whose bank asks for a check."""
 
 
 def refusal_of(status: TicketStatus, buyer: str) -> type[Exception] | None:
@@ -102,27 +111,27 @@ def test_a_timer_of_an_order_that_is_over_changes_nothing(status: OrderStatus) -
 @pytest.mark.parametrize("status", LIVE)
 @pytest.mark.parametrize("paid", ["authorized", "captured"])
 def test_an_authorized_payment_completes_a_live_order(status: OrderStatus, paid: PaymentStatus) -> None:
-    changes = rules.follow_payment(order(status=status), payment_event(paid))
+    changes = rules.follow_payment(order(status=status), payment_event(paid), LATER)
     assert changes == {"status": "complete", "active": True, "live": False}
 
 
 def test_a_payment_under_way_makes_an_order_wait_for_it() -> None:
-    changes = rules.follow_payment(order(), payment_event("pending"))
+    changes = rules.follow_payment(order(), payment_event("pending"), LATER)
     assert changes == {"status": "awaiting:payment", "active": True, "live": True}
 
 
 def test_a_payment_still_under_way_changes_nothing_more() -> None:
-    assert rules.follow_payment(order(status="awaiting:payment"), payment_event("pending")) is None
+    assert rules.follow_payment(order(status="awaiting:payment"), payment_event("pending"), LATER) is None
 
 
 @pytest.mark.parametrize("paid", get_args(PaymentStatus))
 def test_a_late_payment_does_not_revive_a_cancelled_order(paid: PaymentStatus) -> None:
-    assert rules.follow_payment(order(status="cancelled"), payment_event(paid)) is None
+    assert rules.follow_payment(order(status="cancelled"), payment_event(paid), LATER) is None
 
 
-@pytest.mark.parametrize("paid", get_args(PaymentStatus))
-def test_nothing_that_a_payment_does_undoes_a_complete_order(paid: PaymentStatus) -> None:
-    assert rules.follow_payment(order(status="complete"), payment_event(paid)) is None
+@pytest.mark.parametrize("paid", [status for status in get_args(PaymentStatus) if status != "refunded"])
+def test_nothing_but_a_refund_undoes_a_complete_order(paid: PaymentStatus) -> None:
+    assert rules.follow_payment(order(status="complete"), payment_event(paid), LATER) is None
 
 
 @pytest.mark.parametrize("status", LIVE)
@@ -130,7 +139,7 @@ def test_nothing_that_a_payment_does_undoes_a_complete_order(paid: PaymentStatus
 def test_a_payment_that_came_to_nothing_leaves_the_reservation_as_it_is(
     status: OrderStatus, paid: PaymentStatus
 ) -> None:
-    assert rules.follow_payment(order(status=status), payment_event(paid)) is None
+    assert rules.follow_payment(order(status=status), payment_event(paid), LATER) is None
 
 
 @pytest.mark.parametrize("status", LIVE)
@@ -139,7 +148,63 @@ def test_a_payment_that_came_to_nothing_leaves_the_reservation_as_it_is(
 def test_another_amount_than_the_price_does_not_complete_an_order(
     status: OrderStatus, paid: PaymentStatus, amount: int
 ) -> None:
-    assert rules.follow_payment(order(status=status), payment_event(paid, amount=amount)) is None
+    assert rules.follow_payment(order(status=status), payment_event(paid, amount=amount), LATER) is None
+
+
+@pytest.mark.parametrize("status", LIVE)
+def test_a_buyer_whose_bank_asks_gets_more_time(status: OrderStatus) -> None:
+    changes = rules.follow_payment(order(status=status), payment_event("pending", bank_check=True), LATER)
+    assert changes is not None
+    extended = order(status=status).model_copy(update=dict(changes))
+    assert (extended.status, extended.expires_at) == ("awaiting:payment", LATER)
+
+
+def test_more_time_is_given_once() -> None:
+    extended = order(status="awaiting:payment", expires_at=LATER, extended=True)
+    again = LATER + timedelta(minutes=5)
+    assert rules.follow_payment(extended, payment_event("pending", bank_check=True), again) is None
+
+
+def test_a_bank_check_never_shortens_the_time() -> None:
+    waiting = order(status="awaiting:payment", expires_at=LATER)
+    assert rules.follow_payment(waiting, payment_event("pending", bank_check=True), SOON) is None
+
+
+@pytest.mark.parametrize("status", FINAL)
+def test_no_time_is_given_to_what_is_over(status: OrderStatus) -> None:
+    assert (
+        rules.follow_payment(order(status=status), payment_event("pending", bank_check=True), LATER) is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("since_reserved", "left"),
+    [(0, 15), (5, 15), (15, 15), (20, 10), (29, 1), (30, 0)],
+)
+def test_more_time_is_as_much_again_but_thirty_minutes_in_all(since_reserved: int, left: int) -> None:
+    reserved_at = NOW - timedelta(minutes=since_reserved)
+    deadline = rules.extended_deadline(reserved_at, timedelta(minutes=15), NOW)
+    assert deadline == NOW + timedelta(minutes=left)
+
+
+def test_a_refund_leaves_the_ticket_sold() -> None:
+    changes = rules.follow_payment(order(status="complete"), payment_event("refunded"), LATER)
+    assert changes == {"status": "refunded", "active": True, "live": False, "relisted": False}
+
+
+@pytest.mark.parametrize("status", ["complete", "refunded"])
+def test_a_refund_lets_the_ticket_go_if_it_is_asked_to_then_or_later(status: OrderStatus) -> None:
+    changes = rules.follow_payment(order(status=status), payment_event("refunded", relist=True), LATER)
+    assert changes == {"status": "refunded", "active": False, "live": False, "relisted": True}
+
+
+def test_a_ticket_is_let_go_once() -> None:
+    """It may be another buyer's by now."""
+    relisted = order(status="refunded", relisted=True)
+    for relist in (True, False):
+        assert rules.follow_payment(relisted, payment_event("refunded", relist=relist), LATER) is None
+    kept = order(status="refunded")
+    assert rules.follow_payment(kept, payment_event("refunded"), LATER) is None
 
 
 @given(
@@ -154,7 +219,7 @@ def test_whatever_happens_an_order_only_moves_on(course: list[str]) -> None:
             changes = rules.expire(state, SOON)
         else:
             status: PaymentStatus = step  # type: ignore[assignment] # one of them, as the list says
-            changes = rules.follow_payment(state, payment_event(status))
+            changes = rules.follow_payment(state, payment_event(status), LATER)
         before, state = state, state.model_copy(update=dict(changes or {}))
         assert changes is None or STAGE[state.status] > STAGE[before.status]
         assert (state.cancel_reason is None) == (state.status != "cancelled")

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from contracts.events import OrderStatus, PaymentStatus
 from services.payments import rules
 from services.payments.rules import (
+    BegunElsewhere,
+    NotCaptured,
     NotTheBuyer,
     OrderCancelled,
     OrderExpired,
@@ -23,7 +25,8 @@ EXPIRED = NOW - timedelta(seconds=1)
 
 PAYMENT_STATUSES: tuple[PaymentStatus, ...] = get_args(PaymentStatus)
 ORDER_STATUSES: tuple[OrderStatus, ...] = get_args(OrderStatus)
-OVER: tuple[PaymentStatus, ...] = ("captured", "voided", "refunded")
+OVER: tuple[PaymentStatus, ...] = ("captured", "voided", "refunding", "refunded")
+ENDED: tuple[OrderStatus, ...] = ("cancelled", "refunded")
 
 RANK: dict[PaymentStatus, int] = {
     "pending": 0,
@@ -31,7 +34,8 @@ RANK: dict[PaymentStatus, int] = {
     "authorized": 2,
     "captured": 3,
     "voided": 3,
-    "refunded": 4,
+    "refunding": 4,
+    "refunded": 5,
 }
 
 situations = st.tuples(
@@ -44,7 +48,9 @@ situations = st.tuples(
         payment,
         status=st.sampled_from(PAYMENT_STATUSES),
         intent_id=st.sampled_from([None, "pi_1"]),
-        action_url=st.sampled_from([None, "https://bank.example/check"]),
+        token=st.sampled_from([None, "tok_visa"]),
+        session_id=st.sampled_from([None, "cs_1"]),
+        bank_check=st.booleans(),
         attempt=st.integers(1, 3),
     ),
 )
@@ -56,6 +62,8 @@ outcomes = st.builds(
     amount=st.just(1999),
     currency=st.just("usd"),
     decline_message=st.sampled_from([None, "Your card was declined."]),
+    page_url=st.sampled_from([None, "https://stripe.example/pay"]),
+    bank_check=st.booleans(),
     action_url=st.sampled_from([None, "https://bank.example/check"]),
 )
 
@@ -114,10 +122,22 @@ TABLE: dict[tuple[PaymentStatus, OrderStatus], Step] = {
     ("voided", "awaiting:payment"): Step.WAIT,
     ("voided", "complete"): Step.WAIT,
     ("voided", "cancelled"): Step.WAIT,
+    ("refunding", "created"): Step.REFUND,
+    ("refunding", "awaiting:payment"): Step.REFUND,
+    ("refunding", "complete"): Step.REFUND,
+    ("refunding", "cancelled"): Step.REFUND,
     ("refunded", "created"): Step.WAIT,
     ("refunded", "awaiting:payment"): Step.WAIT,
     ("refunded", "complete"): Step.WAIT,
     ("refunded", "cancelled"): Step.WAIT,
+    # Only what was captured is refunded, so of these only the last comes about.
+    ("pending", "refunded"): Step.ABANDON,
+    ("failed", "refunded"): Step.ABANDON,
+    ("authorized", "refunded"): Step.VOID,
+    ("captured", "refunded"): Step.REFUND,
+    ("voided", "refunded"): Step.WAIT,
+    ("refunding", "refunded"): Step.REFUND,
+    ("refunded", "refunded"): Step.WAIT,
 }
 
 
@@ -148,19 +168,25 @@ def test_nothing_stays_held_or_taken_for_a_cancelled_order(situation: tuple[Paya
     step = rules.next_step(cancelled, paid, NOW)
     if paid.status in ("voided", "refunded"):
         assert step is Step.WAIT
-    elif paid.status == "captured":
+    elif paid.status in ("captured", "refunding"):
         assert step is Step.REFUND
-    elif paid.status == "authorized" or paid.intent_id:
+    elif paid.status == "authorized":
+        assert step is Step.VOID
+    elif paid.session_id:
+        assert step is Step.CLOSE
+    elif paid.intent_id:
         assert step is Step.VOID
     else:
         assert step is Step.ABANDON
 
 
 @given(situations)
-def test_money_goes_back_only_for_a_cancelled_order(situation: tuple[Payable, PaymentState]) -> None:
+def test_money_goes_back_only_for_an_order_that_ended_or_when_asked_to(
+    situation: tuple[Payable, PaymentState],
+) -> None:
     order, paid = situation
-    if order.status != "cancelled":
-        given_back = {Step.VOID, Step.REFUND, Step.ABANDON}
+    if order.status not in ENDED and paid.status != "refunding":
+        given_back = {Step.VOID, Step.CLOSE, Step.REFUND, Step.ABANDON}
         assert rules.next_step(order, paid, NOW) not in given_back
 
 
@@ -169,7 +195,7 @@ def test_no_card_is_asked_once_the_time_to_pay_is_over(situation: tuple[Payable,
     order, paid = situation
     expired = order.model_copy(update={"expires_at": NOW})
     if order.status != "complete":
-        assert rules.next_step(expired, paid, NOW) not in {Step.CREATE, Step.CONFIRM}
+        assert rules.next_step(expired, paid, NOW) not in {Step.CREATE, Step.CONFIRM, Step.OPEN}
 
 
 @given(situations)
@@ -177,6 +203,26 @@ def test_only_what_stripe_knows_is_confirmed_or_voided_there(situation: tuple[Pa
     order, paid = situation
     if paid.intent_id is None and paid.status in ("pending", "failed"):
         assert rules.next_step(order, paid, NOW) not in {Step.CONFIRM, Step.VOID, Step.CAPTURE, Step.REFUND}
+    if paid.session_id is None:
+        assert rules.next_step(order, paid, NOW) is not Step.CLOSE
+
+
+@given(situations)
+def test_a_card_is_confirmed_only_on_our_page_and_a_page_is_opened_only_for_want_of_one(
+    situation: tuple[Payable, PaymentState],
+) -> None:
+    step = rules.next_step(*situation, NOW)
+    if situation[1].at_checkout:
+        assert step not in {Step.CREATE, Step.CONFIRM}
+    else:
+        assert step is not Step.OPEN
+
+
+def test_a_page_is_opened_once_and_looked_at_then() -> None:
+    assert rules.next_step(payable(), payment(token=None), NOW) is Step.OPEN
+    for deadline in (SOON, EXPIRED):
+        opened = payment(token=None, session_id="cs_1")
+        assert rules.next_step(payable(expires_at=deadline), opened, NOW) is Step.LOOK
 
 
 def test_an_intent_is_made_first_and_confirmed_then() -> None:
@@ -185,7 +231,7 @@ def test_an_intent_is_made_first_and_confirmed_then() -> None:
 
 
 def test_while_the_bank_asks_the_buyer_we_look() -> None:
-    asked = payment(intent_id="pi_1", action_url="https://bank.example/check")
+    asked = payment(intent_id="pi_1", bank_check=True, action_url="https://bank.example/check")
     assert rules.next_step(payable(), asked, NOW) is Step.LOOK
     assert rules.next_step(payable(expires_at=EXPIRED), asked, NOW) is Step.LOOK
 
@@ -194,12 +240,16 @@ def test_while_the_bank_asks_the_buyer_we_look() -> None:
 
 
 def test_an_outcome_is_learned_with_its_words() -> None:
-    changes = rules.learn(payment(), outcome("failed", decline_message="Not enough money."), 1)
-    assert changes == {"status": "failed", "decline_message": "Not enough money.", "action_url": None}
+    declined = outcome("failed", decline_code="insufficient_funds", decline_message="Not enough money.")
+    changes = rules.learn(payment(), declined, 1)
+    assert changes is not None
+    known = payment().model_copy(update=dict(changes))
+    told = {"decline_code": "insufficient_funds", "decline_message": "Not enough money."}
+    assert known == payment(status="failed", intent_id="pi_1", **told)
 
 
 def test_hearing_the_same_again_changes_nothing() -> None:
-    known = payment(status="failed", decline_message="Not enough money.")
+    known = payment(status="failed", intent_id="pi_1", decline_message="Not enough money.")
     assert rules.learn(known, outcome("failed", decline_message="Not enough money."), 1) is None
 
 
@@ -225,7 +275,7 @@ def test_a_late_answer_does_not_reopen_a_payment_that_is_over(
 
 @pytest.mark.parametrize("heard", PAYMENT_STATUSES)
 def test_a_refund_is_the_end(heard: PaymentStatus) -> None:
-    assert rules.learn(payment(status="refunded"), outcome(heard), 1) is None
+    assert rules.learn(payment(status="refunded", intent_id="pi_1"), outcome(heard), 1) is None
 
 
 @pytest.mark.parametrize(("known", "heard"), [("captured", "voided"), ("voided", "captured")])
@@ -246,6 +296,7 @@ def test_only_what_stripe_was_not_told_of_is_abandoned(status: PaymentStatus) ->
     assert rules.abandon(payment(status=status, intent_id="pi_1")) is None
     unknown = rules.abandon(payment(status=status))
     assert unknown == (None if status == "voided" else {"status": "voided"})
+    assert rules.abandon(payment(status=status, session_id="cs_1")) is None
 
 
 @given(st.lists(st.tuples(outcomes, st.integers(1, 3)), max_size=8), st.integers(1, 3))
@@ -281,3 +332,53 @@ def test_after_a_decline_the_buyer_tries_another_card_under_another_number() -> 
 @pytest.mark.parametrize("status", [status for status in PAYMENT_STATUSES if status != "failed"])
 def test_a_second_click_begins_nothing(status: PaymentStatus) -> None:
     assert rules.try_again(payment(status=status), "tok_mastercard") is None
+
+
+def test_a_card_that_was_declined_on_our_page_is_not_tried_again_on_another() -> None:
+    """That would be a second PaymentIntent for one order."""
+    with pytest.raises(BegunElsewhere):
+        rules.try_again(payment(status="failed", intent_id="pi_1"), None)
+
+
+def test_a_decline_that_is_read_while_an_answer_is_missing_may_be_an_earlier_cards() -> None:
+    declined = outcome("failed", decline_message="Declined.")
+    assert rules.is_of_an_earlier_attempt(payment(attempt=2), declined)
+    assert not rules.is_of_an_earlier_attempt(payment(attempt=2, bank_check=True), declined)
+    assert not rules.is_of_an_earlier_attempt(payment(attempt=2), outcome("authorized"))
+
+
+# --- Refunds ---
+
+
+@pytest.mark.parametrize("relist", [False, True])
+def test_what_was_captured_is_given_back_when_asked_to(relist: bool) -> None:
+    changes = rules.give_back(payment(status="captured"), relist=relist)
+    assert changes == {"status": "refunding", "relist": relist}
+
+
+@pytest.mark.parametrize("status", ["refunding", "refunded"])
+def test_asking_again_for_a_refund_changes_nothing(status: PaymentStatus) -> None:
+    for known in (False, True):
+        assert rules.give_back(payment(status=status, relist=known), relist=False) is None
+    assert rules.give_back(payment(status=status, relist=True), relist=True) is None
+
+
+@pytest.mark.parametrize("status", ["refunding", "refunded"])
+def test_the_ticket_may_be_put_on_sale_after_the_refund_too(status: PaymentStatus) -> None:
+    assert rules.give_back(payment(status=status), relist=True) == {"relist": True}
+
+
+@pytest.mark.parametrize("status", ["pending", "failed", "authorized", "voided"])
+def test_what_was_not_captured_is_not_refunded(status: PaymentStatus) -> None:
+    with pytest.raises(NotCaptured):
+        rules.give_back(payment(status=status), relist=False)
+
+
+# --- Stripe's page ---
+
+
+@pytest.mark.parametrize("left", [timedelta(minutes=-5), timedelta(0), timedelta(hours=1), timedelta(days=1)])
+def test_a_page_outlives_its_order_and_fits_what_stripe_takes(left: timedelta) -> None:
+    until = rules.page_until(payable(expires_at=NOW + left), NOW)
+    assert timedelta(minutes=30) < until - NOW < timedelta(hours=24)
+    assert until > NOW + min(left, timedelta(hours=22))

@@ -69,6 +69,7 @@ def test_withdrawing_twice_changes_nothing() -> None:
         ("awaiting:payment", ("reserved", ORDER)),
         ("complete", ("sold", ORDER)),
         ("cancelled", ("available", None)),
+        ("refunded", ("sold", ORDER)),
     ],
 )
 def test_a_ticket_is_what_its_newest_order_says(
@@ -113,12 +114,19 @@ def test_a_withdrawn_ticket_that_is_let_go_goes_back_to_withdrawn() -> None:
     assert outcome_of(freed) == ("withdrawn", None)
 
 
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_a_refunded_ticket_that_is_relisted_is_the_sellers_again(withdrawn: bool) -> None:
+    sold = follow(ticket(withdrawn=withdrawn), order_event("complete", version=1))
+    relisted = follow(sold, order_event("refunded", version=2, relisted=True))
+    assert outcome_of(relisted) == ("withdrawn" if withdrawn else "available", None)
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> list[OrderEvent]:
     """All that happened to the orders of one ticket, oldest first: each but the last was cancelled."""
     events: list[OrderEvent] = []
     holds = draw(st.integers(1, 4))
-    endings: list[tuple[OrderStatus, ...]] = [("cancelled",), ("complete",), ()]
+    endings: list[tuple[OrderStatus, ...]] = [("cancelled",), ("complete",), ("complete", "refunded"), ()]
     for hold in range(1, holds + 1):
         course: list[OrderStatus] = ["created"]
         course += draw(st.sampled_from([(), ("awaiting:payment",)]))
@@ -144,6 +152,7 @@ STATUS_OF: dict[OrderStatus, TicketStatus] = {
     "awaiting:payment": "reserved",
     "complete": "sold",
     "cancelled": "available",
+    "refunded": "sold",
 }
 
 

@@ -24,6 +24,9 @@ from tests.services.served import new_id
 
 SELLER = new_id()
 
+WINDOW = timedelta(minutes=15)
+"""Time to pay."""
+
 
 async def on_sale(*, price: Any = "19.99", title: str = "Hamlet", seller: str = SELLER) -> str:
     """A ticket that orders heard of; its id."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.orders import actions
-from tests.services.market import on_sale, payment_of, time_is_over
+from tests.services.market import WINDOW, on_sale, payment_of, time_is_over
 from tests.services.served import Served, messages, new_id, old_id
 
 ANN, BOB = new_id(), new_id()
@@ -70,7 +70,7 @@ async def test_an_order_that_is_not_cancelled_has_no_reason_to_be(orders: Served
     order = await reserved(orders)
     assert order["cancelReason"] is None
     for status in ("pending", "authorized"):
-        await actions.follow_payment(payment_of(order, status))
+        await actions.follow_payment(payment_of(order, status), WINDOW)
     assert await reasons(orders, order) == [None] * 4
 
 
@@ -97,7 +97,7 @@ async def test_an_unknown_order_is_not_found(orders: Served, method: str, unknow
 
 async def test_a_completed_order_cannot_be_cancelled_and_nothing_changes(orders: Served) -> None:
     order = await reserved(orders)
-    await actions.follow_payment(payment_of(order, "authorized"))
+    await actions.follow_payment(payment_of(order, "authorized"), WINDOW)
     before = await orders.database["orders"].find_one()
     answer = await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)
     assert messages(answer, 409) == ["A completed order can't be cancelled"]
@@ -109,7 +109,7 @@ async def test_buyers_see_their_own_orders_newest_first(orders: Served) -> None:
     first, second, third = [await reserved(orders) for _ in range(3)]
     await reserved(orders, by=BOB)
     await orders.ask("DELETE", f"/api/orders/{second['id']}", by=ANN)
-    await actions.follow_payment(payment_of(first, "authorized"))
+    await actions.follow_payment(payment_of(first, "authorized"), WINDOW)
     answer = await orders.ask("GET", "/api/orders", by=ANN)
     assert answer.status_code == 200
     assert [(order["id"], order["status"]) for order in answer.json()] == [
@@ -139,7 +139,7 @@ async def test_a_timer_of_an_earlier_deadline_ends_nothing(orders: Served) -> No
 
 async def test_an_order_under_payment_ends_too_when_its_time_is_over(orders: Served) -> None:
     order = await reserved(orders)
-    await actions.follow_payment(payment_of(order, "pending"))
+    await actions.follow_payment(payment_of(order, "pending"), WINDOW)
     assert await status_of(orders, order) == "awaiting:payment"
     await actions.expire(time_is_over(order))
     assert await told(orders, order) == [
@@ -152,13 +152,13 @@ async def test_an_order_under_payment_ends_too_when_its_time_is_over(orders: Ser
 async def test_an_authorized_payment_completes_the_order_once(orders: Served) -> None:
     order = await reserved(orders)
     for status in ("authorized", "authorized", "captured", "pending", "failed"):
-        await actions.follow_payment(payment_of(order, status))
+        await actions.follow_payment(payment_of(order, status), WINDOW)
     assert await told(orders, order) == [("order.created", 0, "created"), ("order.updated", 1, "complete")]
 
 
 async def test_a_declined_payment_leaves_the_reservation_as_it_is(orders: Served) -> None:
     order = await reserved(orders)
-    await actions.follow_payment(payment_of(order, "failed"))
+    await actions.follow_payment(payment_of(order, "failed"), WINDOW)
     assert await status_of(orders, order) == "created"
 
 
@@ -168,7 +168,7 @@ async def test_a_late_payment_does_not_revive_a_cancelled_order(orders: Served) 
     await actions.expire(time_is_over(order))
     await reserved(orders, ticket=ticket, by=BOB)
     for status in ("pending", "authorized", "captured"):
-        await actions.follow_payment(payment_of(order, status))
+        await actions.follow_payment(payment_of(order, status), WINDOW)
     assert await status_of(orders, order) == "cancelled"
     assert len(await told(orders, order)) == 2
 
@@ -178,7 +178,7 @@ async def test_a_payment_of_another_amount_completes_nothing(
     orders: Served, amount: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     order = await reserved(orders)
-    await actions.follow_payment(payment_of(order, "authorized", amount=amount))
+    await actions.follow_payment(payment_of(order, "authorized", amount=amount), WINDOW)
     assert await status_of(orders, order) == "created"
     assert f"not of the price of order {order['id']}" in caplog.text
 
@@ -187,7 +187,7 @@ async def test_of_a_payment_and_a_cancellation_at_once_one_decides(orders: Serve
     for _ in range(5):
         order = await reserved(orders)
         await asyncio.gather(
-            actions.follow_payment(payment_of(order, "authorized")),
+            actions.follow_payment(payment_of(order, "authorized"), WINDOW),
             actions.expire(time_is_over(order)),
         )
         events = await told(orders, order)
@@ -202,7 +202,7 @@ async def test_of_a_payment_and_a_cancellation_at_once_one_decides(orders: Serve
 async def test_hearing_of_one_thing_many_times_at_once_publishes_each_version_once(orders: Served) -> None:
     order = await reserved(orders)
     heard = [payment_of(order, status) for status in ("pending", "pending", "authorized", "captured")]
-    await asyncio.gather(*(actions.follow_payment(payment) for payment in heard * 3))
+    await asyncio.gather(*(actions.follow_payment(payment, WINDOW) for payment in heard * 3))
     versions = [version for _, version, _ in await told(orders, order)]
     assert versions == list(range(len(versions)))
     assert (await told(orders, order))[-1][2] == "complete"

@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,11 +16,16 @@ from tests.services.served import messages, new_id, old_id, refusal
 from tests.services.till import Till
 
 
+def authorized(payment: dict[str, Any]) -> dict[str, Any]:
+    """What is answered to who pays."""
+    return {"id": payment["id"], "status": "authorized", "pageUrl": None}
+
+
 async def test_a_payment_is_authorized_at_stripe_and_not_yet_taken(till: Till) -> None:
     order = await till.order()
     answer = await till.pay(order)
     payment = await till.shown(order)
-    assert (answer.status_code, answer.json()) == (201, {"id": payment["id"], "status": "authorized"})
+    assert (answer.status_code, answer.json()) == (201, authorized(payment))
     assert payment == {
         "id": payment["id"],
         "orderId": order.id,
@@ -28,6 +34,7 @@ async def test_a_payment_is_authorized_at_stripe_and_not_yet_taken(till: Till) -
         "currency": "usd",
         "declineMessage": None,
         "actionUrl": None,
+        "pageUrl": None,
     }
     (intent,) = await till.intents(order)
     assert (intent.status, intent.amount, intent.amount_received) == ("requires_capture", 1999, 0)
@@ -59,6 +66,8 @@ async def test_an_authorized_payment_leaves_one_event_with_all_of_it(till: Till)
                 "status": "authorized",
                 "amount": 1999,
                 "currency": "usd",
+                "bankCheck": False,
+                "relist": False,
                 "stripeId": intent.id,
             },
         )
@@ -155,7 +164,7 @@ async def test_a_declined_card_is_told_in_stripes_words_and_another_can_be_tried
     payment = await till.shown(order)
     assert (payment["status"], payment["declineMessage"]) == ("failed", message)
     again = await till.pay(order, "tok_visa")
-    assert (again.status_code, again.json()) == (201, {"id": payment["id"], "status": "authorized"})
+    assert (again.status_code, again.json()) == (201, authorized(payment))
     assert (await till.stored(order))["attempt"] == 2
     assert (await till.shown(order))["declineMessage"] is None
     assert await till.statuses(order) == ["requires_capture"]

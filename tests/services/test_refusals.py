@@ -98,7 +98,7 @@ async def test_a_refusal_of_a_later_request_is_our_matter_too(
     else:
         with pytest.raises(PaymentsUnavailable):
             await till.becomes(order, "complete" if request_to == "capture" else "cancelled")
-        assert await till.payments.reconcile() == 0
+        assert len(await till.payments.reconcile()) == 0
         assert (await till.shown(order))["status"] == "authorized"
 
 
@@ -113,7 +113,7 @@ async def test_a_payment_that_cannot_be_settled_keeps_no_other_from_it(
     await till.pay(stuck[0])
     good = await waits_for_the_bank_and_has_its_answer(till)
     await till.pay(stuck[1])
-    assert await till.payments.reconcile() == 1
+    assert len(await till.payments.reconcile()) == 1
     assert (await till.shown(good))["status"] == "authorized"
     assert [(await till.shown(order))["status"] for order in stuck] == ["pending", "pending"]
-    assert await till.payments.reconcile() == 0
+    assert len(await till.payments.reconcile()) == 0

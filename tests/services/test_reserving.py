@@ -9,7 +9,7 @@ import pytest
 from services.orders import actions
 from services.orders.documents import ONE_ORDER_A_HOLD, ONE_ORDER_A_SLOT, ONE_ORDER_A_TICKET
 from tests.services.conftest import SettingsWith
-from tests.services.market import SELLER, on_sale, payment_of, told_of_ticket
+from tests.services.market import SELLER, WINDOW, on_sale, payment_of, told_of_ticket
 from tests.services.served import Served, messages, new_id, old_id, refusal, serving
 
 ANN, BOB = new_id(), new_id()
@@ -47,6 +47,7 @@ async def test_a_reservation_holds_the_ticket_at_its_price(orders: Served) -> No
         "expiresAt": order["expiresAt"],
         "version": 0,
         "cancelReason": None,
+        "relisted": False,
         "ticket": {"id": ticket, "title": "Hamlet", "price": 19.9, "version": 0},
     }
     time_left = datetime.fromisoformat(order["expiresAt"]) - before
@@ -111,7 +112,7 @@ async def test_a_reservation_that_is_over_or_paid_makes_room_for_another(orders:
     first, second, *_ = [await reserved(orders, await on_sale()) for _ in range(5)]
     await orders.ask("DELETE", f"/api/orders/{first['id']}", by=ANN)
     await reserved(orders, await on_sale())
-    await actions.follow_payment(payment_of(second, "authorized"))
+    await actions.follow_payment(payment_of(second, "authorized"), WINDOW)
     await reserved(orders, await on_sale())
     assert (await reserve(orders, await on_sale())).status_code == 429
 
@@ -136,7 +137,7 @@ async def test_a_withdrawn_ticket_cannot_be_reserved(orders: Served) -> None:
 
 async def test_a_paid_ticket_cannot_be_reserved_again(orders: Served) -> None:
     ticket = await on_sale()
-    await actions.follow_payment(payment_of(await reserved(orders, ticket), "authorized"))
+    await actions.follow_payment(payment_of(await reserved(orders, ticket), "authorized"), WINDOW)
     assert messages(await reserve(orders, ticket, by=BOB), 409) == ["Ticket is already reserved"]
 
 

@@ -106,11 +106,11 @@ async def test_of_paying_and_cancelling_at_once_nothing_is_left_authorized(till:
 async def test_the_reconciler_takes_what_an_event_was_lost_for(till: Till) -> None:
     order = await till.order()
     await till.pay(order, "tok_threeDSecure2Required")
-    assert await till.payments.reconcile() == 0
+    assert len(await till.payments.reconcile()) == 0
     await till.answer_check(order, "approve")
-    assert await till.payments.reconcile() == 1
+    assert len(await till.payments.reconcile()) == 1
     assert (await till.shown(order))["status"] == "authorized"
-    assert await till.payments.reconcile() == 0
+    assert len(await till.payments.reconcile()) == 0
 
 
 async def test_a_payment_of_an_order_that_nobody_heard_of_is_not_begun(till: Till) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import hashlib
 import hmac
 import json
@@ -9,8 +10,11 @@ import httpx
 import pytest
 import stripe
 
+from contracts.events import OrderEvent
+from services.payments.gateway import Gateway, OutcomeUnknown
+from services.payments.rules import Outcome, PaymentState
 from tests.services.conftest import SettingsWith
-from tests.services.served import messages, serving
+from tests.services.served import messages, serving, until
 from tests.services.till import Till
 
 SECRET = "whsec_of_this_test"
@@ -25,8 +29,10 @@ async def hooked(
         yield Till(served, shop, stripe_url)
 
 
-def about(thing: dict[str, Any], kind: str = "payment_intent.amount_capturable_updated") -> bytes:
-    return json.dumps({"id": "evt_1", "object": "event", "type": kind, "data": {"object": thing}}).encode()
+def about(
+    thing: dict[str, Any], kind: str = "payment_intent.amount_capturable_updated", *, key: str = "evt_1"
+) -> bytes:
+    return json.dumps({"id": key, "object": "event", "type": kind, "data": {"object": thing}}).encode()
 
 
 def signature(body: bytes, *, secret: str = SECRET, age: int = 0) -> str:
@@ -41,29 +47,136 @@ async def deliver(till: Till, body: bytes, signed: str | None) -> httpx.Response
     return await till.served.ask("POST", "/api/payments/webhook", content=body, headers=headers)
 
 
-async def test_a_signed_webhook_brings_the_payment_on(hooked: Till) -> None:
+async def becomes(till: Till, order: OrderEvent, status: str) -> None:
+    """Wait for what the payment becomes when the inbox is read."""
+
+    async def is_so() -> bool:
+        return bool((await till.stored(order))["status"] == status)
+
+    await until(is_so)
+
+
+async def notices(till: Till) -> dict[str, bool]:
+    """What is in the inbox, and whether it is handled."""
+    return {notice["_id"]: notice["handled"] async for notice in till.served.database["notices"].find()}
+
+
+async def handled(till: Till, *keys: str) -> None:
+    async def are() -> bool:
+        found = await notices(till)
+        return all(found.get(key) for key in keys)
+
+    await until(are)
+
+
+@pytest.fixture
+async def asked(hooked: Till) -> OrderEvent:
+    """An order whose buyer just gave their bank the answer it asked for."""
     order = await hooked.order()
     await hooked.pay(order, "tok_threeDSecure2Required")
     await hooked.answer_check(order, "approve")
-    (intent,) = await hooked.intents(order)
+    return order
+
+
+async def test_a_signed_webhook_brings_the_payment_on(hooked: Till, asked: OrderEvent) -> None:
+    (intent,) = await hooked.intents(asked)
     body = about({"id": intent.id, "object": "payment_intent"})
     for _ in range(2):
         answer = await deliver(hooked, body, signature(body))
         assert (answer.status_code, answer.json()) == (200, {"received": True})
-    assert await hooked.told(order) == [
+    await becomes(hooked, asked, "authorized")
+    assert await hooked.told(asked) == [
         ("payment.created", 0, "pending"),
         ("payment.updated", 1, "authorized"),
     ]
 
 
-async def test_a_webhook_about_a_charge_brings_its_payment_on(hooked: Till) -> None:
-    order = await hooked.order()
-    await hooked.pay(order, "tok_threeDSecure2Required")
-    await hooked.answer_check(order, "approve")
-    (intent,) = await hooked.intents(order)
+async def test_a_webhook_about_a_charge_brings_its_payment_on(hooked: Till, asked: OrderEvent) -> None:
+    (intent,) = await hooked.intents(asked)
     body = about({"id": "ch_1", "object": "charge", "payment_intent": intent.id}, "charge.succeeded")
     assert (await deliver(hooked, body, signature(body))).status_code == 200
-    assert (await hooked.shown(order))["status"] == "authorized"
+    await becomes(hooked, asked, "authorized")
+
+
+async def test_a_webhook_about_an_intent_that_we_know_by_its_order_alone_finds_it(
+    hooked: Till, asked: OrderEvent
+) -> None:
+    body = about({"id": "pi_x", "object": "payment_intent", "metadata": {"order_id": asked.id}})
+    assert (await deliver(hooked, body, signature(body))).status_code == 200
+    await becomes(hooked, asked, "authorized")
+
+
+async def test_a_webhook_is_written_down_once_and_handled_once(
+    hooked: Till, asked: OrderEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    look = Gateway.look
+
+    async def counted(gateway: Gateway, payment: PaymentState) -> Outcome:
+        looks.append(payment.order_id)
+        return await look(gateway, payment)
+
+    monkeypatch.setattr(Gateway, "look", counted)
+    (intent,) = await hooked.intents(asked)
+    body = about({"id": intent.id, "object": "payment_intent"})
+    answers = await asyncio.gather(*(deliver(hooked, body, signature(body)) for _ in range(8)))
+    assert {answer.status_code for answer in answers} == {200}
+    await handled(hooked, "evt_1")
+    assert looks == [asked.id]
+    for _ in range(3):
+        assert (await deliver(hooked, body, signature(body))).status_code == 200
+    assert await hooked.payments.handle_notices() == 0
+    assert (await notices(hooked), looks) == ({"evt_1": True}, [asked.id])
+
+
+async def test_a_webhook_is_answered_before_stripe_is_asked(
+    hooked: Till, asked: OrderEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_look = asyncio.Event()
+    look = Gateway.look
+
+    async def waits(gateway: Gateway, payment: PaymentState) -> Outcome:
+        await may_look.wait()
+        return await look(gateway, payment)
+
+    monkeypatch.setattr(Gateway, "look", waits)
+    body = about({"id": "pi_1", "object": "payment_intent", "metadata": {"order_id": asked.id}})
+    assert (await deliver(hooked, body, signature(body))).status_code == 200
+    assert (await hooked.stored(asked))["status"] == "pending"
+    may_look.set()
+    await becomes(hooked, asked, "authorized")
+
+
+async def test_a_webhook_that_could_not_be_handled_stays_in_the_inbox(
+    hooked: Till, asked: OrderEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does when the process dies between the answer and the look."""
+    failed = asyncio.Event()
+
+    async def away(*_: object) -> Outcome:
+        failed.set()
+        raise OutcomeUnknown
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Gateway, "look", away)
+        body = about({"id": "pi_1", "object": "payment_intent", "metadata": {"order_id": asked.id}})
+        assert (await deliver(hooked, body, signature(body))).status_code == 200
+        await failed.wait()
+    assert await notices(hooked) == {"evt_1": False}
+    assert await hooked.payments.handle_notices() == 0
+    assert await notices(hooked) == {"evt_1": True}
+    await becomes(hooked, asked, "authorized")
+
+
+async def test_a_refund_that_was_made_at_stripe_is_noticed(hooked: Till, shop: stripe.StripeClient) -> None:
+    order = await hooked.order()
+    await hooked.pay(order)
+    await hooked.becomes(order, "complete")
+    (intent,) = await hooked.intents(order)
+    await shop.v1.refunds.create_async({"payment_intent": intent.id})
+    body = about({"id": "ch_1", "object": "charge", "payment_intent": intent.id}, "charge.refunded")
+    await deliver(hooked, body, signature(body))
+    await becomes(hooked, order, "refunded")
 
 
 async def test_a_webhook_is_believed_only_in_that_something_happened(hooked: Till) -> None:
@@ -72,6 +185,7 @@ async def test_a_webhook_is_believed_only_in_that_something_happened(hooked: Til
     (intent,) = await hooked.intents(order)
     body = about({"id": intent.id, "object": "payment_intent", "status": "succeeded"})
     assert (await deliver(hooked, body, signature(body))).status_code == 200
+    await handled(hooked, "evt_1")
     assert (await hooked.shown(order))["status"] == "pending"
 
 
@@ -89,6 +203,7 @@ async def test_a_webhook_about_something_else_is_taken_and_does_nothing(
 ) -> None:
     body = about(thing)
     assert (await deliver(hooked, body, signature(body))).status_code == 200
+    await handled(hooked, "evt_1")
 
 
 async def test_a_webhook_may_take_a_few_minutes(hooked: Till) -> None:
