@@ -1,4 +1,4 @@
-"""From an HTTP request to Stripe's answer: keys, parameters, work, rendering."""
+"""From an HTTP request to Stripe's answer: keys, parameters, work, events, rendering."""
 
 import asyncio
 import base64
@@ -6,32 +6,40 @@ import binascii
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from litestar import Request, Response
 from litestar.types import Scope
 
-from sandbox.stripe import objects
+from sandbox.stripe.checkout.operations import expire_run_out
 from sandbox.stripe.errors import StripeError, unauthorized
+from sandbox.stripe.events.log import EventLog
+from sandbox.stripe.events.rules import types_of
 from sandbox.stripe.forms import Tree, parse
 from sandbox.stripe.idempotency import Call, Keys, Work, remembering
-from sandbox.stripe.intents import UnexpectedState
-from sandbox.stripe.jobs import Declined, Job, Listed, Outcome, mint
-from sandbox.stripe.operations import settle_challenge
-from sandbox.stripe.state import Challenge, Charge, Intent, Kept, PaymentMethod, Refund
-from sandbox.stripe.store import Answer, Ledger, Page, Store
+from sandbox.stripe.jobs import Job, mint
+from sandbox.stripe.rendering import Renderer, to_json
+from sandbox.stripe.state import Event
+from sandbox.stripe.store import Answer, Ledger, Store
 
 AnyRequest = Request[Any, Any, Any]
 Operation = Callable[[Tree], Job]
+T = TypeVar("T")
 
-_EXPANDED: dict[str, type[Kept]] = {
-    "charge": Charge,
-    "latest_charge": Charge,
-    "payment_intent": Intent,
-    "payment_method": PaymentMethod,
-}
+
+@dataclass(frozen=True)
+class Cause:
+    """The request that changes something; neither, when somebody does on a page, or the clock."""
+
+    request: str | None = None
+    key: str | None = None
+
+
+NOBODY = Cause()
 
 
 def authenticate(authorization: str) -> str:
@@ -60,21 +68,26 @@ class Api:
     """Answers the requests of one server.
 
     Args:
-        base_url: where browsers reach the server; 3-D Secure pages are below it.
+        base_url: where browsers reach the server; its pages are below it.
         bank_seconds: how long the bank takes to authorize, capture, void or refund.
+        tell: called when there may be events to deliver; None if nobody is to be told of them.
     """
 
-    def __init__(self, store: Store, *, base_url: str, bank_seconds: float) -> None:
+    def __init__(
+        self, store: Store, *, base_url: str, bank_seconds: float, tell: Callable[[], None] | None
+    ) -> None:
         self.store = store
-        self._base_url = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/")
         self._bank_seconds = bank_seconds
+        self._tell = tell
+        self._renderer = Renderer(self.base_url)
         self._keys = Keys(store)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, request: AnyRequest, operation: Operation) -> Response[str]:
         authenticate(request.headers.get("authorization", ""))
         job = operation(parse(request.scope["query_string"]))
-        return respond(await self.store.run(self._work(job, request_id(request.scope))))
+        return respond(await self.store.run(self._work(job, Cause(request_id(request.scope)))))
 
     async def post(self, request: AnyRequest, operation: Operation) -> Response[str]:
         """Do what is asked, once for each idempotency key."""
@@ -83,77 +96,84 @@ class Api:
         id_, key = request_id(request.scope), request.headers.get("idempotency-key")
         if key is None:
             job = operation(tree)
-            return respond(await self.perform(job, self._work(job, id_)))
+            return respond(await self._perform(job, self._work(job, Cause(id_))))
         call = _call(account, key, request.url.path, tree)
 
         async def execute() -> Answer:
             job = operation(tree)
-            work = remembering(call, self._work(job, id_), lambda error: self._refused(error, id_))
-            return await self.perform(job, work)
+            work = remembering(call, self._work(job, Cause(id_, key)), lambda error: self._no(error, id_))
+            return await self._perform(job, work)
 
         return respond(await self._keys.once(call, execute), key)
 
-    async def perform(self, job: Job, work: Work) -> Answer:
+    async def by_hand(self, job: Job) -> None:
+        """What somebody does on one of the pages.
+
+        Raises:
+            StripeError: it can't be done.
+        """
+        await self._perform(job, self._work(job, NOBODY))
+
+    async def look(self, work: Callable[[Ledger], T]) -> T:
+        """What a page shows, as it is by now."""
+
+        def now(ledger: Ledger) -> T:
+            self._run_out(ledger)
+            return work(ledger)
+
+        return await self.store.run(now)
+
+    async def run_out(self) -> None:
+        """End the Checkout sessions whose time is up."""
+        await self.store.run(self._run_out)
+        self._told()
+
+    async def _perform(self, job: Job, work: Work) -> Answer:
         """Wait for the bank, then do the work: nothing else changes the object in between."""
         lock = self._locks.setdefault(job.changes or mint("new"), asyncio.Lock())
         async with lock:
             if job.asks_bank and self._bank_seconds:
                 await asyncio.sleep(self._bank_seconds)
-            return await self.store.run(work)
+            answer = await self.store.run(work)
+        self._told()
+        return answer
 
-    async def settle(self, challenge: Challenge, *, approved: bool) -> None:
-        """A cardholder's answer to the 3-D Secure check."""
-        job = Job(
-            lambda ledger: settle_challenge(ledger, challenge, approved=approved),
-            changes=challenge.intent,
-            asks_bank=True,
-        )
-        await self.perform(job, self._work(job, challenge.id))
+    def _told(self) -> None:
+        if self._tell is not None:
+            self._tell()
 
-    def _work(self, job: Job, id_: str) -> Work:
+    def _work(self, job: Job, cause: Cause) -> Work:
         def work(ledger: Ledger) -> Answer:
-            status, body = self._rendered(ledger, job.work(ledger), job.expand)
-            return Answer(status, to_json(body), id_)
+            self._run_out(ledger)
+            status, body = self._renderer.outcome(ledger, job.work(ledger), job.expand)
+            self._record(ledger, cause)
+            return Answer(status, to_json(body), cause.request or "")
 
         return work
 
-    def _rendered(
-        self, ledger: Ledger, outcome: Outcome, expand: tuple[str, ...]
-    ) -> tuple[int, objects.Json]:
-        if isinstance(outcome, Listed):
-            items = [self._shown(ledger, thing, expand) for thing in outcome.things]
-            return 200, objects.listing(items, outcome.url, has_more=outcome.has_more)
-        if isinstance(outcome, Declined):
-            assert outcome.intent.last_payment_error is not None
-            error = objects.payment_error(outcome.intent.last_payment_error)
-            return 402, {"error": error | {"payment_intent": self._shown(ledger, outcome.intent, expand)}}
-        return 200, self._shown(ledger, outcome, expand)
+    def _run_out(self, ledger: Ledger) -> None:
+        expire_run_out(ledger)
+        self._record(ledger, NOBODY)
 
-    def _shown(self, ledger: Ledger, thing: Kept, expand: tuple[str, ...] = ()) -> objects.Json:
-        if isinstance(thing, Intent):
-            body = objects.payment_intent(thing, base_url=self._base_url)
-        elif isinstance(thing, Charge):
-            refunds, has_more = ledger.listed(Refund, Page(), charge=thing.id)
-            body = objects.charge(thing, refunds, more_refunds=has_more)
-        elif isinstance(thing, Refund):
-            body = objects.refund(thing)
-        elif isinstance(thing, PaymentMethod):
-            body = objects.payment_method(thing)
-        else:
-            raise TypeError(f"{thing} has no form in the API")
-        for name in expand:
-            if inner := ledger.find(_EXPANDED[name], body[name]):
-                body[name] = self._shown(ledger, inner)
-        return body
+    def _record(self, ledger: Ledger, cause: Cause) -> None:
+        """Append the events of what has changed, in the transaction that changes it."""
+        now, log = time.time(), EventLog(ledger.connection)
+        for change in ledger.take_changes():
+            types = types_of(change.before, change.after)
+            if not types:
+                continue
+            shown = json.dumps(self._renderer.shown(ledger, change.after), ensure_ascii=False)
+            for type_ in types:
+                event = Event(
+                    mint("evt"), type_, int(now), shown, cause.request, cause.key, self._tell is not None
+                )
+                log.append(event, now=now)
 
     def refused(self, request: AnyRequest, error: StripeError) -> Response[str]:
-        return respond(self._refused(error, request_id(request.scope)))
+        return respond(self._no(error, request_id(request.scope)))
 
-    def _refused(self, error: StripeError, id_: str) -> Answer:
-        body = error.body()
-        if isinstance(error, UnexpectedState):
-            body["error"]["payment_intent"] = objects.payment_intent(error.intent, base_url=self._base_url)
-        return Answer(error.status, to_json(body), id_)
+    def _no(self, error: StripeError, id_: str) -> Answer:
+        return Answer(error.status, to_json(self._renderer.refused(error)), id_)
 
 
 def _call(account: str, key: str, path: str, tree: Tree) -> Call:
@@ -162,10 +182,6 @@ def _call(account: str, key: str, path: str, tree: Tree) -> Call:
     # The secret key may be that of somebody's account at Stripe: it isn't kept.
     scope = hashlib.sha256(account.encode()).hexdigest()
     return Call(scope, key, path, json.dumps(tree, sort_keys=True))
-
-
-def to_json(body: objects.Json) -> str:
-    return json.dumps(body, indent=2, ensure_ascii=False)
 
 
 def respond(answer: Answer, key: str | None = None) -> Response[str]:

@@ -1,13 +1,15 @@
-"""The server: Stripe's paths, the 3-D Secure page, and how they are wired.
+"""The server: Stripe's paths, the pages, and how they are wired.
 
 One process serves a file: which idempotency keys are in use is known to that process alone.
 
     granian --interface asgi --factory sandbox.stripe.app:app --port 12111
 """
 
+import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -15,31 +17,27 @@ from litestar import Litestar, MediaType, Response, Router, get, post
 from litestar.datastructures import MutableScopeHeaders
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
-from litestar.response import Redirect
 from litestar.types import Message, Scope
 
 import settings
-from sandbox.stripe import operations, pages, queries
+from sandbox.stripe import operations, queries
 from sandbox.stripe.api import AnyRequest, Api, request_id
+from sandbox.stripe.browser import PAGES, api_of
+from sandbox.stripe.checkout import operations as checkout
 from sandbox.stripe.errors import StripeError, failure, unknown_path
-from sandbox.stripe.forms import parse
-from sandbox.stripe.jobs import Job, find_intent
-from sandbox.stripe.state import Challenge, Intent
-from sandbox.stripe.store import Ledger, Store
+from sandbox.stripe.events import queries as events
+from sandbox.stripe.events.log import KEPT_SECONDS, EventLog
+from sandbox.stripe.events.webhooks import Endpoint, Webhooks
+from sandbox.stripe.jobs import Job
+from sandbox.stripe.store import Store
 
 log = logging.getLogger(__name__)
-
-
-def _api(request: AnyRequest) -> Api:
-    api: Api = request.app.state.api
-    return api
 
 
 def _reads(path: str, operation: Callable[..., Job]) -> HTTPRouteHandler:
     @get(path)
     async def handle(request: AnyRequest) -> Response[str]:
-        return await _api(request).get(request, partial(operation, *request.path_params.values()))
+        return await api_of(request).get(request, partial(operation, *request.path_params.values()))
 
     return handle
 
@@ -47,7 +45,7 @@ def _reads(path: str, operation: Callable[..., Job]) -> HTTPRouteHandler:
 def _does(path: str, operation: Callable[..., Job]) -> HTTPRouteHandler:
     @post(path)
     async def handle(request: AnyRequest) -> Response[str]:
-        return await _api(request).post(request, partial(operation, *request.path_params.values()))
+        return await api_of(request).post(request, partial(operation, *request.path_params.values()))
 
     return handle
 
@@ -65,62 +63,23 @@ V1 = [
     _does("/refunds", operations.create_refund),
     _reads("/refunds", queries.refunds),
     _reads("/refunds/{refund_id:str}", queries.refund),
+    _does("/checkout/sessions", checkout.create_session),
+    _reads("/checkout/sessions", queries.sessions),
+    _reads("/checkout/sessions/{session_id:str}", queries.session),
+    _does("/checkout/sessions/{session_id:str}/expire", checkout.expire_session),
+    _reads("/events", events.events),
+    _reads("/events/{event_id:str}", events.event),
 ]
-
-
-@get("/", media_type=MediaType.HTML)
-async def front() -> str:
-    return pages.front()
 
 
 @get("/health", media_type=MediaType.TEXT)
 async def health(request: AnyRequest) -> str:
     """Answers while the database does."""
-    return await _api(request).store.run(lambda _: "ok")
-
-
-@get("/3d_secure/{challenge_id:str}")
-async def show_challenge(request: AnyRequest, challenge_id: FromPath[str]) -> Response[str]:
-    found = await _api(request).store.run(lambda ledger: _challenge(ledger, challenge_id))
-    if found is None:
-        return _html(pages.unknown(), 404)
-    challenge, intent = found
-    if intent.challenge != challenge.id:
-        return _html(pages.answered(challenge.return_url and pages.way_back(intent, challenge.return_url)))
-    return _html(pages.challenge(intent))
-
-
-@post("/3d_secure/{challenge_id:str}")
-async def answer_challenge(request: AnyRequest, challenge_id: FromPath[str]) -> Response[str] | Redirect:
-    """The first answer counts. Every answer leads back to the shop."""
-    answer = parse(await request.body()).get("answer")
-    if answer not in ("approve", "refuse"):
-        return Redirect(request.url.path, status_code=303)
-    api = _api(request)
-    found = await api.store.run(lambda ledger: _challenge(ledger, challenge_id))
-    if found is None:
-        return _html(pages.unknown(), 404)
-    challenge, intent = found
-    await api.settle(challenge, approved=answer == "approve")
-    if challenge.return_url is None:
-        return Redirect(request.url.path, status_code=303)
-    return Redirect(pages.way_back(intent, challenge.return_url), status_code=303)
-
-
-def _challenge(ledger: Ledger, challenge_id: str) -> tuple[Challenge, Intent] | None:
-    challenge = ledger.find(Challenge, challenge_id)
-    return (challenge, find_intent(ledger, challenge.intent)) if challenge else None
-
-
-def _html(page: str, status: int = 200) -> Response[str]:
-    # Not kept: a page that is gone back to shows how the payment now stands.
-    return Response(
-        page, status_code=status, media_type=MediaType.HTML, headers={"Cache-Control": "no-store"}
-    )
+    return await api_of(request).store.run(lambda _: "ok")
 
 
 def refuse(request: AnyRequest, error: StripeError) -> Response[str]:
-    return _api(request).refused(request, error)
+    return api_of(request).refused(request, error)
 
 
 def refuse_http(request: AnyRequest, error: HTTPException) -> Response[str]:
@@ -140,27 +99,49 @@ async def name_request(message: Message, scope: Scope) -> None:
         MutableScopeHeaders.from_message(message)["Request-Id"] = request_id(scope)
 
 
-def create_app(path: Path, *, base_url: str, bank_seconds: float = 0.0) -> Litestar:
+async def _watch_clock(api: Api) -> None:
+    """Sessions that nobody looks at expire too."""
+    while True:
+        try:
+            await api.run_out()
+        except Exception:
+            log.exception("sessions couldn't be expired")
+        await asyncio.sleep(1)
+
+
+def create_app(
+    path: Path, *, base_url: str, bank_seconds: float = 0.0, endpoint: Endpoint | None = None
+) -> Litestar:
     """The sandbox over the file at `path`, made if it isn't there.
 
     Args:
         base_url: where browsers reach this server.
         bank_seconds: how long the bank takes to authorize, capture, void or refund.
+        endpoint: who is told of events; None: nobody.
     """
     store = Store(path)
-    api = Api(store, base_url=base_url, bank_seconds=bank_seconds)
+    webhooks = Webhooks(store, endpoint) if endpoint else None
+    api = Api(store, base_url=base_url, bank_seconds=bank_seconds, tell=webhooks.wake if webhooks else None)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         await store.open()
+        await store.run(lambda ledger: EventLog(ledger.connection).forget(int(time.time()) - KEPT_SECONDS))
         app.state.api = api
+        running = [asyncio.create_task(_watch_clock(api))]
+        if webhooks:
+            running.append(asyncio.create_task(webhooks.deliver()))
         try:
             yield
         finally:
+            for task in running:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             await store.close()
 
     return Litestar(
-        [Router("/v1", route_handlers=V1), front, health, show_challenge, answer_challenge],
+        [Router("/v1", route_handlers=V1), health, *PAGES],
         lifespan=[lifespan],
         before_send=[name_request],
         exception_handlers={StripeError: refuse, HTTPException: refuse_http, Exception: fail},
@@ -170,8 +151,11 @@ def create_app(path: Path, *, base_url: str, bank_seconds: float = 0.0) -> Lites
 
 
 def app() -> Litestar:
-    """The sandbox that the settings ask for."""
+    """The sandbox that the settings ask for. Webhooks go to the payments service."""
     conf = settings.load()
+    secret = conf.webhook_secret
     return create_app(
-        conf.data_dir / "stripe.sqlite3", base_url=f"http://localhost:{conf.stripe_sandbox_port}"
+        conf.data_dir / "stripe.sqlite3",
+        base_url=f"http://localhost:{conf.stripe_sandbox_port}",
+        endpoint=Endpoint(f"{conf.url_of('payments')}/api/payments/webhook", secret) if secret else None,
     )

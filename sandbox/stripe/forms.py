@@ -124,6 +124,13 @@ class Form:
             )
         return value
 
+    def required_form(self, name: str, known: str) -> "Form":
+        form = self.form(name, known)
+        if form is None:
+            path = self._path(name)
+            raise StripeError(f"Missing required param: {path}.", code="parameter_missing", param=path)
+        return form
+
     def form(self, name: str, known: str) -> "Form | None":
         value = self._tree.get(name)
         if value is None:
@@ -131,6 +138,18 @@ class Form:
         if not isinstance(value, dict):
             raise StripeError("Invalid object", param=self._path(name))
         return Form(value, known, within=self._path(name))
+
+    def nests(self, name: str) -> bool:
+        """Whether what is given is a tree rather than a text."""
+        return isinstance(self._tree.get(name), dict)
+
+    def forms(self, name: str, known: str) -> "list[Form]":
+        """A list of trees; empty when not given."""
+        value = self._tree.get(name, {})
+        if not isinstance(value, dict) or not all(isinstance(item, dict) for item in value.values()):
+            raise StripeError("Invalid array", param=self._path(name))
+        path = self._path(name)
+        return [Form(item, known, within=f"{path}[{position}]") for position, item in value.items()]
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list; empty when not given."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sandbox.stripe.errors import missing
-from sandbox.stripe.state import Intent, Kept
+from sandbox.stripe.state import Event, Intent, Kept
 from sandbox.stripe.store import Ledger
 
 T = TypeVar("T")
@@ -24,12 +24,12 @@ class Declined:
 
 @dataclass(frozen=True)
 class Listed:
-    things: Sequence[Kept]
+    things: Sequence[Kept | Event]
     has_more: bool
     url: str
 
 
-Outcome = Kept | Declined | Listed
+Outcome = Kept | Event | Declined | Listed
 
 
 @dataclass(frozen=True)

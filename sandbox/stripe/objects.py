@@ -8,8 +8,8 @@ from sandbox.stripe.state import Charge, Intent, PaymentError, PaymentMethod, Re
 
 Json = dict[str, Any]
 
-_NO_ADDRESS = dict.fromkeys(["city", "country", "line1", "line2", "postal_code", "state"])
-_NO_BILLING_DETAILS = {"address": _NO_ADDRESS, "email": None, "name": None, "phone": None, "tax_id": None}
+NO_ADDRESS = dict.fromkeys(["city", "country", "line1", "line2", "postal_code", "state"])
+_NO_BILLING_DETAILS = {"address": NO_ADDRESS, "email": None, "name": None, "phone": None, "tax_id": None}
 
 
 def payment_intent(intent: Intent, *, base_url: str) -> Json:

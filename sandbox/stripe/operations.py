@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from sandbox.stripe import cards, intents
+from sandbox.stripe.checkout import operations as checkout
 from sandbox.stripe.errors import StripeError, missing
 from sandbox.stripe.forms import Form, Tree
 from sandbox.stripe.jobs import Declined, Job, Outcome, find_intent, mint
@@ -20,8 +21,8 @@ from sandbox.stripe.params import (
     read_accepted,
     read_changes,
     read_expand,
-    read_return_url,
     read_source,
+    read_url,
 )
 from sandbox.stripe.state import Challenge, Charge, Intent, PaymentMethod
 from sandbox.stripe.store import Ledger
@@ -63,7 +64,7 @@ def create_intent(tree: Tree) -> Job:
     source, confirms = read_source(form), form.flag("confirm")
     if confirms and not source:
         raise StripeError(intents.MISSING_METHOD, code="payment_intent_unexpected_state")
-    return_url = read_return_url(form)
+    return_url = read_url(form, "return_url")
     if return_url and not confirms:
         raise StripeError("The return_url can only be given with confirm=true.", param="return_url")
     metadata = {name: value for name, value in form.metadata().items() if value != ""}
@@ -80,6 +81,7 @@ def create_intent(tree: Tree) -> Job:
         )
         method = _method(ledger, source, intent)
         if confirms:
+            ledger.save(intent)
             return _pay(ledger, intent, method)
         if method is not None:
             intent = replace(intent, status="requires_confirmation", payment_method=method.id)
@@ -106,11 +108,12 @@ def update_intent(intent_id: str, tree: Tree) -> Job:
 def confirm_intent(intent_id: str, tree: Tree) -> Job:
     form = Form(tree, "expand payment_method payment_method_data receipt_email return_url")
     source = read_source(form)
-    given = {"receipt_email": form.text("receipt_email"), "return_url": read_return_url(form)}
+    given = {"receipt_email": form.text("receipt_email"), "return_url": read_url(form, "return_url")}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
 
     def work(ledger: Ledger) -> Outcome:
         intent = find_intent(ledger, intent_id)
+        checkout.check_free(ledger, intent, "confirm")
         intents.check_confirmable(intent)
         method = _method(ledger, source, intent)
         return _pay(ledger, replace(intent, **changes), method)
@@ -127,7 +130,8 @@ def _pay(ledger: Ledger, intent: Intent, method: PaymentMethod | None) -> Outcom
 
 
 def _keep(ledger: Ledger, attempt: intents.Attempt) -> Outcome:
-    ledger.save(attempt.intent, attempt.charge)
+    ledger.save(attempt.charge, attempt.intent)
+    checkout.follow(ledger, attempt.intent)
     if attempt.charge and attempt.charge.failure:
         return Declined(attempt.intent)
     return attempt.intent
@@ -154,7 +158,7 @@ def capture_intent(intent_id: str, tree: Tree) -> Job:
     def work(ledger: Ledger) -> Outcome:
         intent = find_intent(ledger, intent_id)
         intent, charge = intents.capture(intent, ledger.charge_of(intent), amount)
-        ledger.save(intent, charge)
+        ledger.save(charge, intent)
         return intent
 
     return Job(work, read_expand(form, INTENT_EXPANDS), changes=intent_id, asks_bank=True)
@@ -166,8 +170,9 @@ def cancel_intent(intent_id: str, tree: Tree) -> Job:
 
     def work(ledger: Ledger) -> Outcome:
         intent = find_intent(ledger, intent_id)
+        checkout.check_free(ledger, intent, "cancel")
         intent, charge = intents.cancel(intent, ledger.charge_of(intent), reason, now=_now())
-        ledger.save(intent, charge)
+        ledger.save(charge, intent)
         return intent
 
     return Job(work, read_expand(form, INTENT_EXPANDS), changes=intent_id, asks_bank=True)

@@ -1,4 +1,4 @@
-"""What a browser sees of the sandbox: the 3-D Secure check and the front page."""
+"""What a browser sees of the sandbox: the 3-D Secure check and the front page. Checkout has its own."""
 
 from html import escape
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -24,17 +24,17 @@ button.primary { background: #4338ca; border-color: #4338ca; color: #fff }
 """
 
 
-def _page(title: str, content: str) -> str:
+def page(title: str, content: str, style: str = "") -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<title>{escape(title)}</title><style>{_STYLE}{style}</style></head>"
         f"<body><main><h1>{escape(title)}</h1>{content}</main></body></html>"
     )
 
 
 def front() -> str:
-    return _page(
+    return page(
         "Stripe sandbox",
         "<p>A stand-in for the part of Stripe's API that Stagedoor uses. No money moves here.</p>"
         '<p class="note">The API is below <code>/v1</code>, and takes any key that begins with'
@@ -50,7 +50,7 @@ def amount(minor: int, currency: str) -> str:
 
 def challenge(intent: Intent) -> str:
     """The check while it is open. Its form goes back to the page's own address."""
-    return _page(
+    return page(
         "Confirm your payment",
         f'<p>Your bank asks whether this payment is yours.</p><p class="amount">'
         f"{escape(amount(intent.amount, intent.currency))}</p>"
@@ -68,11 +68,11 @@ def answered(return_url: str | None) -> str:
         if return_url
         else "<p>You can close this page.</p>"
     )
-    return _page("This check is over", way)
+    return page("This check is over", way)
 
 
 def unknown() -> str:
-    return _page("There is no such check", "<p>Go back to where you paid, and start again there.</p>")
+    return page("There is no such check", "<p>Go back to where you paid, and start again there.</p>")
 
 
 def way_back(intent: Intent, return_url: str) -> str:

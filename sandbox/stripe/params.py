@@ -9,7 +9,8 @@ from sandbox.stripe.errors import StripeError
 from sandbox.stripe.forms import Form
 
 INTENT_EXPANDS = "latest_charge payment_method"
-REFUND_EXPANDS = "charge payment_intent"
+REFUND_EXPANDS = "charge payment_intent payment_intent.latest_charge"
+SESSION_EXPANDS = "payment_intent payment_intent.latest_charge payment_intent.payment_method"
 _TEXTS = "description receipt_email statement_descriptor statement_descriptor_suffix transfer_group"
 SHARED = f"amount capture_method currency expand metadata payment_method payment_method_data {_TEXTS}"
 
@@ -45,14 +46,7 @@ def read_source(form: Form) -> Source:
         )
     data.required("type")
     data.choice("type", "card card")
-    card = data.form("card", "token")
-    if card is None:
-        raise StripeError(
-            "Missing required param: payment_method_data[card].",
-            code="parameter_missing",
-            param="payment_method_data[card]",
-        )
-    return Source(None, card.required("token"))
+    return Source(None, data.required_form("card", "token").required("token"))
 
 
 def read_currency(form: Form) -> str | None:
@@ -62,10 +56,10 @@ def read_currency(form: Form) -> str | None:
     return currency
 
 
-def read_return_url(form: Form) -> str | None:
-    url = form.text("return_url")
+def read_url(form: Form, name: str) -> str | None:
+    url = form.text(name)
     if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
-        raise StripeError("Not a valid URL", code="url_invalid", param="return_url")
+        raise StripeError("Not a valid URL", code="url_invalid", param=name)
     return url
 
 

@@ -63,6 +63,8 @@ class Intent:
     cancellation_reason: str | None = None
     challenge: str | None = None
     """The 3-D Secure check that is open, while status is requires_action."""
+    checkout: str | None = None
+    """The Checkout session that made it. While that is open, it alone confirms or cancels."""
 
     @property
     def amount_capturable(self) -> int:
@@ -111,4 +113,58 @@ class Challenge:
     return_url: str | None
 
 
-Kept = PaymentMethod | Intent | Charge | Refund | Challenge
+SessionStatus = Literal["open", "complete", "expired"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is bought on a Checkout page."""
+
+    id: str
+    name: str
+    unit_amount: int
+    quantity: int
+
+
+@dataclass(frozen=True)
+class Session:
+    """A Checkout session. Its PaymentIntent is made when the buyer first submits the page."""
+
+    id: str
+    created: int
+    expires_at: int
+    currency: str
+    lines: tuple[Line, ...]
+    success_url: str
+    """`{CHECKOUT_SESSION_ID}` in it stands for the id."""
+    cancel_url: str | None = None
+    client_reference_id: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    capture_method: str = "automatic_async"
+    intent_metadata: dict[str, str] = field(default_factory=dict)
+    intent_description: str | None = None
+    status: SessionStatus = "open"
+    payment_intent: str | None = None
+
+    @property
+    def amount(self) -> int:
+        return sum(line.unit_amount * line.quantity for line in self.lines)
+
+
+Kept = PaymentMethod | Intent | Charge | Refund | Challenge | Session
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to an object, and how the object was then."""
+
+    id: str
+    type: str
+    created: int
+    object: str
+    """As the API shows it, in JSON."""
+    request: str | None
+    """None: no request of the API was the cause."""
+    idempotency_key: str | None
+    pending: bool = False
+    """Whether a webhook still has to be delivered."""

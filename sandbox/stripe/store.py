@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from sandbox.stripe.state import Challenge, Charge, Intent, Kept, PaymentMethod, Refund
+from sandbox.stripe.state import Challenge, Charge, Intent, Kept, PaymentMethod, Refund, Session
 
 # FULL: a commit is on disk when it returns, so kill -9 and power cuts lose nothing that was answered.
 _SCHEMA = """
@@ -28,6 +28,30 @@ CREATE TABLE IF NOT EXISTS objects (
 CREATE INDEX IF NOT EXISTS by_kind ON objects (kind, seq);
 CREATE INDEX IF NOT EXISTS by_intent ON objects (intent, kind, seq) WHERE intent IS NOT NULL;
 CREATE INDEX IF NOT EXISTS by_charge ON objects (charge, kind, seq) WHERE charge IS NOT NULL;
+-- An expression, so that it also serves files that were made before there was such an index.
+CREATE INDEX IF NOT EXISTS by_created ON objects (kind, json_extract(CAST(body AS TEXT), '$.created'), seq);
+CREATE TABLE IF NOT EXISTS open_sessions (
+    id TEXT PRIMARY KEY,
+    expires_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_expiry ON open_sessions (expires_at);
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    type TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    request TEXT,
+    idempotency_key TEXT,
+    object TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS events_by_type ON events (type, seq);
+CREATE INDEX IF NOT EXISTS events_by_time ON events (created, seq);
+CREATE TABLE IF NOT EXISTS deliveries (
+    event INTEGER PRIMARY KEY,
+    tries INTEGER NOT NULL,
+    due REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS deliveries_by_due ON deliveries (due, event);
 CREATE TABLE IF NOT EXISTS answers (
     account TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -45,8 +69,9 @@ K = TypeVar("K", bound=Kept)
 
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {
-    kind.__name__: TypeAdapter(kind) for kind in (PaymentMethod, Intent, Charge, Refund, Challenge)
+    kind.__name__: TypeAdapter(kind) for kind in (PaymentMethod, Intent, Charge, Refund, Challenge, Session)
 }
+_CREATED = "json_extract(CAST(body AS TEXT), '$.created')"
 
 
 @dataclass(frozen=True)
@@ -59,22 +84,32 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Change:
+    before: Kept | None
+    after: Kept
+
+
+@dataclass(frozen=True)
 class Page:
     """Which part of a list: newest first, as Stripe lists."""
 
     limit: int = 10
     starting_after: str | None = None
     ending_before: str | None = None
+    earliest: int | None = None
+    """Times of creation, both included."""
+    latest: int | None = None
 
 
 class Ledger:
     """One transaction. Used only inside `Store.run`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self.connection = connection
+        self._changes: list[Change] = []
 
     def find(self, kind: type[K], id: str | None) -> K | None:  # noqa: A002
-        row = self._connection.execute(
+        row = self.connection.execute(
             "SELECT body FROM objects WHERE id = ? AND kind = ?", (id, kind.__name__)
         ).fetchone()
         thing: K | None = row and _ADAPTERS[kind.__name__].validate_json(row[0])
@@ -85,24 +120,50 @@ class Ledger:
             if thing is None:
                 continue
             kind = type(thing)
-            self._connection.execute(
+            self._changes.append(Change(self.find(kind, thing.id), thing))
+            self.connection.execute(
                 "INSERT INTO objects (id, kind, intent, charge, body) VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+                " ON CONFLICT (id) DO UPDATE SET body = excluded.body, intent = excluded.intent",
                 (
                     thing.id,
                     kind.__name__,
-                    thing.payment_intent if isinstance(thing, Charge | Refund) else None,
+                    thing.payment_intent if isinstance(thing, Charge | Refund | Session) else None,
                     thing.charge if isinstance(thing, Refund) else None,
                     _ADAPTERS[kind.__name__].dump_json(thing),
                 ),
             )
+            if isinstance(thing, Session):
+                self._watch(thing)
+
+    def _watch(self, session: Session) -> None:
+        if session.status == "open":
+            self.connection.execute(
+                "INSERT OR IGNORE INTO open_sessions VALUES (?, ?)", (session.id, session.expires_at)
+            )
+        else:
+            self.connection.execute("DELETE FROM open_sessions WHERE id = ?", (session.id,))
+
+    def run_out(self, now: int) -> list[Session]:
+        """The open sessions whose time is up."""
+        rows = self.connection.execute("SELECT id FROM open_sessions WHERE expires_at <= ?", (now,))
+        found = [self.find(Session, id_) for (id_,) in rows.fetchall()]
+        return [session for session in found if session is not None]
+
+    def take_changes(self) -> list[Change]:
+        """What was saved since this was last asked, in order."""
+        changes, self._changes = self._changes, []
+        return changes
 
     def listed(
         self, kind: type[K], page: Page, *, intent: str | None = None, charge: str | None = None
     ) -> tuple[list[K], bool]:
         """A part of a list, and whether there is more of it in that direction."""
-        where, values = ["kind = ?"], [kind.__name__]
-        filters = {
+        where: list[str] = ["kind = ?"]
+        values: list[str | int] = [kind.__name__]
+        by_time = page.earliest is not None or page.latest is not None
+        filters: dict[str, str | int | None] = {
+            f"{_CREATED} >= ?": page.earliest,
+            f"{_CREATED} <= ?": page.latest,
             "intent = ?": intent,
             "charge = ?": charge,
             "seq < (SELECT seq FROM objects WHERE id = ?)": page.starting_after,
@@ -113,9 +174,11 @@ class Ledger:
                 where.append(condition)
                 values.append(value)
         backwards = page.ending_before is not None
-        order = "ASC" if backwards else "DESC"
-        select = f"SELECT body FROM objects WHERE {' AND '.join(where)} ORDER BY seq {order} LIMIT ?"  # noqa: S608
-        rows = self._connection.execute(select, (*values, page.limit + 1)).fetchall()
+        direction = "ASC" if backwards else "DESC"
+        # The order of the index that the condition uses; without times, creation is in the order of seq.
+        order = f"{_CREATED} {direction}, seq {direction}" if by_time else f"seq {direction}"
+        select = f"SELECT body FROM objects WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"  # noqa: S608
+        rows = self.connection.execute(select, (*values, page.limit + 1)).fetchall()
         found = [_ADAPTERS[kind.__name__].validate_json(body) for (body,) in rows[: page.limit]]
         return (found[::-1] if backwards else found), len(rows) > page.limit
 
@@ -127,14 +190,14 @@ class Ledger:
 
     def answered(self, account: str, key: str) -> tuple[str, str, Answer] | None:
         """The path and the parameters that the key was first used with, and what was answered."""
-        row = self._connection.execute(
+        row = self.connection.execute(
             "SELECT path, params, status, body, request_id FROM answers WHERE account = ? AND key = ?",
             (account, key),
         ).fetchone()
         return row and (row[0], row[1], Answer(row[2], row[3], row[4], replayed=True))
 
     def remember(self, account: str, key: str, path: str, params: str, answer: Answer) -> None:
-        self._connection.execute(
+        self.connection.execute(
             "INSERT INTO answers (account, key, path, params, request_id, status, body)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (account, key, path, params, answer.request_id, answer.status, answer.body),
@@ -142,14 +205,14 @@ class Ledger:
 
     def attempt(self, work: "Callable[[Ledger], T]") -> T:
         """Do `work`; if it raises, what it wrote is undone while the transaction goes on."""
-        self._connection.execute("SAVEPOINT attempt")
+        self.connection.execute("SAVEPOINT attempt")
         try:
             return work(self)
         except BaseException:
-            self._connection.execute("ROLLBACK TO attempt")
+            self.connection.execute("ROLLBACK TO attempt")
             raise
         finally:
-            self._connection.execute("RELEASE attempt")
+            self.connection.execute("RELEASE attempt")
 
 
 class Store:

@@ -1,0 +1,130 @@
+"""The addresses that a browser visits: the front page, a bank's 3-D Secure check, and Checkout."""
+
+from litestar import MediaType, Response, get, post
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from sandbox.stripe import pages
+from sandbox.stripe.api import AnyRequest, Api
+from sandbox.stripe.checkout import operations, page
+from sandbox.stripe.checkout.objects import page_url
+from sandbox.stripe.checkout.operations import Standing
+from sandbox.stripe.errors import StripeError
+from sandbox.stripe.forms import parse
+from sandbox.stripe.jobs import Job, find_intent
+from sandbox.stripe.operations import settle_challenge
+from sandbox.stripe.state import Challenge, Intent
+from sandbox.stripe.store import Ledger
+
+
+def api_of(request: AnyRequest) -> Api:
+    api: Api = request.app.state.api
+    return api
+
+
+@get("/", media_type=MediaType.HTML)
+async def front() -> str:
+    return pages.front()
+
+
+@get("/3d_secure/{challenge_id:str}")
+async def show_challenge(request: AnyRequest, challenge_id: FromPath[str]) -> Response[str]:
+    api = api_of(request)
+    found = await api.look(lambda ledger: _challenge(ledger, challenge_id))
+    if found is None:
+        return _html(pages.unknown(), 404)
+    challenge, intent = found
+    if intent.challenge != challenge.id:
+        return _html(pages.answered(await _way_on(api, challenge, intent)))
+    return _html(pages.challenge(intent))
+
+
+@post("/3d_secure/{challenge_id:str}")
+async def answer_challenge(request: AnyRequest, challenge_id: FromPath[str]) -> Response[str] | Redirect:
+    """The first answer counts. Every answer leads back to where the buyer came from."""
+    answer = parse(await request.body()).get("answer")
+    if answer not in ("approve", "refuse"):
+        return Redirect(request.url.path, status_code=303)
+    api = api_of(request)
+    found = await api.look(lambda ledger: _challenge(ledger, challenge_id))
+    if found is None:
+        return _html(pages.unknown(), 404)
+    challenge, intent = found
+    approved = answer == "approve"
+    job = Job(
+        lambda ledger: settle_challenge(ledger, challenge, approved=approved),
+        changes=intent.checkout or intent.id,
+        asks_bank=True,
+    )
+    await api.by_hand(job)
+    return Redirect(await _way_on(api, challenge, intent) or request.url.path, status_code=303)
+
+
+def _challenge(ledger: Ledger, challenge_id: str) -> tuple[Challenge, Intent] | None:
+    challenge = ledger.find(Challenge, challenge_id)
+    return (challenge, find_intent(ledger, challenge.intent)) if challenge else None
+
+
+async def _way_on(api: Api, challenge: Challenge, intent: Intent) -> str | None:
+    """Where a check leads: to the shop, or back to Checkout while that isn't paid."""
+    if intent.checkout is None:
+        return challenge.return_url and pages.way_back(intent, challenge.return_url)
+    session_id = intent.checkout
+    standing = await api.look(lambda ledger: operations.look(ledger, session_id))
+    if standing is not None and standing.session.status == "complete":
+        return page.success_url(standing.session)
+    return challenge.return_url
+
+
+@get("/c/pay/{session_id:str}")
+async def show_checkout(request: AnyRequest, session_id: FromPath[str]) -> Response[str]:
+    api = api_of(request)
+    standing = await api.look(lambda ledger: operations.look(ledger, session_id))
+    if standing is None:
+        return _html(page.unknown(), 404)
+    return _html(page.show(standing, base_url=api.base_url))
+
+
+@post("/c/pay/{session_id:str}")
+async def pay(request: AnyRequest, session_id: FromPath[str]) -> Response[str] | Redirect:
+    """Pay once: whoever submits again after that is led to the shop."""
+    api, card = api_of(request), str(parse(await request.body()).get("card"))
+    address = page_url(session_id, api.base_url)
+    alert = None
+    if card in page.CARDS:
+        job = Job(
+            lambda ledger: operations.submit(ledger, session_id, card, page=address),
+            changes=session_id,
+            asks_bank=True,
+        )
+        try:
+            await api.by_hand(job)
+        except StripeError as error:
+            alert = error.message
+    else:
+        alert = "Choose a card."
+    standing = await api.look(lambda ledger: operations.look(ledger, session_id))
+    if standing is None:
+        return _html(page.unknown(), 404)
+    return _after(standing, alert, api.base_url)
+
+
+def _after(standing: Standing, alert: str | None, base_url: str) -> Response[str] | Redirect:
+    """The shop, the bank's check, or the page again with the reason."""
+    session, intent = standing.session, standing.intent
+    if session.status == "complete":
+        return Redirect(page.success_url(session), status_code=303)
+    if intent is not None and intent.challenge and alert is None:
+        return Redirect(f"{base_url}/3d_secure/{intent.challenge}", status_code=303)
+    status = 410 if session.status == "expired" else 400 if alert else 402
+    return _html(page.show(standing, base_url=base_url, alert=alert), status)
+
+
+def _html(content: str, status: int = 200) -> Response[str]:
+    # Not kept: a page that is gone back to shows how the payment now stands.
+    return Response(
+        content, status_code=status, media_type=MediaType.HTML, headers={"Cache-Control": "no-store"}
+    )
+
+
+PAGES = [front, show_challenge, answer_challenge, show_checkout, pay]

@@ -1,0 +1,150 @@
+"""What the endpoints and the page of Checkout do, each in one transaction."""
+
+import time
+from dataclasses import dataclass
+
+from sandbox.stripe import intents
+from sandbox.stripe.cards import name_of
+from sandbox.stripe.checkout import rules
+from sandbox.stripe.errors import StripeError
+from sandbox.stripe.forms import Form, Tree
+from sandbox.stripe.jobs import Job, Outcome, found, mint
+from sandbox.stripe.params import SESSION_EXPANDS, read_currency, read_expand, read_url
+from sandbox.stripe.state import Challenge, Intent, Line, PaymentMethod, Session
+from sandbox.stripe.store import Ledger
+
+_CREATE = """cancel_url client_reference_id expand expires_at line_items metadata mode payment_intent_data
+    payment_method_types success_url"""
+_MAX_TOTAL = 99_999_999
+
+
+def create_session(tree: Tree) -> Job:
+    form = Form(tree, _CREATE)
+    form.required("mode")
+    form.choice("mode", "payment payment")
+    if any(kind != "card" for kind in form.texts("payment_method_types")):
+        raise StripeError("The sandbox knows the payment method type card.", param="payment_method_types")
+    form.required("success_url")
+    lines, currency = _read_lines(form)
+    payment = form.form("payment_intent_data", "capture_method description metadata") or Form({}, "")
+    now = int(time.time())
+    session = Session(
+        id=mint("cs_test", 58),
+        created=now,
+        expires_at=rules.expiry(form.integer("expires_at"), now=now),
+        currency=currency,
+        lines=lines,
+        success_url=str(read_url(form, "success_url")),
+        cancel_url=read_url(form, "cancel_url"),
+        client_reference_id=form.text("client_reference_id", longest=200),
+        metadata=_set(form.metadata()),
+        capture_method=payment.choice("capture_method", "automatic automatic_async manual")
+        or "automatic_async",
+        intent_metadata=_set(payment.metadata()),
+        intent_description=payment.text("description"),
+    )
+
+    def work(ledger: Ledger) -> Outcome:
+        ledger.save(session)
+        return session
+
+    return Job(work, read_expand(form, SESSION_EXPANDS))
+
+
+def _set(metadata: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in metadata.items() if value != ""}
+
+
+def _read_lines(form: Form) -> tuple[tuple[Line, ...], str]:
+    """What is bought, and its currency."""
+    lines, currencies = [], set()
+    for item in form.forms("line_items", "price_data quantity"):
+        price = item.required_form("price_data", "currency product_data unit_amount")
+        price.required("currency")
+        price.required("unit_amount")
+        name = price.required_form("product_data", "description name").required("name")
+        item.required("quantity")
+        quantity, unit_amount = item.amount("quantity"), price.amount("unit_amount")
+        assert quantity is not None
+        assert unit_amount is not None
+        lines.append(Line(mint("li"), name, unit_amount, quantity))
+        currencies.add(str(read_currency(price)))
+    if not lines:
+        raise StripeError("Missing required param: line_items.", code="parameter_missing", param="line_items")
+    if len(currencies) > 1:
+        raise StripeError("All line items must have the same currency.", param="line_items")
+    if sum(line.unit_amount * line.quantity for line in lines) > _MAX_TOTAL:
+        raise StripeError(
+            "The total amount must be no more than $999,999.99", code="amount_too_large", param="line_items"
+        )
+    return tuple(lines), currencies.pop()
+
+
+def expire_session(session_id: str, tree: Tree) -> Job:
+    expand = read_expand(Form(tree, "expand"), SESSION_EXPANDS)
+
+    def work(ledger: Ledger) -> Outcome:
+        session = found(ledger.find(Session, session_id), "checkout.session", session_id, param="session")
+        return _expire(ledger, session)
+
+    return Job(work, expand, changes=session_id)
+
+
+def _expire(ledger: Ledger, session: Session) -> Session:
+    intent = ledger.find(Intent, session.payment_intent)
+    session, intent = rules.expire(session, intent, now=int(time.time()))
+    ledger.save(intent, session)
+    return session
+
+
+def expire_run_out(ledger: Ledger) -> None:
+    """Sessions end by themselves when their time is up."""
+    for session in ledger.run_out(int(time.time())):
+        _expire(ledger, session)
+
+
+def check_free(ledger: Ledger, intent: Intent, verb: str) -> None:
+    rules.check_free(intent, ledger.find(Session, intent.checkout), verb)
+
+
+def follow(ledger: Ledger, intent: Intent) -> None:
+    """A session learns what became of its payment."""
+    session = ledger.find(Session, intent.checkout)
+    if session is not None and (after := rules.follow(session, intent)) != session:
+        ledger.save(after)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A session and its payment, as the page shows them."""
+
+    session: Session
+    intent: Intent | None
+
+
+def look(ledger: Ledger, session_id: str) -> Standing | None:
+    session = ledger.find(Session, session_id)
+    return Standing(session, ledger.find(Intent, session.payment_intent)) if session else None
+
+
+def submit(ledger: Ledger, session_id: str, token: str, *, page: str) -> Outcome:
+    """The buyer pays on the page. A session that isn't open any more is left as it is."""
+    session = found(ledger.find(Session, session_id), "checkout.session", session_id, param="session")
+    if session.status != "open":
+        return session
+    now, name = int(time.time()), name_of(token, "tok_")
+    if name is None:
+        raise StripeError("Choose a card.", param="card")
+    intent = ledger.find(Intent, session.payment_intent)
+    if intent is None:
+        id_ = mint("pi")
+        intent = rules.begin(
+            session, intent_id=id_, client_secret=mint(f"{id_}_secret", 25), page=page, now=now
+        )
+        ledger.save(intent)
+    method = PaymentMethod(mint("pm"), now, name)
+    attempt = intents.confirm(intent, method, now=now, charge_id=mint("ch"), challenge_id=mint("tds"))
+    ledger.save(method, attempt.charge, attempt.intent, rules.follow(session, attempt.intent))
+    if attempt.intent.challenge:
+        ledger.save(Challenge(attempt.intent.challenge, attempt.intent.id, attempt.intent.return_url))
+    return attempt.intent

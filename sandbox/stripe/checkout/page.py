@@ -1,0 +1,106 @@
+"""The page on which a buyer pays, in each of its states."""
+
+from html import escape
+
+from sandbox.stripe.checkout.operations import Standing
+from sandbox.stripe.pages import amount, page
+from sandbox.stripe.state import Intent, Line, Session
+
+CARDS = {
+    "tok_visa": ("Visa", "The payment succeeds"),
+    "tok_chargeDeclined": ("Declined card", "The bank says no"),
+    "tok_chargeDeclinedInsufficientFunds": ("Empty account", "Declined: insufficient funds"),
+    "tok_threeDSecure2Required": ("3-D Secure card", "The bank asks you to confirm"),
+}
+"""What can be paid with: test tokens, and what is said of them."""
+
+_STYLE = """
+ul { list-style: none; margin: 0 0 1rem; padding: 0 }
+ul li { display: flex; justify-content: space-between; gap: 1rem }
+ul li span:first-child { overflow-wrap: anywhere }
+ul li span:last-child { white-space: nowrap; font-variant-numeric: tabular-nums }
+form { grid-template-columns: 1fr }
+fieldset { border: 0; margin: 0; padding: 0; display: grid; gap: .5rem }
+legend { padding: 0; margin-bottom: .5rem; font-weight: 600 }
+label { display: grid; grid-template-columns: auto 1fr; gap: 0 .75rem; align-items: center;
+  padding: .625rem .75rem; border: 1px solid light-dark(#c9cdd8, #464c5d);
+  border-radius: .5rem; cursor: pointer }
+label:has(:checked) { border-color: light-dark(#4338ca, #a5a1ff) }
+label small { grid-column: 2; color: light-dark(#5a6072, #a3a9ba) }
+input { accent-color: light-dark(#4338ca, #a5a1ff); width: 1.125rem; height: 1.125rem; margin: 0 }
+.alert { padding: .625rem .75rem; border-radius: .5rem; background: light-dark(#fdecec, #47191d);
+  color: light-dark(#8c1620, #ffc9cd) }
+a { color: light-dark(#4338ca, #a5a1ff) }
+"""
+_NOTE = '<p class="note">Sandbox payments: this page stands in for Stripe\'s, and no money moves.</p>'
+
+
+def show(standing: Standing, *, base_url: str, alert: str | None = None) -> str:
+    """`alert` is why the form is shown again; otherwise it's why the last attempt failed, if one did."""
+    if standing.session.status == "complete":
+        return page("Payment received", _way_on(success_url(standing.session)) + _NOTE, _STYLE)
+    if standing.session.status == "expired":
+        words = "<p>The time to pay here is over, and nothing was charged.</p>"
+        return page("This page has expired", words + _way_back(standing.session) + _NOTE, _STYLE)
+    return page("Pay by card", _form(standing, base_url, alert or why_failed(standing.intent)), _STYLE)
+
+
+def unknown() -> str:
+    return page("There is no such payment page", "<p>Go back to the shop, and start again there.</p>")
+
+
+def success_url(session: Session) -> str:
+    return session.success_url.replace("{CHECKOUT_SESSION_ID}", session.id)
+
+
+def why_failed(intent: Intent | None) -> str | None:
+    """In the buyer's words; Stripe's own about a failed check are meant for developers."""
+    error = intent and intent.last_payment_error
+    if not error:
+        return None
+    if error.cause.code == "payment_intent_authentication_failure":
+        return "Your bank didn't confirm the payment. Try again or use another card."
+    return f"{error.cause.message} Try again or use another card."
+
+
+def _form(standing: Standing, base_url: str, alert: str | None) -> str:
+    session, intent = standing.session, standing.intent
+    total = escape(amount(session.amount, session.currency))
+    warning = f'<p class="alert" role="alert">{escape(alert)}</p>' if alert else ""
+    check = ""
+    if intent is not None and intent.challenge:
+        link = f'<a href="{escape(base_url)}/3d_secure/{intent.challenge}">go on with its check</a>'
+        check = f"<p>Your bank waits for an answer: {link}, or pay again.</p>"
+    lines = "".join(_line(line, session.currency) for line in session.lines)
+    return (
+        f'<p class="amount">{total}</p><ul>{lines}</ul>'
+        f'{warning}{check}<form method="post"><fieldset><legend>Test card</legend>{_cards()}</fieldset>'
+        f'<button class="primary">Pay {total}</button></form>{_way_back(session)}{_NOTE}'
+    )
+
+
+def _line(line: Line, currency: str) -> str:
+    times = f"{line.quantity} x " if line.quantity > 1 else ""
+    price = amount(line.unit_amount * line.quantity, currency)
+    return f"<li><span>{times}{escape(line.name)}</span><span>{escape(price)}</span></li>"
+
+
+def _cards() -> str:
+    radios: list[str] = []
+    for token, (name, what) in CARDS.items():
+        checked = " checked" if not radios else ""
+        radios.append(
+            f'<label><input type="radio" name="card" value="{token}" required{checked}>'
+            f"<span>{escape(name)}</span><small>{escape(what)}</small></label>"
+        )
+    return "".join(radios)
+
+
+def _way_on(url: str) -> str:
+    return f'<p>Thank you. This payment is done.</p><p><a href="{escape(url)}">Back to the shop</a></p>'
+
+
+def _way_back(session: Session) -> str:
+    if session.cancel_url is None:
+        return ""
+    return f'<p class="note"><a href="{escape(session.cancel_url)}">Back to the shop without paying</a></p>'

@@ -1,0 +1,109 @@
+"""The events that are kept, and which of them a webhook still has to tell."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from sandbox.stripe.state import Event
+from sandbox.stripe.store import Page
+
+KEPT_SECONDS = 30 * 24 * 60 * 60
+"""Stripe keeps events for 30 days."""
+
+_COLUMNS = """id, type, created, object, request, idempotency_key,
+    EXISTS (SELECT 1 FROM deliveries WHERE event = seq)"""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    number: int
+    """That of the event."""
+    tries: int
+    """How often it failed so far."""
+    event: Event
+
+
+class EventLog:
+    """Part of one transaction, as the ledger whose connection it shares."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def append(self, event: Event, *, now: float) -> None:
+        row = (event.id, event.type, event.created, event.object, event.request, event.idempotency_key)
+        done = self._connection.execute(
+            "INSERT INTO events (id, type, created, object, request, idempotency_key)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            row,
+        )
+        if event.pending:
+            self._connection.execute("INSERT INTO deliveries VALUES (?, 0, ?)", (done.lastrowid, now))
+
+    def find(self, event_id: str) -> Event | None:
+        select = f"SELECT {_COLUMNS} FROM events WHERE id = ?"  # noqa: S608
+        row = self._connection.execute(select, (event_id,)).fetchone()
+        return row and _event(row)
+
+    def listed(self, page: Page, types: str | tuple[str, ...] | None) -> tuple[list[Event], bool]:
+        """A part of all events or of those of some types, and whether there is more in that direction.
+
+        One text may have stars in it, that stand for anything.
+        """
+        where, values = ["TRUE"], list[str | int]()
+        if isinstance(types, str):
+            where.append("type GLOB ?")
+            values.append(types)
+        elif types:
+            where.append(f"type IN ({', '.join('?' for _ in types)})")
+            values += types
+        filters: dict[str, str | int | None] = {
+            "created >= ?": page.earliest,
+            "created <= ?": page.latest,
+            "seq < (SELECT seq FROM events WHERE id = ?)": page.starting_after,
+            "seq > (SELECT seq FROM events WHERE id = ?)": page.ending_before,
+        }
+        for condition, value in filters.items():
+            if value is not None:
+                where.append(condition)
+                values.append(value)
+        backwards = page.ending_before is not None
+        direction = "ASC" if backwards else "DESC"
+        by_time = page.earliest is not None or page.latest is not None
+        order = f"created {direction}, seq {direction}" if by_time else f"seq {direction}"
+        select = f"SELECT {_COLUMNS} FROM events WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"  # noqa: S608
+        rows = self._connection.execute(select, (*values, page.limit + 1)).fetchall()
+        found = [_event(row) for row in rows[: page.limit]]
+        return (found[::-1] if backwards else found), len(rows) > page.limit
+
+    def due(self, now: float, limit: int) -> list[Delivery]:
+        """What is to be delivered by now, what has waited longest first."""
+        select = (
+            f"SELECT seq, tries, {_COLUMNS} FROM deliveries JOIN events ON seq = event"  # noqa: S608
+            " WHERE due <= ? ORDER BY due, event LIMIT ?"
+        )
+        rows = self._connection.execute(select, (now, limit)).fetchall()
+        return [Delivery(row[0], row[1], _event(row[2:])) for row in rows]
+
+    def next_due(self, now: float) -> float | None:
+        """When there will be something to deliver that isn't due yet."""
+        row = self._connection.execute("SELECT MIN(due) FROM deliveries WHERE due > ?", (now,)).fetchone()
+        due: float | None = row[0]
+        return due
+
+    def done(self, number: int) -> None:
+        """It was delivered, or given up."""
+        self._connection.execute("DELETE FROM deliveries WHERE event = ?", (number,))
+
+    def again(self, number: int, tries: int, due: float) -> None:
+        self._connection.execute(
+            "UPDATE deliveries SET tries = ?, due = ? WHERE event = ?", (tries, due, number)
+        )
+
+    def forget(self, before: int) -> None:
+        """What is older than Stripe keeps events."""
+        old = "SELECT seq FROM events WHERE created < ?"
+        self._connection.execute(f"DELETE FROM deliveries WHERE event IN ({old})", (before,))  # noqa: S608
+        self._connection.execute("DELETE FROM events WHERE created < ?", (before,))
+
+
+def _event(row: tuple[str, str, int, str, str | None, str | None, int]) -> Event:
+    return Event(*row[:-1], pending=bool(row[-1]))

@@ -1,0 +1,47 @@
+"""Which of Stripe's events a change is: https://docs.stripe.com/api/events/types"""
+
+from collections.abc import Iterator
+
+from sandbox.stripe.state import Charge, Intent, Kept, Refund, Session
+
+_REACHED = {
+    "requires_capture": "payment_intent.amount_capturable_updated",
+    "succeeded": "payment_intent.succeeded",
+    "canceled": "payment_intent.canceled",
+}
+_ENDED = {"complete": "checkout.session.completed", "expired": "checkout.session.expired"}
+
+
+def types_of(before: Kept | None, after: Kept) -> list[str]:
+    """The events of an object that was `before` (None: it wasn't there) and is `after` now, in order."""
+    if isinstance(after, Intent):
+        return list(_of_intent(before if isinstance(before, Intent) else None, after))
+    if isinstance(after, Charge):
+        return list(_of_charge(before if isinstance(before, Charge) else None, after))
+    if isinstance(after, Refund):
+        return ["refund.created"] if before is None else []
+    if isinstance(after, Session) and isinstance(before, Session) and after.status != before.status:
+        return [_ENDED[after.status]]
+    return []
+
+
+def _of_intent(before: Intent | None, after: Intent) -> Iterator[str]:
+    if before is None:
+        yield "payment_intent.created"
+    if after.challenge and (before is None or after.challenge != before.challenge):
+        yield "payment_intent.requires_action"
+    error = after.last_payment_error
+    if error and (before is None or error != before.last_payment_error):
+        yield "payment_intent.payment_failed"
+    if after.status in _REACHED and (before is None or after.status != before.status):
+        yield _REACHED[after.status]
+
+
+def _of_charge(before: Charge | None, after: Charge) -> Iterator[str]:
+    if before is None:
+        yield "charge.failed" if after.failure else "charge.succeeded"
+        return
+    if after.captured and not before.captured:
+        yield "charge.captured"
+    if after.amount_refunded > before.amount_refunded:
+        yield "charge.refunded"

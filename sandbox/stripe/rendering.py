@@ -1,0 +1,92 @@
+"""What comes of a request, as the API shows it."""
+
+import json
+from collections import defaultdict
+
+from sandbox.stripe import objects
+from sandbox.stripe.checkout.objects import checkout_session
+from sandbox.stripe.errors import StripeError
+from sandbox.stripe.intents import UnexpectedState
+from sandbox.stripe.jobs import Declined, Listed, Outcome
+from sandbox.stripe.objects import Json
+from sandbox.stripe.state import Charge, Event, Intent, Kept, PaymentMethod, Refund, Session
+from sandbox.stripe.store import Ledger, Page
+
+API_VERSION = "2026-10-28.endive"
+
+_EXPANDED: dict[str, type[Kept]] = {
+    "charge": Charge,
+    "latest_charge": Charge,
+    "payment_intent": Intent,
+    "payment_method": PaymentMethod,
+}
+
+
+def to_json(body: Json) -> str:
+    return json.dumps(body, indent=2, ensure_ascii=False)
+
+
+class Renderer:
+    """Args: base_url: where browsers reach the server; the pages that objects link to are below it."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
+
+    def outcome(self, ledger: Ledger, outcome: Outcome, expand: tuple[str, ...]) -> tuple[int, Json]:
+        """The status and the body."""
+        if isinstance(outcome, Listed):
+            items = [self.shown(ledger, thing, expand) for thing in outcome.things]
+            return 200, objects.listing(items, outcome.url, has_more=outcome.has_more)
+        if isinstance(outcome, Declined):
+            assert outcome.intent.last_payment_error is not None
+            error = objects.payment_error(outcome.intent.last_payment_error)
+            return 402, {"error": error | {"payment_intent": self.shown(ledger, outcome.intent, expand)}}
+        return 200, self.shown(ledger, outcome, expand)
+
+    def shown(self, ledger: Ledger, thing: Kept | Event, expand: tuple[str, ...] = ()) -> Json:
+        body = self._plain(ledger, thing)
+        within: dict[str, list[str]] = defaultdict(list)
+        for path in expand:
+            name, _, rest = path.partition(".")
+            within[name] += [rest] if rest else []
+        for name, inner_expand in within.items():
+            if inner := ledger.find(_EXPANDED[name], body[name]):
+                body[name] = self.shown(ledger, inner, tuple(inner_expand))
+        return body
+
+    def _plain(self, ledger: Ledger, thing: Kept | Event) -> Json:
+        if isinstance(thing, Intent):
+            return objects.payment_intent(thing, base_url=self._base_url)
+        if isinstance(thing, Charge):
+            refunds, has_more = ledger.listed(Refund, Page(), charge=thing.id)
+            return objects.charge(thing, refunds, more_refunds=has_more)
+        if isinstance(thing, Refund):
+            return objects.refund(thing)
+        if isinstance(thing, PaymentMethod):
+            return objects.payment_method(thing)
+        if isinstance(thing, Session):
+            intent = ledger.find(Intent, thing.payment_intent)
+            return checkout_session(thing, intent, base_url=self._base_url)
+        if isinstance(thing, Event):
+            return event(thing)
+        raise TypeError(f"{thing} has no form in the API")
+
+    def refused(self, error: StripeError) -> Json:
+        body = error.body()
+        if isinstance(error, UnexpectedState):
+            body["error"]["payment_intent"] = objects.payment_intent(error.intent, base_url=self._base_url)
+        return body
+
+
+def event(event: Event) -> Json:
+    return {
+        "id": event.id,
+        "object": "event",
+        "api_version": API_VERSION,
+        "created": event.created,
+        "data": {"object": json.loads(event.object)},
+        "livemode": False,
+        "pending_webhooks": int(event.pending),
+        "request": {"id": event.request, "idempotency_key": event.idempotency_key},
+        "type": event.type,
+    }
