@@ -273,15 +273,16 @@ async def read(conf: Settings) -> list[Account]:
     try:
         intents = [intent async for intent in gateway.books()]
     except Unavailable as error:
-        where = conf.stripe_base or "api.stripe.com"
-        raise Unreadable(f"Stripe's books can't be read at {where}: {error.__cause__ or error}") from error
+        where = conf.stripe_base or "https://api.stripe.com"
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise Unreadable(f"Stripe's books can't be read at {where}: {reason}") from error
     finally:
         await gateway.close()
     try:
         payments = [entry async for entry in payments_books.entries(conf.database)]
         orders = [entry async for entry in orders_books.entries(conf.database)]
     except DatabaseError as error:
-        reason = str(error).partition(", Timeout:")[0]
+        reason = " ".join(str(error).partition(", Timeout:")[0].split())
         raise Unreadable(f"The databases orders and payments can't be read: {reason}") from error
     return accounts(orders, payments, intents)
 

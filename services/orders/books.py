@@ -15,6 +15,7 @@ class OrderEntry:
     """An order, as far as money is concerned."""
 
     order_id: str
+    ticket_id: str
     status: OrderStatus
     price: int
     """In minor units."""
@@ -31,6 +32,12 @@ async def entries(url: str) -> AsyncIterator[OrderEntry]:
         url, tz_aware=True, serverSelectionTimeoutMS=5_000, connectTimeoutMS=5_000
     )
     async with client:
-        fields = {"status": 1, "price_minor": 1, "expires_at": 1}
+        fields = {"ticket_id": 1, "status": 1, "price_minor": 1, "expires_at": 1}
         async for found in client["orders"]["orders"].find({}, fields):
-            yield OrderEntry(str(found["_id"]), found["status"], found["price_minor"], found["expires_at"])
+            yield OrderEntry(
+                order_id=str(found["_id"]),
+                ticket_id=found["ticket_id"],
+                status=found["status"],
+                price=found["price_minor"],
+                expires_at=found["expires_at"],
+            )

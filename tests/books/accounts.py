@@ -11,13 +11,14 @@ from streams.books import Account, Finding, audit
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 ORDER = "65f0c0ffee0000000000000b"
+TICKET = "65f0c0ffee0000000000000a"
 PRICE = 1999
 
 
 def order(
     status: OrderStatus, *, price: int = PRICE, time_left: timedelta = timedelta(minutes=5)
 ) -> OrderEntry:
-    return OrderEntry(ORDER, status, price, NOON + time_left)
+    return OrderEntry(ORDER, TICKET, status, price, NOON + time_left)
 
 
 def payment(status: PaymentStatus, **given: Any) -> PaymentEntry:

@@ -9,7 +9,6 @@ from sandbox.testing import stripe_sandbox
 from services.payments.gateway import SANDBOX_KEY
 from tests.sandbox.served import client
 from tests.services.conftest import (  # noqa: F401 - fixtures
-    SettingsWith,
     fast_passwords,
     mongo,
     no_reconciler,

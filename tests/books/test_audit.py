@@ -12,7 +12,7 @@ from contracts.events import OrderStatus, PaymentStatus
 from services.orders.books import OrderEntry
 from services.payments.gateway import Booked
 from streams.books import Account, accounts, audit, line, summary
-from tests.books.accounts import NOON, ORDER, PRICE, audited, intent, order, payment
+from tests.books.accounts import NOON, ORDER, PRICE, TICKET, audited, intent, order, payment
 
 LATE = timedelta(minutes=-3)
 """More than two minutes past the deadline."""
@@ -286,7 +286,7 @@ def test_whatever_anybody_knows_of_is_an_account_newest_last() -> None:
     newer, unknown = "75f0c0ffee0000000000000b", "85f0c0ffee0000000000000b"
     first = order("complete")
     found = accounts(
-        [OrderEntry(newer, "created", 1, NOON), first],
+        [OrderEntry(newer, TICKET, "created", 1, NOON), first],
         [payment("captured")],
         [intent(captured=PRICE), intent_of(unknown)],
     )

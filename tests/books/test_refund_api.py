@@ -11,7 +11,7 @@ from bson import ObjectId
 from contracts.events import OrderEvent, PaymentEvent, PaymentUpdated
 from services.orders import actions
 from services.payments.gateway import OutcomeUnknown
-from tests.books.conftest import SettingsWith
+from tests.services.conftest import SettingsWith
 from tests.services.market import WINDOW, on_sale
 from tests.services.served import Served, messages, new_id, refusal, serving
 from tests.services.till import Till
