@@ -15,6 +15,7 @@ from sandbox import processes
 from sandbox.processes import Process, granian
 from sandbox.stripe.app import create_app
 
+WEBHOOK_SECRET = "whsec_of_the_tests"
 BANK_SECONDS = "TEST_BANK_SECONDS"
 STRIPES_OWN = "ignore:Use 'content=:DeprecationWarning"
 """A warning that httpx gives for each request of stripe 16.1."""
@@ -30,9 +31,14 @@ def slow_bank() -> Litestar:
     )
 
 
-def process(port: int, folder: Path, *, bank_seconds: float | None = None) -> Process:
-    """As `just up` starts it, unless the bank is to take its time."""
+def process(
+    port: int, folder: Path, *, bank_seconds: float | None = None, shop: str | None = None
+) -> Process:
+    """As `just up` starts it, unless the bank is to take its time; `shop` is told of events."""
     usual = processes.stripe(port, folder)
+    # Port 9 is never listened on: without a shop, webhooks wait, as while payments is down.
+    told = {"PAYMENTS_URL": shop or "http://127.0.0.1:9", "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET}
+    usual = replace(usual, environment={**usual.environment, **told})
     if bank_seconds is None:
         return usual
     return replace(
