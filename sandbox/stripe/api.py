@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -16,12 +16,13 @@ from litestar import Request, Response
 from litestar.types import Scope
 
 from sandbox.stripe.checkout.operations import expire_run_out
-from sandbox.stripe.errors import StripeError, unauthorized
+from sandbox.stripe.errors import StripeError, failure, unauthorized
 from sandbox.stripe.events.log import EventLog
 from sandbox.stripe.events.rules import types_of
+from sandbox.stripe.faults import Faults, Kind, Lost, rate_limited
 from sandbox.stripe.forms import Tree, parse
 from sandbox.stripe.idempotency import Call, Keys, Work, remembering
-from sandbox.stripe.jobs import Job, mint
+from sandbox.stripe.jobs import Job, Outcome, mint
 from sandbox.stripe.rendering import Renderer, to_json
 from sandbox.stripe.state import Event
 from sandbox.stripe.store import Answer, Ledger, Store
@@ -74,10 +75,17 @@ class Api:
     """
 
     def __init__(
-        self, store: Store, *, base_url: str, bank_seconds: float, tell: Callable[[], None] | None
+        self,
+        store: Store,
+        *,
+        base_url: str,
+        bank_seconds: float,
+        faults: Faults,
+        tell: Callable[[], None] | None,
     ) -> None:
         self.store = store
         self.base_url = base_url.rstrip("/")
+        self.faults = faults
         self._bank_seconds = bank_seconds
         self._tell = tell
         self._renderer = Renderer(self.base_url)
@@ -87,24 +95,49 @@ class Api:
     async def get(self, request: AnyRequest, operation: Operation) -> Response[str]:
         authenticate(request.headers.get("authorization", ""))
         job = operation(parse(request.scope["query_string"]))
-        return respond(await self.store.run(self._work(job, Cause(request_id(request.scope)))))
+        fault = await self._suffer(self.faults.draw())
+        if fault == "server_error":
+            raise failure()
+        work = self._work(job, Cause(request_id(request.scope)))
+        return respond(await self.store.run(work), lost=fault == "lost")
 
     async def post(self, request: AnyRequest, operation: Operation) -> Response[str]:
         """Do what is asked, once for each idempotency key."""
         account = authenticate(request.headers.get("authorization", ""))
         tree = parse(await request.body())
-        id_, key = request_id(request.scope), request.headers.get("idempotency-key")
-        if key is None:
-            job = operation(tree)
-            return respond(await self._perform(job, self._work(job, Cause(id_))))
-        call = _call(account, key, request.url.path, tree)
+        id_, key, path = request_id(request.scope), request.headers.get("idempotency-key"), request.url.path
+        call = None if key is None else _call(account, key, path, tree)
+        drawn = self.faults.draw()
+        if drawn == "rate_limit":
+            raise rate_limited()
+        lost = drawn == "lost"
 
         async def execute() -> Answer:
+            nonlocal lost
             job = operation(tree)
-            work = remembering(call, self._work(job, Cause(id_, key)), lambda error: self._no(error, id_))
+            fault = await self._suffer(drawn or await self._fault_of(job, f"{account} {key or path}"))
+            lost = fault == "lost"
+            work = self._work(_broken(job) if fault == "server_error" else job, Cause(id_, key))
+            if call is not None:
+                work = remembering(call, work, lambda error: self._no(error, id_))
             return await self._perform(job, work)
 
-        return respond(await self._keys.once(call, execute), key)
+        answer = await (execute() if call is None else self._keys.once(call, execute))
+        return respond(answer, key, lost=lost)
+
+    async def _fault_of(self, job: Job, key: str) -> Kind | None:
+        """The fault of the card that is paid with."""
+        if job.card is None:
+            return None
+        return self.faults.of_card(await self.store.run(job.card), key)
+
+    async def _suffer(self, fault: Kind | None) -> Kind | None:
+        """What a fault does before the work: refuse it, or make it wait."""
+        if fault == "rate_limit":
+            raise rate_limited()
+        if fault == "slow":
+            await asyncio.sleep(self.faults.switch.slow_seconds)
+        return fault
 
     async def by_hand(self, job: Job) -> None:
         """What somebody does on one of the pages.
@@ -184,7 +217,14 @@ def _call(account: str, key: str, path: str, tree: Tree) -> Call:
     return Call(scope, key, path, json.dumps(tree, sort_keys=True))
 
 
-def respond(answer: Answer, key: str | None = None) -> Response[str]:
+def _broken(job: Job) -> Job:
+    def work(_: Ledger) -> Outcome:
+        raise failure()
+
+    return replace(job, work=work)
+
+
+def respond(answer: Answer, key: str | None = None, *, lost: bool = False) -> Response[str]:
     headers = {"Cache-Control": "no-cache, no-store"}
     if key is not None:
         headers |= {"Idempotency-Key": key, "Original-Request": answer.request_id}
@@ -192,4 +232,5 @@ def respond(answer: Answer, key: str | None = None) -> Response[str]:
         headers["Idempotent-Replayed"] = "true"
     if answer.status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="Stripe"'
-    return Response(answer.body, status_code=answer.status, media_type="application/json", headers=headers)
+    kind = Lost if lost else Response
+    return kind(answer.body, status_code=answer.status, media_type="application/json", headers=headers)

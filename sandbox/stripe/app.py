@@ -28,8 +28,10 @@ from sandbox.stripe.errors import StripeError, failure, unknown_path
 from sandbox.stripe.events import queries as events
 from sandbox.stripe.events.log import KEPT_SECONDS, EventLog
 from sandbox.stripe.events.webhooks import Endpoint, Webhooks
+from sandbox.stripe.faults import Faults, Switch
 from sandbox.stripe.jobs import Job
 from sandbox.stripe.store import Store
+from sandbox.stripe.switch import SWITCH
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +112,12 @@ async def _watch_clock(api: Api) -> None:
 
 
 def create_app(
-    path: Path, *, base_url: str, bank_seconds: float = 0.0, endpoint: Endpoint | None = None
+    path: Path,
+    *,
+    base_url: str,
+    bank_seconds: float = 0.0,
+    endpoint: Endpoint | None = None,
+    faults: Switch | None = None,
 ) -> Litestar:
     """The sandbox over the file at `path`, made if it isn't there.
 
@@ -118,10 +125,17 @@ def create_app(
         base_url: where browsers reach this server.
         bank_seconds: how long the bank takes to authorize, capture, void or refund.
         endpoint: who is told of events; None: nobody.
+        faults: what goes wrong on the way from the start; None: nothing.
     """
     store = Store(path)
     webhooks = Webhooks(store, endpoint) if endpoint else None
-    api = Api(store, base_url=base_url, bank_seconds=bank_seconds, tell=webhooks.wake if webhooks else None)
+    api = Api(
+        store,
+        base_url=base_url,
+        bank_seconds=bank_seconds,
+        faults=Faults(faults or Switch()),
+        tell=webhooks.wake if webhooks else None,
+    )
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -141,7 +155,7 @@ def create_app(
             await store.close()
 
     return Litestar(
-        [Router("/v1", route_handlers=V1), health, *PAGES],
+        [Router("/v1", route_handlers=V1), health, *SWITCH, *PAGES],
         lifespan=[lifespan],
         before_send=[name_request],
         exception_handlers={StripeError: refuse, HTTPException: refuse_http, Exception: fail},

@@ -63,6 +63,8 @@ CARDS: dict[str, Card] = {
     "threeDSecureRequiredChargeDeclined": Card(
         "1629", authenticates=True, decline=_declined("generic_decline")
     ),
+    # The sandbox's own: a Visa with which something goes wrong on the way. See faults.py.
+    **dict.fromkeys(("fault_rate_limit", "fault_server_error", "fault_slow", "fault_lost"), Card("4242")),
 }
 
 

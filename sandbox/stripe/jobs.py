@@ -41,6 +41,8 @@ class Job:
     changes: str | None = None
     """The object that nothing else may change meanwhile."""
     asks_bank: bool = False
+    card: Callable[[Ledger], str | None] | None = None
+    """The name of the card that it pays with, if it pays."""
 
 
 def mint(prefix: str, length: int = 24) -> str:

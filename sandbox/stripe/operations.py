@@ -55,6 +55,17 @@ def _method(ledger: Ledger, source: Source, intent: Intent) -> PaymentMethod | N
     return kept
 
 
+def _card(ledger: Ledger, source: Source, intent_id: str | None = None) -> str | None:
+    """The name of the card that is asked for, as far as there is one."""
+    if source.token:
+        return cards.name_of(source.token, "tok_")
+    if source.method and (name := cards.name_of(source.method, "pm_card_")):
+        return name
+    intent = ledger.find(Intent, intent_id)
+    method = ledger.find(PaymentMethod, source.method or (intent.payment_method if intent else None))
+    return method.card_name if method else None
+
+
 def create_intent(tree: Tree) -> Job:
     form = Form(tree, f"{SHARED} automatic_payment_methods confirm payment_method_types return_url")
     for name in ("amount", "currency"):
@@ -88,7 +99,12 @@ def create_intent(tree: Tree) -> Job:
         ledger.save(intent, method)
         return intent
 
-    return Job(work, read_expand(form, INTENT_EXPANDS), asks_bank=confirms)
+    return Job(
+        work,
+        read_expand(form, INTENT_EXPANDS),
+        asks_bank=confirms,
+        card=(lambda ledger: _card(ledger, source)) if confirms else None,
+    )
 
 
 def update_intent(intent_id: str, tree: Tree) -> Job:
@@ -118,7 +134,13 @@ def confirm_intent(intent_id: str, tree: Tree) -> Job:
         method = _method(ledger, source, intent)
         return _pay(ledger, replace(intent, **changes), method)
 
-    return Job(work, read_expand(form, INTENT_EXPANDS), changes=intent_id, asks_bank=True)
+    return Job(
+        work,
+        read_expand(form, INTENT_EXPANDS),
+        changes=intent_id,
+        asks_bank=True,
+        card=lambda ledger: _card(ledger, source, intent_id),
+    )
 
 
 def _pay(ledger: Ledger, intent: Intent, method: PaymentMethod | None) -> Outcome:

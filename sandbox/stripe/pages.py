@@ -38,7 +38,12 @@ def front() -> str:
         "Stripe sandbox",
         "<p>A stand-in for the part of Stripe's API that Stagedoor uses. No money moves here.</p>"
         '<p class="note">The API is below <code>/v1</code>, and takes any key that begins with'
-        " <code>sk_test_</code>.</p>",
+        " <code>sk_test_</code>.</p>"
+        '<p class="note">Faults on demand: the cards <code>tok_fault_rate_limit</code>,'
+        " <code>tok_fault_server_error</code>, <code>tok_fault_slow</code> and <code>tok_fault_lost</code>,"
+        " or a POST to <code>/faults</code> with <code>rate</code> (0 to 1), <code>kinds</code>"
+        " (rate_limit,server_error,slow,lost), <code>seed</code> and <code>slow_seconds</code> for all"
+        " requests; a GET tells, and a DELETE turns them off.</p>",
     )
 
 
