@@ -67,7 +67,7 @@ def _card(ledger: Ledger, source: Source, intent_id: str | None = None) -> str |
 
 
 def create_intent(tree: Tree) -> Job:
-    form = Form(tree, f"{SHARED} automatic_payment_methods confirm payment_method_types return_url")
+    form = Form(tree, f"{SHARED} allowed_payment_method_types automatic_payment_methods confirm return_url")
     for name in ("amount", "currency"):
         form.required(name)
     # Since Stripe's version 2024-04-10 this is the default.

@@ -74,10 +74,12 @@ def read_changes(form: Form) -> dict[str, Any]:
 
 
 def read_accepted(form: Form) -> dict[str, Any]:
-    """Which kinds of payment method, from automatic_payment_methods or payment_method_types."""
-    types = form.texts("payment_method_types")
+    """Which kinds of payment method, from automatic_payment_methods or allowed_payment_method_types."""
+    types = form.texts("allowed_payment_method_types")
     if any(kind != "card" for kind in types):
-        raise StripeError("The sandbox knows the payment method type card.", param="payment_method_types")
+        raise StripeError(
+            "The sandbox knows the payment method type card.", param="allowed_payment_method_types"
+        )
     automatic = form.form("automatic_payment_methods", "enabled allow_redirects")
     if automatic is None:
         return {"payment_method_types": types}
@@ -86,7 +88,8 @@ def read_accepted(form: Form) -> dict[str, Any]:
         return {"payment_method_types": types or ("card",)}
     if types:
         raise StripeError(
-            "You may only specify one of these parameters: automatic_payment_methods, payment_method_types.",
+            "You may only specify one of these parameters: allowed_payment_method_types,"
+            " automatic_payment_methods.",
             code="parameters_exclusive",
             param="automatic_payment_methods",
         )

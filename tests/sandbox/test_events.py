@@ -79,7 +79,7 @@ async def test_an_event_shows_the_object_as_it_was_and_the_request_that_changed_
     wire: httpx.AsyncClient,
 ) -> None:
     order = {"amount": "1999", "currency": "usd", "confirm": "true", "payment_method": "pm_card_visa"}
-    order |= {"payment_method_types[]": "card", "capture_method": "manual"}
+    order |= {"allowed_payment_method_types[]": "card", "capture_method": "manual"}
     key = f"order:{uuid4()}"
     made = await wire.post("/v1/payment_intents", data=order, headers={"Idempotency-Key": key})
     await wire.post(f"/v1/payment_intents/{made.json()['id']}/cancel")

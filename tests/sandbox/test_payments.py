@@ -28,7 +28,7 @@ async def test_creating_and_confirming_can_be_one_request(shop: stripe.StripeCli
 
 
 async def test_a_test_payment_method_becomes_one_of_the_intents_own(shop: stripe.StripeClient) -> None:
-    intent = await opened(shop, payment_method="pm_card_visa", payment_method_types=["card"])
+    intent = await opened(shop, payment_method="pm_card_visa", allowed_payment_method_types=["card"])
     assert intent.status == "requires_confirmation"
     intent = await shop.v1.payment_intents.confirm_async(
         intent.id, {"expand": ["payment_method", "latest_charge"]}
@@ -92,7 +92,7 @@ async def test_methods_that_may_redirect_need_a_way_back(shop: stripe.StripeClie
         await opened(shop, **pay)
     never = {"enabled": True, "allow_redirects": "never"}
     assert (await opened(shop, **pay, automatic_payment_methods=never)).status == "requires_capture"
-    assert (await opened(shop, **pay, payment_method_types=["card"])).status == "requires_capture"
+    assert (await opened(shop, **pay, allowed_payment_method_types=["card"])).status == "requires_capture"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,11 @@ async def test_a_declined_card_leaves_the_intent_open_for_another(
 
 
 async def test_a_card_declined_on_creation_leaves_an_intent_too(shop: stripe.StripeClient) -> None:
-    pay = {"confirm": True, "payment_method": "pm_card_visa_chargeDeclined", "payment_method_types": ["card"]}
+    pay = {
+        "confirm": True,
+        "payment_method": "pm_card_visa_chargeDeclined",
+        "allowed_payment_method_types": ["card"],
+    }
     with pytest.raises(stripe.CardError) as caught:
         await opened(shop, **pay)
     kept = await shop.v1.payment_intents.retrieve_async(problem(caught.value)["payment_intent"]["id"])

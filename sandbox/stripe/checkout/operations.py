@@ -14,7 +14,7 @@ from sandbox.stripe.state import Challenge, Intent, Line, PaymentMethod, Session
 from sandbox.stripe.store import Ledger
 
 _CREATE = """cancel_url client_reference_id expand expires_at line_items metadata mode payment_intent_data
-    payment_method_types success_url"""
+    success_url"""
 _MAX_TOTAL = 99_999_999
 
 
@@ -22,8 +22,6 @@ def create_session(tree: Tree) -> Job:
     form = Form(tree, _CREATE)
     form.required("mode")
     form.choice("mode", "payment payment")
-    if any(kind != "card" for kind in form.texts("payment_method_types")):
-        raise StripeError("The sandbox knows the payment method type card.", param="payment_method_types")
     form.required("success_url")
     lines, currency = _read_lines(form)
     payment = form.form("payment_intent_data", "capture_method description metadata") or Form({}, "")
