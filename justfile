@@ -102,6 +102,11 @@ republish SERVICE: setup
 trace ORDER: setup
     @exec {{ python }} -m streams.trace {{ ORDER }}
 
+# Measure whether the Stripe sandbox stays fast as it fills up: `just bench 1000` for fewer payments
+[no-exit-message]
+bench *ARGS: setup
+    @exec {{ python }} -m sandbox.bench {{ ARGS }}
+
 # Create or update the JetStream streams and consumers; `just up` does it too
 [no-exit-message]
 provision: setup
