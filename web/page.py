@@ -47,6 +47,11 @@ class Page:
         return self._request.url.path + (f"?{query}" if query else "")
 
     @property
+    def was_sent_by_stripe(self) -> bool:
+        """Whether the address is that of who comes back from Stripe's page or a bank. Anybody can type it."""
+        return not {"paid", "payment_intent"}.isdisjoint(self._request.query_params)
+
+    @property
     def target(self) -> str | None:
         """The element that htmx will put the answer into, as `tag#id`."""
         return self._request.headers.get("hx-target")
@@ -83,7 +88,7 @@ class Page:
         )
 
     def go(self, address: str) -> Answer:
-        """Send the browser to another page of ours."""
+        """Send the browser to another page."""
         return go(self._request, address)
 
     @property

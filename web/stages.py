@@ -1,10 +1,11 @@
 """What a buyer is told about an order: one pure function over the order, its payment and the time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from contracts.api import Order, Payment
+from contracts.events import PaymentStatus
 
 Tone = Literal["good", "waiting", "bad", "quiet"]
 
@@ -17,27 +18,40 @@ class Stage:
     tone: Tone
     can_pay: bool = False
     can_cancel: bool = False
+    has_deadline: bool = False
+    """Whether the buyer has to do something in time."""
     is_waiting: bool = False
     """Something will happen without the buyer doing anything here."""
     listens: bool = False
     """Whether it can still change."""
 
 
-UNPAID = Stage("unpaid", "To pay", "waiting", can_pay=True, can_cancel=True, listens=True)
-DECLINED = Stage("declined", "Card declined", "bad", can_pay=True, can_cancel=True, listens=True)
+UNPAID = Stage("unpaid", "To pay", "waiting", can_pay=True, can_cancel=True, has_deadline=True, listens=True)
+DECLINED = Stage(
+    "declined", "Card declined", "bad", can_pay=True, can_cancel=True, has_deadline=True, listens=True
+)
+AT_STRIPE = Stage("at-stripe", "Finish paying", "waiting", can_cancel=True, has_deadline=True, listens=True)
 BANK_CHECK = Stage(
-    "bank-check", "Confirm with your bank", "waiting", can_cancel=True, is_waiting=True, listens=True
+    "bank-check",
+    "Confirm with your bank",
+    "waiting",
+    can_cancel=True,
+    has_deadline=True,
+    is_waiting=True,
+    listens=True,
 )
 CHECKING = Stage("checking", "Checking payment", "waiting", is_waiting=True, listens=True)
 EXPIRING = Stage("expiring", "Time is up", "waiting", is_waiting=True, listens=True)
 PAID = Stage("paid", "Paid", "good", is_waiting=True, listens=True)
-CAPTURED = Stage("captured", "Paid", "good")
+CAPTURED = Stage("captured", "Paid", "good", listens=True)
 CANCELLED = Stage("cancelled", "Cancelled", "quiet")
 EXPIRED = Stage("expired", "Not paid in time", "quiet")
 VOIDING = Stage("voiding", "Releasing your money", "waiting", is_waiting=True, listens=True)
 VOIDED = Stage("voided", "Nothing charged", "quiet")
 REFUNDING = Stage("refunding", "Refund on its way", "waiting", is_waiting=True, listens=True)
 REFUNDED = Stage("refunded", "Refunded", "quiet")
+REFUNDED_BUT_KEPT = replace(REFUNDED, listens=True)
+"""The ticket is still the buyer's; it may go on sale again yet."""
 
 
 def stage_of(order: Order, payment: Payment | None, now: datetime) -> Stage:
@@ -48,28 +62,50 @@ def stage_of(order: Order, payment: Payment | None, now: datetime) -> Stage:
             return _complete(status)
         case "cancelled":
             return _cancelled(status, expired=order.cancel_reason == "expired")
-        case "awaiting:payment" if status is None:
+        case "refunded":
+            return REFUNDED if order.relisted else REFUNDED_BUT_KEPT
+        case "awaiting:payment" if payment is None:
             return CHECKING
-    match status:
-        case "pending" if payment is not None and payment.action_url:
+    stage = _unpaid(payment)
+    return EXPIRING if stage.has_deadline and now >= order.expires_at else stage
+
+
+def on_return(stage: Stage) -> Stage:
+    """To a buyer who comes back from the bank or from Stripe's page, and whose answer hasn't arrived yet."""
+    return CHECKING if stage in (UNPAID, AT_STRIPE, BANK_CHECK) else stage
+
+
+def _unpaid(payment: Payment | None) -> Stage:
+    match payment:
+        case None:
+            return UNPAID
+        case Payment(status="failed"):
+            return DECLINED
+        case Payment(status="pending", action_url=str()):
             return BANK_CHECK
-        case None | "failed":
-            if now >= order.expires_at:
-                return EXPIRING
-            return UNPAID if status is None else DECLINED
+        case Payment(status="pending", page_url=str()):
+            return AT_STRIPE
     return CHECKING
 
 
-def _complete(status: str | None) -> Stage:
-    return {"captured": CAPTURED, "refunded": REFUNDED}.get(status or "", PAID)
+def _complete(status: PaymentStatus | None) -> Stage:
+    match status:
+        case "captured":
+            return CAPTURED
+        case "refunding" | "refunded":  # until orders has heard of it, nobody knows whose the ticket is
+            return REFUNDING
+    return PAID
 
 
-def _cancelled(status: str | None, *, expired: bool) -> Stage:
+def _cancelled(status: PaymentStatus | None, *, expired: bool) -> Stage:
     ended = EXPIRED if expired else CANCELLED
-    return {
-        "pending": VOIDING,
-        "authorized": VOIDING,
-        "voided": VOIDED if expired else CANCELLED,
-        "captured": REFUNDING,
-        "refunded": REFUNDED,
-    }.get(status or "", ended)
+    match status:
+        case "pending" | "authorized":
+            return VOIDING
+        case "voided" if expired:
+            return VOIDED
+        case "captured" | "refunding":
+            return REFUNDING
+        case "refunded":
+            return REFUNDED
+    return ended

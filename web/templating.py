@@ -13,6 +13,8 @@ from settings import Settings
 
 HERE = Path(__file__).parent
 STATIC = HERE.parent / "static"
+LONGEST_HOLD_SECONDS = 1800
+"""In all, for a buyer who got more time."""
 SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "cad": "CA$", "aud": "A$"}
 
 
@@ -33,7 +35,10 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         static=lambda name: f"/static/{name}?v={versions[name]}",
         currency=settings.currency.upper(),
         is_sandbox=settings.uses_stripe_sandbox,
+        pays_at_checkout=settings.pays_at_checkout,
         window=_window(settings.expiration_window_seconds),
+        longest_hold=_window(LONGEST_HOLD_SECONDS),
+        has_more_time=settings.expiration_window_seconds < LONGEST_HOLD_SECONDS,
     )
     environment.filters.update(
         money=_money(settings.currency), day=day, short_day=short_day, clock=clock, countdown=countdown

@@ -20,8 +20,8 @@ class Refusal(Exception):
         self.retry_after = retry_after
 
 
-def no(status: int, title: str, retry_after: int | None = None) -> Refusal:
-    return Refusal(Problem.of(status, title), retry_after)
+def no(status: int, title: str, retry_after: int | None = None, *, code: str | None = None) -> Refusal:
+    return Refusal(Problem.of(status, title, code=code), retry_after)
 
 
 @dataclass
@@ -36,6 +36,8 @@ class Market:
     """By order."""
     decline: str | None = None
     """Stripe's words, when the next payment is declined."""
+    page: str | None = None
+    """Stripe's page, where one pays there."""
     settle_after: float | None = 0.0
     """Seconds from a payment until the order is complete; None is never."""
     page_size: int = 20
@@ -67,7 +69,7 @@ class Market:
         order = Order(id=self.new_id(), user_id=buyer.id, expires_at=expires_at, ticket=inside, **values)
         self.orders[order.id] = order
         status = "sold" if order.status == "complete" else "reserved"
-        if order.status != "cancelled":
+        if order.status not in {"cancelled", "refunded"}:
             self.change_ticket(ticket.id, status=status, order_id=order.id)
         return order
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from contracts.api import Order, PaymentResult, SignIn, SignUp, Ticket, TicketBody, User
+from contracts.api import Order, PaymentBody, PaymentResult, SignIn, SignUp, Ticket, TicketBody, User
 from contracts.identity import SESSION_COOKIE
 from contracts.problems import PROBLEM_JSON, Problem, ProblemItem
 from contracts.wire import Wire
@@ -190,9 +190,12 @@ class Payments:
 
     async def pay(self, request: web.Request) -> web.Response:
         self.market.signed_in(request)
-        order = self.market.orders[(await request.json())["orderId"]]
+        body = await read(request, PaymentBody)
+        order = self.market.orders[body.order_id]
         if order.status == "cancelled":
             raise no(409, "Cannot pay for a cancelled order")
+        if self.market.page:
+            return self._open(order, body.token)
         if self.market.decline:
             self.market.payment(order, "failed", decline_message=self.market.decline)
             raise no(402, self.market.decline)
@@ -202,6 +205,16 @@ class Payments:
             task = asyncio.create_task(self._settle(order, self.market.settle_after))
             self._settling.add(task)
         return answer(PaymentResult(id=payment.id, status=payment.status), 201)
+
+    def _open(self, order: Order, token: str | None) -> web.Response:
+        if token is not None:
+            raise no(400, "Cards aren't taken here: pay on Stripe's page")
+        known = self.market.payments.get(order.id)
+        if known is not None and known.status == "failed":
+            raise no(409, "This payment was begun on another page", code="begun-elsewhere")
+        payment = self.market.payment(order, "pending", page_url=self.market.page)
+        self.market.change_order(order.id, status="awaiting:payment")
+        return answer(PaymentResult(id=payment.id, status="pending", page_url=payment.page_url), 201)
 
     async def of_order(self, request: web.Request) -> web.Response:
         payment = self.market.payments.get(request.query["orderId"])

@@ -1,6 +1,7 @@
 """Reserving and paying, as a buyer sees it, without JavaScript and with htmx."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -8,10 +9,12 @@ import pytest
 from contracts.api import Order, User
 from contracts.events import CancelReason, OrderStatus, PaymentStatus
 from contracts.wire import now
-from tests.web.conftest import Browser, is_page, text_of
+from tests.web.conftest import Browser, alive, is_page, open_browser, text_of
 from tests.web.market import Market
 from tests.web.served import Services
+from web.app import create
 from web.stages import stage_of
+from web.templating import clock
 
 REFRESH = '<noscript><meta http-equiv="refresh"'
 
@@ -152,6 +155,7 @@ ORDERED: list[tuple[OrderStatus, CancelReason | None]] = [
     ("complete", None),
     ("cancelled", "buyer"),
     ("cancelled", "expired"),
+    ("refunded", None),
 ]
 
 
@@ -178,58 +182,6 @@ async def test_every_state_is_told_in_words_and_only_waiting_ones_listen(
     assert ("Pay $20.00" in text_of(page)) is stage.can_pay
 
 
-@pytest.mark.parametrize(
-    ("status", "payment", "is_over", "expected"),
-    [
-        ("created", None, False, "unpaid"),
-        ("created", None, True, "expiring"),
-        ("created", "failed", False, "declined"),
-        ("awaiting:payment", "failed", False, "declined"),
-        ("awaiting:payment", "failed", True, "expiring"),
-        ("awaiting:payment", None, False, "checking"),
-        ("created", "pending", False, "checking"),
-        ("awaiting:payment", "authorized", True, "checking"),
-        ("complete", "authorized", True, "paid"),
-        ("complete", None, False, "paid"),
-        ("complete", "captured", False, "captured"),
-        ("complete", "refunded", False, "refunded"),
-    ],
-)
-def test_a_stage_follows_from_the_order_its_payment_and_the_time(
-    status: str, payment: str | None, is_over: bool, expected: str
-) -> None:
-    market = Market()
-    user, _ = market.user("ann@example.com")
-    order = market.order(user, market.ticket(user), status=status, seconds=-1 if is_over else 60)
-    assert stage_of(order, market.payment(order, payment) if payment else None, now()).name == expected
-
-
-@pytest.mark.parametrize("is_over", [False, True])
-@pytest.mark.parametrize(
-    ("reason", "payment", "expected"),
-    [
-        ("buyer", None, "cancelled"),
-        ("buyer", "failed", "cancelled"),
-        ("expired", None, "expired"),
-        ("expired", "failed", "expired"),
-        ("expired", "pending", "voiding"),
-        ("buyer", "authorized", "voiding"),
-        ("expired", "voided", "voided"),
-        ("buyer", "voided", "cancelled"),
-        ("buyer", "captured", "refunding"),
-        ("expired", "refunded", "refunded"),
-    ],
-)
-def test_why_an_order_ended_is_what_orders_says_whatever_the_clock_says(
-    reason: CancelReason, payment: str | None, expected: str, is_over: bool
-) -> None:
-    market = Market()
-    user, _ = market.user("ann@example.com")
-    seconds = -1 if is_over else 60
-    order = market.order(user, market.ticket(user), status="cancelled", cancel_reason=reason, seconds=seconds)
-    assert stage_of(order, market.payment(order, payment) if payment else None, now()).name == expected
-
-
 async def test_the_banks_question_is_a_link_to_the_bank(
     browser: Browser, market: Market, order: Order
 ) -> None:
@@ -237,6 +189,23 @@ async def test_the_banks_question_is_a_link_to_the_bank(
     page = await browser.get(f"/orders/{order.id}")
     assert 'href="https://bank.test/ask?x=1&amp;y=2"' in page.text
     assert "Confirm with your bank" in text_of(page)
+    assert f"The ticket is held for you until {clock(order.expires_at)}" in text_of(page)
+    assert "more time once: 15 minutes from when it asks, but no more than 30 minutes in all" in text_of(page)
+
+
+async def test_who_has_long_to_pay_isnt_promised_more(
+    services: Services, market: Market, tmp_path: Path
+) -> None:
+    buyer, token = market.user("ann@example.com")
+    order = market.order(buyer, market.ticket(market.user("bob@example.com")[0]))
+    market.payment(order, "pending", action_url="https://bank.test/ask")
+    nowhere = "nats://127.0.0.1:9"
+    app = create(services.settings(data_dir=tmp_path, nats_url=nowhere, expiration_window_seconds=1800))
+    async with alive(app), open_browser(app) as browser:
+        browser.sign_in_as(token)
+        page = text_of(await browser.get(f"/orders/{order.id}"))
+    assert "Your bank wants to be sure" in page
+    assert "more time" not in page
 
 
 async def test_a_bank_is_never_a_script(browser: Browser, market: Market, order: Order) -> None:

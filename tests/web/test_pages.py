@@ -132,7 +132,7 @@ async def test_a_ticket_says_what_it_is_and_offers_one_thing_to_do(
     text = text_of(page)
     assert said in text
     assert action in text
-    waits = status in {"available", "reserved"}
+    waits = status != "withdrawn"
     assert ('data-live="ticket:' in page.text) is waits, "a final state doesn't listen"
 
 

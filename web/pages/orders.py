@@ -2,9 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,9 +13,11 @@ from litestar.params import FromPath, URLEncodedBody
 
 from contracts.api import Order, Payment, Ticket
 from contracts.wire import now
+from web import checkout
+from web.live import MAX_ORDERS
 from web.page import Page, sign_in_address
 from web.services import Refused, ServiceDown
-from web.stages import Stage, stage_of
+from web.stages import CHECKING, UNPAID, Stage, on_return, stage_of
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -42,8 +43,16 @@ class OrderView:
     stage: Stage
     remaining: int
     """Whole seconds left to pay, by the server's clock."""
+    page_url: str | None
+    """Where one pays at Stripe."""
     ticket: Ticket | None = None
     """With date and place, if tickets could be asked."""
+    came_back: bool = False
+    """From the bank or from Stripe's page, before the outcome did."""
+
+    @property
+    def address(self) -> str:
+        return f"/orders/{self.order.id}{'?paid' if self.came_back else ''}"
 
     @property
     def action_url(self) -> str | None:
@@ -55,13 +64,25 @@ class OrderView:
 @get("/orders")
 async def mine(page: NamedDependency[Page]) -> Response[Any]:
     orders, payments = await page.load(_orders_and_payments(page))
-    views = [_view(order, payments.get(order.id), now()) for order in orders]
-    return page.render("orders/list.html", {"views": views}, fragment="orders/_list.html")
+    views = [_view(page, order, payments.get(order.id)) for order in orders]
+    changing = sorted(
+        (view for view in views if view.stage.listens), key=lambda view: not _is_open(view.order)
+    )
+    watched = [view.order.id for view in changing[:MAX_ORDERS]]
+    return page.render("orders/list.html", {"views": views, "watched": watched}, fragment="orders/_list.html")
 
 
 @get("/orders/{order_id:str}")
 async def show(page: NamedDependency[Page], order_id: FromPath[str]) -> Response[Any]:
-    return await _show(page, order_id)
+    """Who comes back from the bank or from Stripe's page sees the outcome as soon as it is known."""
+    came_back = page.was_sent_by_stripe
+    if came_back and not page.is_partial and await _settled(page, order_id, _is_outcome):
+        return page.go(f"/orders/{order_id}")
+    return await _show(page, order_id, came_back=came_back)
+
+
+def _is_outcome(stage: Stage) -> bool:
+    return on_return(stage) != CHECKING
 
 
 @post("/orders/{order_id:str}/pay")
@@ -71,22 +92,27 @@ async def pay(
     """A decline, an expiry and an outcome that isn't known yet are states of the order, and shown as such."""
     alert, status = None, 200
     try:
-        await page.services.pay(order_id, data.get("token", "").strip() or "tok_visa")
+        payment = await page.services.pay(order_id, data.get("token", "").strip() or None)
+        if page_url := checkout.trusted(payment.page_url, page.settings):
+            return page.go(page_url)
     except ServiceDown:
         alert, status = "We can't reach the payment service. You won't be charged twice: look again soon", 503
     except Refused as refused:
         if refused.status == 401:
             return page.go(sign_in_address(f"/orders/{order_id}"))
-        if refused.status == 400:
-            alert, status = refused.problem.title, 422
-        elif refused.status not in {402, 409}:
-            alert, status = refused.problem.title, refused.status
+        if not _is_a_state(refused):
+            alert, status = refused.problem.title, 422 if refused.status == 400 else refused.status
     if alert:
         return await _show(page, order_id, alert=alert, status=status)
     if page.is_partial:
         return await _show(page, order_id)
-    await _settled(page, order_id)
+    await _settled(page, order_id, lambda stage: stage not in (CHECKING, UNPAID))
     return page.go(f"/orders/{order_id}")
+
+
+def _is_a_state(refused: Refused) -> bool:
+    """Whether the order itself shows why a payment was refused."""
+    return refused.status in {402, 409} and refused.problem.type != "/problems/begun-elsewhere"
 
 
 @post("/orders/{order_id:str}/cancel")
@@ -104,20 +130,30 @@ async def cancel(page: NamedDependency[Page], order_id: FromPath[str]) -> Respon
     return page.go(f"/orders/{order_id}")
 
 
-async def _show(page: Page, order_id: str, *, alert: str | None = None, status: int = 200) -> Response[Any]:
+async def _show(
+    page: Page, order_id: str, *, alert: str | None = None, status: int = 200, came_back: bool = False
+) -> Response[Any]:
     (order, ticket), payment = await page.load(
         _both(_order_and_ticket(page, order_id), _payment(page, order_id))
     )
-    context = {"view": _view(order, payment, now(), ticket), "cards": TEST_CARDS, "alert": alert}
+    view = _view(page, order, payment, ticket, came_back=came_back)
+    context = {"view": view, "cards": TEST_CARDS, "alert": alert}
     return page.render("orders/show.html", context, fragment="orders/_order.html", status=status)
 
 
 async def _orders_and_payments(page: Page) -> tuple[list[Order], dict[str, Payment]]:
-    """Only orders that wait for a payment are told apart by it."""
+    """Payments tell apart the orders that wait for one, and those that are paid for, or were."""
     orders = await page.services.orders()
-    waiting = [order.id for order in orders if order.status in {"created", "awaiting:payment"}][:MOST_ASKED]
-    payments = await asyncio.gather(*(_payment(page, order_id) for order_id in waiting))
+    told_apart = sorted(
+        (order for order in orders if _is_open(order) or order.status == "complete"),
+        key=lambda order: not _is_open(order),
+    )
+    payments = await asyncio.gather(*(_payment(page, order.id) for order in told_apart[:MOST_ASKED]))
     return orders, {payment.order_id: payment for payment in payments if payment is not None}
+
+
+def _is_open(order: Order) -> bool:
+    return order.status in {"created", "awaiting:payment"}
 
 
 async def _order_and_ticket(page: Page, order_id: str) -> tuple[Order, Ticket | None]:
@@ -147,22 +183,40 @@ async def _if_it_can_be_had(thing: Awaitable[T | None]) -> T | None:
         return None
 
 
-async def _settled(page: Page, order_id: str) -> None:
+async def _settled(page: Page, order_id: str, is_known: Callable[[Stage], bool]) -> bool:
     """Wait until the outcome of a payment is known, but not for long."""
     try:
         async with asyncio.timeout(SETTLES_WITHIN):
             while True:
                 order, payment = await _both(page.services.order(order_id), _payment(page, order_id))
-                if stage_of(order, payment, now()).name not in {"checking", "unpaid"}:
-                    return
+                if is_known(stage_of(order, payment, now())):
+                    return True
                 await asyncio.sleep(0.1)
     except (TimeoutError, ServiceDown, Refused):
-        return
+        return False
 
 
-def _view(order: Order, payment: Payment | None, at: datetime, ticket: Ticket | None = None) -> OrderView:
-    remaining = max(0, math.ceil((order.expires_at - at).total_seconds()))
-    return OrderView(order, payment, stage_of(order, payment, at), remaining, ticket)
+def _view(
+    page: Page,
+    order: Order,
+    payment: Payment | None,
+    ticket: Ticket | None = None,
+    *,
+    came_back: bool = False,
+) -> OrderView:
+    at = now()
+    stage = stage_of(order, payment, at)
+    if came_back:
+        stage = on_return(stage)
+    return OrderView(
+        order,
+        payment,
+        stage,
+        remaining=max(0, math.ceil((order.expires_at - at).total_seconds())),
+        page_url=checkout.trusted(payment.page_url if payment else None, page.settings),
+        ticket=ticket,
+        came_back=came_back and stage == CHECKING,
+    )
 
 
 router = Router("/", route_handlers=[mine, show, pay, cancel])

@@ -22,9 +22,9 @@ class TicketView:
     """The viewer's own order of the ticket."""
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether its state may still change."""
-        return self.ticket.status in {"available", "reserved"}
+    def listens(self) -> bool:
+        """Whether its state may still change: a sold one may go on sale again, after a refund."""
+        return self.ticket.status != "withdrawn"
 
 
 @get("/tickets/{ticket_id:str}")

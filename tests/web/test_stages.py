@@ -1,0 +1,118 @@
+"""What a buyer is told in each state of an order and its payment: the whole table."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from contracts.api import Order, OrderTicket, Payment
+from web.stages import Stage, on_return, stage_of
+
+NOW = datetime(2026, 12, 12, 20, 0, tzinfo=UTC)
+PAYMENTS: dict[str, dict[str, Any] | None] = {
+    "none": None,
+    "pending": {"status": "pending"},
+    "bank": {"status": "pending", "action_url": "https://bank.test/ask"},
+    "page": {"status": "pending", "page_url": "https://checkout.stripe.com/c/pay/1"},
+    "failed": {"status": "failed"},
+    "authorized": {"status": "authorized"},
+    "captured": {"status": "captured"},
+    "voided": {"status": "voided"},
+    "refunding": {"status": "refunding"},
+    "refunded": {"status": "refunded"},
+}
+ORDERS: dict[str, dict[str, Any]] = {
+    "created": {"status": "created"},
+    "created-late": {"status": "created", "expires_at": NOW},
+    "awaiting": {"status": "awaiting:payment"},
+    "awaiting-late": {"status": "awaiting:payment", "expires_at": NOW},
+    "complete": {"status": "complete"},
+    "let-go": {"status": "cancelled", "cancel_reason": "buyer"},
+    "expired": {"status": "cancelled", "cancel_reason": "expired", "expires_at": NOW},
+    "refunded": {"status": "refunded"},
+    "relisted": {"status": "refunded", "relisted": True},
+}
+TABLE = """
+           | created    created-late awaiting   awaiting-late complete  let-go    expired   refunded relisted
+none       | unpaid     expiring     checking   checking      paid      cancelled expired   refunded refunded
+pending    | checking   checking     checking   checking      paid      voiding   voiding   refunded refunded
+bank       | bank-check expiring     bank-check expiring      paid      voiding   voiding   refunded refunded
+page       | at-stripe  expiring     at-stripe  expiring      paid      voiding   voiding   refunded refunded
+failed     | declined   expiring     declined   expiring      paid      cancelled expired   refunded refunded
+authorized | checking   checking     checking   checking      paid      voiding   voiding   refunded refunded
+captured   | checking   checking     checking   checking      captured  refunding refunding refunded refunded
+voided     | checking   checking     checking   checking      paid      cancelled voided    refunded refunded
+refunding  | checking   checking     checking   checking      refunding refunding refunding refunded refunded
+refunded   | checking   checking     checking   checking      refunding refunded  refunded  refunded refunded
+"""
+"""A line for each payment, a column for each order."""
+
+
+def cells() -> list[tuple[str, str, str]]:
+    header, *rows = [line.split("|") for line in TABLE.strip("\n").splitlines()]
+    orders = header[1].split()
+    return [
+        (order, payment.strip(), expected)
+        for payment, told in rows
+        for order, expected in zip(orders, told.split(), strict=True)
+    ]
+
+
+def stage(order: str, payment: str, at: datetime = NOW) -> Stage:
+    ticket = OrderTicket(id="a" * 24, title="Nick Cave", price=Decimal(20), version=0)
+    usual = {"expires_at": NOW + timedelta(minutes=15)}
+    about: dict[str, Any] = {"id": "b" * 24, "user_id": "c" * 24, "version": 0, "ticket": ticket}
+    known = Order.model_validate({**about, **usual, **ORDERS[order]})
+    about = {"id": "d" * 24, "order_id": known.id, "amount": 2000, "currency": "usd"}
+    paid = PAYMENTS[payment]
+    return stage_of(known, Payment.model_validate({**about, **paid}) if paid else None, at)
+
+
+def test_the_table_is_whole() -> None:
+    assert [(order, payment) for order, payment, _ in cells()] == [
+        (order, payment) for payment in PAYMENTS for order in ORDERS
+    ]
+
+
+@pytest.mark.parametrize(("order", "payment", "expected"), cells())
+def test_a_stage_follows_from_the_order_its_payment_and_the_time(
+    order: str, payment: str, expected: str
+) -> None:
+    assert stage(order, payment).name == expected
+
+
+@pytest.mark.parametrize(("order", "payment", "expected"), cells())
+def test_nothing_is_to_be_paid_or_let_go_but_what_is_held_and_unpaid(
+    order: str, payment: str, expected: str
+) -> None:
+    told = stage(order, payment)
+    assert told.can_pay == (expected in {"unpaid", "declined"})
+    assert (
+        told.can_cancel
+        == told.has_deadline
+        == (expected in {"unpaid", "declined", "bank-check", "at-stripe"})
+    )
+
+
+@pytest.mark.parametrize(("order", "payment", "expected"), cells())
+def test_only_what_is_over_for_good_doesnt_listen(order: str, payment: str, expected: str) -> None:
+    is_final = expected in {"cancelled", "expired", "voided"} or (
+        expected == "refunded" and order != "refunded"
+    )
+    assert stage(order, payment).listens is not is_final
+
+
+@pytest.mark.parametrize(("order", "payment", "expected"), cells())
+def test_who_comes_back_before_the_outcome_isnt_asked_to_pay_again(
+    order: str, payment: str, expected: str
+) -> None:
+    unknown = {"unpaid", "at-stripe", "bank-check"}
+    assert on_return(stage(order, payment)).name == ("checking" if expected in unknown else expected)
+
+
+@pytest.mark.parametrize("order", ["complete", "let-go", "expired", "refunded", "relisted"])
+@pytest.mark.parametrize("payment", PAYMENTS)
+def test_what_became_of_an_order_is_told_whatever_the_clock_says(order: str, payment: str) -> None:
+    days = [NOW - timedelta(days=1), NOW, NOW + timedelta(days=1)]
+    assert len({stage(order, payment, day) for day in days}) == 1
