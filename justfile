@@ -102,6 +102,21 @@ republish SERVICE: setup
 trace ORDER: setup
     @exec {{ python }} -m streams.trace {{ ORDER }}
 
+# Compare what orders, payments and Stripe have of each order's money: `just books --only-differences`
+[no-exit-message]
+books *ARGS: setup
+    @exec {{ python }} -m streams.books {{ ARGS }}
+
+# Give a buyer their money back; with --relist the ticket goes on sale again
+[no-exit-message]
+refund ORDER *ARGS: setup
+    @exec {{ python }} -m streams.refund {{ ORDER }} {{ ARGS }}
+
+# Buy 500 tickets at once on a marketplace of its own, with faults and crashes, and check the books
+[no-exit-message]
+storm *ARGS: setup
+    @exec {{ python }} -m sandbox.storm {{ ARGS }}
+
 # Measure whether the Stripe sandbox stays fast as it fills up: `just bench 1000` for fewer payments
 [no-exit-message]
 bench *ARGS: setup
@@ -122,3 +137,8 @@ lock:
     uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url pyproject.toml -o requirements.txt
     uv pip compile --quiet --upgrade --universal --generate-hashes pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
     uv pip compile --quiet --upgrade --universal --generate-hashes sandbox/database-requirements.in -o sandbox/database-requirements.txt
+
+# Let anything happen to many purchases, in any order, and look whether the books come out right: `just saga 1000`
+[no-exit-message]
+saga *ARGS: setup
+    @exec {{ python }} -m tests.saga {{ ARGS }}
