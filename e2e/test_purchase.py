@@ -56,31 +56,6 @@ async def test_a_declined_card_says_why_keeps_the_reservation_and_another_card_c
     assert (await buyer.person.order(order_id(order)))["status"] == "complete"
 
 
-async def test_a_bank_that_asks_for_confirmation_is_visited_and_the_order_completes(house: House) -> None:
-    buyer = await house.member()
-    ticket = await house.ticket(120)
-    order = await buyer.reserves(f"/tickets/{ticket['id']}")
-    await buyer.pays("3-D Secure card")
-    await buyer.link("Confirm with your bank").click()
-    await expect(buyer.page.get_by_text("120.00 USD")).to_be_visible()
-    await buyer.button("Approve").click()
-    await buyer.sees(re.compile("You paid \\$120.00"))
-    assert buyer.path == order
-    assert (await buyer.person.payment(order_id(order)))["status"] == "captured"
-
-
-async def test_a_bank_that_refuses_leaves_the_reservation_to_another_card(house: House) -> None:
-    buyer = await house.member()
-    ticket = await house.ticket(120)
-    await buyer.reserves(f"/tickets/{ticket['id']}")
-    await buyer.pays("3-D Secure card")
-    await buyer.link("Confirm with your bank").click()
-    await buyer.button("Refuse").click()
-    await buyer.sees("Card declined")
-    await buyer.pays("Visa")
-    await buyer.sees(re.compile("You paid \\$120.00"))
-
-
 @pytest.mark.parametrize("java_script_enabled", [True, False])
 async def test_after_a_decline_the_first_card_is_chosen_again(
     house: House, java_script_enabled: bool

@@ -1,37 +1,17 @@
 """Pressed twice, or again: still one order and one payment."""
 
 import re
-from typing import Any
 
-import httpx
 import pytest
 from playwright.async_api import expect
 
-from e2e.visitors import House, Member, order_id
-from tests.people import until
+from e2e.money import charged_once
+from e2e.visitors import House, order_id
 from tests.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WITH_AND_WITHOUT_JAVASCRIPT = pytest.mark.parametrize("java_script_enabled", [True, False])
-
-
-async def charges(stack: Stack, order: str) -> list[tuple[str, int]]:
-    """Status and captured amount of everything that Stripe was asked for on behalf of an order."""
-    async with httpx.AsyncClient(headers={"Authorization": "Bearer sk_test_e2e"}, timeout=10) as stripe:
-        answer = await stripe.get(f"{stack.settings.stripe_base}/v1/payment_intents", params={"limit": "100"})
-    intents: list[dict[str, Any]] = answer.json()["data"]
-    return [
-        (intent["status"], intent["amount_received"])
-        for intent in intents
-        if f"(order {order})" in (intent["description"] or "")
-    ]
-
-
-async def charged_once(stack: Stack, buyer: Member, order: str) -> None:
-    payment = await until(lambda: buyer.person.payment(order), lambda seen: seen["status"] == "captured")
-    assert payment["amount"] == 4500
-    assert await charges(stack, order) == [("succeeded", 4500)]
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT

@@ -8,10 +8,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from litestar import Litestar
+
 from sandbox.processes import FROM_CHECKOUT, Process, answering, granian, groups
 from sandbox.testing import free_port, running
-from settings import Settings
+from services.kit.limits import RateCounter
+from services.orders.api import API
+from services.orders.documents import Order, Ticket
+from settings import Settings, load
+from streams.app import Service, service_app
+from streams.delivery import Listener
 
+_DOCUMENTS = [Order, Ticket, RateCounter]
 WINDOW_SECONDS = 900
 HASTY_WINDOW_SECONDS = 2.0
 """Time to pay at the copies whose reservations are meant to expire."""
@@ -28,6 +36,8 @@ class Stack:
         self._running: dict[str, tuple[int, AsyncExitStack]] = {}
         self.hasty_orders = f"http://127.0.0.1:{free_port()}"
         self.hasty_web = f"http://localhost:{free_port()}"
+        self.checkout_payments = f"http://127.0.0.1:{free_port()}"
+        self.checkout_web = f"http://localhost:{free_port()}"
 
     @property
     def web(self) -> str:
@@ -91,7 +101,8 @@ class Stack:
 async def stagedoor(folder: Path, **environment: str) -> AsyncIterator[Stack]:
     """A marketplace with its data under `folder`, on free ports, without rate limits.
 
-    Beside it run a copy of orders whose reservations last two seconds, and a copy of web that uses it.
+    Beside it run a copy of orders whose reservations last two seconds, a copy of payments where one pays on
+    Stripe's page, and for each a copy of web that uses it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = "WEB TICKETS AUTH ORDERS EXPIRATION PAYMENTS NATS MONGO STRIPE_SANDBOX".split()
@@ -110,22 +121,44 @@ async def stagedoor(folder: Path, **environment: str) -> AsyncIterator[Stack]:
     settings = Settings.model_validate({name.lower(): value for name, value in environment.items()})
     stack = Stack(folder, settings, environment)
     try:
-        for group in groups(settings):
+        *first, services = groups(settings)
+        for group in first:
             await asyncio.gather(*(stack.run(process) for process in group))
-        await asyncio.gather(stack.run(_hasty_orders(stack)), stack.run(_hasty_web(stack)))
+        copies = [copy(stack) for copy in (_hasty_orders, _hasty_web, _checkout_payments, _checkout_web)]
+        await asyncio.gather(*(stack.run(process) for process in [*services, *copies]))
         yield stack
     finally:
         await stack.close()
 
 
+def hasty_orders() -> Litestar:
+    """Orders without its subscribers: how much time a bank's check gives is left to the usual copy."""
+    service = Service("orders", "Reservations that last two seconds", Listener("orders"), API, _DOCUMENTS)
+    return service_app(service, load())
+
+
 def _hasty_orders(stack: Stack) -> Process:
     window = {"EXPIRATION_WINDOW_SECONDS": str(HASTY_WINDOW_SECONDS)}
-    return _copy("hasty-orders", "streams.orders:app", stack.hasty_orders, window)
+    return _copy("hasty-orders", "tests.stack:hasty_orders", stack.hasty_orders, window)
 
 
 def _hasty_web(stack: Stack) -> Process:
     urls = {"ORDERS_URL": stack.hasty_orders, "WEB_URL": stack.hasty_web}
     return _copy("hasty-web", "web.app:app", stack.hasty_web, urls)
+
+
+def _checkout_payments(stack: Stack) -> Process:
+    urls = {"PAYMENT_PAGE": "checkout", "WEB_URL": stack.checkout_web}
+    return _copy("checkout-payments", "streams.payments:app", stack.checkout_payments, urls)
+
+
+def _checkout_web(stack: Stack) -> Process:
+    urls = {
+        "PAYMENTS_URL": stack.checkout_payments,
+        "PAYMENT_PAGE": "checkout",
+        "WEB_URL": stack.checkout_web,
+    }
+    return _copy("checkout-web", "web.app:app", stack.checkout_web, urls)
 
 
 def _copy(name: str, app: str, url: str, environment: Mapping[str, str]) -> Process:
