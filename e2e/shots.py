@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from playwright.async_api import Browser, Page, ViewportSize
 
 from e2e.browser import browsing
+from e2e.money import give_back
 from tests.people import PASSWORD, Person, signed_up, until
 from tests.stack import Stack, stagedoor
 
@@ -49,30 +50,35 @@ class Cast:
 
 class Camera:
     def __init__(self, browser: Browser, site: str, folder: Path) -> None:
+        self.site = site
         self._browser = browser
-        self._site = site
         self._folder = folder
 
     @asynccontextmanager
+    async def page(self, person: Person | None, viewport: ViewportSize) -> AsyncIterator[Page]:
+        """A page that this person sees."""
+        context = await self._browser.new_context(viewport=viewport)
+        if person is not None:
+            session = person.client.headers["Authorization"].removeprefix("Bearer ")
+            await context.add_cookies([{"name": "session", "value": session, "url": self.site}])
+        yield await context.new_page()
+        await context.close()
+
+    @asynccontextmanager
     async def pages(self, person: Person | None) -> AsyncIterator[list[tuple[str, Page]]]:
-        """One page for each size, seen by this person."""
+        """One page for each size."""
         async with AsyncExitStack() as open_:
-            pages = []
-            for size, viewport in SIZES.items():
-                context = await self._browser.new_context(viewport=viewport)
-                open_.push_async_callback(context.close)
-                if person is not None:
-                    session = person.client.headers["Authorization"].removeprefix("Bearer ")
-                    await context.add_cookies([{"name": "session", "value": session, "url": self._site}])
-                pages.append((size, await context.new_page()))
-            yield pages
+            yield [
+                (size, await open_.enter_async_context(self.page(person, viewport)))
+                for size, viewport in SIZES.items()
+            ]
 
     async def take(self, person: Person | None, shots: Sequence[tuple[str, str]]) -> None:
         """`shots` are names and paths."""
         async with self.pages(person) as pages:
             for name, path in shots:
                 for size, page in pages:
-                    await page.goto(self._site + path)
+                    await page.goto(self.site + path)
                     await self.keep(page, f"{name}-{size}")
 
     async def keep(self, page: Page, name: str) -> None:
@@ -82,12 +88,23 @@ class Camera:
         """A form that nobody could mean like that, with what it answers."""
         async with self.pages(None) as pages:
             for size, page in pages:
-                await page.goto(self._site + path)
+                await page.goto(self.site + path)
                 for label, value in fields.items():
                     await page.get_by_label(label).fill(value)
                 await page.get_by_role("button", name=button).click()
                 await page.locator("#error-summary").wait_for()
                 await self.keep(page, f"{name}-{size}")
+
+
+CARDS = {
+    "unpaid": None,
+    "cancelled": None,
+    "paid": "tok_visa",
+    "declined": "tok_chargeDeclined",
+    "bank-check": "tok_threeDSecure2Required",
+    "checking": "tok_fault_server_error",
+}
+"""The card that brings an order into each state."""
 
 
 async def perform(seller: Person, buyer: Person, rival: Person) -> Cast:
@@ -98,21 +115,20 @@ async def perform(seller: Person, buyer: Person, rival: Person) -> Cast:
         given = {name: value for name, value in more.items() if value is not None}
         tickets[title] = (await seller.offers(price, title, **given))["id"]
     ids = list(tickets.values())
-    orders = {name: (await buyer.reserves(ids[-1 - number]))["id"] for number, name in enumerate(STATES)}
+    orders = {}
+    for number, (name, token) in enumerate(CARDS.items(), 1):
+        orders[name] = (await buyer.reserves(ids[-number]))["id"]
+        if name == "cancelled":
+            await buyer.cancels(orders[name])
+        elif token is not None:
+            await buyer.pays(orders[name], token)
     await rival.reserves(ids[1])
-    await buyer.pays(orders["declined"], "tok_chargeDeclined")
-    await buyer.pays(orders["bank-check"], "tok_threeDSecure2Required")
-    await buyer.pays(orders["paid"])
-    await buyer.cancels(orders["cancelled"])
     await until(lambda: buyer.payment(orders["paid"]), lambda seen: seen["status"] == "captured")
     await until(lambda: buyer.ticket(ids[1]), lambda seen: seen["status"] == "reserved")
     withdrawn = (await seller.offers(15, "Improv on Sundays"))["id"]
     await seller.client.delete(f"/api/tickets/{withdrawn}")
     names = {"free": ids[0], "held": ids[1], "mine": ids[-1], "sold": ids[-3], "withdrawn": withdrawn}
     return Cast(seller, buyer, names, orders)
-
-
-STATES = ("unpaid", "declined", "paid", "cancelled", "bank-check")
 
 
 async def photograph(camera: Camera, cast: Cast, newcomer: Person) -> None:
@@ -162,6 +178,55 @@ async def photograph(camera: Camera, cast: Cast, newcomer: Person) -> None:
     await camera.fill_in("signin-wrong", "/signin", unknown, "Sign in")
 
 
+async def photograph_bank(camera: Camera, cast: Cast) -> None:
+    async with camera.pages(cast.buyer) as pages:
+        for size, page in pages:
+            await page.goto(f"{camera.site}/orders/{cast.orders['bank-check']}")
+            await page.get_by_role("link", name="Confirm with your bank").click()
+            await page.get_by_role("button", name="Approve").wait_for()
+            await camera.keep(page, f"bank-{size}")
+
+
+async def photograph_checkout(camera: Camera, stack: Stack, seller: Person) -> None:
+    """A whole payment on Stripe's page, by a buyer for each size."""
+    async with signed_up(stack.web, len(SIZES)) as buyers:
+        for buyer, (size, viewport) in zip(buyers, SIZES.items(), strict=True):
+            order = await buyer.reserves((await seller.offers(48, "Hania Rani, Ghosts tour"))["id"])
+            async with camera.page(buyer, viewport) as page:
+                await page.goto(f"{stack.checkout_web}/orders/{order['id']}")
+                await camera.keep(page, f"checkout-pay-{size}")
+                await page.get_by_role("button", name="Pay").click()
+                await page.get_by_role("radio", name="Empty account").check()
+                await camera.keep(page, f"checkout-stripe-{size}")
+                await page.get_by_role("button", name="Pay").click()
+                await page.get_by_role("alert").wait_for()
+                await camera.keep(page, f"checkout-stripe-declined-{size}")
+                await page.get_by_role("link", name="Back to the shop").click()
+                await page.get_by_role("link", name="Continue to payment").wait_for()
+                await camera.keep(page, f"checkout-continue-{size}")
+                await page.get_by_role("link", name="Continue to payment").click()
+                async with stack.paused("payments"), stack.paused("checkout-payments"):
+                    await page.get_by_role("button", name="Pay").click()
+                    await page.get_by_text("We are checking your payment").wait_for()
+                    await camera.keep(page, f"checkout-checking-{size}")
+                await page.get_by_text("You paid $48.00").wait_for()
+                await camera.keep(page, f"checkout-paid-{size}")
+
+
+async def photograph_refunds(camera: Camera, cast: Cast, stack: Stack) -> None:
+    """On its way while Stripe is out of reach; with the ticket kept, and then on sale again."""
+    order = cast.orders["paid"]
+    await stack.stop("stripe")
+    await give_back(stack, order)
+    await camera.take(cast.buyer, [("order-refunding", f"/orders/{order}")])
+    await stack.start("stripe")
+    await until(lambda: cast.buyer.order(order), lambda seen: seen["status"] == "refunded")
+    await camera.take(cast.buyer, [("order-refunded", f"/orders/{order}"), ("orders-refunded", "/orders")])
+    await give_back(stack, order, relist=True)
+    await until(lambda: cast.buyer.order(order), lambda seen: seen["relisted"])
+    await camera.take(cast.buyer, [("order-relisted", f"/orders/{order}")])
+
+
 async def photograph_trouble(camera: Camera, cast: Cast, stack: Stack) -> None:
     """Only in a marketplace of our own: reservations that expire at once, and services that are down."""
     order = await cast.buyer.reserves(cast.tickets["free"], at=stack.hasty_orders)
@@ -191,7 +256,10 @@ async def shoot(folder: Path, url: str | None) -> None:
         camera = Camera(browser, url, folder)
         cast = await perform(seller, buyer, rival)
         await photograph(camera, cast, newcomer)
+        await photograph_bank(camera, cast)
         if stack is not None:
+            await photograph_checkout(camera, stack, seller)
+            await photograph_refunds(camera, cast, stack)
             await photograph_trouble(camera, cast, stack)
 
 
