@@ -113,6 +113,8 @@ def update_intent(intent_id: str, tree: Tree) -> Job:
 
     def work(ledger: Ledger) -> Outcome:
         intent = find_intent(ledger, intent_id)
+        if changes or source:
+            checkout.check_free(ledger, intent, "update")
         method = _method(ledger, source, intent) if source else None
         intent = intents.update(intent, changes | ({"payment_method": method.id} if method else {}), metadata)
         ledger.save(intent, method)

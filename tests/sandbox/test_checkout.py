@@ -185,6 +185,7 @@ async def test_an_open_sessions_payment_is_only_its_own_to_confirm_or_cancel(
     for verb, forbidden in (
         ("cancel", intents.cancel_async(id_)),
         ("confirm", intents.confirm_async(id_, pay)),
+        ("update", intents.update_async(id_, {"amount": 1})),
     ):
         with pytest.raises(stripe.InvalidRequestError, match=f"cannot {verb} .* created by Checkout"):
             await forbidden
