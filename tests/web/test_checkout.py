@@ -79,7 +79,7 @@ async def test_a_payment_that_waits_there_has_a_way_on_a_way_out_and_a_time(
 ) -> None:
     market.payment(order, "pending", page_url=PAGE)
     page = await browser.get(f"/orders/{order.id}")
-    assert f'<a class="button" href="{PAGE}" rel="noreferrer">Continue to payment</a>' in page.text
+    assert f'<a class="button wide" href="{PAGE}" rel="noreferrer">Continue to payment</a>' in page.text
     assert "Cancel the order" in text_of(page)
     assert 'role="timer"' in page.text
     assert "Pay $20.00" not in text_of(page)
