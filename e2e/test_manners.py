@@ -14,20 +14,23 @@ PHONE = {"width": 390, "height": 844}
 LONG_WORD = "Donaudampfschifffahrtsgesellschaftskapitänsmützenball" * 3
 
 
-async def every_page(seller: Member, buyer: Member) -> list[tuple[Visitor, str]]:
+async def every_page(stack: Stack, seller: Member, buyer: Member) -> list[tuple[Visitor, str]]:
     """Each page of ours in its states, and who may see it."""
     title = some_title()
     free = await seller.person.offers(999_999.99, f"{LONG_WORD} {title}", venue=LONG_WORD[:120])
-    held, paid, ended = [await seller.person.offers(84.5, title) for _ in range(3)]
-    waiting, complete, cancelled = [
-        await buyer.person.reserves(ticket["id"]) for ticket in (held, paid, ended)
+    held, paid, *others = [await seller.person.offers(84.5, title) for _ in range(5)]
+    waiting, complete, cancelled, asked, sent = [
+        await buyer.person.reserves(ticket["id"]) for ticket in (held, paid, *others)
     ]
     await buyer.person.pays(waiting["id"], "tok_chargeDeclined")
     await buyer.person.pays(complete["id"])
     await buyer.person.cancels(cancelled["id"])
+    await buyer.person.pays(asked["id"], "tok_threeDSecure2Required")
+    opened = f"{stack.checkout_payments}/api/payments"
+    await buyer.person.client.post(opened, json={"orderId": sent["id"]})
     shared = ["/", f"/?q={title.rpartition(' ')[2]}", "/?q=nothing+like+this", "/?minPrice=x", "/developers"]
     tickets = [f"/tickets/{ticket['id']}" for ticket in (free, held, paid)]
-    orders = [f"/orders/{order['id']}" for order in (waiting, complete, cancelled)]
+    orders = [f"/orders/{order['id']}" for order in (waiting, complete, cancelled, asked, sent)]
     own = [f"{tickets[0]}/edit", f"{tickets[0]}/withdraw"]
     return [
         *((buyer, path) for path in [*shared, *tickets, "/orders", *orders, "/sell", "/no/such/page"]),
@@ -41,7 +44,10 @@ async def test_no_page_asks_another_host_breaks_its_own_rules_or_is_wider_than_a
     seller, buyer, guest = await asyncio.gather(
         house.member(viewport=PHONE), house.member(viewport=PHONE), house.guest(viewport=PHONE)
     )
-    pages = [*await every_page(seller, buyer), *((guest, path) for path in ("/signin", "/signup", "/"))]
+    pages = [
+        *await every_page(stack, seller, buyer),
+        *((guest, path) for path in ("/signin", "/signup", "/")),
+    ]
     too_wide = []
     for visitor, path in pages:
         await visitor.open(path)
