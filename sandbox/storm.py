@@ -105,7 +105,7 @@ class Storm:
             self.tally.ends()
             await crashes
         if self.plan.faults:
-            await self._faults({"rate": "0"})
+            await self._faults(None)
         with report.timed("settling"):
             await self._settle(tickets)
         report.counted += await self._metrics()
@@ -161,8 +161,10 @@ class Storm:
             return Counter()
         return Counter({f"{what} {labels}": int(count) for what, labels, count in COUNTED.findall(text)})
 
-    async def _faults(self, wanted: dict[str, str]) -> None:
-        async with self.http.post(f"{self.market.stripe}/faults", data=wanted) as answer:
+    async def _faults(self, wanted: dict[str, str] | None) -> None:
+        """Turn the faults of Stripe's sandbox on, or off."""
+        method = "POST" if wanted else "DELETE"
+        async with self.http.request(method, f"{self.market.stripe}/faults", data=wanted) as answer:
             answer.raise_for_status()
 
     async def _settle(self, tickets: Sequence[str]) -> None:
@@ -275,7 +277,7 @@ def main() -> int:
     parser.add_argument("purchases", nargs="?", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=3, help="of payments, kill -9")
-    parser.add_argument("--window", type=float, default=25.0, help="seconds to pay")
+    parser.add_argument("--window", type=float, default=45.0, help="seconds to pay")
     parser.add_argument("--no-faults", action="store_true", help="Stripe's sandbox does as it should")
     parser.add_argument("--keep", type=Path, help="a folder for data and logs, which stay")
     given = parser.parse_args()

@@ -14,12 +14,14 @@ import aiohttp
 from sandbox.storm_market import Market
 from streams import refund
 
-AWAY = (0, 429, 502, 503)
-"""Answers after which one tries again; 0 is none at all."""
+AWAY = (0, 404, 429, 502, 503)
+"""Answers after which one tries again; 0 is none at all, 404 that a service hasn't heard of something yet."""
 
 PATIENCE_SECONDS = 30.0
 """For news to arrive while everything is being killed."""
 POLL_SECONDS = 0.8
+THINKING_SECONDS = 4.0
+"""At most, between reserving and paying."""
 
 
 @dataclass
@@ -102,10 +104,11 @@ class Purchase:
     """By preference."""
 
     async def reserve(self) -> str | None:
-        """The id of the order, of the first ticket that can be had."""
+        """The id of the order of the first ticket that can be had, after looking for one's purse."""
         for ticket in self.tickets:
             status, order = await self.buyer.insists(self.rng, "POST", "/api/orders", {"ticketId": ticket})
             if status == 201:
+                await asyncio.sleep(self.rng.uniform(0, THINKING_SECONDS))
                 return str(order["id"])
         return None
 
@@ -229,6 +232,11 @@ async def is_refunded(purchase: Purchase, order: str) -> None:
     await asyncio.gather(*(purchase.give_back(order) for _ in range(purchase.rng.randint(1, 3))))
 
 
+async def has_a_card_with_which_something_goes_wrong(purchase: Purchase, order: str) -> None:
+    kind = purchase.rng.choice(("rate_limit", "server_error", "slow", "lost"))
+    await purchase.pay(order, f"tok_fault_{kind}")
+
+
 Story = Callable[[Purchase, str], Awaitable[None]]
 
 STORIES: dict[Story, int] = {
@@ -239,6 +247,7 @@ STORIES: dict[Story, int] = {
     approves_at_the_bank: 9,
     refuses_at_the_bank: 5,
     leaves_the_bank_waiting: 4,
+    has_a_card_with_which_something_goes_wrong: 8,
     cancels_while_paying: 12,
     cancels_at_the_bank: 4,
     cancels: 2,
