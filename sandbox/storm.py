@@ -27,8 +27,10 @@ from sandbox.storm_buyers import STORIES, Person, Purchase, Story, Tally, name_o
 from sandbox.storm_market import Market, NotForStorms, market
 from streams import books
 
-FAULTS = {"rate": "0.1", "kinds": "rate_limit,server_error,slow,lost", "slow_seconds": "2"}
+FAULT_RATE = 0.1
 """Of the requests to Stripe, one in ten goes wrong."""
+SLOW_SECONDS = 2.0
+KINDS = "rate_limit,server_error,slow,lost"
 
 SETTLE_SECONDS = 90.0
 """Beyond the time to pay."""
@@ -46,7 +48,8 @@ class Plan:
     kills: int
     window: float
     """Seconds to pay."""
-    faults: bool = True
+    faults: str = KINDS
+    """What goes wrong at Stripe; nothing if empty."""
 
     @property
     def buyers(self) -> int:
@@ -96,7 +99,14 @@ class Storm:
             buyers, sellers = people[: self.plan.buyers], people[self.plan.buyers :]
             tickets = await self._list_tickets(sellers)
         if self.plan.faults:
-            await self._faults({**FAULTS, "seed": str(self.plan.seed)})
+            await self._faults(
+                {
+                    "rate": str(FAULT_RATE),
+                    "kinds": self.plan.faults,
+                    "seed": str(self.plan.seed),
+                    "slow_seconds": str(SLOW_SECONDS),
+                }
+            )
         with report.timed("buying"):
             crashes = asyncio.create_task(self._crash())
             await asyncio.gather(
@@ -278,10 +288,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=3, help="of payments, kill -9")
     parser.add_argument("--window", type=float, default=45.0, help="seconds to pay")
-    parser.add_argument("--no-faults", action="store_true", help="Stripe's sandbox does as it should")
+    parser.add_argument("--faults", default=KINDS, help="kinds of them; an empty text for none")
     parser.add_argument("--keep", type=Path, help="a folder for data and logs, which stay")
     given = parser.parse_args()
-    plan = Plan(given.purchases, given.seed, given.kills, given.window, faults=not given.no_faults)
+    plan = Plan(given.purchases, given.seed, given.kills, given.window, given.faults)
     with tempfile.TemporaryDirectory(prefix="storm-", ignore_cleanup_errors=True) as temporary:
         try:
             report = asyncio.run(storm(plan, given.keep or Path(temporary)))

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,8 @@ ONE_SHOT = {"provision"}
 ON_DISK = {"mongo", "nats"}
 
 GIVEN = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
-CREDENTIAL = re.compile(r"PASSWORD|SECRET|_KEY$")
+CREDENTIAL = re.compile(r"PASSWORD|SECRET|_KEY$|_TOKEN$")
+OF_PAYMENTS = {"STRIPE_KEY", "STRIPE_WEBHOOK_SECRET", "OPERATOR_TOKEN"}
 EXAMPLE = dict(
     line.split("=", 1)
     for line in (ROOT / "deploy/env.example").read_text().splitlines()
@@ -55,7 +58,7 @@ def test_a_process_starts_with_the_values_it_is_given(name: str, monkeypatch: py
 
 
 def _value(given: re.Match[str]) -> str:
-    return (given[3] or "") if given[2] == "-" else "secret"
+    return (given[3] or "") if given[2] == "-" else "secret_" * 5
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -111,7 +114,7 @@ def test_no_secret_is_written_down() -> None:
 def test_what_has_no_safe_default_must_be_given() -> None:
     given = {match[1]: match[2] for match in GIVEN.finditer((ROOT / "compose.yaml").read_text())}
     required = {name for name, mark in given.items() if mark == "?"}
-    assert required == {name for name in given if name.endswith("_PASSWORD")} | {"STRIPE_KEY"}
+    assert required == {name for name in given if name.endswith("_PASSWORD")} | OF_PAYMENTS
     assert all(mark in {"?", "-"} for mark in given.values())
 
 
@@ -119,6 +122,51 @@ def test_the_example_of_an_environment_names_all_that_can_be_given() -> None:
     given = {match[1] for match in GIVEN.finditer((ROOT / "compose.yaml").read_text())}
     assert set(EXAMPLE) == given - {"STAGEDOOR_VERSION"}
     assert {name for name, value in EXAMPLE.items() if value and CREDENTIAL.search(name)} == set()
+
+
+def test_the_secrets_of_payments_are_given_to_nothing_else() -> None:
+    for name, part in PARTS.items():
+        told = OF_PAYMENTS & part["environment"].keys()
+        assert told == (OF_PAYMENTS if name == "payments" else set()), name
+        for secret in OF_PAYMENTS - told:
+            assert not any(secret in str(value) for value in part["environment"].values()), name
+
+
+def test_payments_and_the_pages_agree_where_one_pays_and_that_is_at_stripe_unless_told() -> None:
+    asked = {name: part["environment"].get("PAYMENT_PAGE") for name, part in PARTS.items()}
+    assert {name for name, value in asked.items() if value} == {"payments", "web"}
+    assert asked["payments"] == asked["web"] == "${PAYMENT_PAGE:-checkout}"
+
+
+@pytest.mark.parametrize("documented", ["deploy/env.example", "docs/operations.md"])
+def test_the_command_that_makes_an_environment_leaves_only_stripes_secrets_to_you(
+    documented: str, tmp_path: Path
+) -> None:
+    text = (ROOT / documented).read_text().replace("\n#  ", "\n")
+    found = re.search(r"\(umask 077;.*?> \.env\)", text, re.DOTALL)
+    assert found is not None
+    (tmp_path / "deploy").mkdir()
+    shutil.copy(ROOT / "deploy/env.example", tmp_path / "deploy/env.example")
+    subprocess.run(["/bin/sh", "-c", found[0]], cwd=tmp_path, check=True)  # noqa: S603 our own command
+    made = dict(
+        line.split("=", 1)
+        for line in (tmp_path / ".env").read_text().splitlines()
+        if line and not line.startswith("#")
+    )
+    ours = {name for name in made if name.endswith("_PASSWORD")} | {"OPERATOR_TOKEN"}
+    assert all(re.fullmatch("[0-9a-f]{48}", made[name]) for name in ours)
+    assert len({made[name] for name in ours}) == len(ours)
+    assert {name: value for name, value in made.items() if name not in ours} == {
+        name: value for name, value in EXAMPLE.items() if name not in ours
+    }
+
+
+def test_who_compares_the_books_reads_two_databases_and_writes_none() -> None:
+    users = (ROOT / "deploy/mongo/users.js").read_text()
+    (books,) = re.findall(r"createUser\(\{\s*user: \"books\".*?\}\);", users, re.DOTALL)
+    assert 'roles: ["orders", "payments"].map((service) => ({ role: "read", db: service }))' in books
+    told = {name for name, part in PARTS.items() if "MONGO_BOOKS_PASSWORD" in part["environment"]}
+    assert told == {"mongo"}
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"expiration"}))
