@@ -40,6 +40,10 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+SHORTEST_SECRET = 32
+LONGEST_AT_CHECKOUT = 22 * 3600
+
+
 def _random() -> str:
     return secrets.token_hex(32)
 
@@ -160,10 +164,15 @@ class Settings(BaseSettings):
                 "token_page",
                 "PAYMENT_PAGE: token is for test cards; with a live STRIPE_KEY it must be checkout",
             )
-        if self.stripe_key and not self.stripe_api_base and not self.stripe_webhook_secret:
+        if self.stripe_key and not self.stripe_webhook_secret:
             raise PydanticCustomError(
                 "webhook_secret",
                 "STRIPE_WEBHOOK_SECRET: must be set together with a STRIPE_KEY, or anybody could sign a webhook",
+            )
+        if self.pays_at_checkout and self.expiration_window_seconds > LONGEST_AT_CHECKOUT:
+            raise PydanticCustomError(
+                "window",
+                "EXPIRATION_WINDOW_SECONDS: at most 79200 where one pays on Stripe's page, which ends after a day",
             )
         return self
 
@@ -234,7 +243,9 @@ class Settings(BaseSettings):
                 os.fsync(draft.fileno())
                 with suppress(FileExistsError):
                     os.link(draft.name, path)
-        return path.read_text()
+        if len(kept := path.read_text()) < SHORTEST_SECRET:
+            raise ValueError(f"{path} is too short for a secret: remove it, and a new one is made")
+        return kept
 
     def port_of(self, service: ServiceName) -> int:
         return int(getattr(self, f"{service}_port"))

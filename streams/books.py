@@ -29,6 +29,8 @@ from settings import Settings
 
 GRACE = timedelta(minutes=2)
 """How long after its order's deadline something may still be on its way."""
+REFUND_GRACE = timedelta(hours=1)
+"""How long after it was asked for a refund may be on its way."""
 
 LOOK_AGAIN_SECONDS = 3.0
 """The three are read one after the other while people buy: what differs is looked at once more."""
@@ -94,7 +96,6 @@ def audit(account: Account, at: datetime, *, settled: bool = False) -> Finding:
         at: the time of the comparison.
         settled: everything has come to rest, so nothing may be under way.
     """
-    late = account.order is None or account.order.expires_at + GRACE < at
     wrong = [*_doubles(account), *_amounts(account), *_order_and_money(account)]
     for payment in account.payments:
         wrong += [*_payment_and_order(account, payment), *_payment_and_money(account, payment)]
@@ -102,10 +103,9 @@ def audit(account: Account, at: datetime, *, settled: bool = False) -> Finding:
     if settled:
         wrong += [f"still under way: {what}" for what, _ in open_ends]
         open_ends = []
-    elif late:
-        wrong += [f"under way for too long: {what}" for what, bounded in open_ends if bounded]
-        open_ends = [(what, bounded) for what, bounded in open_ends if not bounded]
-    return Finding(account, tuple(dict.fromkeys(wrong)), tuple(what for what, _ in open_ends))
+    wrong += [f"under way for too long: {what}" for what, until in open_ends if until < at]
+    under_way = tuple(what for what, until in open_ends if until >= at)
+    return Finding(account, tuple(dict.fromkeys(wrong)), under_way)
 
 
 def _doubles(account: Account) -> Iterator[str]:
@@ -176,7 +176,7 @@ def _payment_and_order(account: Account, payment: PaymentEntry) -> Iterator[str]
         "awaiting:payment": ("pending", "failed", "authorized"),
         "complete": ("authorized", "captured", "refunding"),
         "cancelled": ("pending", "failed", "authorized", "voided", "refunded"),
-        "refunded": ("refunded",),
+        "refunded": ("refunded", "refunding"),
     }
     if payment.status not in allowed[account.order.status]:
         yield f"the order is {account.order.status}, its payment {payment.status}"
@@ -209,23 +209,23 @@ def _payment_and_money(account: Account, payment: PaymentEntry) -> Iterator[str]
                 yield f"the payment is refunded, and Stripe refunded {_money(refunded)}"
 
 
-def _under_way(account: Account) -> Iterator[tuple[str, bool]]:
-    """What goes on by itself, and whether it has to end soon after the order's deadline."""
+def _under_way(account: Account) -> Iterator[tuple[str, datetime]]:
+    """What goes on by itself, and by when it has to have ended."""
     order = account.order
     if order is None:
         return
+    until = order.expires_at + GRACE
     if order.status in LIVE:
-        yield f"the order is {order.status}", True
+        yield f"the order is {order.status}", until
     elif order.status == "complete" and account.authorized:
-        yield "about to be captured", True
+        yield "about to be captured", until
     elif order.status == "cancelled" and account.authorized:
-        yield "about to be let go", True
+        yield "about to be let go", until
     for payment in account.payments:
         if payment.status == "refunding":
-            # Nobody wrote down when it was asked for; it goes on until Stripe answers.
-            yield "being refunded", False
+            yield "being refunded", (payment.refund_asked_at or order.expires_at) + REFUND_GRACE
         elif order.status not in LIVE and payment.status in ("pending", "failed", "authorized"):
-            yield f"the payment is {payment.status}", True
+            yield f"the payment is {payment.status}", until
 
 
 def line(finding: Finding) -> str:

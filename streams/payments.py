@@ -74,7 +74,8 @@ async def read_inbox(payments: Payments, seconds: float) -> None:
     while True:
         payments.noticed.clear()
         try:
-            await payments.handle_notices()
+            while await payments.handle_notices():
+                pass
         except DatabaseError as error:
             log.warning("webhooks can't be handled now: %s", error)
         with suppress(TimeoutError):

@@ -58,8 +58,9 @@ class Aggregate(Document):
         if not silently:
             type(self).wake_relay()
 
-    async def publish(self, changes: Changes) -> Self | None:
-        """Change and publish, unless somebody changed it first: then None, and nothing was written."""
+    async def publish(self, changes: Changes, **unless_changed: Any) -> Self | None:
+        """Change and publish, if version and the given fields are still as here or as said; else None, and
+        nothing was written."""
         changed: Self = self.model_copy(update={**changes, "version": self.version + 1})
         update = {
             "$set": dict(changes),
@@ -67,7 +68,7 @@ class Aggregate(Document):
             "$push": {"outbox": _entry(changed.event())},
         }
         result = await self.get_pymongo_collection().update_one(
-            {"_id": self.id, "version": self.version}, update
+            {"_id": self.id, "version": self.version, **unless_changed}, update
         )
         if not result.modified_count:
             return None

@@ -15,7 +15,8 @@ from services.kit.mongo import object_id
 PATIENCE = timedelta(seconds=5)
 """How long the event that tells of something new may take before we say that it doesn't exist."""
 
-POLL_SECONDS = 0.02
+FIRST_POLL_SECONDS = 0.02
+LONGEST_POLL_SECONDS = 0.25
 
 
 class Copy(Document):
@@ -56,10 +57,12 @@ class Copy(Document):
         # An id tells the second in which it was made, not more.
         age = datetime.now(UTC) - wanted.generation_time - timedelta(seconds=1)
         deadline = time.monotonic() + (PATIENCE - age).total_seconds()
+        pause = FIRST_POLL_SECONDS
         while True:
             found: Self | None = await cls.find_one({"_id": wanted})
             if found is not None:
                 return found
             if age < -PATIENCE or time.monotonic() > deadline:
                 raise NotFound
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_POLL_SECONDS)

@@ -148,17 +148,22 @@ async def operators_only(connection: ASGIConnection[Any, Any, Any, Any], _: Base
         NotAnOperator
     """
     settings: Settings = connection.app.state.settings
-    given = (token_of(connection) or "").encode()
+    given = (_bearer(connection) or "").encode()
     if not hmac.compare_digest(given, settings.operator_secret.encode()):
         raise NotAnOperator
 
 
 def token_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
     """The session token: a bearer's, or else the cookie's."""
+    scheme = connection.headers.get("authorization", "").partition(" ")[0]
+    return (
+        _bearer(connection) if scheme.lower() == "bearer" else connection.cookies.get(SESSION_COOKIE) or None
+    )
+
+
+def _bearer(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
     scheme, _, credentials = connection.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return credentials.strip() or None
-    return connection.cookies.get(SESSION_COOKIE) or None
+    return (credentials.strip() or None) if scheme.lower() == "bearer" else None
 
 
 def tracing_middleware(app: ASGIApp) -> ASGIApp:

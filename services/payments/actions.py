@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field
+from datetime import timedelta
 from typing import TypeVar
 
 from prometheus_client import Counter
@@ -19,7 +20,7 @@ from services.kit.mongo import DatabaseError
 from services.payments import rules
 from services.payments.alerts import alert
 from services.payments.documents import Notice, Order, Payment
-from services.payments.gateway import Gateway, OutcomeUnknown
+from services.payments.gateway import Broken, Gateway, OutcomeUnknown
 from services.payments.rules import Outcome, Step, Told
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ MAX_STEPS = 8
 AT_ONCE = 8
 """Payments that the reconciler or the inbox settles at the same time."""
 
+LOOK_AGAIN_AFTER = timedelta(seconds=1)
 LOOK_SECONDS = 2
 """Nobody who only reads waits longer for Stripe."""
 
@@ -117,6 +119,8 @@ class Payments:
                 "expires_at": event.expires_at,
             },
         )
+        if event.status == "created":
+            return  # nothing to settle yet: who waits to pay must not wait for Stripe
         payment = await Payment.find_one({"order_id": event.id})
         if payment is not None:
             await self.advance(payment)
@@ -143,7 +147,12 @@ class Payments:
                     alert("unpaid", "order %s is complete, but its payment was voided at Stripe", order.key)
                 return payment
             before = payment
-            payment = await self._take(step, payment, order)
+            try:
+                payment = await self._take(step, payment, order)
+            except Broken:
+                # Under the same key Stripe would only repeat that it failed.
+                await payment.note({"attempt": payment.attempt + 1}, attempt=payment.attempt)
+                raise
             if payment == before:
                 return payment
         return payment
@@ -159,8 +168,16 @@ class Payments:
         if payment.status == "pending" and (payment.bank_check or payment.session_id):
             with suppress(Unavailable, TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
-                    payment = await self.advance(payment)
+                    payment = await self._look_now_and_then(payment)
         return [payment]
+
+    async def _look_now_and_then(self, payment: Payment) -> Payment:
+        """However often somebody reads: what Stripe lets us ask is everybody's."""
+        moment, before = now(), payment.looked_at
+        if before is not None and moment - before < LOOK_AGAIN_AFTER:
+            return payment
+        looking = await payment.note({"looked_at": moment}, looked_at=before)
+        return await self.advance(looking) if looking else await _reload(payment)
 
     async def give_back(self, order_id: str, *, relist: bool) -> Payment:
         """Refund what was captured for an order, once however often it is asked for.
@@ -172,8 +189,9 @@ class Payments:
         """
         payment = await change(
             lambda: Payment.find_one({"order_id": order_id}),
-            lambda known: rules.give_back(known, relist=relist),
+            lambda known: rules.give_back(known, relist=relist, now=now()),
         )
+        log.info("refund of order %s was asked for, relist: %s", order_id, relist)
         try:
             async with asyncio.timeout(PAY_SECONDS):
                 return await self.advance(payment)
@@ -189,14 +207,19 @@ class Payments:
         self.noticed.set()
 
     async def handle_notices(self) -> int:
-        """Look at Stripe what became of the payments that webhooks told of; gives how many are left."""
-        waiting = await Notice.find({"handled": False}, limit=NOTICES_AT_ONCE).to_list()
-        return len(waiting) - sum(await _at_once(waiting, self._handle))
+        """Look at Stripe what became of the payments that webhooks told of; gives how many were handled.
+
+        One that fails is tried again later and later, and keeps no other waiting.
+        """
+        due = {"handled": False, "due": {"$lte": now()}}
+        waiting = await Notice.find(due, sort="due", limit=NOTICES_AT_ONCE).to_list()
+        return sum(await _at_once(waiting, self._handle))
 
     async def _handle(self, notice: Notice) -> bool:
         """Whether it is done. What stops here is handled again, which changes nothing."""
         payment = await notice.payment()
         if payment is not None and await self._try(payment, look=True) is None:
+            await notice.put_off()
             return False
         await notice.close()
         return True
@@ -214,8 +237,9 @@ class Payments:
             log.warning("mended payment %s of order %s: %s -> %s", *astuple(mended))
         return found
 
-    async def _mend(self, known: Payment) -> Mended | None:
-        payment = await self._try(await _reload(known))
+    async def _mend(self, listed: Payment) -> Mended | None:
+        known = await _reload(listed)
+        payment = await self._try(known)
         if payment is None or payment.version == known.version:
             return None
         return Mended(known.key, known.order_id, known.status, payment.status)
@@ -303,7 +327,11 @@ class Payments:
 
     async def _abandon(self, payment: Payment) -> Payment:
         """Void what Stripe doesn't know of. Whoever is creating its intent right now finds it voided."""
-        return await change(lambda: Payment.find_one({"_id": payment.id}), rules.abandon)
+        changes = rules.abandon(payment)
+        if changes is None:
+            return payment
+        abandoned = await payment.publish(changes, intent_id=None, session_id=None)
+        return abandoned or await _reload(payment)
 
 
 async def _at_once(things: Sequence[A], do: Callable[[A], Awaitable[B]]) -> list[B]:

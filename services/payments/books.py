@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pymongo import AsyncMongoClient
@@ -20,6 +21,7 @@ class PaymentEntry:
     currency: str
     attempts: int
     intent_id: str | None
+    refund_asked_at: datetime | None = None
 
 
 async def entries(url: str) -> AsyncIterator[PaymentEntry]:
@@ -32,7 +34,7 @@ async def entries(url: str) -> AsyncIterator[PaymentEntry]:
         url, tz_aware=True, serverSelectionTimeoutMS=5_000, connectTimeoutMS=5_000
     )
     async with client:
-        fields = {"order_id": 1, "status": 1, "amount": 1, "currency": 1, "attempt": 1, "intent_id": 1}
+        fields = "order_id status amount currency attempt intent_id refund_asked_at".split()
         async for found in client["payments"]["payments"].find({}, fields):
             yield PaymentEntry(
                 order_id=found["order_id"],
@@ -41,4 +43,5 @@ async def entries(url: str) -> AsyncIterator[PaymentEntry]:
                 currency=found["currency"],
                 attempts=found["attempt"],
                 intent_id=found.get("intent_id"),
+                refund_asked_at=found.get("refund_asked_at"),
             )

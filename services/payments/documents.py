@@ -1,5 +1,6 @@
 """Payments, and what payments knows of orders."""
 
+from datetime import timedelta
 from typing import Self
 
 from beanie import Document
@@ -10,6 +11,10 @@ from contracts.wire import Moment, now
 from services.kit.aggregates import OUTBOX_INDEX, Aggregate
 from services.kit.copies import Copy
 from services.payments.rules import Payable, PaymentState, Told
+
+FIRST_DELAY = timedelta(seconds=5)
+LONGEST_DELAY = timedelta(hours=1)
+"""Between the tries of one webhook that can't be handled."""
 
 NOTICE_SECONDS = 30 * 24 * 3600
 """How long a webhook is remembered. Stripe sends one again for three days."""
@@ -53,27 +58,30 @@ class Notice(Document):
     """A webhook in the inbox, under Stripe's event id: one that comes twice is there once."""
 
     id: str  # type: ignore[assignment] # Stripe's own id is its key
-    kind: str
     order_id: str | None
     intent_id: str | None
     received_at: Moment
+    due: Moment
+    """When it is to be handled; later and later if that fails."""
+    failures: int = 0
     handled: bool = False
 
     class Settings:
         name = "notices"
         indexes = [
-            IndexModel([("handled", ASCENDING)], name="handled"),
+            IndexModel([("handled", ASCENDING), ("due", ASCENDING)], name="due"),
             IndexModel([("received_at", ASCENDING)], name="expiry", expireAfterSeconds=NOTICE_SECONDS),
         ]
 
     @classmethod
     def of(cls, told: Told) -> Self:
+        moment = now()
         return cls(
             id=told.event_id,
-            kind=told.kind,
             order_id=told.order_id,
             intent_id=told.intent_id,
-            received_at=now(),
+            received_at=moment,
+            due=moment,
         )
 
     async def payment(self) -> Payment | None:
@@ -84,3 +92,8 @@ class Notice(Document):
 
     async def close(self) -> None:
         await self.get_pymongo_collection().update_one({"_id": self.id}, {"$set": {"handled": True}})
+
+    async def put_off(self) -> None:
+        delay = min(FIRST_DELAY * 2.0 ** min(self.failures, 20), LONGEST_DELAY)
+        changes = {"due": now() + delay, "failures": self.failures + 1}
+        await self.get_pymongo_collection().update_one({"_id": self.id}, {"$set": changes})

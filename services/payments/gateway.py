@@ -6,12 +6,14 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import stripe
-from stripe import PaymentIntent, StripeClient
+from stripe import ListObject, PaymentIntent, StripeClient
 from stripe.checkout import Session
 from stripe.params import PaymentIntentConfirmParams, PaymentIntentListParams
+from stripe.params.checkout import SessionListParams
 
 from contracts.events import PaymentStatus
 from services.kit.errors import Invalid, Unavailable
@@ -22,6 +24,8 @@ from settings import Settings
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Thing = TypeVar("Thing", bound=stripe.StripeObject)
+P = TypeVar("P")
 
 API_VERSION = "2026-10-28.endive"
 """Pinned: what Stripe answers must not change with the account's default or with the package."""
@@ -47,14 +51,6 @@ _STATUS: dict[str, PaymentStatus] = {
     "canceled": "voided",
 }
 
-_REFUSALS = (
-    stripe.AuthenticationError,
-    stripe.PermissionError,
-    stripe.InvalidRequestError,
-    stripe.CardError,
-)
-"""Stripe answered, and the answer is no: nothing was done, and asking again changes nothing."""
-
 _WITH_REFUNDS = "latest_charge"
 """Expanded where an intent is read: the intent itself doesn't tell what was given back."""
 
@@ -63,6 +59,10 @@ class OutcomeUnknown(Unavailable):
     """Stripe may or may not have done it. The same request with the same key will tell."""
 
     message = "We're checking your payment"
+
+
+class Broken(OutcomeUnknown):
+    """Stripe answered that it failed, remembers that under the key, and what was asked for isn't there."""
 
 
 class KeyMismatch(OutcomeUnknown):
@@ -95,8 +95,8 @@ class Booked:
 
 
 class Gateway:
-    """Each method may be repeated. Creating, confirming, opening a page and refunding have idempotency
-    keys; capturing, voiding and closing are once by the intent's own state, and under a key Stripe would
+    """Each method may be repeated. Creating, confirming and opening a page have idempotency keys; capturing,
+    voiding, closing and refunding are once by the state of the thing itself, and under a key Stripe would
     repeat an old refusal.
 
     All raise OutcomeUnknown when no answer tells what happened, PaymentsUnavailable when Stripe
@@ -132,10 +132,10 @@ class Gateway:
                         "description": description,
                         "metadata": {"order_id": payment.order_id},
                     },
-                    {"idempotency_key": f"order:{payment.order_id}:pi"},
+                    {"idempotency_key": f"order:{payment.order_id}:pi:{payment.attempt}"},
                 )
             )
-        except KeyMismatch:
+        except (KeyMismatch, Broken):
             async for intent in self._intents(payment.order_id):
                 return _outcome(intent)
             raise
@@ -157,7 +157,9 @@ class Gateway:
             message = error.user_message or "Your card was declined."
             return _declined(payment, message, _code(error.error) or error.code)
         except stripe.InvalidRequestError as error:
-            return await self._after_refusal(payment, error)
+            if _is_about_card(error):
+                return _declined(payment, "That card can't be used. Try another one.", error.code)
+            return await self._where_it_is(payment, error)
         except OutcomeUnknown:
             found = await self.look(payment)
             if found.status in ("pending", "failed") and not found.bank_check:
@@ -197,11 +199,14 @@ class Gateway:
                         "cancel_url": self._order_page(payment),
                         "expires_at": until,
                     },
-                    {"idempotency_key": f"order:{payment.order_id}:page"},
+                    {"idempotency_key": f"order:{payment.order_id}:page:{payment.attempt}"},
                 )
             )
-        except KeyMismatch:
-            session = await self._answer(lambda: self._session_of(payment.order_id))
+        except (KeyMismatch, Broken):
+            found = await self._session_of(payment.order_id)
+            if found is None:
+                raise
+            session = found
         return _page_outcome(session)
 
     async def look(self, payment: PaymentState) -> Outcome:
@@ -238,28 +243,35 @@ class Gateway:
             )
         except stripe.InvalidRequestError as error:
             log.info("the page of order %s is over already: %s", payment.order_id, error)
-        return await self.look(payment)
+        outcome = await self.look(payment)
+        if outcome.intent_id is None or outcome.status != "pending":
+            return outcome
+        # Nobody can complete it on the page any more; that nothing else does is ours to see to.
+        return await self.void(payment.model_copy(update={"intent_id": outcome.intent_id}))
 
     async def refund(self, payment: PaymentState) -> Outcome:
-        """Give back all that was captured and wasn't given back yet."""
+        """Give back all that was captured and wasn't given back yet: once, however often it is asked for.
+
+        There is no key to it, under which Stripe would repeat an old refusal: of what is all given back
+        nothing more can be.
+        """
         intent = _known(payment)
         try:
-            refund = await self._answer(
-                lambda: self._client.v1.refunds.create_async(
-                    {"payment_intent": intent}, {"idempotency_key": f"pi:{intent}:refund"}
-                ),
+            await self._answer(
+                lambda: self._client.v1.refunds.create_async({"payment_intent": intent}),
                 stripe.InvalidRequestError,
             )
-        except KeyMismatch:
-            return await self.look(payment)
         except stripe.InvalidRequestError as error:
             if error.code != "charge_already_refunded":
                 raise self._refused(error) from error
-        else:
-            if refund.status in ("failed", "canceled"):
-                alert("refund_failed", "the refund of order %s is %s", payment.order_id, refund.status)
-                raise PaymentsUnavailable
-        return Outcome("refunded", intent, payment.amount, payment.currency)
+        refunds = await self._answer(
+            lambda: self._client.v1.refunds.list_async({"payment_intent": intent, "limit": 100})
+        )
+        done = sum(refund.amount for refund in refunds.data if refund.status == "succeeded")
+        if not any(refund.status in ("succeeded", "pending", "requires_action") for refund in refunds.data):
+            alert("refund_failed", "no refund of order %s came to anything", payment.order_id)
+        status: PaymentStatus = "refunded" if done >= payment.amount else "captured"
+        return Outcome(status, intent, payment.amount, payment.currency)
 
     async def books(self) -> AsyncIterator[Booked]:
         """All that Stripe has of our orders, newest first."""
@@ -278,7 +290,7 @@ class Gateway:
         try:
             event = stripe.Webhook.construct_event(body, signature, self._webhook_secret)
             about = event.data.object.to_dict()
-            return Told(event.id, event.type, _order_of(about), _intent_of(about))
+            return Told(event.id, _order_of(about), _intent_of(about))
         except (stripe.SignatureVerificationError, ValueError, LookupError, AttributeError):
             raise BadSignature from None
 
@@ -290,34 +302,42 @@ class Gateway:
         params: PaymentIntentListParams = {"limit": 100, "expand": [f"data.{_WITH_REFUNDS}"]}
         if order_id:
             params["created"] = _while_it_lives(order_id)
-        listed = await self._answer(lambda: self._client.v1.payment_intents.list_async(params))
-        async for intent in listed.auto_paging_iter():
+        async for intent in self._listed(self._client.v1.payment_intents.list_async, params):
             of = intent.metadata.to_dict().get("order_id") if intent.metadata else None
             if of is not None and order_id in (None, of):
                 yield intent
 
-    async def _session_of(self, order_id: str) -> Session:
-        listed = await self._client.v1.checkout.sessions.list_async(
-            {"limit": 100, "created": _while_it_lives(order_id)}
-        )
-        async for session in listed.auto_paging_iter():
+    async def _session_of(self, order_id: str) -> Session | None:
+        params: SessionListParams = {"limit": 100, "created": _while_it_lives(order_id)}
+        async for session in self._listed(self._client.v1.checkout.sessions.list_async, params):
             if session.client_reference_id == order_id:
                 return session
-        raise OutcomeUnknown
+        return None
+
+    async def _listed(
+        self, ask: Callable[[P], Awaitable[ListObject[Thing]]], params: P
+    ) -> AsyncIterator[Thing]:
+        """All of a list, each page of it asked for as anything else is."""
+        while True:
+            page = await self._answer(partial(ask, params))
+            for thing in page.data:
+                yield thing
+            if not page.has_more:
+                return
+            params = cast(
+                "P", {**cast("dict[str, Any]", params), "starting_after": cast("Any", page.data[-1]).id}
+            )
 
     async def _move(self, payment: PaymentState, request: Callable[[], Awaitable[PaymentIntent]]) -> Outcome:
         """Capture or void; if the intent has moved on already, tell where it is."""
         try:
             return await self._ask(request, stripe.InvalidRequestError)
         except stripe.InvalidRequestError as error:
-            return await self._after_refusal(payment, error)
+            return await self._where_it_is(payment, error)
 
-    async def _after_refusal(self, payment: PaymentState, error: stripe.InvalidRequestError) -> Outcome:
+    async def _where_it_is(self, payment: PaymentState, error: stripe.InvalidRequestError) -> Outcome:
         if error.code == "payment_intent_unexpected_state":
             return await self.look(payment)
-        is_about_card = (error.param or "").startswith("payment_method") or error.code == "token_already_used"
-        if is_about_card or (error.code == "resource_missing" and error.param != "intent"):
-            return _declined(payment, "That card can't be used. Try another one.", error.code)
         raise self._refused(error) from error
 
     def _refused(self, error: stripe.StripeError) -> PaymentsUnavailable:
@@ -339,16 +359,16 @@ class Gateway:
                     raise OutcomeUnknown from error
                 await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 - scatters repeats, guards no secret
             except stripe.StripeError as error:
-                in_use = error.http_status == 409
-                if isinstance(error, stripe.IdempotencyError) and not in_use:
+                status = error.http_status or 0
+                if status == 409 or not 400 <= status < 500:  # its key is in use, or there is no answer
+                    log.warning("no answer from Stripe: %s", error)
+                    raise (Broken if status >= 500 else OutcomeUnknown) from error
+                if isinstance(error, stripe.IdempotencyError):
                     alert("key_mismatch", "an idempotency key was used for something else before: %s", error)
                     raise KeyMismatch from error
-                if isinstance(error, expected) and not in_use:
+                if isinstance(error, expected):
                     raise
-                if isinstance(error, _REFUSALS) and not in_use:
-                    raise self._refused(error) from error
-                log.warning("no answer from Stripe: %s", error)
-                raise OutcomeUnknown from error
+                raise self._refused(error) from error
         raise AssertionError("the last try returns or raises")
 
 
@@ -371,6 +391,11 @@ def _card(token: str) -> PaymentIntentConfirmParams:
     return cast(
         "PaymentIntentConfirmParams", {"payment_method_data": {"type": "card", "card": {"token": token}}}
     )
+
+
+def _is_about_card(error: stripe.InvalidRequestError) -> bool:
+    names_it = (error.param or "").startswith("payment_method") or error.code == "token_already_used"
+    return names_it or (error.code == "resource_missing" and error.param != "intent")
 
 
 def _outcome(intent: PaymentIntent) -> Outcome:
@@ -398,8 +423,10 @@ def _page_outcome(session: Session) -> Outcome:
     """On Stripe's page a decline is between the buyer and that page: the payment stays pending."""
     intent = session.payment_intent if isinstance(session.payment_intent, PaymentIntent) else None
     status: PaymentStatus = _outcome(intent).status if intent else "pending"
-    if status in ("pending", "failed"):
-        status = "voided" if session.status == "expired" else "pending"
+    if intent is None and session.status == "expired":
+        status = "voided"
+    elif status == "failed":
+        status = "pending"
     return Outcome(
         status=status,
         intent_id=intent.id if intent else None,

@@ -60,7 +60,7 @@ class PaymentState(BaseModel):
     currency: str
     status: PaymentStatus = "pending"
     attempt: int = 1
-    """Counts the buyer's tries: each has an idempotency key of its own."""
+    """Counts idempotency keys: of the buyer's tries, and after answers of 500, which Stripe remembers."""
     token: str | None
     """The card of this attempt, as Stripe names it. None: the buyer gives it on Stripe's page."""
     intent_id: str | None = None
@@ -78,6 +78,9 @@ class PaymentState(BaseModel):
     """Where it does, unless that is on Stripe's page."""
     relist: bool = False
     """Of a refund: the ticket goes on sale again."""
+    refund_asked_at: Moment | None = None
+    looked_at: Moment | None = None
+    """When a reader last had us look at Stripe."""
 
     @property
     def at_checkout(self) -> bool:
@@ -107,9 +110,12 @@ class Told:
     """What a webhook is about. Nothing else in it is believed."""
 
     event_id: str
-    kind: str
     order_id: str | None
     intent_id: str | None
+
+
+SHORTEST_PAGE = timedelta(minutes=31)
+"""Stripe opens none that ends in less than 30 minutes."""
 
 
 class Step(Enum):
@@ -144,7 +150,7 @@ def check_may_pay(order: Payable, by: str, now: datetime) -> None:
         raise NotTheBuyer
     if order.status == "cancelled":
         raise OrderCancelled
-    if order.status != "complete" and order.expires_at <= now:
+    if order.status in ("created", "awaiting:payment") and order.expires_at <= now:
         raise OrderExpired
 
 
@@ -167,16 +173,20 @@ def next_step(order: Payable, payment: PaymentState, now: datetime) -> Step:
         case "authorized":
             return Step.CAPTURE if order.status == "complete" else Step.WAIT
         case _ if over:
-            return _end_of_attempt(payment)
+            return _end_of_attempt(payment, now)
         case "failed":
             return Step.WAIT
         case "pending":
             return _next_step_of_attempt(order, payment, now)
 
 
-def _end_of_attempt(payment: PaymentState) -> Step:
+def _end_of_attempt(payment: PaymentState, now: datetime) -> Step:
     if payment.session_id:
         return Step.CLOSE
+    if payment.page_until and payment.page_until - now > SHORTEST_PAGE:
+        return (
+            Step.OPEN
+        )  # it may be open already, its answer lost: the same key tells, so that it can be closed
     return Step.VOID if payment.intent_id else Step.ABANDON
 
 
@@ -202,7 +212,12 @@ _RANK: dict[PaymentStatus, int] = {
 
 
 def learn(payment: PaymentState, outcome: Outcome, attempt: int) -> Changes | None:
-    """What an answer of Stripe, got during `attempt`, changes. An answer that came late changes nothing."""
+    """What an answer of Stripe, got during `attempt`, changes. An answer that came late changes nothing.
+
+    A refund may still fail when it seemed done: then it is asked for again.
+    """
+    if (payment.status, outcome.status) == ("refunded", "captured"):
+        return {"status": "refunding"}
     if _RANK[outcome.status] <= _RANK[payment.status] and outcome.status != payment.status:
         return None
     if _RANK[outcome.status] < _RANK["authorized"] and attempt != payment.attempt:
@@ -227,7 +242,9 @@ def is_of_an_earlier_attempt(payment: PaymentState, outcome: Outcome) -> bool:
 
 
 def matches(payment: PaymentState, outcome: Outcome) -> bool:
-    """Whether Stripe holds exactly what the order costs."""
+    """Whether Stripe holds exactly what the order costs. Of what is over it doesn't matter."""
+    if outcome.status in ("voided", "refunded"):
+        return True
     return (outcome.amount, outcome.currency) == (payment.amount, payment.currency)
 
 
@@ -259,7 +276,7 @@ def abandon(payment: PaymentState) -> Changes | None:
     return None if known or payment.status == "voided" else {"status": "voided"}
 
 
-def give_back(payment: PaymentState, *, relist: bool) -> Changes | None:
+def give_back(payment: PaymentState, *, relist: bool, now: datetime) -> Changes | None:
     """Refund what was captured, once: asking again changes nothing, unless it puts the ticket on sale too.
 
     Raises:
@@ -267,7 +284,7 @@ def give_back(payment: PaymentState, *, relist: bool) -> Changes | None:
     """
     match payment.status:
         case "captured":
-            return {"status": "refunding", "relist": relist}
+            return {"status": "refunding", "relist": relist, "refund_asked_at": now}
         case "refunding" | "refunded":
             return {"relist": True} if relist and not payment.relist else None
         case _:

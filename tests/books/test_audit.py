@@ -238,9 +238,16 @@ def test_broken_books_are_told_in_words(entries: tuple[Any, ...], words: str) ->
     assert words in audited(*entries).differences
 
 
-def test_a_refund_may_take_as_long_as_stripe_is_away() -> None:
-    found = audited(order("complete", time_left=LATE), payment("refunding"), intent(captured=PRICE))
-    assert (found.differences, found.under_way) == ((), ("being refunded",))
+@pytest.mark.parametrize(
+    ("minutes", "differences", "under_way"),
+    [(59, (), ("being refunded",)), (61, ("under way for too long: being refunded",), ())],
+)
+def test_a_refund_may_take_an_hour_from_when_it_was_asked_for(
+    minutes: int, differences: tuple[str, ...], under_way: tuple[str, ...]
+) -> None:
+    asked = payment("refunding", refund_asked_at=NOON - timedelta(minutes=minutes))
+    found = audited(order("complete", time_left=LATE), asked, intent(captured=PRICE))
+    assert (found.differences, found.under_way) == (differences, under_way)
 
 
 AMOUNTS = st.sampled_from([0, 1, PRICE, 2 * PRICE])

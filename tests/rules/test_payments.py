@@ -22,6 +22,7 @@ from services.payments.rules import (
 from tests.rules.builders import BUYER, NOW, SOON, STRANGER, outcome, payable, payment
 
 EXPIRED = NOW - timedelta(seconds=1)
+SOON_AFTER = NOW + timedelta(hours=1)
 
 PAYMENT_STATUSES: tuple[PaymentStatus, ...] = get_args(PaymentStatus)
 ORDER_STATUSES: tuple[OrderStatus, ...] = get_args(OrderStatus)
@@ -50,6 +51,7 @@ situations = st.tuples(
         intent_id=st.sampled_from([None, "pi_1"]),
         token=st.sampled_from([None, "tok_visa"]),
         session_id=st.sampled_from([None, "cs_1"]),
+        page_until=st.sampled_from([None, EXPIRED, SOON_AFTER]),
         bank_check=st.booleans(),
         attempt=st.integers(1, 3),
     ),
@@ -95,8 +97,9 @@ def test_an_order_whose_time_is_over_can_not_be_paid_for(status: OrderStatus, ex
         rules.check_may_pay(payable(status=status, expires_at=expires_at), BUYER, NOW)
 
 
-def test_a_second_click_on_a_paid_order_is_not_refused_however_late() -> None:
-    rules.check_may_pay(payable(status="complete", expires_at=EXPIRED), BUYER, NOW)
+@pytest.mark.parametrize("status", ["complete", "refunded"])
+def test_a_second_click_on_a_paid_order_is_not_refused_however_late(status: OrderStatus) -> None:
+    rules.check_may_pay(payable(status=status, expires_at=EXPIRED), BUYER, NOW)
 
 
 # --- What to do next ---
@@ -174,6 +177,8 @@ def test_nothing_stays_held_or_taken_for_a_cancelled_order(situation: tuple[Paya
         assert step is Step.VOID
     elif paid.session_id:
         assert step is Step.CLOSE
+    elif paid.page_until == SOON_AFTER:
+        assert step is Step.OPEN
     elif paid.intent_id:
         assert step is Step.VOID
     else:
@@ -194,7 +199,7 @@ def test_money_goes_back_only_for_an_order_that_ended_or_when_asked_to(
 def test_no_card_is_asked_once_the_time_to_pay_is_over(situation: tuple[Payable, PaymentState]) -> None:
     order, paid = situation
     expired = order.model_copy(update={"expires_at": NOW})
-    if order.status != "complete":
+    if order.status in ("created", "awaiting:payment"):
         assert rules.next_step(expired, paid, NOW) not in {Step.CREATE, Step.CONFIRM, Step.OPEN}
 
 
@@ -216,6 +221,15 @@ def test_a_card_is_confirmed_only_on_our_page_and_a_page_is_opened_only_for_want
         assert step not in {Step.CREATE, Step.CONFIRM}
     else:
         assert step is not Step.OPEN
+
+
+@pytest.mark.parametrize("left", [timedelta(minutes=-1), timedelta(minutes=31)])
+def test_a_page_that_may_be_open_is_closed_unless_it_is_about_to_end_by_itself(left: timedelta) -> None:
+    """To close it, it has to be found: opening it again under the same key does that."""
+    lost = payment(token=None, page_until=NOW + left)
+    assert rules.next_step(payable(status="cancelled"), lost, NOW) is Step.ABANDON
+    lost = payment(token=None, page_until=SOON_AFTER)
+    assert rules.next_step(payable(status="cancelled"), lost, NOW) is Step.OPEN
 
 
 def test_a_page_is_opened_once_and_looked_at_then() -> None:
@@ -273,9 +287,17 @@ def test_a_late_answer_does_not_reopen_a_payment_that_is_over(
     assert rules.learn(payment(status=known), outcome(heard), 1) is None
 
 
-@pytest.mark.parametrize("heard", PAYMENT_STATUSES)
+@pytest.mark.parametrize("heard", [status for status in PAYMENT_STATUSES if status != "captured"])
 def test_a_refund_is_the_end(heard: PaymentStatus) -> None:
     assert rules.learn(payment(status="refunded", intent_id="pi_1"), outcome(heard), 1) is None
+
+
+def test_a_refund_that_failed_after_all_is_asked_for_again() -> None:
+    assert rules.learn(payment(status="refunded"), outcome("captured"), 1) == {"status": "refunding"}
+
+
+def test_while_a_refund_is_on_its_way_its_money_is_still_captured() -> None:
+    assert rules.learn(payment(status="refunding"), outcome("captured"), 1) is None
 
 
 @pytest.mark.parametrize(("known", "heard"), [("captured", "voided"), ("voided", "captured")])
@@ -307,9 +329,15 @@ def test_whatever_is_heard_in_whatever_order_a_payment_never_goes_back(
     for answer, asked_in in heard:
         changes = rules.learn(state, answer, asked_in)
         before, state = state, state.model_copy(update=dict(changes or {}))
-        assert RANK[state.status] >= RANK[before.status]
+        asked_again = (before.status, answer.status) == ("refunded", "captured")
+        assert asked_again or RANK[state.status] >= RANK[before.status]
         assert changes is None or state != before
         assert rules.learn(state, answer, asked_in) is None
+
+
+@pytest.mark.parametrize("ended", ["voided", "refunded"])
+def test_of_what_is_over_the_amount_does_not_matter(ended: PaymentStatus) -> None:
+    assert rules.matches(payment(), outcome(ended, amount=1))
 
 
 @pytest.mark.parametrize(("amount", "currency"), [(1998, "usd"), (2000, "usd"), (1999, "eur")])
@@ -352,26 +380,26 @@ def test_a_decline_that_is_read_while_an_answer_is_missing_may_be_an_earlier_car
 
 @pytest.mark.parametrize("relist", [False, True])
 def test_what_was_captured_is_given_back_when_asked_to(relist: bool) -> None:
-    changes = rules.give_back(payment(status="captured"), relist=relist)
-    assert changes == {"status": "refunding", "relist": relist}
+    changes = rules.give_back(payment(status="captured"), relist=relist, now=NOW)
+    assert changes == {"status": "refunding", "relist": relist, "refund_asked_at": NOW}
 
 
 @pytest.mark.parametrize("status", ["refunding", "refunded"])
 def test_asking_again_for_a_refund_changes_nothing(status: PaymentStatus) -> None:
     for known in (False, True):
-        assert rules.give_back(payment(status=status, relist=known), relist=False) is None
-    assert rules.give_back(payment(status=status, relist=True), relist=True) is None
+        assert rules.give_back(payment(status=status, relist=known), relist=False, now=NOW) is None
+    assert rules.give_back(payment(status=status, relist=True), relist=True, now=NOW) is None
 
 
 @pytest.mark.parametrize("status", ["refunding", "refunded"])
 def test_the_ticket_may_be_put_on_sale_after_the_refund_too(status: PaymentStatus) -> None:
-    assert rules.give_back(payment(status=status), relist=True) == {"relist": True}
+    assert rules.give_back(payment(status=status), relist=True, now=NOW) == {"relist": True}
 
 
 @pytest.mark.parametrize("status", ["pending", "failed", "authorized", "voided"])
 def test_what_was_not_captured_is_not_refunded(status: PaymentStatus) -> None:
     with pytest.raises(NotCaptured):
-        rules.give_back(payment(status=status), relist=False)
+        rules.give_back(payment(status=status), relist=False, now=NOW)
 
 
 # --- Stripe's page ---

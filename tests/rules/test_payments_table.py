@@ -11,6 +11,8 @@ import pytest
 from services.payments import rules
 from tests.rules.builders import NOW, SOON, payable, payment
 
+SOON_OVER = NOW + timedelta(minutes=31)
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "payments.md"
 
 ORDERS: dict[str, list[dict[str, Any]]] = {
@@ -25,7 +27,8 @@ PAYMENTS: dict[str, dict[str, Any]] = {
     "`pending`, a card, no intent yet": {},
     "`pending`, a card, intent made": {"intent_id": "pi_1"},
     "`pending`, a card, the bank asks": {"intent_id": "pi_1", "bank_check": True},
-    "`pending`, Stripe's page, not open yet": {"token": None},
+    "`pending`, Stripe's page, not open yet": {"token": None, "page_until": NOW + timedelta(hours=1)},
+    "`pending`, Stripe's page, not open and about to end": {"token": None, "page_until": SOON_OVER},
     "`pending`, Stripe's page, opened": {"token": None, "session_id": "cs_1"},
     **{
         f"`{status}`": {"status": status, "intent_id": "pi_1"}

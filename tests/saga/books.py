@@ -51,6 +51,7 @@ async def _check_order(world: World, key: str, order: dict[str, Any]) -> None:
     assert len(payments) <= 1, f"{len(payments)} payments of one order"
     assert len(intents) <= 1, f"{len(intents)} intents of one order"
 
+    assert not await world.open_pages_of(key), "a page is left open"
     captured = sum(intent["amount_received"] for intent in intents)
     refunded = sum(
         intent["latest_charge"]["amount_refunded"] for intent in intents if intent["amount_received"]

@@ -75,6 +75,11 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
         def refund(self, which: int, relist: bool) -> None:
             world.refund(self._order(which), relist=relist)
 
+        @rule(which=which)
+        def refund_at_stripe(self, which: int) -> None:
+            """Somebody with access to the account there."""
+            world.run(world.refund_at_stripe(self._order(which)))
+
         # --- What comes by itself ---
 
         @rule(minutes=st.sampled_from([1, 2, 12]))
@@ -117,7 +122,11 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
         def crash(self, which: int, steps: int, end: End) -> None:
             world.run(world.step(self._actor(which), *[End.WELL] * steps, end))
 
-        @rule(which=which, steps=st.integers(0, 5), end=st.sampled_from([End.UNSENT, End.LOST, End.LATE]))
+        @rule(
+            which=which,
+            steps=st.integers(0, 5),
+            end=st.sampled_from([End.UNSENT, End.LOST, End.LATE, End.BROKEN]),
+        )
         def lose(self, which: int, steps: int, end: End) -> None:
             """Three times, since the stripe package tries again twice by itself."""
             world.run(world.step(self._actor(which), *[End.WELL] * steps, end, end, end))

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from enum import Enum, auto
-from typing import Any, TypeVar
+from typing import Any
 from unittest.mock import patch
 
 import httpx
 from pymongo.asynchronous.collection import AsyncCollection
 
-T = TypeVar("T")
+FAILURE = {"error": {"type": "api_error", "message": "An unknown error occurred"}}
 
 
 class End(Enum):
@@ -26,6 +26,8 @@ class End(Enum):
     """A request doesn't get through. Of a write: as WELL."""
     LOST = auto()
     """The answer to a request is lost. Of a write: as WELL."""
+    BROKEN = auto()
+    """Stripe does nothing, answers 500 and repeats that under the request's key. Of a write: as WELL."""
     LATE = auto()
     """The answer is lost, and Stripe gets to the request much later. Of a write: as WELL."""
 
@@ -97,23 +99,13 @@ class Actor:
 _current: ContextVar[Actor | None] = ContextVar("actor", default=None)
 
 
-async def _effect(do: Callable[[], Awaitable[T]], *, is_write: bool, later: Callable[[], None]) -> T:
-    """Do it as its actor is told to; what no actor does is simply done."""
+async def _end() -> End:
+    """How an effect is to end; what no actor does ends well."""
     actor = _current.get()
     end = await actor.park() if actor else End.WELL
     if end is End.CRASH_BEFORE:
         raise Crash
-    if not is_write and end is End.UNSENT:
-        raise httpx.ConnectError("it didn't get through")
-    if not is_write and end is End.LATE:
-        later()
-        raise httpx.ReadTimeout("no answer in time")
-    result = await do()
-    if end is End.CRASH_AFTER:
-        raise Crash
-    if not is_write and end is End.LOST:
-        raise httpx.ReadError("the answer was lost")
-    return result
+    return end
 
 
 @contextmanager
@@ -122,7 +114,11 @@ def writes_are_effects() -> Iterator[None]:
 
     def gated(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def write(self: Any, *args: Any, **options: Any) -> Any:
-            return await _effect(lambda: method(self, *args, **options), is_write=True, later=lambda: None)
+            end = await _end()
+            result = await method(self, *args, **options)
+            if end is End.CRASH_AFTER:
+                raise Crash
+            return result
 
         return write
 
@@ -141,14 +137,33 @@ class Wire(httpx.AsyncBaseTransport):
         self.keeps_keys = True
         """False: idempotency keys get lost on the way."""
         self.answers: list[tuple[httpx.Request, httpx.Response]] = []
+        self._broken: set[str] = set()
+        """Keys under which Stripe repeats that it failed."""
         self._http = httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await _effect(
-            lambda: self._send(request), is_write=False, later=lambda: self.late.append(request)
-        )
+        match await _end():
+            case End.UNSENT:
+                raise httpx.ConnectError("it didn't get through")
+            case End.LATE:
+                self.late.append(request)
+                raise httpx.ReadTimeout("no answer in time")
+            case End.LOST:
+                await self._send(request)
+                raise httpx.ReadError("the answer was lost")
+            case End.CRASH_AFTER:
+                await self._send(request)
+                raise Crash
+            case End.BROKEN:
+                if key := request.headers.get("Idempotency-Key"):
+                    self._broken.add(key)
+                return httpx.Response(500, json=FAILURE, request=request)
+        return await self._send(request)
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
+        key = request.headers.get("Idempotency-Key")
+        if key in self._broken:
+            return httpx.Response(500, json=FAILURE, request=request)
         if not self.keeps_keys:
             request.headers.pop("Idempotency-Key", None)
         response = await self._http.handle_async_request(request)

@@ -258,7 +258,7 @@ class World:
             about = event["data"]["object"]
             order = about.get("metadata", {}).get("order_id")
             if order in self.saga.orders:
-                found.append(Told(event["id"], event["type"], order, None))
+                found.append(Told(event["id"], order, about.get("payment_intent")))
         return found
 
     async def payments_of(self, order: str) -> list[dict[str, Any]]:
@@ -280,6 +280,12 @@ class World:
                 if check.startswith("/3d_secure/"):
                     await self._shop.post(check, data={"answer": "approve"})
 
+    async def refund_at_stripe(self, order: str) -> None:
+        """In Stripe's dashboard, if there is something to refund. Its webhook comes in the end."""
+        for payment in await self.payments_of(order):
+            if payment["status"] == "captured":
+                await self._shop.post("/v1/refunds", data={"payment_intent": payment["intent_id"]})
+
     # --- What Stripe has ---
 
     async def intents_of(self, order: str) -> set[str]:
@@ -300,6 +306,12 @@ class World:
             if request.url.path in ("/v1/payment_intents", "/v1/checkout/sessions") and response.is_success:
                 yield response.json()
 
+    async def open_pages_of(self, order: str) -> int:
+        """Checkout sessions of an order, known to us or not, on which one can still pay."""
+        pages = {body["id"] for body in self._made() if body.get("client_reference_id") == order}
+        sessions = [(await self._shop.get(f"/v1/checkout/sessions/{page}")).json() for page in pages]
+        return sum(session["status"] == "open" for session in sessions)
+
     async def intent(self, key: str) -> dict[str, Any]:
         answer = await self._shop.get(f"/v1/payment_intents/{key}", params={"expand[]": "latest_charge"})
         answer.raise_for_status()
@@ -312,9 +324,12 @@ class World:
         """Nothing fails any more, all messages come, time goes by, until nothing moves."""
         while self.wire.late:
             await self.wire.arrive(0)
-        await self.calm()
-        self.saga.late += timedelta(hours=1)
-        await self.calm()
+        for later in (timedelta(), timedelta(hours=1)):
+            self.saga.late += later
+            await self.calm()
+            for told in await self.told_by_stripe():
+                await self.webhook(told)
+            await self.calm()
 
     async def calm(self) -> None:
         """Everybody gets done, all messages come, until nothing moves."""

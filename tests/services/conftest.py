@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import streams.orders
 import streams.payments
 import streams.tickets
 from sandbox.testing import mongo_server, stripe_sandbox
+from services.payments import actions
 from services.payments.gateway import SANDBOX_KEY
 from settings import Settings
 from tests.sandbox.served import client
@@ -68,6 +70,12 @@ def no_reconciler(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(streams.payments, "reconcile", wait)
+
+
+@pytest.fixture(autouse=True)
+def eager_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests read again at once."""
+    monkeypatch.setattr(actions, "LOOK_AGAIN_AFTER", timedelta(0))
 
 
 @pytest.fixture

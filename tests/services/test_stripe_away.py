@@ -125,7 +125,7 @@ async def test_what_was_left_open_is_settled_when_the_process_starts_again(
 async def test_a_key_that_stripe_refuses_charges_nobody_and_keeps_the_reservation(
     settings_with: SettingsWith, stripe_url: str, shop: stripe.StripeClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wrong = settings_with(stripe_api_base=stripe_url, stripe_key="sk_wrong")
+    wrong = settings_with(stripe_api_base=stripe_url, stripe_key="sk_wrong", stripe_webhook_secret="whsec_x")
     async with serving("payments", wrong) as served:
         till = Till(served, shop, stripe_url)
         order = await till.order()

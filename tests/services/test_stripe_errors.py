@@ -1,13 +1,16 @@
 """Each kind of error of Stripe, as the stripe package raises it, and what becomes of the payment."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import stripe
 from prometheus_client import REGISTRY
 
-from services.payments import gateway
+from services.payments import actions, gateway
+from services.payments.documents import Payment
+from services.payments.rules import Outcome, PaymentState
 from tests.services.till import Till
 
 
@@ -42,8 +45,6 @@ def alerts(kind: str) -> float:
 IN_USE = stripe.IdempotencyError("another in-progress request", http_status=409)
 UNKNOWN = [
     stripe.APIConnectionError("time-out"),  # type: ignore[no-untyped-call] # stripe leaves it untyped
-    stripe.APIError("broken", http_status=500),
-    stripe.APIError("away", http_status=503),
     IN_USE,
     stripe.InvalidRequestError("locked", None, "lock_timeout", http_status=409),  # type: ignore[no-untyped-call] # as above
 ]
@@ -60,6 +61,28 @@ async def test_without_an_answer_the_same_key_is_used_until_there_is_one(
     assert (await till.pay(order)).json()["status"] == "authorized"
     assert len(confirming.keys) == 2
     assert len(set(confirming.keys)) == 1
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_an_answer_that_stripe_failed_is_remembered_there_so_after_a_look_another_key_is_taken(
+    till: Till, confirming: Script, status: int
+) -> None:
+    confirming.errors = [stripe.APIError("broken", http_status=status)]
+    order = await till.order()
+    assert (await till.pay(order)).json()["status"] == "pending"
+    assert (await till.pay(order)).json()["status"] == "authorized"
+    assert len(set(confirming.keys)) == 2
+    assert await till.statuses(order) == ["requires_capture"]
+
+
+@pytest.mark.parametrize("status", [400, 404, 410, 422])
+async def test_any_other_answer_of_no_alerts_operators_and_keeps_the_reservation(
+    till: Till, confirming: Script, status: int
+) -> None:
+    before = alerts("refused")
+    confirming.errors = [stripe.APIError("no", http_status=status)]
+    assert (await till.pay(await till.order())).status_code == 503
+    assert alerts("refused") == before + 1
 
 
 async def test_too_many_requests_are_sent_again_a_little_later_under_the_same_key(
@@ -100,13 +123,15 @@ async def test_a_refusal_alerts_operators(till: Till, confirming: Script) -> Non
     assert alerts("refused") == before + 1
 
 
-async def test_an_intent_whose_key_was_used_otherwise_is_found_by_its_order(till: Till) -> None:
+async def test_an_intent_whose_key_was_used_otherwise_is_found_by_its_order(
+    till: Till, confirming: Script
+) -> None:
     before = alerts("key_mismatch")
+    confirming.errors = [stripe.APIConnectionError("time-out")]  # type: ignore[no-untyped-call] # as above
     order = await till.order()
-    await till.pay(order, "tok_chargeDeclined")
+    assert (await till.pay(order)).json()["status"] == "pending"
     (intent,) = await till.intents(order)
-    forgotten = {"intent_id": None, "status": "pending", "attempt": 2, "token": "tok_visa"}
-    await till.served.database["payments"].update_one({"order_id": order.id}, {"$set": forgotten})
+    await till.served.database["payments"].update_one({"order_id": order.id}, {"$set": {"intent_id": None}})
     # The description is part of the request, so it isn't the same any more.
     await till.served.database["orders"].update_one({}, {"$set": {"ticket_title": "Macbeth"}})
     assert (await till.pay(order)).json()["status"] == "authorized"
@@ -149,3 +174,41 @@ async def test_only_what_was_paid_here_is_captured(till: Till) -> None:
     assert (await till.pay(order)).status_code == 503
     assert (await till.stored(order))["status"] == "pending"
     assert alerts("amount") == before + 1
+    await till.becomes(order, "cancelled")
+    assert (await till.stored(order))["status"] == "voided"
+    assert await till.statuses(order) == ["canceled"]
+
+
+async def test_who_reads_often_has_stripe_asked_now_and_then(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actions, "LOOK_AGAIN_AFTER", timedelta(minutes=1))
+    looks: list[str] = []
+    look = gateway.Gateway.look
+
+    async def counted(stripes: gateway.Gateway, payment: PaymentState) -> Outcome:
+        looks.append(payment.order_id)
+        return await look(stripes, payment)
+
+    order = await till.order()
+    await till.pay(order, "tok_threeDSecure2Required")
+    monkeypatch.setattr(gateway.Gateway, "look", counted)
+    for _ in range(5):
+        await till.shown(order)
+    assert looks == [order.id]
+
+
+async def test_a_refund_that_failed_at_stripe_is_asked_for_again(till: Till) -> None:
+    order = await till.order()
+    await till.pay(order)
+    await till.becomes(order, "complete")
+    # As when Stripe took it, and days later the bank didn't.
+    await till.served.database["payments"].update_one(
+        {"order_id": order.id}, {"$set": {"status": "refunded"}}
+    )
+    payment = await Payment.find_one({"order_id": order.id})
+    assert payment is not None
+    assert (await till.payments.advance(payment, look=True)).status == "refunded"
+    (intent,) = await till.intents(order)
+    refunds = await till.shop.v1.refunds.list_async({"payment_intent": intent.id})
+    assert [refund.amount for refund in refunds.data] == [1999]

@@ -4,6 +4,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 import stripe
 
 from contracts.events import OrderEvent
+from services.payments import actions, documents
 from services.payments.gateway import Gateway, OutcomeUnknown
 from services.payments.rules import Outcome, PaymentState
 from tests.services.conftest import SettingsWith
@@ -152,6 +154,7 @@ async def test_a_webhook_that_could_not_be_handled_stays_in_the_inbox(
 ) -> None:
     """As it does when the process dies between the answer and the look."""
     failed = asyncio.Event()
+    monkeypatch.setattr(documents, "FIRST_DELAY", timedelta(0))
 
     async def away(*_: object) -> Outcome:
         failed.set()
@@ -163,9 +166,31 @@ async def test_a_webhook_that_could_not_be_handled_stays_in_the_inbox(
         assert (await deliver(hooked, body, signature(body))).status_code == 200
         await failed.wait()
     assert await notices(hooked) == {"evt_1": False}
-    assert await hooked.payments.handle_notices() == 0
+    assert await hooked.payments.handle_notices() == 1
     assert await notices(hooked) == {"evt_1": True}
     await becomes(hooked, asked, "authorized")
+
+
+async def test_a_webhook_that_can_not_be_handled_keeps_no_other_waiting(
+    hooked: Till, asked: OrderEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actions, "NOTICES_AT_ONCE", 1)
+    stuck = await hooked.order()
+    await hooked.pay(stuck, "tok_threeDSecure2Required")
+    look = Gateway.look
+
+    async def cannot(gateway: Gateway, payment: PaymentState) -> Outcome:
+        if payment.order_id == stuck.id:
+            raise ValueError("a mistake of ours")
+        return await look(gateway, payment)
+
+    monkeypatch.setattr(Gateway, "look", cannot)
+    for key, order in (("evt_1", stuck), ("evt_2", asked)):
+        body = about({"id": "pi_1", "object": "payment_intent", "metadata": {"order_id": order.id}}, key=key)
+        assert (await deliver(hooked, body, signature(body))).status_code == 200
+    await becomes(hooked, asked, "authorized")
+    await handled(hooked, "evt_2")
+    assert (await notices(hooked))["evt_1"] is False
 
 
 async def test_a_refund_that_was_made_at_stripe_is_noticed(hooked: Till, shop: stripe.StripeClient) -> None:
