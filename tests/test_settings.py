@@ -194,6 +194,21 @@ def test_the_sandbox_and_payments_agree_on_a_secret_that_nobody_gave(monkeypatch
     assert elsewhere.webhook_secret is None
 
 
+def test_a_page_of_stripes_outlives_every_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    day = "86400"
+    assert given(monkeypatch, EXPIRATION_WINDOW_SECONDS=day).expiration_window_seconds == 86400
+    ended = loaded(EXPIRATION_WINDOW_SECONDS=day, PAYMENT_PAGE="checkout")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("EXPIRATION_WINDOW_SECONDS: ")
+
+
+@pytest.mark.parametrize("kept", ["", "short"])
+def test_a_secret_that_anybody_could_guess_is_not_used(kept: str, tmp_path: Path) -> None:
+    (tmp_path / "operator-token").write_text(kept)
+    with pytest.raises(ValueError, match="too short for a secret"):
+        assert Settings(data_dir=tmp_path).operator_secret
+
+
 def test_settings_do_not_change_once_they_are_read() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().web_port = 1  # type: ignore[misc] # that is the point

@@ -123,6 +123,16 @@ async def test_a_problem_of_a_service_passes_through(browser: Browser) -> None:
     assert problem_of(response).title == "Sign in first"
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/payments/refunds", "/api/payments//refunds/", "/api/payments/%72efunds"]
+)
+async def test_what_operators_ask_for_is_not_passed_on(browser: Browser, echo: Echo, path: str) -> None:
+    request = browser.http.build_request("POST", "http://stagedoor.test", json={})
+    request.url = httpx.URL("http://stagedoor.test").copy_with(raw_path=path.encode())
+    assert problem_of(await browser.http.send(request)).status == 404
+    assert echo.requests == []
+
+
 @pytest.mark.parametrize("path", ["/api", "/api/", "/api/nothing", "/api/ticketsx"])
 async def test_an_api_that_nobody_owns_is_not_found(browser: Browser, path: str) -> None:
     request = browser.http.build_request("GET", "http://stagedoor.test")
