@@ -82,12 +82,18 @@ async def listening(settings: Settings, hub: Hub) -> AsyncIterator[IsHeard]:
     try:
         yield partial(broker.ping, 0.2)
     finally:
-        starting.cancel()
-        with suppress(asyncio.CancelledError):
-            await starting
+        await _ended(starting)
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
                 await broker.stop()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """asyncio.wait_for of Python 3.11, which nats-py uses, loses a cancellation that comes together with its
+    result: ask until it's done."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
 
 
 @contextmanager
