@@ -5,6 +5,7 @@ Their output goes to a file beside their folder, so a server may outlive the eve
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,11 +17,19 @@ from pathlib import Path
 from sandbox.processes import ROOT, Process, mongo, nats, stripe
 from sandbox.watchdog import Watchdog, end
 
+_PORTS = random.SystemRandom()
+
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A port that nothing listens on, below those that the system gives to connections: one of them
+    could have it before the server does."""
+    while True:
+        port = _PORTS.randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         return port
 
 

@@ -7,6 +7,7 @@ from bson import ObjectId
 
 from contracts.events import OrderEvent
 from contracts.wire import now
+from sandbox.testing import free_port
 from services.orders import actions
 from services.orders.documents import Order
 from services.payments.documents import Payment
@@ -14,7 +15,7 @@ from settings import Settings
 from tests.books.commands import Ran, run
 from tests.services.conftest import SettingsWith
 from tests.services.market import WINDOW, on_sale
-from tests.services.served import Served, closed_port, new_id
+from tests.services.served import Served, new_id
 from tests.services.till import Till
 
 
@@ -112,7 +113,7 @@ async def test_it_writes_nothing(counter: Shop) -> None:
 async def test_a_database_that_is_away_is_told_in_a_line_and_2(
     counter: Shop, settings_with: SettingsWith
 ) -> None:
-    url = f"mongodb://127.0.0.1:{closed_port()}/?serverSelectionTimeoutMS=300"
+    url = f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=300"
     conf = settings_with(stripe_api_base=counter.till.stripe_url, mongo_url=url)
     ran = await run("streams.books", conf=conf)
     assert (ran.code, ran.out) == (2, "")
@@ -121,7 +122,7 @@ async def test_a_database_that_is_away_is_told_in_a_line_and_2(
 
 
 async def test_stripe_away_is_told_in_a_line_and_2(settings_with: SettingsWith) -> None:
-    url = f"http://127.0.0.1:{closed_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     ran = await run("streams.books", conf=settings_with(stripe_api_base=url))
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(f"Stripe's books can't be read at {url}: ")

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from contracts.events import OrderEvent
+from sandbox.testing import free_port
 from settings import Settings
 from tests.books.commands import Ran, payments_process, run
 from tests.services.conftest import SettingsWith
-from tests.services.served import closed_port, new_id
+from tests.services.served import new_id
 from tests.services.till import Till
 
 
@@ -73,7 +74,7 @@ async def test_it_says_that_its_operator_token_is_another_one(till: Till, desk: 
 
 
 async def test_it_says_that_payments_does_not_answer(settings_with: SettingsWith) -> None:
-    url = f"http://127.0.0.1:{closed_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     ran = await run("streams.refund", new_id(), conf=settings_with(payments_url=url))
     assert ran == Ran(1, "", f"The payments service doesn't answer at {url}. Is the marketplace running?\n")
 

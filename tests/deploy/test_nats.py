@@ -1,7 +1,6 @@
 """NATS as compose runs it: a service can say what is its own to say, and read what is its own to read."""
 
 import asyncio
-import socket
 import subprocess
 import sysconfig
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +12,8 @@ import nats.errors
 import pytest
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, RePublish, RetentionPolicy, StreamConfig
+
+from sandbox.testing import free_port
 
 CONFIG = Path(__file__).parents[2] / "deploy/nats/nats.conf"
 SERVER = Path(sysconfig.get_path("scripts")) / "nats-server"
@@ -52,9 +53,7 @@ async def ignore(_: Exception) -> None:
 @pytest.fixture
 async def sign_in(tmp_path: Path) -> AsyncIterator[SignIn]:
     """Connects as one of the users to a server on which the streams are provisioned."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     listen = ["--addr", "127.0.0.1", "--port", str(port), "--http_port", "-1"]
     with (tmp_path / "nats.log").open("w") as log:
         server = await asyncio.create_subprocess_exec(

@@ -14,12 +14,12 @@ import streams.auth
 import streams.orders
 import streams.payments
 import streams.tickets
-from sandbox.testing import mongo_server, stripe_sandbox
+from sandbox.testing import free_port, mongo_server, stripe_sandbox
 from services.payments import actions
 from services.payments.gateway import SANDBOX_KEY
 from settings import Settings
 from tests.sandbox.served import client
-from tests.services.served import Served, cheap_passwords, closed_port, serving
+from tests.services.served import Served, cheap_passwords, serving
 from tests.services.till import Till
 
 SettingsWith = Callable[..., Settings]
@@ -47,7 +47,7 @@ def settings_with(mongo: str, tmp_path: Path) -> SettingsWith:
         given = {
             "data_dir": tmp_path,
             "mongo_url": mongo,
-            "nats_url": f"nats://127.0.0.1:{closed_port()}",
+            "nats_url": f"nats://127.0.0.1:{free_port()}",
             "log_level": "WARNING",
             "reconcile_seconds": 3600,
             **changes,

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from sandbox import processes
-from sandbox.testing import running
+from sandbox.testing import free_port, running
 from tests.services.conftest import SettingsWith
-from tests.services.served import Served, closed_port, messages, new_id, serving, until
+from tests.services.served import Served, messages, new_id, serving, until
 
 ANN = new_id()
 
@@ -19,7 +19,7 @@ class Database:
     """A database server of its own that can be taken away and comes back with all it had."""
 
     def __init__(self, folder: Path) -> None:
-        self._port, self._folder = closed_port(), folder
+        self._port, self._folder = free_port(), folder
         self._up = AsyncExitStack()
         self.url = f"mongodb://127.0.0.1:{self._port}/?retryWrites=false"
 

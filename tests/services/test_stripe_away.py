@@ -7,12 +7,12 @@ import pytest
 import stripe
 
 import streams.payments
-from sandbox.testing import running
+from sandbox.testing import free_port, running
 from services.payments import actions, gateway
 from services.payments.gateway import SANDBOX_KEY
 from tests.sandbox import served as sandbox
 from tests.services.conftest import SettingsWith
-from tests.services.served import closed_port, messages, serving, until
+from tests.services.served import messages, serving, until
 from tests.services.till import Till
 
 RECONCILE = streams.payments.reconcile
@@ -39,7 +39,7 @@ def till_at(settings_with: SettingsWith) -> Tills:
 async def test_while_stripe_is_away_a_payment_is_being_checked_and_later_settled(
     till_at: Tills, tmp_path: Path
 ) -> None:
-    port = closed_port()
+    port = free_port()
     async with till_at(port) as till:
         order = await till.order()
         answer = await till.pay(order)
@@ -57,7 +57,7 @@ async def test_while_stripe_is_away_a_payment_is_being_checked_and_later_settled
 async def test_an_order_cancelled_before_stripe_knew_of_it_is_voided_without_an_intent(
     till_at: Tills, tmp_path: Path
 ) -> None:
-    port = closed_port()
+    port = free_port()
     async with till_at(port) as till:
         order = await till.order()
         await till.pay(order)
@@ -75,7 +75,7 @@ async def test_a_card_whose_answer_got_lost_is_charged_once(
 ) -> None:
     monkeypatch.setattr(gateway, "TIMEOUT_SECONDS", 0.5)
     monkeypatch.setattr(gateway, "NETWORK_RETRIES", 0)
-    port = closed_port()
+    port = free_port()
     slow = sandbox.process(port, tmp_path, bank_seconds=1)
     async with running(slow, tmp_path / "log", signal.SIGKILL), till_at(port) as till:
         order = await till.order()
@@ -94,7 +94,7 @@ async def test_a_buyer_does_not_wait_for_a_slow_bank_and_is_charged_once_all_the
     till_at: Tills, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(actions, "PAY_SECONDS", 0.5)
-    port = closed_port()
+    port = free_port()
     slow = sandbox.process(port, tmp_path, bank_seconds=2)
     async with running(slow, tmp_path / "log", signal.SIGKILL), till_at(port) as till:
         order = await till.order()
