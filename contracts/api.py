@@ -45,9 +45,24 @@ class SignIn(Body):
     password: Annotated[str, StringConstraints(max_length=1024)]
 
 
+class PasswordBody(Body):
+    """A new password, from who knows the present one."""
+
+    current_password: Annotated[str, StringConstraints(max_length=1024)]
+    new_password: Annotated[str, AfterValidator(_password)]
+
+
 class User(Wire):
     id: Id
     email: str
+
+
+class Profile(Wire):
+    """What anybody may know of a user."""
+
+    id: Id
+    since: Moment
+    """When they signed up."""
 
 
 class CurrentUser(Wire):
@@ -108,6 +123,8 @@ class Order(Wire):
     """Why a cancelled order is: the buyer let go of it, or didn't pay in time."""
     relisted: bool = False
     """Of a refunded order: its ticket is on sale again."""
+    can_extend: bool = False
+    """Whether the buyer may ask for more time to pay."""
     ticket: OrderTicket
 
 

@@ -10,9 +10,11 @@ from contracts.api import (
     Order,
     OrderBody,
     OrderTicket,
+    PasswordBody,
     Payment,
     PaymentBody,
     PaymentResult,
+    Profile,
     RefundBody,
     SignIn,
     SignUp,
@@ -108,7 +110,9 @@ EVENTS: tuple[Event, ...] = (
 BODIES: tuple[Wire, ...] = (
     SignUp(email="ada@example.com", password="correct horse"),
     SignIn(email="ada@example.com", password="correct horse"),
+    PasswordBody(current_password="correct horse", new_password="battery staple"),
     User(id=BUYER, email="ada@example.com"),
+    Profile(id=SELLER, since=DEADLINE),
     CurrentUser(current_user=User(id=BUYER, email="ada@example.com")),
     TicketBody(title="Row 4", price=PRICE, starts_at=DOORS, venue="Old Mill", city="Köln"),
     Ticket(
