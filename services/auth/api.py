@@ -5,13 +5,13 @@ from typing import Any
 
 from litestar import Response, Router, get, post
 from litestar.datastructures import Cookie
-from litestar.params import RequestBody
+from litestar.params import FromPath, RequestBody
 from litestar.types import ControllerRouterHandler
 
-from contracts.api import CurrentUser, SignIn, SignUp, User
+from contracts.api import CurrentUser, PasswordBody, Profile, SignIn, SignUp, User
 from contracts.identity import SESSION_COOKIE
 from services.auth.actions import Auth, SignedIn
-from services.kit.http import ApiRequest, token_of
+from services.kit.http import SIGNED_IN, ApiRequest, signed_in, token_of
 from services.kit.limits import limit
 from settings import Settings
 
@@ -36,6 +36,34 @@ async def sign_out(request: ApiRequest) -> Response[dict[str, Any]]:
     return Response({}, cookies=[_cookie(request.app.state.settings, "", max_age=0)])
 
 
+@post("/signout-everywhere", status_code=200, security=SIGNED_IN, summary="End all my sessions")
+async def sign_out_everywhere(request: ApiRequest) -> Response[dict[str, Any]]:
+    await _auth(request).sign_out_everywhere(token_of(request))
+    return Response({}, cookies=[_cookie(request.app.state.settings, "", max_age=0)])
+
+
+@post(
+    "/password",
+    status_code=200,
+    guards=[signed_in],
+    security=SIGNED_IN,
+    summary="Change my password, and end all my other sessions",
+)
+async def change_password(request: ApiRequest, data: RequestBody[PasswordBody]) -> Response[User]:
+    settings: Settings = request.app.state.settings
+    await limit("password", request.user.id, settings.rate_sign_in)
+    changed = await _auth(request).change_password(
+        token_of(request), data.current_password, data.new_password
+    )
+    return _signed_in(changed, settings, status=200)
+
+
+@get("/{user_id:str}", summary="What anybody may know of a user")
+async def show_profile(request: ApiRequest, user_id: FromPath[str]) -> Profile:
+    user = await _auth(request).profile(user_id)
+    return Profile(id=str(user.id), since=user.created_at)
+
+
 @get("/currentuser", summary="Who am I?")
 async def current_user(request: ApiRequest) -> CurrentUser:
     identity = await _auth(request).current_user(token_of(request))
@@ -47,7 +75,14 @@ async def jwks(request: ApiRequest) -> dict[str, Any]:
     return _auth(request).signer.jwks
 
 
-users = Router("/api/users", route_handlers=[sign_up, sign_in, sign_out, current_user], tags=["users"])
+users = Router(
+    "/api/users",
+    route_handlers=[
+        *(sign_up, sign_in, sign_out, sign_out_everywhere),
+        *(change_password, current_user, show_profile),
+    ],
+    tags=["users"],
+)
 API: list[ControllerRouterHandler] = [users, jwks]
 
 

@@ -1,6 +1,7 @@
 """Users and their sessions."""
 
 from datetime import datetime
+from typing import Self
 
 from beanie import Document, PydanticObjectId
 from pydantic import Field
@@ -22,12 +23,19 @@ class User(Document):
         name = "users"
         indexes = [IndexModel([("email", ASCENDING)], name="email", unique=True)]
 
-    async def replace_hash(self, password_hash: str) -> None:
-        """Store a newer hash of the same password, unless it was changed meanwhile."""
+    async def with_hash(self, password_hash: str) -> Self:
+        """Store another hash, unless it was changed meanwhile, which `newest` tells."""
         await self.get_pymongo_collection().update_one(
             {"_id": self.id, "password_hash": self.password_hash},
             {"$set": {"password_hash": password_hash}},
         )
+        changed: Self = self.model_copy(update={"password_hash": password_hash})
+        return changed
+
+    async def newest(self) -> "User":
+        found = await User.find_one({"_id": self.id})
+        assert found is not None, "users are never deleted"
+        return found
 
 
 class Session(Aggregate):
@@ -42,6 +50,7 @@ class Session(Aggregate):
         # A day later than they expire: until then, their outbox may still hold an event.
         indexes = [
             OUTBOX_INDEX,
+            IndexModel([("user_id", ASCENDING)], name="of_user"),
             IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=86_400),
         ]
 

@@ -93,6 +93,17 @@ async def cancel(order_id: str, buyer: str) -> None:
     await _change(order_id, lambda order: rules.cancel(order, buyer))
 
 
+async def extend(order_id: str, buyer: str, window: timedelta) -> Order:
+    """Give the buyer more time to pay.
+
+    Raises:
+        NotFound, NotTheBuyer, NoMoreTime
+    """
+    moment = now()
+    longer = rules.extended_deadline(object_id(order_id).generation_time, window, moment)
+    return await _change(order_id, lambda order: rules.extend(order, buyer, longer, window, moment))
+
+
 async def expire(event: ExpirationComplete) -> None:
     """End an order that wasn't paid in time. Timers of paid or extended orders change nothing."""
     await _change(event.order_id, lambda order: rules.expire(order, event.expires_at))

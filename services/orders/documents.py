@@ -1,5 +1,7 @@
 """Orders, and what orders knows of tickets."""
 
+from datetime import datetime
+
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from contracts.events import OrderCancelled, OrderCreated, OrderedTicket, OrderEvent, OrderUpdated
@@ -49,6 +51,12 @@ class Order(OrderState, Aggregate):
             ),
             IndexModel([("user_id", ASCENDING), ("_id", DESCENDING)], name="of_buyer"),
         ]
+
+    @property
+    def reserved_at(self) -> datetime:
+        """To the second: its id tells."""
+        assert self.id is not None
+        return self.id.generation_time
 
     def event(self) -> OrderEvent:
         return self._kind_of_event()(

@@ -32,6 +32,10 @@ class OrderComplete(Conflict):
     message = "A completed order can't be cancelled"
 
 
+class NoMoreTime(Conflict):
+    message = "There is no more time to be had for this order"
+
+
 class NotTheBuyer(Forbidden):
     message = "That order isn't yours"
 
@@ -61,11 +65,14 @@ class OrderState(BaseModel):
     expires_at: Moment
     extended: bool = False
     """It got more time once, since the buyer's bank asked for a check."""
+    extensions: int = 0
+    """How often the buyer asked for more time, and got it."""
     cancel_reason: CancelReason | None = None
     relisted: bool = False
     """Of a refunded order: its ticket is on sale again."""
 
 
+MOST_EXTENSIONS = 2
 LONGEST_HOLD = timedelta(minutes=30)
 """From the reservation on, however often more time is given. A longer time to pay stands as it is."""
 
@@ -150,6 +157,30 @@ def _refund(order: OrderState, *, relist: bool) -> Changes | None:
     if order.status == "refunded" and not relist:
         return None
     return {**move_to("refunded"), "active": not relist, "relisted": relist}
+
+
+def may_extend(order: OrderState, longer: datetime, window: timedelta, now: datetime) -> bool:
+    """Whether the buyer may have more time: twice at most, when a third of the time to pay is left or less.
+
+    People who need longer get it (WCAG 2.2.1), and nobody keeps a ticket from others for nothing.
+    """
+    is_late = order.expires_at - window / 3 <= now < order.expires_at
+    return (
+        is_live(order.status) and is_late and order.extensions < MOST_EXTENSIONS and longer > order.expires_at
+    )
+
+
+def extend(order: OrderState, by: str, longer: datetime, window: timedelta, now: datetime) -> Changes | None:
+    """Give the buyer until `longer`.
+
+    Raises:
+        NotTheBuyer, NoMoreTime
+    """
+    if order.user_id != by:
+        raise NotTheBuyer
+    if not may_extend(order, longer, window, now):
+        raise NoMoreTime
+    return {"expires_at": longer, "extensions": order.extensions + 1}
 
 
 def extended_deadline(reserved_at: datetime, window: timedelta, now: datetime) -> datetime:
