@@ -51,6 +51,10 @@ class Page:
         """Whether the address is that of who comes back from Stripe's page or a bank. Anybody can type it."""
         return not {"paid", "payment_intent"}.isdisjoint(self._request.query_params)
 
+    def has(self, parameter: str) -> bool:
+        """Whether the address has it, whatever its value."""
+        return parameter in self._request.query_params
+
     @property
     def target(self) -> str | None:
         """The element that htmx will put the answer into, as `tag#id`."""

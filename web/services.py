@@ -11,7 +11,7 @@ import aiohttp
 from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
-from contracts.api import CurrentUser, Order, Payment, PaymentResult, Ticket, User
+from contracts.api import CurrentUser, Order, Payment, PaymentResult, Profile, Ticket, User
 from contracts.identity import SESSION_COOKIE
 from contracts.problems import Problem
 from settings import ServiceName, Settings
@@ -24,6 +24,7 @@ PAYMENT_TIMEOUT = 35.0
 """Stripe may be slow, and a payment that was given up on is still made."""
 
 _USER = TypeAdapter(User)
+_PROFILE = TypeAdapter(Profile)
 _CURRENT_USER = TypeAdapter(CurrentUser)
 _TICKET = TypeAdapter(Ticket)
 _TICKETS = TypeAdapter(list[Ticket])
@@ -145,6 +146,16 @@ class Services:
     async def sign_out(self) -> None:
         await self._call("auth", "POST", "/api/users/signout", body={})
 
+    async def sign_out_everywhere(self) -> None:
+        await self._call("auth", "POST", "/api/users/signout-everywhere", body={})
+
+    async def change_password(self, current: str, new: str) -> None:
+        body = {"currentPassword": current, "newPassword": new}
+        await self._call("auth", "POST", "/api/users/password", body=body)
+
+    async def profile(self, user_id: str) -> Profile:
+        return (await self._call("auth", "GET", f"/api/users/{checked(user_id)}")).parse(_PROFILE)
+
     async def current_user(self) -> User | None:
         answer = await self._call("auth", "GET", "/api/users/currentuser")
         return answer.parse(_CURRENT_USER).current_user
@@ -178,6 +189,10 @@ class Services:
 
     async def reserve(self, ticket_id: str) -> Order:
         return (await self._call("orders", "POST", "/api/orders", body={"ticketId": ticket_id})).parse(_ORDER)
+
+    async def extend_order(self, order_id: str) -> Order:
+        path = f"/api/orders/{checked(order_id)}/extend"
+        return (await self._call("orders", "POST", path, body={})).parse(_ORDER)
 
     async def cancel_order(self, order_id: str) -> None:
         await self._call("orders", "DELETE", f"/api/orders/{checked(order_id)}")

@@ -36,12 +36,18 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         currency=settings.currency.upper(),
         is_sandbox=settings.uses_stripe_sandbox,
         pays_at_checkout=settings.pays_at_checkout,
+        more_time_at=int(settings.expiration_window_seconds / 3),
         window=_window(settings.expiration_window_seconds),
         longest_hold=_window(LONGEST_HOLD_SECONDS),
         has_more_time=settings.expiration_window_seconds < LONGEST_HOLD_SECONDS,
     )
     environment.filters.update(
-        money=_money(settings.currency), day=day, short_day=short_day, clock=clock, countdown=countdown
+        money=_money(settings.currency),
+        day=day,
+        short_day=short_day,
+        month=month,
+        clock=clock,
+        countdown=countdown,
     )
     return JinjaTemplateEngine.from_environment(environment)
 
@@ -67,6 +73,11 @@ def day(moment: datetime) -> str:
 def short_day(moment: datetime) -> str:
     """Sat 12 Dec 2026, 20:00: for lists; the ticket's own page names the zone."""
     return day(moment).removesuffix(" UTC")
+
+
+def month(moment: datetime) -> str:
+    """December 2026"""
+    return f"{moment:%B %Y}"
 
 
 def clock(moment: datetime) -> str:

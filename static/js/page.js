@@ -6,6 +6,7 @@
   const asked = new WeakMap();
   const sent = new WeakSet(); // forms under way: once answered, a form may be gone from the page
   const ASK_AGAIN = 3000;
+  const WARNINGS = { 300: "Five minutes left to pay", 60: "One minute left to pay" };
 
   const two = (number) => String(number).padStart(2, "0");
 
@@ -27,17 +28,17 @@
     const text = words(left);
     if (element.textContent !== text) element.textContent = text;
     element.classList.toggle("urgent", left <= 60);
-    if (left === 60) warn(element);
-    if (left === 0) over(element);
+    if (left in WARNINGS) warn(element, WARNINGS[left]);
+    if (left === 0 || left === Number(element.dataset.lookAt)) look(element);
   }
 
-  function warn(element) {
+  function warn(element, text) {
     const status = element.parentElement.querySelector("[data-time-warning]");
-    if (status && !status.textContent) status.textContent = "One minute left to pay";
+    if (status && status.textContent !== text) status.textContent = text;
   }
 
-  // The end is decided by the server: ask it, and ask again should the signal not come.
-  function over(element) {
+  // The end, and that more time can be had, is decided by the server: ask it, and ask again should no signal come.
+  function look(element) {
     const watched = element.closest("[data-live]");
     if (!watched || Date.now() - (asked.get(watched) ?? 0) < ASK_AGAIN) return;
     asked.set(watched, Date.now());

@@ -4,12 +4,24 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from contracts.api import Order, PaymentBody, PaymentResult, SignIn, SignUp, Ticket, TicketBody, User
+from contracts.api import (
+    Order,
+    PasswordBody,
+    PaymentBody,
+    PaymentResult,
+    Profile,
+    SignIn,
+    SignUp,
+    Ticket,
+    TicketBody,
+    User,
+)
 from contracts.identity import SESSION_COOKIE
 from contracts.problems import PROBLEM_JSON, Problem, ProblemItem
 from contracts.wire import Wire
@@ -30,7 +42,10 @@ class Auth:
             web.post("/api/users/signup", self.sign_up),
             web.post("/api/users/signin", self.sign_in),
             web.post("/api/users/signout", self.sign_out),
+            web.post("/api/users/signout-everywhere", self.sign_out),
+            web.post("/api/users/password", self.change_password),
             web.get("/api/users/currentuser", self.current_user),
+            web.get("/api/users/{id}", self.profile),
         ]
 
     async def sign_up(self, request: web.Request) -> web.Response:
@@ -51,6 +66,18 @@ class Auth:
         answer = web.json_response({})
         answer.del_cookie(SESSION_COOKIE, path="/", httponly=True)
         return answer
+
+    async def change_password(self, request: web.Request) -> web.Response:
+        user = self.market.signed_in(request)
+        body = await read(request, PasswordBody)
+        token, (_, password) = next(item for item in self.market.users.items() if item[1][0] == user)
+        if body.current_password != password:
+            raise no(403, "That isn't your present password")
+        self.market.users[token] = (user, body.new_password)
+        return signed_in(user, token, 200)
+
+    async def profile(self, request: web.Request) -> web.Response:
+        return answer(Profile(id=request.match_info["id"], since=datetime(2025, 12, 24, tzinfo=UTC)))
 
     async def current_user(self, request: web.Request) -> web.Response:
         user = self.market.caller(request)
@@ -142,6 +169,7 @@ class Orders:
             web.get("/api/orders", self.mine),
             web.get("/api/orders/{id}", self.show),
             web.post("/api/orders", self.reserve),
+            web.post("/api/orders/{id}/extend", self.extend),
             web.delete("/api/orders/{id}", self.cancel),
         ]
 
@@ -162,6 +190,14 @@ class Orders:
         if ticket.status != "available":
             raise no(409, "Ticket is already reserved")
         return answer(self.market.order(user, ticket), 201)
+
+    async def extend(self, request: web.Request) -> web.Response:
+        order = self._own(request, request.match_info["id"])
+        if not order.can_extend:
+            raise no(409, "There is no more time to be had for this order")
+        later = order.expires_at + timedelta(minutes=10)
+        self.market.change_order(order.id, can_extend=False, expires_at=later)
+        return answer(self.market.orders[order.id])
 
     async def cancel(self, request: web.Request) -> web.Response:
         order = self._own(request, request.match_info["id"])

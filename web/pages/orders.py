@@ -115,10 +115,21 @@ def _is_a_state(refused: Refused) -> bool:
     return refused.status in {402, 409} and refused.problem.type != "/problems/begun-elsewhere"
 
 
+@post("/orders/{order_id:str}/extend")
+async def extend(page: NamedDependency[Page], order_id: FromPath[str]) -> Response[Any]:
+    """More time to pay, for who needs it."""
+    return await _changed(page, order_id, page.services.extend_order(order_id))
+
+
 @post("/orders/{order_id:str}/cancel")
 async def cancel(page: NamedDependency[Page], order_id: FromPath[str]) -> Response[Any]:
+    return await _changed(page, order_id, page.services.cancel_order(order_id))
+
+
+async def _changed(page: Page, order_id: str, change: Awaitable[object]) -> Response[Any]:
+    """The order after a change, or as it is and why it couldn't be changed."""
     try:
-        await page.services.cancel_order(order_id)
+        await change
     except Refused as refused:
         if refused.status == 401:
             return page.go(sign_in_address(f"/orders/{order_id}"))
@@ -219,4 +230,4 @@ def _view(
     )
 
 
-router = Router("/", route_handlers=[mine, show, pay, cancel])
+router = Router("/", route_handlers=[mine, show, pay, extend, cancel])

@@ -1,4 +1,4 @@
-"""Sign up, sign in, sign out."""
+"""Sign up, in and out; one's account."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -8,11 +8,12 @@ from litestar.di import NamedDependency
 from litestar.params import URLEncodedBody
 
 from web.forms import Fields, Form
-from web.page import Page, WebRequest, local_address
-from web.services import Refused
+from web.page import Page, WebRequest, local_address, sign_in_address
+from web.services import Refused, ServiceDown
 
 Purpose = Literal["signin", "signup"]
 
+PASSWORDS = Fields({"currentPassword": "Present password", "newPassword": "New password"})
 FIELDS = Fields({"email": "Email", "password": "Password"})
 NO_MATCH = "That email and password don't match"
 SECRET = frozenset({"password"})
@@ -44,6 +45,48 @@ async def sign_up(page: NamedDependency[Page], data: URLEncodedBody[dict[str, st
     except Refused as refused:
         return await _refused(page, "signup", data, refused)
     return page.go(local_address(data.get("next")))
+
+
+@get("/account")
+async def account(page: NamedDependency[Page]) -> Response[Any]:
+    return await _account(page, Form())
+
+
+@post("/account/password")
+async def change_password(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str]]) -> Response[Any]:
+    try:
+        await page.services.change_password(data.get("currentPassword", ""), data.get("newPassword", ""))
+    except Refused as refused:
+        if refused.status == 401:
+            return page.go(sign_in_address("/account"))
+        if refused.status == 403:
+            form = Form(errors={"currentPassword": refused.problem.title})
+        else:
+            form = PASSWORDS.refused({}, refused.problem)
+        status = 422 if refused.status in {400, 403} else refused.status
+        return await _account(page, form, status)
+    return page.go("/account?changed")
+
+
+@post("/account/signout")
+async def sign_out_everywhere(page: NamedDependency[Page]) -> Response[Any]:
+    try:
+        await page.services.sign_out_everywhere()
+    except Refused as refused:
+        if refused.status != 401:
+            raise
+    return page.go("/")
+
+
+async def _account(page: Page, form: Form, status: int = 200) -> Response[Any]:
+    await page.look()
+    if page.user is None:
+        if page.viewer.known:
+            return page.go(sign_in_address("/account"))
+        raise ServiceDown("auth")
+    profile = await page.services.profile(page.user.id)
+    context = {"form": form, "fields": PASSWORDS, "since": profile.since, "changed": page.has("changed")}
+    return page.render("users/account.html", context, fragment="users/_account.html", status=status)
 
 
 @post("/signout")
@@ -81,4 +124,10 @@ def _form(page: Page, purpose: Purpose, form: Form, then: str, status: int = 200
     return page.render(f"users/{purpose}.html", context, fragment=f"users/_{purpose}.html", status=status)
 
 
-router = Router("/", route_handlers=[sign_in_page, sign_up_page, sign_in, sign_up, sign_out])
+router = Router(
+    "/",
+    route_handlers=[
+        *(sign_in_page, sign_up_page, sign_in, sign_up, sign_out),
+        *(account, change_password, sign_out_everywhere),
+    ],
+)
