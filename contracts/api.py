@@ -1,5 +1,6 @@
 """Request and response bodies of the services' HTTP APIs, as listed in docs/api.md."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
@@ -8,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from contracts.events import CancelReason, OrderStatus, PaymentStatus, TicketStatus
 from contracts.identity import Email, EmailGiven
 from contracts.money import Price
+from contracts.tickets import Category, CategoryGiven, FaceValue, Notes, Quantity, Seat, TimeZoneGiven
 from contracts.wire import Id, Moment, Wire
 
 
@@ -78,6 +80,16 @@ class TicketBody(Body):
     """When the event begins."""
     venue: Place | None = None
     city: Place | None = None
+    time_zone: TimeZoneGiven | None = None
+    """Where the event is, as in Europe/Berlin."""
+    category: CategoryGiven | None = None
+    seat: Seat | None = None
+    """Or area."""
+    quantity: Quantity = 1
+    """How many are sold together: the price is of all of them."""
+    face_value: FaceValue | None = None
+    """What all of them cost when they were new."""
+    notes: Notes | None = None
 
 
 class Ticket(Wire):
@@ -93,6 +105,38 @@ class Ticket(Wire):
     starts_at: Moment | None = None
     venue: str | None = None
     city: str | None = None
+    time_zone: str | None = None
+    category: Category | None = None
+    seat: str | None = None
+    quantity: int = 1
+    face_value: Price | None = None
+    notes: str | None = None
+    picture: str | None = None
+    """The name of its picture: /api/tickets/pictures/{name}/small and …/large show it."""
+
+
+class Facet(Wire):
+    """A value of a filter, and how many tickets it would leave."""
+
+    value: str
+    label: str
+    count: int
+
+
+class Facets(Wire):
+    """What a list of tickets can be narrowed down to. Each filter's own choice doesn't narrow its values."""
+
+    total: int
+    """How many tickets match now."""
+    cities: Sequence[Facet]
+    """At most a hundred, those with most tickets first."""
+    categories: Sequence[Facet]
+
+
+class Seller(Wire):
+    id: Id
+    sold: int
+    """How many of their tickets were sold."""
 
 
 def _ticket_id(value: str) -> str:

@@ -44,6 +44,17 @@ class TicketEvent(Event):
     starts_at: Moment | None = None
     venue: str | None = None
     city: str | None = None
+    time_zone: str | None = None
+    """Where the event is: the name of an IANA time zone."""
+    category: str | None = None
+    """One of contracts.tickets.CATEGORIES. There may be others some day, which a listener needn't know."""
+    seat: str | None = None
+    quantity: PositiveInt = 1
+    """How many are sold together. The price, and the face value, is of all of them."""
+    face_value: Price | None = None
+    notes: str | None = None
+    picture: str | None = None
+    """The name of its picture."""
 
     @property
     def about(self) -> str:

@@ -43,6 +43,7 @@ async def reserve(ticket_id: str, buyer: str, terms: Terms) -> Order:
     """
     ticket = await Ticket.arrived(ticket_id)
     rules.check_may_reserve(ticket, buyer)
+    rules.check_is_ahead(ticket, now())
     for _ in range(MAX_TRIES):
         slots = rules.free_slots(await _taken_slots(buyer), terms.max_live)
         order = Order(
@@ -128,6 +129,7 @@ async def follow_ticket(ticket: TicketEvent) -> None:
             "price_minor": to_minor_units(ticket.price),
             "user_id": ticket.user_id,
             "status": ticket.status,
+            "starts_at": ticket.starts_at,
         },
     )
 

@@ -49,6 +49,7 @@ class OfferedTicket(BaseModel):
     user_id: str
     """The seller."""
     status: TicketStatus
+    starts_at: Moment | None = None
 
 
 class OrderState(BaseModel):
@@ -89,6 +90,16 @@ def check_may_reserve(ticket: OfferedTicket, buyer: str) -> None:
         raise OwnTicket
     if ticket.status == "withdrawn":
         raise TicketNotForSale
+
+
+def check_is_ahead(ticket: OfferedTicket, now: datetime) -> None:
+    """An event that has begun can't be gone to.
+
+    Raises:
+        TicketNotForSale
+    """
+    if ticket.starts_at is not None and ticket.starts_at <= now:
+        raise TicketNotForSale("The event has begun")
 
 
 def free_slots(taken: Collection[int], allowed: int) -> list[int]:

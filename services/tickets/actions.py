@@ -6,6 +6,7 @@ from typing import Any
 from contracts.api import TicketBody
 from contracts.events import OrderEvent
 from contracts.money import to_minor_units
+from contracts.wire import now
 from services.kit.aggregates import change
 from services.kit.changes import Changes
 from services.kit.errors import NotFound
@@ -16,7 +17,12 @@ from services.tickets.search import words
 
 
 async def offer(seller: str, body: TicketBody) -> Ticket:
-    """Put a ticket on sale."""
+    """Put a ticket on sale.
+
+    Raises:
+        EventInThePast
+    """
+    rules.check_is_ahead(body.starts_at, now())
     ticket = Ticket(user_id=seller, **_details(body))
     await ticket.add()
     return ticket
@@ -38,9 +44,9 @@ async def edit(ticket_id: str, seller: str, body: TicketBody) -> Ticket:
     """Replace what the seller says of the ticket.
 
     Raises:
-        NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
+        NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast
     """
-    return await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, _details(body)))
+    return await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, _details(body), now()))
 
 
 async def withdraw(ticket_id: str, seller: str) -> None:
@@ -73,5 +79,11 @@ def _details(body: TicketBody) -> dict[str, Any]:
         "starts_at": body.starts_at,
         "venue": body.venue,
         "city": body.city,
+        "time_zone": body.time_zone,
+        "category": body.category,
+        "seat": body.seat,
+        "quantity": body.quantity,
+        "face_value_minor": None if body.face_value is None else to_minor_units(body.face_value),
+        "notes": body.notes,
         "words": words(body.title, body.venue, body.city),
     }

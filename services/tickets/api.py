@@ -1,19 +1,27 @@
 """HTTP ↔ tickets."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from litestar import Response, Router, delete, get, post, put
+from litestar import Request, Response, Router, delete, get, post, put
 from litestar.params import FromPath, QueryParameter, RequestBody
 
 from contracts.api import Ticket as TicketView
 from contracts.api import TicketBody
-from contracts.money import from_minor_units
-from services.kit.http import SIGNED_IN, ApiRequest, signed_in
+from contracts.problems import Problem, ProblemItem
+from services.kit.http import SIGNED_IN, ApiRequest, problem_response, signed_in
 from services.tickets import actions
-from services.tickets.documents import Ticket
+from services.tickets.rules import EventInThePast
 from services.tickets.search import DEFAULT_PAGE, MAX_PAGE, Query, Sort, of_seller, search
+from services.tickets.views import view_of
+
+
+def _names_the_date(_: Request[Any, Any, Any], error: EventInThePast) -> Response[bytes]:
+    """As a body is refused that is wrong by itself, so that forms show it at the field."""
+    problem = Problem.of(error.status, error.detail, code=error.code)
+    item = ProblemItem(message=error.detail, field="startsAt")
+    return problem_response(problem.model_copy(update={"errors": [item]}))
 
 
 @get("/", summary="Tickets that can be bought")
@@ -45,29 +53,29 @@ async def list_tickets(
         parameters = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
         following = urlencode([*parameters, ("after", page.after)])
         headers["Link"] = f'</api/tickets?{following}>; rel="next"'
-    return Response([_view(ticket) for ticket in page.tickets], headers=headers)
+    return Response([view_of(ticket) for ticket in page.tickets], headers=headers)
 
 
 @get("/mine", guards=[signed_in], security=SIGNED_IN, summary="All that I ever offered, newest first")
 async def my_tickets(request: ApiRequest) -> list[TicketView]:
-    return [_view(ticket) for ticket in await of_seller(request.user.id)]
+    return [view_of(ticket) for ticket in await of_seller(request.user.id)]
 
 
 @get("/{ticket_id:str}", summary="A ticket")
 async def show_ticket(ticket_id: FromPath[str]) -> TicketView:
-    return _view(await actions.show(ticket_id))
+    return view_of(await actions.show(ticket_id))
 
 
 @post("/", guards=[signed_in], security=SIGNED_IN, summary="Offer a ticket")
 async def offer_ticket(request: ApiRequest, data: RequestBody[TicketBody]) -> TicketView:
-    return _view(await actions.offer(request.user.id, data))
+    return view_of(await actions.offer(request.user.id, data))
 
 
 @put("/{ticket_id:str}", guards=[signed_in], security=SIGNED_IN, summary="Edit a ticket of mine")
 async def edit_ticket(
     request: ApiRequest, ticket_id: FromPath[str], data: RequestBody[TicketBody]
 ) -> TicketView:
-    return _view(await actions.edit(ticket_id, request.user.id, data))
+    return view_of(await actions.edit(ticket_id, request.user.id, data))
 
 
 @delete("/{ticket_id:str}", guards=[signed_in], security=SIGNED_IN, summary="Take a ticket of mine off sale")
@@ -79,21 +87,7 @@ API = [
     Router(
         "/api/tickets",
         route_handlers=[list_tickets, my_tickets, show_ticket, offer_ticket, edit_ticket, withdraw_ticket],
+        exception_handlers={EventInThePast: _names_the_date},
         tags=["tickets"],
     )
 ]
-
-
-def _view(ticket: Ticket) -> TicketView:
-    return TicketView(
-        id=ticket.key,
-        title=ticket.title,
-        price=from_minor_units(ticket.price_minor),
-        user_id=ticket.user_id,
-        version=ticket.version,
-        status=ticket.status,
-        order_id=ticket.order_id,
-        starts_at=ticket.starts_at,
-        venue=ticket.venue,
-        city=ticket.city,
-    )

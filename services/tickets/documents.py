@@ -36,4 +36,11 @@ class Ticket(TicketState, Aggregate):
             starts_at=self.starts_at,
             venue=self.venue,
             city=self.city,
+            time_zone=self.time_zone,
+            category=self.category,
+            seat=self.seat,
+            quantity=self.quantity,
+            face_value=None if self.face_value_minor is None else from_minor_units(self.face_value_minor),
+            notes=self.notes,
+            picture=self.picture,
         )

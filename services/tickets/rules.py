@@ -5,8 +5,10 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from contracts.events import OrderEvent, TicketStatus
+from contracts.tickets import Category
+from contracts.wire import Moment
 from services.kit.changes import Changes
-from services.kit.errors import Conflict, Forbidden
+from services.kit.errors import Conflict, Forbidden, Invalid
 
 
 class TicketReserved(Conflict):
@@ -25,6 +27,10 @@ class NotTheSeller(Forbidden):
     message = "Only its seller can change a ticket"
 
 
+class EventInThePast(Invalid):
+    message = "The event must be in the future"
+
+
 class TicketState(BaseModel):
     """A ticket, as rules see it."""
 
@@ -32,9 +38,17 @@ class TicketState(BaseModel):
     """The seller."""
     title: str
     price_minor: int
-    starts_at: datetime | None = None
+    starts_at: Moment | None = None
     venue: str | None = None
     city: str | None = None
+    time_zone: str | None = None
+    category: Category | None = None
+    seat: str | None = None
+    quantity: int = 1
+    face_value_minor: int | None = None
+    notes: str | None = None
+    picture: str | None = None
+    """The name of its picture."""
     status: TicketStatus = "available"
     withdrawn: bool = False
     """Its seller took it off sale. A hold from before that was known still wins."""
@@ -44,8 +58,18 @@ class TicketState(BaseModel):
     order_version: int = -1
 
 
-def edit(ticket: TicketState, by: str, details: Changes) -> Changes | None:
-    """Change what the seller says of the ticket.
+def check_is_ahead(starts_at: datetime | None, now: datetime) -> None:
+    """An event without a date may be at any time.
+
+    Raises:
+        EventInThePast
+    """
+    if starts_at is not None and starts_at <= now:
+        raise EventInThePast
+
+
+def check_may_edit(ticket: TicketState, by: str) -> None:
+    """Whether this user may change what is said of the ticket.
 
     Raises:
         NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
@@ -53,7 +77,27 @@ def edit(ticket: TicketState, by: str, details: Changes) -> Changes | None:
     _check_seller_may_change(ticket, by)
     if ticket.withdrawn:
         raise TicketWithdrawn
+
+
+def edit(ticket: TicketState, by: str, details: Changes, now: datetime) -> Changes | None:
+    """Change what the seller says of the ticket.
+
+    Raises:
+        NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast
+    """
+    check_may_edit(ticket, by)
+    check_is_ahead(details.get("starts_at"), now)
     return details
+
+
+def show(ticket: TicketState, by: str, picture: str | None) -> Changes | None:
+    """Give it this picture, or none. It may have it already.
+
+    Raises:
+        NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
+    """
+    check_may_edit(ticket, by)
+    return None if ticket.picture == picture else {"picture": picture}
 
 
 def withdraw(ticket: TicketState, by: str) -> Changes | None:

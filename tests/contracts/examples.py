@@ -7,6 +7,8 @@ from pathlib import Path
 
 from contracts.api import (
     CurrentUser,
+    Facet,
+    Facets,
     Order,
     OrderBody,
     OrderTicket,
@@ -16,6 +18,7 @@ from contracts.api import (
     PaymentResult,
     Profile,
     RefundBody,
+    Seller,
     SignIn,
     SignUp,
     Ticket,
@@ -47,6 +50,8 @@ SESSION = "65f0c0ffee0000000000000d"
 SELLER = "65f0c0ffee0000000000000e"
 BUYER = "65f0c0ffee0000000000000f"
 
+PICTURE = "5eed" * 16
+
 DEADLINE = datetime(2027, 3, 1, 18, 45, tzinfo=UTC)
 DOORS = datetime(2027, 6, 12, 19, 30, 0, 250_000, tzinfo=UTC)
 PRICE = Decimal("19.99")
@@ -64,6 +69,13 @@ EVENTS: tuple[Event, ...] = (
         starts_at=DOORS,
         venue="Old Mill",
         city="Köln",
+        time_zone="Europe/Berlin",
+        category="music",
+        seat="Row 4, seats 7 and 8",
+        quantity=2,
+        face_value=Decimal("17.5"),
+        notes="By the aisle",
+        picture=PICTURE,
     ),
     OrderCreated(
         id=ORDER,
@@ -114,7 +126,19 @@ BODIES: tuple[Wire, ...] = (
     User(id=BUYER, email="ada@example.com"),
     Profile(id=SELLER, since=DEADLINE),
     CurrentUser(current_user=User(id=BUYER, email="ada@example.com")),
-    TicketBody(title="Row 4", price=PRICE, starts_at=DOORS, venue="Old Mill", city="Köln"),
+    TicketBody(
+        title="Row 4",
+        price=PRICE,
+        starts_at=DOORS,
+        venue="Old Mill",
+        city="Köln",
+        time_zone="Europe/Berlin",
+        category="music",
+        seat="Row 4, seats 7 and 8",
+        quantity=2,
+        face_value=Decimal("17.5"),
+        notes="By the aisle",
+    ),
     Ticket(
         id=TICKET,
         title="Row 4",
@@ -126,7 +150,21 @@ BODIES: tuple[Wire, ...] = (
         starts_at=DOORS,
         venue="Old Mill",
         city="Köln",
+        time_zone="Europe/Berlin",
+        category="music",
+        seat="Row 4, seats 7 and 8",
+        quantity=2,
+        face_value=Decimal("17.5"),
+        notes="By the aisle",
+        picture=PICTURE,
     ),
+    Facet(value="koln", label="Köln", count=3),
+    Facets(
+        total=4,
+        cities=[Facet(value="koln", label="Köln", count=3)],
+        categories=[Facet(value="music", label="music", count=4)],
+    ),
+    Seller(id=SELLER, sold=12),
     OrderBody(ticket_id=TICKET),
     OrderTicket(id=TICKET, title="Row 4", price=PRICE, version=0),
     Order(

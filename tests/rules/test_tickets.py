@@ -1,11 +1,22 @@
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.events import OrderEvent, OrderStatus, TicketStatus
+from services.orders import rules as orders
+from services.orders.rules import TicketNotForSale
 from services.tickets import rules
-from services.tickets.rules import NotTheSeller, TicketReserved, TicketSold, TicketState, TicketWithdrawn
-from tests.rules.builders import ORDER, SELLER, STRANGER, order_event, ticket
+from services.tickets.rules import (
+    EventInThePast,
+    NotTheSeller,
+    TicketReserved,
+    TicketSold,
+    TicketState,
+    TicketWithdrawn,
+)
+from tests.rules.builders import NOW, ORDER, SELLER, SOON, STRANGER, offered, order_event, ticket
 
 LATER_ORDER = "65f0c0ffee00000000000009"
 
@@ -22,12 +33,15 @@ def outcome_of(state: TicketState) -> tuple[TicketStatus, str | None]:
 
 
 def test_its_seller_edits_an_available_ticket() -> None:
-    assert rules.edit(ticket(), SELLER, {"title": "Row 5"}) == {"title": "Row 5"}
+    assert rules.edit(ticket(), SELLER, {"title": "Row 5"}, NOW) == {"title": "Row 5"}
+    assert rules.show(ticket(), SELLER, "a picture") == {"picture": "a picture"}
 
 
 def test_nobody_else_edits_or_withdraws_it() -> None:
     with pytest.raises(NotTheSeller):
-        rules.edit(ticket(), STRANGER, {"title": "Row 5"})
+        rules.edit(ticket(), STRANGER, {"title": "Row 5"}, NOW)
+    with pytest.raises(NotTheSeller):
+        rules.show(ticket(), STRANGER, "a picture")
     with pytest.raises(NotTheSeller):
         rules.withdraw(ticket(), STRANGER)
 
@@ -39,19 +53,51 @@ def test_a_reserved_or_sold_ticket_stays_as_its_buyer_saw_it(
 ) -> None:
     held = ticket(status=status, withdrawn=withdrawn)
     with pytest.raises(refused):
-        rules.edit(held, SELLER, {"title": "Row 5"})
+        rules.edit(held, SELLER, {"title": "Row 5"}, NOW)
+    with pytest.raises(refused):
+        rules.show(held, SELLER, None)
     with pytest.raises(refused):
         rules.withdraw(held, SELLER)
 
 
 def test_a_stranger_does_not_learn_whether_a_ticket_is_reserved() -> None:
     with pytest.raises(NotTheSeller):
-        rules.edit(ticket(status="reserved"), STRANGER, {})
+        rules.edit(ticket(status="reserved"), STRANGER, {"starts_at": NOW}, NOW)
 
 
 def test_a_withdrawn_ticket_can_not_be_edited() -> None:
+    withdrawn = ticket(withdrawn=True, status="withdrawn")
     with pytest.raises(TicketWithdrawn):
-        rules.edit(ticket(withdrawn=True, status="withdrawn"), SELLER, {"title": "Row 5"})
+        rules.edit(withdrawn, SELLER, {"title": "Row 5"}, NOW)
+    with pytest.raises(TicketWithdrawn):
+        rules.show(withdrawn, SELLER, "a picture")
+
+
+def test_an_event_must_be_in_the_future() -> None:
+    for over in (NOW, NOW - timedelta(days=1)):
+        with pytest.raises(EventInThePast):
+            rules.check_is_ahead(over, NOW)
+        with pytest.raises(EventInThePast):
+            rules.edit(ticket(starts_at=SOON), SELLER, {"starts_at": over}, NOW)
+    rules.check_is_ahead(SOON, NOW)
+    rules.check_is_ahead(None, NOW)
+
+
+def test_an_event_that_is_over_may_be_put_off() -> None:
+    assert rules.edit(ticket(starts_at=NOW), SELLER, {"starts_at": SOON}, NOW) == {"starts_at": SOON}
+
+
+def test_a_ticket_to_an_event_that_has_begun_is_not_reserved() -> None:
+    for over in (NOW, NOW - timedelta(days=1)):
+        with pytest.raises(TicketNotForSale, match="The event has begun"):
+            orders.check_is_ahead(offered(starts_at=over), NOW)
+    orders.check_is_ahead(offered(starts_at=SOON), NOW)
+    orders.check_is_ahead(offered(), NOW)
+
+
+def test_the_picture_that_a_ticket_has_changes_nothing() -> None:
+    assert rules.show(ticket(picture="a picture"), SELLER, "a picture") is None
+    assert rules.show(ticket(), SELLER, None) is None
 
 
 def test_withdrawing_takes_it_off_sale() -> None:

@@ -1,16 +1,30 @@
 import asyncio
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from contracts.events import OrderCancelled, OrderCreated, OrderedTicket, OrderUpdated
+from contracts.events import OrderCancelled, OrderCreated, OrderedTicket, OrderUpdated, TicketCreated
 from contracts.wire import now
 from services.kit.changes import Changes
+from services.orders import actions as ordering
 from services.tickets import actions
 from services.tickets.documents import Ticket
 from tests.services.served import Served, messages, new_id, old_id, refusal
 
 ANN, BOB = new_id(), new_id()
+
+GALA = TicketCreated(id=new_id(), version=0, title="Gala", price=Decimal(10), user_id=ANN, status="available")
+
+MORE: dict[str, Any] = {
+    "startsAt": "2031-05-01T18:00:00Z",
+    "timeZone": "Europe/London",
+    "category": "theatre",
+    "seat": "Stalls, row 4",
+    "quantity": 2,
+    "faceValue": 39.5,
+    "notes": "By the aisle.\nDoors at seven.",
+}
 
 
 async def offered(tickets: Served, *, by: str = ANN, **fields: Any) -> dict[str, Any]:
@@ -59,13 +73,21 @@ async def test_an_offered_ticket_is_shown_to_everybody(tickets: Served) -> None:
         "startsAt": "2031-05-01T18:00:00Z",
         "venue": "Globe",
         "city": None,
+        "timeZone": None,
+        "category": None,
+        "seat": None,
+        "quantity": 1,
+        "faceValue": None,
+        "notes": None,
+        "picture": None,
     }
     assert await shown(tickets, ticket) == ticket
     assert (await tickets.ask("GET", "/api/tickets")).json() == [ticket]
 
 
 async def test_offering_leaves_one_event_with_all_of_the_ticket(tickets: Served) -> None:
-    ticket = await offered(tickets, city="London")
+    ticket = await offered(tickets, city="London", **MORE)
+    assert {name: ticket[name] for name in MORE} == MORE
     assert await tickets.outbox("tickets", ticket["id"]) == [("ticket.created", ticket)]
 
 
@@ -89,6 +111,23 @@ async def test_offering_leaves_one_event_with_all_of_the_ticket(tickets: Served)
         ({"startsAt": "2031-05-01T20:00:00"}, "startsAt", "must say its time zone"),
         ({"startsAt": "soon"}, "startsAt", "StartsAt"),
         ({"venue": "x" * 121}, "venue", "Venue must be at most 120 characters"),
+        ({"timeZone": "CEST"}, "timeZone", "Time zone must be the name of one, as in Europe/Berlin"),
+        ({"timeZone": "../../etc/passwd"}, "timeZone", "Time zone must be the name of one"),
+        ({"timeZone": ["UTC"]}, "timeZone", "Time zone must be the name of one"),
+        ({"category": "opera"}, "category", "Category must be one of music, theatre, comedy"),
+        ({"category": {"$ne": ""}}, "category", "Category must be one of"),
+        ({"seat": " "}, "seat", "Seat is required"),
+        ({"seat": "x" * 81}, "seat", "Seat must be at most 80 characters"),
+        ({"quantity": 0}, "quantity", "Quantity must be a whole number from 1 to 10"),
+        ({"quantity": 11}, "quantity", "Quantity must be a whole number from 1 to 10"),
+        ({"quantity": 1.5}, "quantity", "Quantity must be a whole number from 1 to 10"),
+        ({"quantity": True}, "quantity", "Quantity must be a whole number from 1 to 10"),
+        ({"quantity": None}, "quantity", "Quantity must be a whole number from 1 to 10"),
+        ({"faceValue": 0}, "faceValue", "Face value must be greater than 0"),
+        ({"faceValue": "1.999"}, "faceValue", "Face value must have at most 2 decimals"),
+        ({"faceValue": "much"}, "faceValue", "Face value must be a number"),
+        ({"notes": "x" * 1001}, "notes", "Notes must be at most 1000 characters"),
+        ({"picture": "a" * 64}, "picture", "Picture isn't a known field"),
         ({"userId": BOB}, "userId", "UserId isn't a known field"),
         ({"status": "sold"}, "status", "Status isn't a known field"),
     ],
@@ -102,6 +141,22 @@ async def test_an_offer_names_the_field_that_is_wrong(
         assert named == field
         assert message in said
     assert await Ticket.get_pymongo_collection().count_documents({}) == 0
+
+
+async def test_an_event_that_has_begun_is_neither_offered_nor_edited_in(tickets: Served) -> None:
+    ticket = await offered(tickets)
+    body = {"title": "Hamlet", "price": 19.99, "startsAt": "2021-05-01T20:00:00Z"}
+    for method, path in (("POST", "/api/tickets"), ("PUT", f"/api/tickets/{ticket['id']}")):
+        answer = await tickets.ask(method, path, by=ANN, json=body)
+        assert refusal(answer, 400) == [("startsAt", "The event must be in the future")]
+    assert await shown(tickets, ticket) == ticket
+
+
+async def test_orders_does_not_reserve_for_an_event_that_has_begun(orders: Served) -> None:
+    told = {**dict(GALA), "starts_at": now()}
+    await ordering.follow_ticket(TicketCreated(**told))
+    answer = await orders.ask("POST", "/api/orders", by=BOB, json={"ticketId": GALA.id})
+    assert messages(answer, 409) == ["The event has begun"]
 
 
 async def test_an_empty_offer_names_both_fields(tickets: Served) -> None:
