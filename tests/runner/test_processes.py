@@ -32,7 +32,10 @@ def test_everything_embedded_runs_unless_something_else_is_given() -> None:
     services = ["auth", "tickets", "orders", "payments", "expiration", "web"]
     assert names(given()) == [["nats", "mongo"], ["provision", "stripe"], services]
     real = given(
-        nats_url="nats://bus", mongo_url=SecretStr("mongodb://db"), stripe_key=SecretStr("sk_test_1")
+        nats_url="nats://bus",
+        mongo_url=SecretStr("mongodb://db"),
+        stripe_key=SecretStr("sk_test_1"),
+        stripe_webhook_secret=SecretStr("whsec_x"),
     )
     assert names(real) == [[], ["provision"], services]
     assert "stripe" not in names(given(stripe_api_base="http://127.0.0.1:1"))[1]
