@@ -101,6 +101,9 @@ class Settings(BaseSettings):
         None,
         description="Where buyers pay: `checkout` is Stripe's page, `token` ours, with test cards alone; `checkout` with a live key, else `token`",
     )
+    checkout_url: str | None = Field(
+        None, description="Address of Stripe's page, if the Stripe account has a domain of its own for it"
+    )
 
     # Rules of the market
     currency: Annotated[str, AfterValidator(_currency)] = Field(

@@ -29,7 +29,8 @@ from streams import books
 
 FAULT_RATE = 0.1
 """Of the requests to Stripe, one in ten goes wrong."""
-SLOW_SECONDS = 2.0
+SLOW_SECONDS = 11.0
+"""Longer than payments waits for Stripe."""
 KINDS = "rate_limit,server_error,slow,lost"
 
 SETTLE_SECONDS = 90.0
@@ -50,6 +51,7 @@ class Plan:
     """Seconds to pay."""
     faults: str = KINDS
     """What goes wrong at Stripe; nothing if empty."""
+    slow_seconds: float = SLOW_SECONDS
 
     @property
     def buyers(self) -> int:
@@ -104,7 +106,7 @@ class Storm:
                     "rate": str(FAULT_RATE),
                     "kinds": self.plan.faults,
                     "seed": str(self.plan.seed),
-                    "slow_seconds": str(SLOW_SECONDS),
+                    "slow_seconds": str(self.plan.slow_seconds),
                 }
             )
         with report.timed("buying"):
@@ -120,7 +122,18 @@ class Storm:
             await self._settle(tickets)
         report.counted += await self._metrics()
         report.wrong += await self.market.ailing()
+        report.wrong += self._lame()
         return report
+
+    def _lame(self) -> Iterator[str]:
+        """What made it no storm, or was an alarm."""
+        if self.report.kills < self.plan.kills:
+            yield f"payments was killed {self.report.kills} times and not {self.plan.kills}"
+        if not any(what.endswith("payment captured") for what in self.report.orders):
+            yield "nobody bought anything"
+        for what, count in self.report.counted.items():
+            if what.startswith("alerts"):
+                yield f"{count}x {what}"
 
     async def _list_tickets(self, sellers: Sequence[Person]) -> list[str]:
         rng = random.Random(self.plan.seed)  # noqa: S311 - repeatable

@@ -71,6 +71,9 @@ class Market:
             raise RuntimeError(f"{process.name} failed:\n{self.log_of(process.name).read_text()}")
 
 
+ELSEWHERE = ("stripe_key", "stripe_api_base")
+
+
 class NotForStorms(Exception):
     """Says what would be struck."""
 
@@ -96,10 +99,9 @@ async def market(folder: Path, *, window: float) -> AsyncIterator[Market]:
         **{f"{name}_PORT": str(free_port()) for name in names},
     }
     settings = Settings.model_validate({name.lower(): value for name, value in environment.items()})
-    if settings.stripe_key or settings.stripe_api_base or settings.mongo_url or settings.nats_url:
-        raise NotForStorms(
-            "A storm strikes the embedded servers: unset STRIPE_KEY, STRIPE_API_BASE, MONGO_URL and NATS_URL"
-        )
+    others = [name for name in settings.model_fields_set if name.endswith("_url") or name in ELSEWHERE]
+    if named := ", ".join(name.upper() for name in sorted(others) if getattr(settings, name)):
+        raise NotForStorms(f"A storm strikes the embedded servers: unset {named}")
     started = Market(settings, environment)
     try:
         await started.start()

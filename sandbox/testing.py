@@ -18,6 +18,7 @@ from sandbox.processes import ROOT, Process, mongo, nats, stripe
 from sandbox.watchdog import Watchdog, end
 
 _PORTS = random.SystemRandom()
+_given: set[int] = set()
 
 
 def free_port() -> int:
@@ -25,11 +26,14 @@ def free_port() -> int:
     could have it before the server does."""
     while True:
         port = _PORTS.randrange(15_000, 32_000)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        _given.add(port)
         return port
 
 

@@ -35,6 +35,9 @@ REFUND_GRACE = timedelta(hours=1)
 LOOK_AGAIN_SECONDS = 3.0
 """The three are read one after the other while people buy: what differs is looked at once more."""
 
+CHARGEABLE = ("requires_confirmation", "requires_action", "processing")
+"""An intent that may still come to be authorized without anybody asking for it anew."""
+
 LIVE: tuple[OrderStatus, ...] = ("created", "awaiting:payment")
 
 T = TypeVar("T")
@@ -121,6 +124,9 @@ def _doubles(account: Account) -> Iterator[str]:
     if len(account.approved) > 1:
         names = ", ".join(intent.intent_id for intent in account.approved)
         yield f"banks approved more than one intent of the order: {names}"
+    alive = [intent for intent in account.intents if intent.status != "canceled"]
+    if len(alive) > 1:
+        yield f"the order has {len(alive)} intents that aren't cancelled"
     known = {payment.intent_id for payment in account.payments}
     for intent in account.approved:
         if account.payments and intent.intent_id not in known and known != {None}:
@@ -164,6 +170,10 @@ def _order_and_money(account: Account) -> Iterator[str]:
                 yield f"the order is refunded, and Stripe keeps {_money(kept)} of it"
             if account.authorized:
                 yield "the order is refunded, and an authorization is open"
+    if order.status in ("cancelled", "refunded"):
+        for intent in account.intents:
+            if intent.status in CHARGEABLE:
+                yield f"the order is {order.status}, and {intent.intent_id} is {intent.status}"
     if account.captured and account.authorized:
         yield "captured, and another authorization is open"
 

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import re
 import sys
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -61,7 +62,8 @@ async def refund(conf: Settings, order_id: str, *, relist: bool) -> str:
         deadline = clock.time() + PATIENCE_SECONDS
         while status == "refunding" and clock.time() < deadline:
             await asyncio.sleep(POLL_SECONDS)
-            status = await ask(http, conf, order_id, relist=relist)
+            with suppress(NotRefunded):  # it was taken: payments goes on with it, also when it is away now
+                status = await ask(http, conf, order_id, relist=relist)
     ticket = " and its ticket goes on sale again" if relist else ""
     if status == "refunded":
         return f"Order {order_id} is refunded{ticket}."

@@ -21,7 +21,7 @@ from streams.delivery import Listener
 
 _DOCUMENTS = [Order, Ticket, RateCounter]
 WINDOW_SECONDS = 900
-HASTY_WINDOW_SECONDS = 2.0
+HASTY_WINDOW_SECONDS = 4.0
 """Time to pay at the copies whose reservations are meant to expire."""
 
 

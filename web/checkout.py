@@ -13,6 +13,8 @@ STRIPE_PAGES = "https://checkout.stripe.com"
 
 def origin(settings: Settings) -> str:
     """Scheme, host and port of the page, as browsers see them."""
+    if settings.checkout_url is not None:
+        return _origin(settings.checkout_url)
     if settings.uses_stripe_sandbox:
         return f"http://localhost:{settings.stripe_sandbox_port}"
     base = _origin(settings.stripe_api_base or STRIPE_API)

@@ -41,8 +41,10 @@ _TRACEPARENT = re.compile(r"00-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f
 class ServiceDown(Exception):
     """A service can't be reached, doesn't answer in time, or answers nonsense."""
 
-    def __init__(self, service: ServiceName) -> None:
+    def __init__(self, service: ServiceName, words: str | None = None) -> None:
         self.service = service
+        self.words = words
+        """What it said of it itself, if it could."""
         super().__init__(f"{service} is down")
 
 
@@ -236,11 +238,13 @@ class Services:
 
 
 def _failure(service: ServiceName, answer: aiohttp.ClientResponse, content: bytes) -> Exception:
-    if answer.status in {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}:
-        return ServiceDown(service)
     try:
         problem = Problem.model_validate_json(content)
     except ValidationError:
+        problem = None
+    if answer.status in {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}:
+        return ServiceDown(service, problem.title if problem else None)
+    if problem is None:
         return ServiceDown(service)
     return Refused(problem, answer.headers.get("Retry-After"))
 

@@ -40,9 +40,14 @@ BANK_CHECK = Stage(
     is_waiting=True,
     listens=True,
 )
-CHECKING = Stage("checking", "Checking payment", "waiting", is_waiting=True, listens=True)
+CHECKING = Stage("checking", "Checking payment", "waiting", can_cancel=True, is_waiting=True, listens=True)
+ENDED_AT_STRIPE = Stage(
+    "ended-at-stripe", "Payment cancelled", "bad", can_cancel=True, has_deadline=True, listens=True
+)
 EXPIRING = Stage("expiring", "Time is up", "waiting", is_waiting=True, listens=True)
 PAID = Stage("paid", "Paid", "good", is_waiting=True, listens=True)
+UNCOLLECTED = Stage("uncollected", "Yours", "good", listens=True)
+"""Somebody cancelled the payment at Stripe: a matter between us and them, not the buyer's."""
 CAPTURED = Stage("captured", "Paid", "good", listens=True)
 CANCELLED = Stage("cancelled", "Cancelled", "quiet")
 EXPIRED = Stage("expired", "Not paid in time", "quiet")
@@ -83,6 +88,8 @@ def _unpaid(payment: Payment | None) -> Stage:
             return DECLINED
         case Payment(status="pending", action_url=str()):
             return BANK_CHECK
+        case Payment(status="voided"):
+            return ENDED_AT_STRIPE
         case Payment(status="pending", page_url=str()):
             return AT_STRIPE
     return CHECKING
@@ -92,6 +99,8 @@ def _complete(status: PaymentStatus | None) -> Stage:
     match status:
         case "captured":
             return CAPTURED
+        case "voided":
+            return UNCOLLECTED
         case "refunding" | "refunded":  # until orders has heard of it, nobody knows whose the ticket is
             return REFUNDING
     return PAID

@@ -85,6 +85,8 @@ class Booked:
 
     order_id: str
     intent_id: str
+    status: str
+    """As Stripe calls it."""
     authorized: int
     """What a bank holds for us and we haven't taken."""
     captured: int
@@ -444,6 +446,7 @@ def _booked(intent: PaymentIntent) -> Booked:
     return Booked(
         order_id=str(intent.metadata["order_id"]),
         intent_id=intent.id,
+        status=intent.status,
         authorized=intent.amount_capturable,
         captured=charge.amount_captured if charge and approved else 0,
         refunded=charge.amount_refunded if charge and approved and charge.captured else 0,

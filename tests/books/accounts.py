@@ -29,7 +29,8 @@ def payment(status: PaymentStatus, **given: Any) -> PaymentEntry:
 def intent(
     *, held: int = 0, captured: int = 0, refunded: int = 0, approved: bool | None = None, **given: Any
 ) -> Booked:
-    fields = {"intent_id": "pi_1", "currency": "usd", **given}
+    status = "requires_capture" if held else "succeeded" if captured else "canceled"
+    fields = {"intent_id": "pi_1", "currency": "usd", "status": status, **given}
     said_yes = bool(held or captured) if approved is None else approved
     return Booked(
         order_id=ORDER,

@@ -42,7 +42,7 @@ page       | at-stripe  expiring     at-stripe  expiring      paid      voiding 
 failed     | declined   expiring     declined   expiring      paid      cancelled expired   refunded refunded
 authorized | checking   checking     checking   checking      paid      voiding   voiding   refunded refunded
 captured   | checking   checking     checking   checking      captured  refunding refunding refunded refunded
-voided     | checking   checking     checking   checking      paid      cancelled voided    refunded refunded
+voided     | ended-at-stripe expiring ended-at-stripe expiring uncollected cancelled voided refunded refunded
 refunding  | checking   checking     checking   checking      refunding refunding refunding refunded refunded
 refunded   | checking   checking     checking   checking      refunding refunded  refunded  refunded refunded
 """

@@ -26,6 +26,7 @@ SETTLES_WITHIN = 2.0
 """Seconds a browser without JavaScript waits for the outcome, so that it sees the end and not the middle."""
 EXTRAS_WITHIN = 3.0
 """Seconds that an order waits for what it can be shown without."""
+UNREACHABLE = "We can't reach the payment service. You won't be charged twice: look again soon"
 MOST_ASKED = 20
 """Orders of a list whose payments are asked for."""
 TEST_CARDS = {
@@ -95,8 +96,8 @@ async def pay(
         payment = await page.services.pay(order_id, data.get("token", "").strip() or None)
         if page_url := checkout.trusted(payment.page_url, page.settings):
             return page.go(page_url)
-    except ServiceDown:
-        alert, status = "We can't reach the payment service. You won't be charged twice: look again soon", 503
+    except ServiceDown as down:
+        alert, status = down.words or UNREACHABLE, 503
     except Refused as refused:
         if refused.status == 401:
             return page.go(sign_in_address(f"/orders/{order_id}"))
