@@ -25,6 +25,11 @@ class Stage:
     listens: bool = False
     """Whether it can still change."""
 
+    @property
+    def looks_again(self) -> int:
+        """Seconds until a browser without JavaScript loads it anew: later where there is something to press."""
+        return 10 if self.can_cancel else 3
+
 
 UNPAID = Stage("unpaid", "To pay", "waiting", can_pay=True, can_cancel=True, has_deadline=True, listens=True)
 DECLINED = Stage(

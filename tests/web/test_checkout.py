@@ -15,7 +15,7 @@ from web.app import create
 
 PAGE = "http://localhost:12111/c/pay/cs_test_1"
 REAL = {"stripe_key": "sk_test_1", "stripe_webhook_secret": "whsec_1"}
-REFRESH = '<noscript><meta http-equiv="refresh" content="3">'
+REFRESH = '<noscript><meta http-equiv="refresh" content="10">'
 
 
 @pytest.fixture

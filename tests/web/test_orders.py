@@ -78,7 +78,7 @@ async def test_an_outcome_that_takes_long_is_waited_for_on_the_page(
     market.settle_after = None
     page = await browser.submit(f"/orders/{order.id}/pay", token="tok_visa", follow=True)
     assert "We are checking your payment" in text_of(page)
-    assert f'{REFRESH} content="3">' in page.text
+    assert f'{REFRESH} content="10">' in page.text
 
 
 async def test_with_htmx_paying_answers_with_the_order_alone(
@@ -178,7 +178,7 @@ async def test_every_state_is_told_in_words_and_only_waiting_ones_listen(
     said = page.text.partition('class="said"')[2].partition("</div>")[0]
     assert "<p" in said, f"nothing is said in {stage.name}"
     assert (f'data-live="order:{order.id}"' in page.text) is stage.listens
-    assert (f'{REFRESH} content="3">' in page.text) is stage.is_waiting
+    assert (f'{REFRESH} content="{stage.looks_again}">' in page.text) is stage.is_waiting
     assert ("Pay $20.00" in text_of(page)) is stage.can_pay
 
 
