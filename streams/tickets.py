@@ -1,11 +1,15 @@
 """The tickets process: holds, sells and frees tickets as orders says."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from litestar import Litestar
 
 import settings
 from contracts.events import OrderCancelled, OrderCreated, OrderUpdated
 from services.tickets import actions
 from services.tickets.api import API
+from services.tickets.catalogue import Catalogue
 from services.tickets.documents import Ticket
 from streams.app import Service, service_app
 from streams.delivery import Listener
@@ -31,6 +35,16 @@ async def free_ticket(event: OrderCancelled) -> None:
     await actions.follow_order(event)
 
 
+@asynccontextmanager
+async def keep_catalogue(app: Litestar) -> AsyncIterator[None]:
+    """Have what can be bought in memory before the first search."""
+    catalogue = Catalogue()
+    await catalogue.on_sale()
+    app.state.catalogue = catalogue
+    Ticket.written = catalogue.wrote
+    yield
+
+
 def app() -> Litestar:
     service = Service(
         name="tickets",
@@ -38,5 +52,6 @@ def app() -> Litestar:
         listener=listener,
         api=API,
         documents=[Ticket],
+        lifespan=keep_catalogue,
     )
     return service_app(service, settings.load())

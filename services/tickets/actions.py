@@ -13,7 +13,6 @@ from services.kit.errors import NotFound
 from services.kit.mongo import object_id
 from services.tickets import rules
 from services.tickets.documents import Ticket
-from services.tickets.search import words
 
 
 async def offer(seller: str, body: TicketBody) -> Ticket:
@@ -47,6 +46,17 @@ async def edit(ticket_id: str, seller: str, body: TicketBody) -> Ticket:
         NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast
     """
     return await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, _details(body), now()))
+
+
+async def of_seller(seller: str) -> list[Ticket]:
+    """All that somebody ever offered, newest first; at most a thousand."""
+    return await Ticket.find({"user_id": seller}, sort="-_id", limit=1000).to_list()
+
+
+async def count_sales(seller: str) -> int:
+    """How many tickets somebody sold. Counted here, since the embedded database counts slowly."""
+    sold = {"user_id": str(object_id(seller)), "status": "sold"}
+    return len(await Ticket.get_pymongo_collection().find(sold, {"_id": 1}).to_list())
 
 
 async def withdraw(ticket_id: str, seller: str) -> None:
@@ -85,5 +95,4 @@ def _details(body: TicketBody) -> dict[str, Any]:
         "quantity": body.quantity,
         "face_value_minor": None if body.face_value is None else to_minor_units(body.face_value),
         "notes": body.notes,
-        "words": words(body.title, body.venue, body.city),
     }

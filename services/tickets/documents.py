@@ -1,18 +1,26 @@
 """Tickets as they are stored."""
 
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from contracts.events import TicketCreated, TicketEvent, TicketUpdated
 from contracts.money import from_minor_units
+from contracts.wire import Moment, now
 from services.kit.aggregates import OUTBOX_INDEX, Aggregate
+from services.kit.changes import Changes
 from services.tickets.rules import TicketState
 
 
 class Ticket(TicketState, Aggregate):
     """A ticket on sale, held, sold or withdrawn."""
 
-    words: list[str] = []
-    """What it is found by: the words of title, venue and city, without case and accents."""
+    touched: Moment | None = None
+    """When it was last written. None: by a version of this service that didn't say so."""
+
+    written: ClassVar[Callable[["Ticket"], None]] = staticmethod(lambda _: None)
+    """Hears of each write that this process makes. Set by the catalogue of the process."""
 
     class Settings:
         name = "tickets"
@@ -20,8 +28,20 @@ class Ticket(TicketState, Aggregate):
             OUTBOX_INDEX,
             IndexModel([("status", ASCENDING), ("_id", DESCENDING)], name="on_sale"),
             IndexModel([("user_id", ASCENDING), ("_id", DESCENDING)], name="of_seller"),
-            IndexModel([("words", ASCENDING)], name="words"),
+            IndexModel([("user_id", ASCENDING), ("status", ASCENDING)], name="sales"),
+            IndexModel([("touched", ASCENDING)], name="touched"),
         ]
+
+    async def add(self, *, silently: bool = False) -> None:
+        self.touched = now()
+        await super().add(silently=silently)
+        type(self).written(self)
+
+    async def publish(self, changes: Changes, **unless_changed: Any) -> Self | None:
+        changed = await super().publish({**changes, "touched": now()}, **unless_changed)
+        if changed is not None:
+            type(self).written(changed)
+        return changed
 
     def event(self) -> TicketEvent:
         kind = TicketCreated if self.version == 0 else TicketUpdated

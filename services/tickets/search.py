@@ -1,118 +1,202 @@
-"""Find tickets: filters, sorts and pages by key."""
+"""Find tickets among those that can be bought: words, places, dates, prices."""
 
-import base64
-import binascii
-import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from heapq import nsmallest
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from beanie import SortDirection
-from bson import ObjectId
-from bson.errors import InvalidId
-from pydantic import BaseModel, Field, TypeAdapter
-
+from contracts.api import Facet, Facets
+from contracts.api import Ticket as TicketView
+from contracts.money import to_minor_units
+from contracts.tickets import Category
 from services.kit.errors import Invalid
-from services.tickets.documents import Ticket
 
-Sort = Literal["newest", "price", "-price", "date"]
+When = Literal["today", "tomorrow", "weekend", "month"]
 
-MAX_PAGE = 100
-DEFAULT_PAGE = 20
+UNDATED = math.inf
+MOST_CITIES = 100
+MOST_SIMILAR = 4
+TELLING_LETTERS = 4
+"""Shorter words are shared by tickets that have nothing in common."""
 
-PRICE = TypeAdapter(Annotated[int, Field(strict=True, ge=0, le=10**10)])
-
-_FIELDS: Mapping[Sort, tuple[str, SortDirection]] = {
-    "newest": ("_id", SortDirection.DESCENDING),
-    "price": ("price_minor", SortDirection.ASCENDING),
-    "-price": ("price_minor", SortDirection.DESCENDING),
-    "date": ("starts_at", SortDirection.ASCENDING),
-}
+# Letters that no decomposition takes the accent from.
+_PLAIN = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "\u0131": "i"}
+)
 
 
-class BadCursor(Invalid):
-    message = "After isn't a page of this list"
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A ticket, and what it is found by."""
+
+    ticket: TicketView
+    id: str
+    price_minor: int
+    starts: float
+    """In seconds since 1970; `UNDATED` if it isn't known."""
+    text: str
+    """The words of title, venue and city, each between blanks."""
+    city: str
+    """The city's slug."""
 
 
-class Query(BaseModel):
-    """What somebody looks for among the tickets that can be bought."""
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What somebody looks for."""
 
     text: str = ""
+    city: str = ""
+    """As typed, or its slug."""
+    category: Category | None = None
     starts_from: datetime | None = None
     starts_to: datetime | None = None
+    when: When | None = None
+    """By the clocks where the event is."""
     min_price: float | None = None
     max_price: float | None = None
-    sort: Sort = "newest"
-    after: str | None = None
-    limit: int = DEFAULT_PAGE
 
 
-class Page(BaseModel):
-    """Some of the tickets, and the key to the next ones, if there are more."""
-
-    tickets: Sequence[Ticket]
-    after: str | None
+def entry_of(ticket: TicketView) -> Entry:
+    return Entry(
+        ticket=ticket,
+        id=ticket.id,
+        price_minor=to_minor_units(ticket.price),
+        starts=UNDATED if ticket.starts_at is None else ticket.starts_at.timestamp(),
+        text=f" {' '.join(words(ticket.title, ticket.venue, ticket.city))} ",
+        city=slug(ticket.city or ""),
+    )
 
 
 def words(*texts: str | None) -> list[str]:
     """The distinct words in the texts, without case and accents: "Café Ümlaut" → ["cafe", "umlaut"]."""
-    joined = unicodedata.normalize("NFKD", " ".join(text for text in texts if text)).casefold()
-    bare = "".join(letter for letter in joined if not unicodedata.combining(letter))
-    return sorted(set(re.findall(r"\w+", bare)))
+    return sorted(set(_words(" ".join(text for text in texts if text))))
 
 
-async def search(query: Query) -> Page:
-    """A page of the tickets that can be bought.
+def slug(text: str) -> str:
+    """A text in an address: "São Paulo" → "sao-paulo"."""
+    return "-".join(_words(text))
+
+
+def find(entries: Iterable[Entry], query: Query, now: datetime) -> list[Entry]:
+    """Those that match, in the order in which they come. What has begun is found by nobody.
 
     Raises:
-        BadCursor: `after` doesn't come from this list.
+        Invalid: a bound isn't one.
     """
-    field, direction = _FIELDS[query.sort]
-    order = [(field, direction)] if field == "_id" else [(field, direction), ("_id", direction)]
-    found = Ticket.find(_filter(query), sort=order, limit=query.limit + 1)
-    tickets = await found.to_list()
-    more = len(tickets) > query.limit
-    tickets = tickets[: query.limit]
-    return Page(tickets=tickets, after=_cursor(tickets[-1], query.sort) if more else None)
+    moment = now.timestamp()
+    found = [entry for entry in entries if entry.starts > moment]
+    for word in words(query.text):
+        # By prefix, so that a search finds while it is typed.
+        beginning = f" {word}"
+        found = [entry for entry in found if beginning in entry.text]
+    if query.city.strip():
+        city = slug(query.city)
+        found = [entry for entry in found if entry.city == city]
+    if query.category is not None:
+        found = [entry for entry in found if entry.ticket.category == query.category]
+    return _in_time(_in_price(found, query), query, now)
 
 
-async def of_seller(seller: str) -> list[Ticket]:
-    """All that somebody ever offered, newest first."""
-    return await Ticket.find({"user_id": seller}, sort="-_id", limit=1000).to_list()
+def facets(entries: Sequence[Entry], query: Query, now: datetime) -> Facets:
+    """The cities and categories that there are, each with how many match the other filters.
+
+    Raises:
+        Invalid: a bound isn't one.
+    """
+    matching = find(entries, query, now)
+    wherever = find(entries, replace(query, city=""), now) if query.city else matching
+    whatever = find(entries, replace(query, category=None), now) if query.category else matching
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    for entry in wherever:
+        if entry.city and entry.ticket.city:
+            spellings[entry.city][entry.ticket.city] += 1
+    cities = [
+        Facet(value=city, label=spelling.most_common(1)[0][0], count=spelling.total())
+        for city, spelling in spellings.items()
+    ]
+    categories = Counter(entry.ticket.category for entry in whatever if entry.ticket.category)
+    return Facets(
+        total=len(matching),
+        cities=sorted(cities, key=_most_first)[:MOST_CITIES],
+        categories=sorted(
+            (Facet(value=category, label=category, count=count) for category, count in categories.items()),
+            key=_most_first,
+        ),
+    )
 
 
-def _filter(query: Query) -> dict[str, Any]:
-    conditions: list[dict[str, Any]] = [{"status": "available"}]
-    # Words match by prefix, so that a search finds while it is typed.
-    conditions += [{"words": {"$regex": f"^{re.escape(word)}"}} for word in words(query.text)]
-    for field, operator, bound in (
-        ("starts_at", "$gte", _bound(query.starts_from)),
-        ("starts_at", "$lte", _bound(query.starts_to)),
-        ("price_minor", "$gte", _minor(query.min_price)),
-        ("price_minor", "$lte", _minor(query.max_price)),
-    ):
-        if bound is not None:
-            conditions.append({field: {operator: bound}})
-    if query.sort == "date":
-        conditions.append({"starts_at": {"$ne": None}})
-    if query.after is not None:
-        conditions.append(_beyond(query.sort, query.after))
-    return conditions[0] if len(conditions) == 1 else {"$and": conditions}
+def similar(entries: Iterable[Entry], to: Entry, now: datetime) -> list[Entry]:
+    """A few others of the same city or category, or that share a word; the soonest first."""
+    moment = now.timestamp()
+    shared = [f" {word} " for word in to.text.split() if len(word) >= TELLING_LETTERS]
+    category = to.ticket.category
+    alike = (
+        entry
+        for entry in entries
+        if entry.starts > moment
+        and entry.id != to.id
+        and (
+            (entry.city and entry.city == to.city)
+            or (category and entry.ticket.category == category)
+            or any(word in entry.text for word in shared)
+        )
+    )
+    return nsmallest(MOST_SIMILAR, alike, key=lambda entry: (entry.starts, entry.id))
 
 
-def _minor(price: float | None) -> int | None:
+def _words(text: str) -> list[str]:
+    folded = unicodedata.normalize("NFKD", text).casefold()
+    bare = "".join(letter for letter in folded if not unicodedata.combining(letter))
+    return re.findall(r"\w+", bare.translate(_PLAIN))
+
+
+def _most_first(facet: Facet) -> tuple[int, str]:
+    return -facet.count, facet.label
+
+
+def _in_price(found: list[Entry], query: Query) -> list[Entry]:
+    if query.min_price is not None:
+        low = _minor(query.min_price)
+        found = [entry for entry in found if entry.price_minor >= low]
+    if query.max_price is not None:
+        high = _minor(query.max_price)
+        found = [entry for entry in found if entry.price_minor <= high]
+    return found
+
+
+def _minor(price: float) -> int:
     """A bound needs no exactness beyond the minor unit."""
-    if price is None:
-        return None
     if not math.isfinite(price):
         raise Invalid("Prices must be numbers")
     return round(price * 100)
 
 
-def _utc(moment: datetime) -> datetime:
+def _in_time(found: list[Entry], query: Query, now: datetime) -> list[Entry]:
+    if query.starts_from is not None:
+        first = _timestamp(query.starts_from)
+        found = [entry for entry in found if first <= entry.starts < UNDATED]
+    if query.starts_to is not None:
+        last = _timestamp(query.starts_to)
+        found = [entry for entry in found if entry.starts <= last]
+    if query.when is not None:
+        zones = {entry.ticket.time_zone for entry in found}
+        spans = {zone: _span(query.when, now, _zone(zone)) for zone in zones}
+        found = [
+            entry
+            for entry in found
+            if spans[entry.ticket.time_zone][0] <= entry.starts < spans[entry.ticket.time_zone][1]
+        ]
+    return found
+
+
+def utc(moment: datetime) -> datetime:
     """In UTC, which is meant where no time zone is named.
 
     Raises:
@@ -121,29 +205,36 @@ def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _bound(moment: datetime | None) -> datetime | None:
+def _timestamp(bound: datetime) -> float:
     try:
-        return None if moment is None else _utc(moment)
+        return utc(bound).timestamp()
     except OverflowError:
         raise Invalid("Times must be within the years 1 to 9999") from None
 
 
-def _cursor(ticket: Ticket, sort: Sort) -> str:
-    """Where a page ends: the sort field's value and the id, which makes it unique."""
-    if sort == "newest":
-        return ticket.key
-    value = ticket.starts_at.isoformat() if sort == "date" and ticket.starts_at else ticket.price_minor
-    return base64.urlsafe_b64encode(json.dumps([value, ticket.key]).encode()).decode().rstrip("=")
-
-
-def _beyond(sort: Sort, cursor: str) -> dict[str, Any]:
-    field, direction = _FIELDS[sort]
-    operator = "$gt" if direction is SortDirection.ASCENDING else "$lt"
+@lru_cache(maxsize=1024)
+def _zone(name: str | None) -> tzinfo:
     try:
-        if sort == "newest":
-            return {"_id": {operator: ObjectId(cursor)}}
-        value, key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        value = _utc(datetime.fromisoformat(value)) if sort == "date" else PRICE.validate_python(value)
-        return {"$or": [{field: {operator: value}}, {field: value, "_id": {operator: ObjectId(str(key))}}]}
-    except (InvalidId, ValueError, TypeError, OverflowError, binascii.Error):
-        raise BadCursor from None
+        return ZoneInfo(name) if name else UTC
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # of a machine that knew more zones
+        return UTC
+
+
+def _span(when: When, now: datetime, zone: tzinfo) -> tuple[float, float]:
+    """From when until before when, by the clocks of a zone."""
+    today = now.astimezone(zone).date()
+    match when:
+        case "today":
+            first, days = today, 1
+        case "tomorrow":
+            first, days = today + timedelta(days=1), 1
+        case "weekend":  # the one that is or the one that comes
+            first, days = today + timedelta(days=5 - today.weekday()), 2
+        case "month":
+            first, days = today.replace(day=1), 0
+    end = first + timedelta(days=days) if days else (first + timedelta(days=31)).replace(day=1)
+    return _midnight(first, zone), _midnight(end, zone)
+
+
+def _midnight(day: date, zone: tzinfo) -> float:
+    return datetime.combine(day, time(), zone).timestamp()

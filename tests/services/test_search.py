@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import json
 import re
@@ -6,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from contracts.api import TicketBody
+from contracts.api import Ticket, TicketBody
+from contracts.wire import now
 from services.tickets import actions
-from tests.services.served import Served, messages, new_id, refusal
+from services.tickets.search import Query, When, entry_of, find
+from tests.services.served import Served, messages, new_id, old_id, refusal
 
 SELLER = new_id()
 NEW_YEAR = datetime(2031, 1, 1, tzinfo=UTC)
@@ -80,11 +83,60 @@ async def test_bounds_of_date_leave_out_events_without_one(tickets: Served) -> N
     await offer("undated")
     for day in range(3):
         await offer(f"day {day}", startsAt=(NEW_YEAR + timedelta(days=day)).isoformat())
-    assert await found(tickets, sort="date") == ["day 0", "day 1", "day 2"]
+    assert await found(tickets, sort="date") == ["day 0", "day 1", "day 2", "undated"]
     assert await found(tickets, **{"from": "2031-01-02T00:00:00Z"}) == ["day 2", "day 1"]
     assert await found(tickets, **{"from": "2031-01-02T00:00:00", "sort": "date"}) == ["day 1", "day 2"]
     assert await found(tickets, to="2031-01-02T00:00:00Z", sort="date") == ["day 0", "day 1"]
     assert await found(tickets, to="2031-01-01T01:00:00+02:00") == []
+
+
+@pytest.mark.parametrize("city", ["Köln", "köln", "KOLN", " koln ", "Ko\u0308ln"])
+async def test_a_city_is_the_same_without_case_and_accents(tickets: Served, city: str) -> None:
+    await offer("Hamlet", city="Köln")
+    await offer("Köln: the musical", city="Bonn")
+    await offer("nowhere")
+    assert await found(tickets, city=city) == ["Hamlet"]
+
+
+@pytest.mark.parametrize("city", ["São Paulo", "sao paulo", "sao-paulo", "SAO-PAULO"])
+async def test_a_city_may_be_given_as_its_slug(tickets: Served, city: str) -> None:
+    await offer("Hamlet", city="São Paulo")
+    await offer("Macbeth", city="São Paulo Novo")
+    assert await found(tickets, city=city) == ["Hamlet"]
+
+
+async def test_letters_that_have_no_accent_to_take_away_are_plain_too(tickets: Served) -> None:
+    await offer("Bjørn Łukasz", city="København")
+    assert await found(tickets, q="bjorn lukasz kobenhavn") == ["Bjørn Łukasz"]
+    assert await found(tickets, q="Bjørn", city="kobenhavn") == ["Bjørn Łukasz"]
+
+
+async def test_a_category_leaves_out_all_others(tickets: Served) -> None:
+    await offer("Hamlet", category="theatre")
+    await offer("Nick Cave", category="music")
+    await offer("something")
+    assert await found(tickets, category="theatre") == ["Hamlet"]
+
+
+async def test_the_answer_says_how_many_match_in_all(tickets: Served) -> None:
+    for n in range(5):
+        await offer(f"Hamlet {n}")
+    await offer("Macbeth")
+    answer = await tickets.ask("GET", "/api/tickets?q=hamlet&limit=2")
+    assert (len(answer.json()), answer.headers["x-total-count"]) == (2, "5")
+    following = answer.headers["link"].partition(">")[0].removeprefix("<")
+    assert (await tickets.ask("GET", following)).headers["x-total-count"] == "5"
+    assert (await tickets.ask("GET", "/api/tickets?q=lear")).headers["x-total-count"] == "0"
+
+
+async def test_an_event_leaves_the_list_when_it_begins(tickets: Served) -> None:
+    begins = now() + timedelta(seconds=0.8)
+    await offer("about to begin", startsAt=begins.isoformat())
+    await offer("later", startsAt=NEW_YEAR.isoformat())
+    assert await found(tickets, sort="date") == ["about to begin", "later"]
+    await asyncio.sleep((begins - now()).total_seconds() + 0.01)
+    assert await found(tickets) == ["later"]
+    assert (await tickets.ask("GET", "/api/tickets/facets")).json()["total"] == 1
 
 
 async def test_filters_and_words_hold_together(tickets: Served) -> None:
@@ -100,6 +152,12 @@ async def test_the_newest_come_first_unless_asked_otherwise(tickets: Served) -> 
     assert await found(tickets) == ["c", "b", "a"]
     assert await found(tickets, sort="price") == ["c", "a", "b"]
     assert await found(tickets, sort="-price") == ["b", "a", "c"]
+
+
+async def test_those_without_a_date_come_last_by_date_and_on_pages_of_their_own(tickets: Served) -> None:
+    undated = [await offer(f"undated {n}") for n in range(3)]
+    dated = await offer("dated", startsAt=NEW_YEAR.isoformat())
+    assert await pages(tickets, sort="date", limit=2) == [[dated, undated[0]], undated[1:]]
 
 
 @pytest.mark.parametrize("sort", ["newest", "price", "-price", "date"])
@@ -174,6 +232,9 @@ async def test_a_cursor_of_no_list_is_refused(tickets: Served, sort: str, cursor
         ("limit", "101"),
         ("limit", "many"),
         ("sort", "title"),
+        ("category", "opera"),
+        ("when", "yesterday"),
+        ("city", "x" * 201),
         ("minPrice", "-1"),
         ("minPrice", "cheap"),
         ("maxPrice", "inf"),
@@ -182,9 +243,11 @@ async def test_a_cursor_of_no_list_is_refused(tickets: Served, sort: str, cursor
     ],
 )
 async def test_a_parameter_out_of_its_range_is_named(tickets: Served, name: str, value: str) -> None:
-    ((field, message),) = refusal(await tickets.ask("GET", "/api/tickets", params={name: value}), 400)
-    assert field == name
-    assert "isn't valid" in message
+    paths = ["/api/tickets"] if name in ("limit", "sort") else ["/api/tickets", "/api/tickets/facets"]
+    for path in paths:
+        ((field, message),) = refusal(await tickets.ask("GET", path, params={name: value}), 400)
+        assert field == name
+        assert "isn't valid" in message
 
 
 @pytest.mark.parametrize("far", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
@@ -199,3 +262,137 @@ async def test_a_time_that_utc_cannot_tell_is_refused(tickets: Served, far: str)
 
 async def test_a_price_that_is_no_number_is_refused(tickets: Served) -> None:
     assert messages(await tickets.ask("GET", "/api/tickets?minPrice=nan"), 400)
+
+
+async def facets_of(tickets: Served, **query: Any) -> tuple[int, dict[str, int], dict[str, int]]:
+    """How many match, and how many of each city and category there are."""
+    answer = await tickets.ask("GET", "/api/tickets/facets", params=query)
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    cities, categories = (
+        {facet["value"]: facet["count"] for facet in said[name]} for name in ("cities", "categories")
+    )
+    return said["total"], cities, categories
+
+
+async def test_facets_count_cities_and_categories_most_first(tickets: Served) -> None:
+    await offer("Hamlet", city="Köln", category="theatre")
+    await offer("Macbeth", city="KÖLN", category="theatre")
+    await offer("Nick Cave", city="Köln", category="music")
+    await offer("Nick Cave", city="São Paulo", category="music")
+    sold = await offer("gone", city="Bonn", category="art")
+    await actions.withdraw(sold, SELLER)
+    answer = (await tickets.ask("GET", "/api/tickets/facets")).json()
+    assert answer["cities"] == [
+        {"value": "koln", "label": "Köln", "count": 3},
+        {"value": "sao-paulo", "label": "São Paulo", "count": 1},
+    ]
+    assert [facet["label"] for facet in answer["categories"]] == ["music", "theatre"]
+    assert await facets_of(tickets, q="cave") == (2, {"koln": 1, "sao-paulo": 1}, {"music": 2})
+
+
+async def test_a_chosen_facet_narrows_the_others_but_not_its_own(tickets: Served) -> None:
+    await offer("Hamlet", 10, city="Köln", category="theatre")
+    await offer("Nick Cave", 20, city="Köln", category="music")
+    await offer("Nick Cave", 30, city="Bonn", category="music")
+    assert await facets_of(tickets, city="koln") == (
+        2,
+        {"koln": 2, "bonn": 1},
+        {"theatre": 1, "music": 1},
+    )
+    assert await facets_of(tickets, city="koln", category="music") == (
+        1,
+        {"koln": 1, "bonn": 1},
+        {"theatre": 1, "music": 1},
+    )
+    assert await facets_of(tickets, maxPrice=10) == (1, {"koln": 1}, {"theatre": 1})
+
+
+async def similar_to(tickets: Served, key: str) -> list[str]:
+    answer = await tickets.ask("GET", f"/api/tickets/{key}/similar")
+    assert answer.status_code == 200, answer.text
+    return [ticket["title"] for ticket in answer.json()]
+
+
+async def test_similar_ones_share_city_category_or_a_word_and_come_soonest_first(tickets: Served) -> None:
+    def on(day: int) -> str:
+        return (NEW_YEAR + timedelta(days=day)).isoformat()
+
+    key = await offer("The Tempest", city="Köln", category="theatre", startsAt=on(1))
+    await offer("same word: tempest", startsAt=on(4))
+    await offer("same city", city="KOLN", startsAt=on(2))
+    await offer("same category", category="theatre", startsAt=on(3))
+    await offer("same short word: the", startsAt=on(1))
+    await offer("nothing in common", city="Bonn", category="music", startsAt=on(1))
+    expected = ["same city", "same category", "same word: tempest"]
+    assert await similar_to(tickets, key) == expected
+    await actions.withdraw(key, SELLER)  # it need not be for sale itself
+    assert await similar_to(tickets, key) == expected
+    for n in range(3):
+        await offer(f"tempest without a date {n}")
+    assert await similar_to(tickets, key) == [*expected, "tempest without a date 0"]
+
+
+async def test_nothing_is_similar_to_a_ticket_that_does_not_exist(tickets: Served) -> None:
+    for unknown in (old_id(), "7"):
+        assert messages(await tickets.ask("GET", f"/api/tickets/{unknown}/similar"), 404) == ["Not found"]
+
+
+def at(starts_at: str, zone: str | None = None) -> Any:
+    ticket = Ticket.model_validate(
+        {
+            "id": new_id(),
+            "title": "Hamlet",
+            "price": 1,
+            "userId": SELLER,
+            "version": 0,
+            "status": "available",
+            "startsAt": starts_at,
+            "timeZone": zone,
+        }
+    )
+    return entry_of(ticket)
+
+
+@pytest.mark.parametrize(
+    ("when", "moment", "zone", "starts_at", "is_then"),
+    [
+        # A Wednesday, noon in UTC
+        ("today", "2031-01-01T12:00Z", None, "2031-01-01T23:59:59Z", True),
+        ("today", "2031-01-01T12:00Z", None, "2031-01-02T00:00:00Z", False),
+        ("today", "2031-01-01T12:00Z", "Asia/Tokyo", "2031-01-01T14:59:59Z", True),
+        ("today", "2031-01-01T12:00Z", "Asia/Tokyo", "2031-01-01T15:00:00Z", False),
+        ("today", "2031-01-01T02:00Z", "America/New_York", "2031-01-01T04:30:00Z", True),
+        ("today", "2031-01-01T02:00Z", "America/New_York", "2031-01-01T20:00:00Z", False),
+        ("tomorrow", "2031-01-01T12:00Z", "Asia/Tokyo", "2031-01-01T15:00:00Z", True),
+        ("tomorrow", "2031-01-01T12:00Z", "Asia/Tokyo", "2031-01-02T15:00:00Z", False),
+        ("tomorrow", "2031-01-01T12:00Z", None, "2031-01-01T20:00:00Z", False),
+        ("weekend", "2031-01-01T12:00Z", None, "2031-01-03T23:00:00Z", False),
+        ("weekend", "2031-01-01T12:00Z", None, "2031-01-04T00:00:00Z", True),
+        ("weekend", "2031-01-01T12:00Z", None, "2031-01-05T23:00:00Z", True),
+        ("weekend", "2031-01-01T12:00Z", None, "2031-01-06T00:00:00Z", False),
+        ("weekend", "2031-01-05T12:00Z", None, "2031-01-05T20:00:00Z", True),  # Sunday: the one that is
+        ("weekend", "2031-01-05T12:00Z", None, "2031-01-11T20:00:00Z", False),
+        ("month", "2031-01-15T12:00Z", None, "2031-01-31T23:59:59Z", True),
+        ("month", "2031-01-15T12:00Z", None, "2031-02-01T00:00:00Z", False),
+        ("month", "2031-12-15T12:00Z", None, "2031-12-31T23:00:00Z", True),
+        ("month", "2031-12-15T12:00Z", "Europe/Berlin", "2031-12-31T23:00:00Z", False),
+        # The day on which clocks are put forward has 23 hours.
+        ("today", "2031-03-30T10:00Z", "Europe/Berlin", "2031-03-30T21:59:59Z", True),
+        ("today", "2031-03-30T10:00Z", "Europe/Berlin", "2031-03-30T22:00:00Z", False),
+    ],
+)
+def test_days_are_those_of_the_clocks_where_the_event_is(
+    when: When, moment: str, zone: str | None, starts_at: str, is_then: bool
+) -> None:
+    entry = at(starts_at, zone)
+    found = find([entry], Query(when=when), datetime.fromisoformat(moment))
+    assert (found == [entry]) == is_then
+
+
+def test_what_has_no_date_is_on_no_day() -> None:
+    undated = at(NEW_YEAR.isoformat())
+    undated = entry_of(undated.ticket.model_copy(update={"starts_at": None}))
+    for when in ("today", "tomorrow", "weekend", "month"):
+        assert find([undated], Query(when=when), NEW_YEAR) == []
+    assert find([undated], Query(), NEW_YEAR) == [undated]

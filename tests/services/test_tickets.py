@@ -312,3 +312,19 @@ async def test_sellers_see_all_that_they_ever_offered_newest_first(tickets: Serv
         (second["id"], "reserved"),
         (first["id"], "withdrawn"),
     ]
+
+
+async def test_a_seller_is_shown_with_the_number_of_tickets_sold(tickets: Served) -> None:
+    async def sold(user: str) -> object:
+        answer = await tickets.ask("GET", f"/api/tickets/sellers/{user}")
+        assert answer.status_code == 200
+        return answer.json()
+
+    for _ in range(2):
+        order = await reserved(await offered(tickets))
+        await actions.follow_order(OrderUpdated(version=1, status="complete", **order))
+    await reserved(await offered(tickets))
+    await offered(tickets)
+    assert await sold(ANN) == {"id": ANN, "sold": 2}
+    assert await sold(BOB) == {"id": BOB, "sold": 0}
+    assert messages(await tickets.ask("GET", "/api/tickets/sellers/ann"), 404) == ["Not found"]
