@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from litestar.config.csrf import CSRFConfig
 
@@ -53,6 +55,32 @@ class Fields:
             else:
                 general.append(item.message)
         return Form(values, errors, tuple(general))
+
+
+ZONES = tuple(
+    """
+    UTC Europe/Amsterdam Europe/Athens Europe/Berlin Europe/Brussels Europe/Bucharest Europe/Budapest
+    Europe/Copenhagen Europe/Dublin Europe/Helsinki Europe/Istanbul Europe/Kyiv Europe/Lisbon Europe/London
+    Europe/Madrid Europe/Oslo Europe/Paris Europe/Prague Europe/Rome Europe/Sofia Europe/Stockholm
+    Europe/Tallinn Europe/Vienna Europe/Vilnius Europe/Warsaw Europe/Zurich Atlantic/Reykjavik
+    America/Anchorage America/Argentina/Buenos_Aires America/Bogota America/Chicago America/Denver
+    America/Halifax America/Lima America/Los_Angeles America/Mexico_City America/New_York America/Phoenix
+    America/Santiago America/Sao_Paulo America/Toronto America/Vancouver Africa/Cairo Africa/Johannesburg
+    Africa/Lagos Africa/Nairobi Asia/Bangkok Asia/Dubai Asia/Hong_Kong Asia/Jakarta Asia/Jerusalem
+    Asia/Kolkata Asia/Manila Asia/Seoul Asia/Shanghai Asia/Singapore Asia/Tokyo Australia/Brisbane
+    Australia/Melbourne Australia/Perth Australia/Sydney Pacific/Auckland Pacific/Honolulu
+    """.split()
+)
+"""Time zones that a form offers. The API takes any."""
+
+
+def utc_of(local: str, zone: str) -> str | None:
+    """A `datetime-local` input's value in a time zone, as the API takes it; None if it can't be read."""
+    try:
+        moment = datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone))
+        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError, ZoneInfoNotFoundError):
+        return None
 
 
 def plain_price(typed: str) -> str:

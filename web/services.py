@@ -11,7 +11,7 @@ import aiohttp
 from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
-from contracts.api import CurrentUser, Order, Payment, PaymentResult, Profile, Ticket, User
+from contracts.api import CurrentUser, Facets, Order, Payment, PaymentResult, Profile, Ticket, User
 from contracts.identity import SESSION_COOKIE
 from contracts.problems import Problem
 from settings import ServiceName, Settings
@@ -28,6 +28,7 @@ _PROFILE = TypeAdapter(Profile)
 _CURRENT_USER = TypeAdapter(CurrentUser)
 _TICKET = TypeAdapter(Ticket)
 _TICKETS = TypeAdapter(list[Ticket])
+_FACETS = TypeAdapter(Facets)
 _ORDER = TypeAdapter(Order)
 _ORDERS = TypeAdapter(list[Order])
 _PAYMENT_RESULT = TypeAdapter(PaymentResult)
@@ -104,6 +105,8 @@ class TicketPage:
     tickets: list[Ticket]
     after: str | None
     """Where the next page starts, if there is one."""
+    total: int | None = None
+    """How many there are on all pages, if it was said."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ class _Answer:
     service: ServiceName
     body: bytes
     after: str | None
+    total: int | None
 
     def parse(self, adapter: TypeAdapter[T]) -> T:
         try:
@@ -164,7 +168,10 @@ class Services:
 
     async def tickets(self, search: Mapping[str, str]) -> TicketPage:
         answer = await self._call("tickets", "GET", "/api/tickets", query=search)
-        return TicketPage(answer.parse(_TICKETS), answer.after)
+        return TicketPage(answer.parse(_TICKETS), answer.after, answer.total)
+
+    async def facets(self, search: Mapping[str, str]) -> Facets:
+        return (await self._call("tickets", "GET", "/api/tickets/facets", query=search)).parse(_FACETS)
 
     async def my_tickets(self) -> list[Ticket]:
         return (await self._call("tickets", "GET", "/api/tickets/mine")).parse(_TICKETS)
@@ -172,10 +179,10 @@ class Services:
     async def ticket(self, ticket_id: str) -> Ticket:
         return (await self._call("tickets", "GET", f"/api/tickets/{checked(ticket_id)}")).parse(_TICKET)
 
-    async def create_ticket(self, body: Mapping[str, str]) -> Ticket:
+    async def create_ticket(self, body: Mapping[str, str | int]) -> Ticket:
         return (await self._call("tickets", "POST", "/api/tickets", body=body)).parse(_TICKET)
 
-    async def edit_ticket(self, ticket_id: str, body: Mapping[str, str]) -> Ticket:
+    async def edit_ticket(self, ticket_id: str, body: Mapping[str, str | int]) -> Ticket:
         return (await self._call("tickets", "PUT", f"/api/tickets/{checked(ticket_id)}", body=body)).parse(
             _TICKET
         )
@@ -216,7 +223,7 @@ class Services:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
     ) -> _Answer:
         waits = PAYMENT_TIMEOUT if service == "payments" and method == "POST" else TIMEOUT
         try:
@@ -234,7 +241,7 @@ class Services:
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise _failure(service, answer, content)
         self.set_cookies += answer.headers.getall("Set-Cookie", [])
-        return _Answer(service, content, _next_key(answer))
+        return _Answer(service, content, _next_key(answer), _total(answer))
 
 
 def _failure(service: ServiceName, answer: aiohttp.ClientResponse, content: bytes) -> Exception:
@@ -254,3 +261,8 @@ def _next_key(answer: aiohttp.ClientResponse) -> str | None:
     link = cast("Mapping[str, Any]", answer.links.get("next", {}))
     url = link.get("url")
     return url.query.get("after") if isinstance(url, URL) else None
+
+
+def _total(answer: aiohttp.ClientResponse) -> int | None:
+    said = answer.headers.get("X-Total-Count", "")
+    return int(said) if said.isascii() and said.isdecimal() else None

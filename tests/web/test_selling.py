@@ -1,6 +1,7 @@
 """A seller lists, edits and withdraws; mistakes are explained and nothing typed is lost."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -111,3 +112,59 @@ async def test_listings_show_every_state(browser: Browser, market: Market, selle
     text = text_of(await browser.get("/listings"))
     for word in ("On sale", "Reserved", "Sold", "Withdrawn"):
         assert word in text
+
+
+async def test_the_time_is_the_venues_own_and_comes_back_as_such(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    when: dict[str, Any] = {"startsAt": "2027-07-12T20:00", "timeZone": "Europe/Berlin"}
+    await browser.submit("/sell", title="Nick Cave", price="20", **when)
+    [ticket] = market.tickets.values()
+    assert ticket.starts_at is not None
+    assert (ticket.starts_at.isoformat(), ticket.time_zone) == ("2027-07-12T18:00:00+00:00", "Europe/Berlin")
+    form = await browser.get(f"/tickets/{ticket.id}/edit")
+    assert 'value="2027-07-12T20:00"' in form.text
+    assert '<option value="Europe/Berlin" selected>' in form.text
+
+
+async def test_every_detail_is_said_and_can_be_edited(browser: Browser, market: Market, seller: User) -> None:
+    details: dict[str, Any] = {
+        "category": "music",
+        "seat": "Row 3",
+        "quantity": "2",
+        "faceValue": "45,50",
+        "notes": "Two\r\nlines",
+    }
+    await browser.submit("/sell", title="Nick Cave", price="20", timeZone="UTC", **details)
+    [ticket] = market.tickets.values()
+    assert (ticket.category, ticket.seat, ticket.quantity) == ("music", "Row 3", 2)
+    assert (ticket.face_value, ticket.notes, ticket.time_zone) == (Decimal("45.50"), "Two\nlines", None)
+    form = await browser.get(f"/tickets/{ticket.id}/edit")
+    for kept in (
+        'value="45.50"',
+        'value="Row 3"',
+        '"music" selected',
+        '<option value="2" selected',
+        "Two\nlines<",
+    ):
+        assert kept in form.text
+
+
+async def test_wrong_details_are_named_at_their_fields(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    details: dict[str, Any] = {
+        "startsAt": "soon",
+        "timeZone": "Mars/Base",
+        "quantity": "11",
+        "faceValue": "much",
+        "notes": "<b>",
+    }
+    response = await browser.submit("/sell", title="Nick Cave", price="20", **details)
+    assert response.status_code == 422
+    for name in ("startsAt", "timeZone", "quantity", "faceValue"):
+        assert f'id="{name}-error"' in response.text
+        assert f'href="#{name}"' in response.text
+    assert "Give a date and a time" in text_of(response)
+    assert "\n&lt;b&gt;</textarea>" in response.text
+    assert market.tickets == {}

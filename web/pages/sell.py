@@ -1,14 +1,17 @@
 """A seller's side: list a ticket, change it, take it back."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, URLEncodedBody
 
 from contracts.api import Ticket
-from web.forms import Fields, Form, plain_price
+from contracts.tickets import CATEGORIES, MAX_QUANTITY
+from web.forms import ZONES, Fields, Form, plain_price, utc_of
 from web.page import Page, sign_in_address
 from web.services import Refused
 
@@ -16,12 +19,19 @@ FIELDS = Fields(
     {
         "title": "Title",
         "price": "Price",
-        "startsAt": "Starts (UTC)",
+        "startsAt": "Starts",
+        "timeZone": "Time zone",
         "venue": "Venue",
         "city": "City",
+        "quantity": "Number of tickets",
+        "category": "Category",
+        "seat": "Seat or area",
+        "faceValue": "Face value",
+        "notes": "Notes",
     },
-    words={"startsAt": "Give a date and a time"},
 )
+UNREADABLE_DATE = replace(FIELDS, words={"startsAt": "Give a date and a time"})
+BLANK = Form({"timeZone": "UTC", "quantity": "1"})
 
 
 @get("/listings")
@@ -35,7 +45,7 @@ async def new(page: NamedDependency[Page]) -> Response[Any]:
     await page.look()
     if page.viewer.known and page.user is None:
         return page.go(sign_in_address("/sell"))
-    return _form(page, Form())
+    return _form(page, BLANK)
 
 
 @post("/sell")
@@ -97,7 +107,15 @@ def _may_change(page: Page, ticket: Ticket) -> bool:
 
 
 def _form(page: Page, form: Form, ticket: Ticket | None = None, status: int = 200) -> Response[Any]:
-    context = {"form": form, "fields": FIELDS, "ticket": ticket}
+    zone = form["timeZone"]
+    zones = ZONES if zone in ZONES or not zone else (zone, *ZONES)
+    context = {
+        "form": form,
+        "ticket": ticket,
+        "zones": [(name, name.replace("_", " ")) for name in zones],
+        "quantities": [(str(count), str(count)) for count in range(1, MAX_QUANTITY + 1)],
+        "categories": [("", "Choose one"), *((name, name.capitalize()) for name in CATEGORIES)],
+    }
     return page.render("sell/form.html", context, fragment="sell/_form.html", status=status)
 
 
@@ -108,29 +126,49 @@ async def _refused(
         raise refused
     await page.look()
     status = 422 if refused.status == 400 else refused.status
-    return _form(page, FIELDS.refused(typed, refused.problem), ticket, status)
+    fields = FIELDS if _utc(typed) is not None else UNREADABLE_DATE
+    return _form(page, fields.refused(typed, refused.problem), ticket, status)
 
 
-def _body(typed: Mapping[str, str]) -> dict[str, str]:
-    """As the API takes it: title and price always, the rest if it is given."""
+def _body(typed: Mapping[str, str]) -> dict[str, str | int]:
+    """As the API takes it: title and price always, the rest if it is given.
+
+    What can't be read goes on as it was typed, so that the API names it among all that is wrong.
+    """
     starts_at = typed["startsAt"].strip()
-    optional = {
-        "startsAt": f"{starts_at}Z" if starts_at else "",
-        "venue": typed["venue"].strip(),
-        "city": typed["city"].strip(),
+    quantity = typed["quantity"].strip()
+    optional: dict[str, str | int] = {
+        "startsAt": _utc(typed) or "unreadable" if starts_at else "",
+        "timeZone": typed["timeZone"].strip() if starts_at else "",
+        "quantity": int(quantity) if quantity.isascii() and quantity.isdigit() else quantity,
+        "faceValue": plain_price(typed["faceValue"]),
+        **{name: typed[name].strip() for name in ("venue", "city", "category", "seat")},
+        "notes": typed["notes"].replace("\r\n", "\n").strip(),
     }
-    given = {name: value for name, value in optional.items() if value}
+    given = {name: value for name, value in optional.items() if value != ""}
     return {"title": typed["title"], "price": plain_price(typed["price"]), **given}
+
+
+def _utc(typed: Mapping[str, str]) -> str | None:
+    return utc_of(typed["startsAt"].strip(), typed["timeZone"].strip() or "UTC")
 
 
 def _typed(ticket: Ticket) -> dict[str, str]:
     """As its seller would type it."""
+    zone = ticket.time_zone or "UTC"
+    local = ticket.starts_at.astimezone(ZoneInfo(zone)) if ticket.starts_at else None
     return {
         "title": ticket.title,
         "price": f"{ticket.price:.2f}",
-        "startsAt": ticket.starts_at.strftime("%Y-%m-%dT%H:%M") if ticket.starts_at else "",
+        "startsAt": local.strftime("%Y-%m-%dT%H:%M") if local else "",
+        "timeZone": zone,
         "venue": ticket.venue or "",
         "city": ticket.city or "",
+        "quantity": str(ticket.quantity),
+        "category": ticket.category or "",
+        "seat": ticket.seat or "",
+        "faceValue": f"{ticket.face_value:.2f}" if ticket.face_value else "",
+        "notes": ticket.notes or "",
     }
 
 
