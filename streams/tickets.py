@@ -1,5 +1,7 @@
 """The tickets process: holds, sells and frees tickets as orders says."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -7,12 +9,15 @@ from litestar import Litestar
 
 import settings
 from contracts.events import OrderCancelled, OrderCreated, OrderUpdated
-from services.tickets import actions
+from services.kit.mongo import DatabaseError
+from services.tickets import actions, pictures
 from services.tickets.api import API
 from services.tickets.catalogue import Catalogue
-from services.tickets.documents import Ticket
-from streams.app import Service, service_app
+from services.tickets.documents import Picture, Ticket
+from streams.app import Service, running, service_app
 from streams.delivery import Listener
+
+log = logging.getLogger(__name__)
 
 listener = Listener("tickets")
 
@@ -36,13 +41,23 @@ async def free_ticket(event: OrderCancelled) -> None:
 
 
 @asynccontextmanager
-async def keep_catalogue(app: Litestar) -> AsyncIterator[None]:
-    """Have what can be bought in memory before the first search."""
+async def shelves(app: Litestar) -> AsyncIterator[None]:
+    """Have what can be bought in memory before the first search, and no pictures of nothing."""
     catalogue = Catalogue()
     await catalogue.on_sale()
     app.state.catalogue = catalogue
     Ticket.written = catalogue.wrote
-    yield
+    async with running(_sweep_pictures()):
+        yield
+
+
+async def _sweep_pictures() -> None:
+    while True:
+        try:
+            await pictures.sweep()
+        except DatabaseError as error:
+            log.warning("pictures are swept later: %s", error)
+        await asyncio.sleep(pictures.SWEEP_SECONDS)
 
 
 def app() -> Litestar:
@@ -51,7 +66,7 @@ def app() -> Litestar:
         summary="What is for sale",
         listener=listener,
         api=API,
-        documents=[Ticket],
-        lifespan=keep_catalogue,
+        documents=[Ticket, Picture],
+        lifespan=shelves,
     )
     return service_app(service, settings.load())

@@ -11,8 +11,9 @@ from services.kit.aggregates import change
 from services.kit.changes import Changes
 from services.kit.errors import NotFound
 from services.kit.mongo import object_id
-from services.tickets import rules
+from services.tickets import pictures, rules
 from services.tickets.documents import Ticket
+from services.tickets.images import rendered
 
 
 async def offer(seller: str, body: TicketBody) -> Ticket:
@@ -68,6 +69,36 @@ async def withdraw(ticket_id: str, seller: str) -> None:
     await _change(ticket_id, lambda ticket: rules.withdraw(ticket, seller))
 
 
+async def check_may_edit(ticket_id: str, seller: str) -> None:
+    """Whether this user may change what is said of the ticket.
+
+    Raises:
+        NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
+    """
+    rules.check_may_edit(await show(ticket_id), seller)
+
+
+async def give_picture(ticket_id: str, seller: str, upload: bytes) -> Ticket:
+    """Show the ticket with this picture.
+
+    Raises:
+        NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
+        NotAPicture, UnreadablePicture, PictureTooLarge, PictureTooSmall
+    """
+    picture = await rendered(upload)
+    await pictures.keep(picture)
+    return await _show_with(ticket_id, seller, picture.name)
+
+
+async def take_picture(ticket_id: str, seller: str) -> Ticket:
+    """Show the ticket without a picture. Repeating it changes nothing.
+
+    Raises:
+        NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
+    """
+    return await _show_with(ticket_id, seller, None)
+
+
 async def follow_order(order: OrderEvent) -> None:
     """Hold, sell or free the ticket of an order. Repeats and old news change nothing.
 
@@ -75,6 +106,15 @@ async def follow_order(order: OrderEvent) -> None:
         NotFound: the ticket isn't known, which a retry can't mend: orders learn of tickets from here.
     """
     await _change(order.ticket.id, lambda ticket: rules.follow_order(ticket, order))
+
+
+async def _show_with(ticket_id: str, seller: str, picture: str | None) -> Ticket:
+    ticket = await show(ticket_id)
+    rules.check_may_edit(ticket, seller)
+    former = ticket.picture
+    if former is not None and former != picture:
+        await pictures.loosen(former)
+    return await _change(ticket_id, lambda ticket: rules.show(ticket, seller, picture))
 
 
 async def _change(ticket_id: str, decide: Callable[[Ticket], Changes | None]) -> Ticket:

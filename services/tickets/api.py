@@ -9,7 +9,7 @@ from contracts.api import Seller, TicketBody
 from contracts.api import Ticket as TicketView
 from contracts.problems import Problem, ProblemItem
 from services.kit.http import SIGNED_IN, ApiRequest, problem_response, signed_in
-from services.tickets import actions, browsing
+from services.tickets import actions, browsing, picture_api
 from services.tickets.rules import EventInThePast
 from services.tickets.views import view_of
 
@@ -58,6 +58,7 @@ API = [
         "/api/tickets",
         route_handlers=[
             *browsing.ROUTES,
+            *picture_api.ROUTES,
             my_tickets,
             show_seller,
             show_ticket,

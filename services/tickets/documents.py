@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
+from beanie import Document
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from contracts.events import TicketCreated, TicketEvent, TicketUpdated
@@ -30,6 +31,7 @@ class Ticket(TicketState, Aggregate):
             IndexModel([("user_id", ASCENDING), ("_id", DESCENDING)], name="of_seller"),
             IndexModel([("user_id", ASCENDING), ("status", ASCENDING)], name="sales"),
             IndexModel([("touched", ASCENDING)], name="touched"),
+            IndexModel([("picture", ASCENDING)], name="picture"),
         ]
 
     async def add(self, *, silently: bool = False) -> None:
@@ -64,3 +66,17 @@ class Ticket(TicketState, Aggregate):
             notes=self.notes,
             picture=self.picture,
         )
+
+
+class Picture(Document):
+    """A picture in its sizes. Any number of tickets have it."""
+
+    id: str  # type: ignore[assignment] # the hash of its content is its key
+    small: bytes
+    large: bytes
+    loose: Moment | None = None
+    """Since when it may be that no ticket has it. None: some ticket has it."""
+
+    class Settings:
+        name = "pictures"
+        indexes = [IndexModel([("loose", ASCENDING)], name="loose", sparse=True)]

@@ -49,6 +49,11 @@ async def test_while_the_database_is_away_a_service_says_so_and_then_recovers(
     async with serving("tickets", settings_with(mongo_url=database.url)) as tickets:
         kept = (await offer(tickets)).json()
         await database.kill()
+
+        async def refused() -> bool:
+            return (await tickets.ask("GET", "/api/tickets")).status_code == 503
+
+        await until(refused)  # the list is in memory for a moment
         answers = await asyncio.gather(
             offer(tickets),
             tickets.ask("GET", "/api/tickets"),
