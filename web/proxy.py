@@ -1,6 +1,8 @@
 """`/api/*` on the web tier's own port: passed to the service that owns the path, byte for byte."""
 
+import io
 import logging
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from urllib.parse import unquote
@@ -19,6 +21,7 @@ from web.services import PAYMENT_TIMEOUT, TIMEOUT, child_of, trace_of
 log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 1_000_000
+MAX_PICTURE_BYTES = 5 * 1024 * 1024
 MAX_ANSWER_BYTES = 10_000_000
 OWNERS: dict[str, ServiceName] = {
     "users": "auth",
@@ -26,6 +29,8 @@ OWNERS: dict[str, ServiceName] = {
     "orders": "orders",
     "payments": "payments",
 }
+
+_PICTURE = re.compile(r"/api/tickets/[0-9a-fA-F]{24}/picture", re.ASCII)
 
 # RFC 9110 section 7.6.1, and what is written anew for the next hop.
 _HOP_BY_HOP = frozenset(
@@ -59,14 +64,15 @@ async def _pass_on(
     scope: HTTPScope, receive: Receive, send: Send, http: aiohttp.ClientSession, settings: Settings
 ) -> None:
     service, target = _target(scope, settings)
-    body = await _read(scope["headers"], receive)
+    is_picture = scope["method"] == "PUT" and _PICTURE.fullmatch(target.raw_path) is not None
+    body = await _read(scope["headers"], receive, MAX_PICTURE_BYTES if is_picture else MAX_REQUEST_BYTES)
     payment = service == "payments" and scope["method"] == "POST"
     waits = PAYMENT_TIMEOUT if payment else TIMEOUT
     try:
         async with http.request(
             scope["method"],
             target,
-            data=body or None,
+            data=io.BytesIO(body) if body else None,
             headers=_request_headers(scope),
             skip_auto_headers=_NOT_ADDED,
             allow_redirects=False,
@@ -100,10 +106,10 @@ def _is_for_operators(path: str) -> bool:
     return [unquote(part) for part in path.split("/") if part][:3] == ["api", "payments", "refunds"]
 
 
-async def _read(headers: Headers, receive: Receive) -> bytes:
+async def _read(headers: Headers, receive: Receive, limit: int) -> bytes:
     declared = next((value for name, value in headers if name == b"content-length"), b"0")
     too_large = _Failed(Problem.of(413, "The body is too large", code="too-large"))
-    if not declared.isdigit() or int(declared) > MAX_REQUEST_BYTES:
+    if not declared.isdigit() or int(declared) > limit:
         raise too_large
     body = bytearray()
     more = True
@@ -113,7 +119,7 @@ async def _read(headers: Headers, receive: Receive) -> bytes:
             raise _Failed(Problem.of(400, "The request broke off"))
         body += message.get("body", b"")  # type: ignore[arg-type] # of http.request only
         more = bool(message.get("more_body"))
-        if len(body) > MAX_REQUEST_BYTES:
+        if len(body) > limit:
             raise too_large
     return bytes(body)
 

@@ -1,5 +1,6 @@
 """Typed clients of the services, as one browser's request sees them."""
 
+import io
 import re
 import secrets
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import aiohttp
 from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
-from contracts.api import CurrentUser, Facets, Order, Payment, PaymentResult, Profile, Ticket, User
+from contracts.api import CurrentUser, Facets, Order, Payment, PaymentResult, Profile, Seller, Ticket, User
 from contracts.identity import SESSION_COOKIE
 from contracts.problems import Problem
 from settings import ServiceName, Settings
@@ -26,6 +27,7 @@ PAYMENT_TIMEOUT = 35.0
 _USER = TypeAdapter(User)
 _PROFILE = TypeAdapter(Profile)
 _CURRENT_USER = TypeAdapter(CurrentUser)
+_SELLER = TypeAdapter(Seller)
 _TICKET = TypeAdapter(Ticket)
 _TICKETS = TypeAdapter(list[Ticket])
 _FACETS = TypeAdapter(Facets)
@@ -187,6 +189,19 @@ class Services:
             _TICKET
         )
 
+    async def give_picture(self, ticket_id: str, upload: bytes) -> None:
+        await self._call("tickets", "PUT", f"/api/tickets/{checked(ticket_id)}/picture", upload=upload)
+
+    async def take_picture(self, ticket_id: str) -> None:
+        await self._call("tickets", "DELETE", f"/api/tickets/{checked(ticket_id)}/picture")
+
+    async def similar_tickets(self, ticket_id: str) -> list[Ticket]:
+        path = f"/api/tickets/{checked(ticket_id)}/similar"
+        return (await self._call("tickets", "GET", path)).parse(_TICKETS)
+
+    async def seller(self, user_id: str) -> Seller:
+        return (await self._call("tickets", "GET", f"/api/tickets/sellers/{checked(user_id)}")).parse(_SELLER)
+
     async def withdraw_ticket(self, ticket_id: str) -> None:
         await self._call("tickets", "DELETE", f"/api/tickets/{checked(ticket_id)}")
 
@@ -224,6 +239,7 @@ class Services:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
+        upload: bytes | None = None,
     ) -> _Answer:
         waits = PAYMENT_TIMEOUT if service == "payments" and method == "POST" else TIMEOUT
         try:
@@ -231,6 +247,7 @@ class Services:
                 method,
                 URL(self._settings.url_of(service) + path).with_query(query),
                 json=body,
+                data=None if upload is None else io.BytesIO(upload),
                 headers=self.caller.headers(),
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=waits, connect=3),

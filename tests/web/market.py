@@ -41,6 +41,9 @@ class Market:
     settle_after: float | None = 0.0
     """Seconds from a payment until the order is complete; None is never."""
     page_size: int = 20
+    has_facets: bool = True
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    """By name: what was uploaded."""
     seen: list[web.Request] = field(default_factory=list)
     _ids: int = 0
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast, get_args
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -16,6 +16,7 @@ from contracts.api import (
     PaymentBody,
     PaymentResult,
     Profile,
+    Seller,
     SignIn,
     SignUp,
     Ticket,
@@ -24,8 +25,11 @@ from contracts.api import (
 )
 from contracts.identity import SESSION_COOKIE
 from contracts.problems import PROBLEM_JSON, Problem, ProblemItem
-from contracts.wire import Wire
+from contracts.tickets import CATEGORIES, Category
+from contracts.wire import Wire, now
 from sandbox.testing import free_port
+from services.tickets.paging import Sort
+from services.tickets.search import Entry, Query, When, entry_of, facets, find
 from settings import ServiceName, Settings
 from tests.web.market import Market, Refusal, no
 
@@ -91,34 +95,38 @@ class Tickets:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/api/tickets", self.search),
+            web.get("/api/tickets/facets", self.facets),
             web.get("/api/tickets/mine", self.mine),
             web.get("/api/tickets/{id}", self.show),
             web.post("/api/tickets", self.create),
             web.put("/api/tickets/{id}", self.edit),
             web.delete("/api/tickets/{id}", self.withdraw),
+            web.put("/api/tickets/{id}/picture", self.give_picture),
+            web.delete("/api/tickets/{id}/picture", self.take_picture),
+            web.get("/api/tickets/{id}/similar", self.similar),
+            web.get("/api/tickets/sellers/{id}", self.seller),
         ]
 
     async def search(self, request: web.Request) -> web.Response:
-        query = request.query
-        try:
-            lowest, highest = float(query.get("minPrice", 0)), float(query.get("maxPrice", 1e9))
-        except ValueError:
-            item = ProblemItem(message="MinPrice isn't valid", field="minPrice")
-            return answer(Problem(type="about:blank", title=item.message, status=400, errors=[item]), 400)
-        found = [
-            ticket
-            for ticket in reversed(self.market.tickets.values())
-            if ticket.status == "available"
-            and query.get("q", "").lower() in ticket.title.lower()
-            and lowest <= float(ticket.price) <= highest
-            and ticket.id < query.get("after", "~")
-        ]
+        found = find(self._on_sale(), _query(request), now())
+        found = [entry for entry in found if entry.id < request.query.get("after", "~")]
         page, rest = found[: self.market.page_size], found[self.market.page_size :]
-        result = many(page)
+        result = many([entry.ticket for entry in page])
+        result.headers["X-Total-Count"] = str(len(find(self._on_sale(), _query(request), now())))
         if rest:
             following = request.rel_url.update_query(after=page[-1].id)
             result.headers["Link"] = f'<{following}>; rel="next"'
         return result
+
+    async def facets(self, request: web.Request) -> web.Response:
+        if not self.market.has_facets:
+            raise no(500, "Something went wrong")
+        return answer(facets(self._on_sale(), _query(request), now()))
+
+    def _on_sale(self) -> list[Entry]:
+        """The newest first."""
+        tickets = reversed(self.market.tickets.values())
+        return [entry_of(ticket) for ticket in tickets if ticket.status == "available"]
 
     async def mine(self, request: web.Request) -> web.Response:
         user = self.market.signed_in(request)
@@ -147,6 +155,32 @@ class Tickets:
         self.market.change_ticket(ticket.id, status="withdrawn")
         return web.Response(status=204)
 
+    async def give_picture(self, request: web.Request) -> web.Response:
+        ticket, upload = self._own(request), await request.read()
+        if len(upload) > 5 * 1024 * 1024:
+            raise no(413, "Request Entity Too Large")
+        if not upload.startswith(b"\xff\xd8\xff"):
+            raise no(415, "The picture must be a JPEG, PNG or WebP")
+        if ticket.status != "available":
+            raise no(409, "Cannot edit a reserved ticket")
+        name = f"{len(self.market.pictures):064x}"
+        self.market.pictures[name] = upload
+        self.market.change_ticket(ticket.id, picture=name)
+        return answer(self._ticket(request))
+
+    async def take_picture(self, request: web.Request) -> web.Response:
+        self.market.change_ticket(self._own(request).id, picture=None)
+        return web.Response(status=204)
+
+    async def similar(self, request: web.Request) -> web.Response:
+        others = [t for t in self.market.tickets.values() if t.status == "available"]
+        return many([t for t in others if t.id != self._ticket(request).id][:4])
+
+    async def seller(self, request: web.Request) -> web.Response:
+        user_id = request.match_info["id"]
+        sold = [t for t in self.market.tickets.values() if (t.user_id, t.status) == (user_id, "sold")]
+        return answer(Seller(id=user_id, sold=len(sold)))
+
     def _ticket(self, request: web.Request) -> Ticket:
         ticket = self.market.tickets.get(request.match_info["id"])
         if ticket is None:
@@ -158,6 +192,35 @@ class Tickets:
         if ticket.user_id != user.id:
             raise no(403, "That isn't yours")
         return ticket
+
+
+def _query(request: web.Request) -> Query:
+    given = request.query
+    prices = {}
+    for name in {"minPrice", "maxPrice"} & given.keys():
+        try:
+            prices[name] = float(given[name])
+        except ValueError:
+            raise _wrong(name) from None
+    for name, values in (("category", CATEGORIES), ("when", get_args(When)), ("sort", get_args(Sort))):
+        if name in given and given[name] not in values:
+            raise _wrong(name)
+    days = {name: datetime.fromisoformat(given[name]) for name in ("from", "to") if name in given}
+    return Query(
+        text=given.get("q", ""),
+        city=given.get("city", ""),
+        category=cast("Category | None", given.get("category")),
+        when=cast("When | None", given.get("when")),
+        starts_from=days.get("from"),
+        starts_to=days.get("to"),
+        min_price=prices.get("minPrice"),
+        max_price=prices.get("maxPrice"),
+    )
+
+
+def _wrong(name: str) -> Refusal:
+    item = ProblemItem(message=f"{name.capitalize()} isn't valid", field=name)
+    return Refusal(Problem(type="about:blank", title=item.message, status=400, errors=[item]))
 
 
 class Orders:

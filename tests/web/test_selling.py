@@ -3,9 +3,10 @@
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 
-from contracts.api import User
+from contracts.api import Ticket, User
 from tests.web.conftest import Browser, text_of
 from tests.web.market import Market
 from web.forms import plain_price
@@ -168,3 +169,82 @@ async def test_wrong_details_are_named_at_their_fields(
     assert "Give a date and a time" in text_of(response)
     assert "\n&lt;b&gt;</textarea>" in response.text
     assert market.tickets == {}
+
+
+JPEG = b"\xff\xd8\xff" + bytes(300_000)
+
+
+async def upload(browser: Browser, ticket: Ticket, content: bytes, name: str = "a.jpg") -> httpx.Response:
+    """As a browser without scripts sends it."""
+    await browser.get(f"/tickets/{ticket.id}/edit")
+    form = {"_csrf_token": browser.http.cookies["csrf"]}
+    return await browser.http.post(
+        f"/tickets/{ticket.id}/picture", data=form, files={"picture": (name, content)}
+    )
+
+
+async def test_a_picture_is_added_and_removed(browser: Browser, market: Market, seller: User) -> None:
+    ticket = market.ticket(seller)
+    response = await upload(browser, ticket, JPEG)
+    assert response.headers["location"] == f"/tickets/{ticket.id}"
+    [(name, kept)] = market.pictures.items()
+    assert kept == JPEG
+    form = await browser.get(f"/tickets/{ticket.id}/edit")
+    assert f'src="/api/tickets/pictures/{name}/small" width="480" height="270"' in form.text
+    response = await browser.submit(f"/tickets/{ticket.id}/picture/remove")
+    assert response.headers["location"] == f"/tickets/{ticket.id}/edit"
+    assert market.tickets[ticket.id].picture is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "Choose a picture first"),
+        (b"GIF89a", "The picture must be a JPEG, PNG or WebP"),
+        (b"\xff\xd8\xff" + bytes(5_300_000), "The picture is too large"),
+    ],
+    ids=["none", "no picture", "too large"],
+)
+async def test_what_is_wrong_with_a_picture_is_said_at_its_field(
+    browser: Browser, market: Market, seller: User, content: bytes, words: str
+) -> None:
+    ticket = market.ticket(seller)
+    response = await upload(browser, ticket, content, "a.jpg" if content else "")
+    assert response.status_code == 422
+    assert f'id="picture-error">{words}' in response.text
+    assert market.pictures == {}
+
+
+async def test_a_picture_form_beyond_its_limit_leads_back_to_its_field(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    ticket = market.ticket(seller)
+    response = await upload(browser, ticket, bytes(6_100_000))
+    assert response.status_code == 303
+    assert (
+        'id="picture-error">The picture is too large'
+        in (await browser.get(response.headers["location"])).text
+    )
+
+
+async def test_a_picture_comes_only_from_our_own_form(browser: Browser, market: Market, seller: User) -> None:
+    ticket = market.ticket(seller)
+    response = await browser.http.post(f"/tickets/{ticket.id}/picture", files={"picture": (None, "x")})
+    assert response.status_code == 403
+    assert market.pictures == {}
+
+
+async def test_other_forms_stay_small(browser: Browser, market: Market, seller: User) -> None:
+    assert (await browser.submit("/sell", title="x", price="1", notes="x" * 110_000)).status_code == 413
+
+
+async def test_the_api_lets_five_megabytes_pass_for_pictures_alone(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    ticket = market.ticket(seller)
+    picture = b"\xff\xd8\xff".ljust(5 * 1024 * 1024, b"x")
+    path = f"/api/tickets/{ticket.id}/picture"
+    assert (await browser.http.put(path, content=picture)).status_code == 200
+    assert (await browser.http.put(path, content=picture + b"x")).status_code == 413
+    assert (await browser.http.put(f"/api/tickets/{ticket.id}", content=picture)).status_code == 413
+    assert (await browser.http.post(path, content=picture)).status_code == 413

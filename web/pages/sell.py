@@ -5,14 +5,16 @@ from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from litestar import Response, Router, get, post
+from litestar import Request, Response, Router, get, post
+from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
-from litestar.params import FromPath, URLEncodedBody
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath, MultipartBody, URLEncodedBody
 
 from contracts.api import Ticket
 from contracts.tickets import CATEGORIES, MAX_QUANTITY
 from web.forms import ZONES, Fields, Form, plain_price, utc_of
-from web.page import Page, sign_in_address
+from web.page import Page, go, sign_in_address
 from web.services import Refused
 
 FIELDS = Fields(
@@ -31,6 +33,8 @@ FIELDS = Fields(
     },
 )
 UNREADABLE_DATE = replace(FIELDS, words={"startsAt": "Give a date and a time"})
+TOO_LARGE = "The picture is too large: choose one of at most 5 MB"
+MAX_PICTURE_FORM_BYTES = 6_000_000
 BLANK = Form({"timeZone": "UTC", "quantity": "1"})
 
 
@@ -63,7 +67,8 @@ async def edit(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Respons
     ticket = await page.load(page.services.ticket(ticket_id))
     if not _may_change(page, ticket):
         return page.go(f"/tickets/{ticket.id}")
-    return _form(page, Form(_typed(ticket)), ticket)
+    wrong = {"picture": TOO_LARGE} if page.has("too-large") else {}
+    return _form(page, Form(_typed(ticket)), ticket, picture=Form(errors=wrong))
 
 
 @post("/tickets/{ticket_id:str}/edit")
@@ -77,6 +82,49 @@ async def save(
         ticket = await page.load(page.services.ticket(ticket_id))
         return await _refused(page, typed, refused, ticket)
     return page.go(f"/tickets/{ticket_id}")
+
+
+def _far_too_large(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    """Its body wasn't read, so nothing is known but the address."""
+    return go(request, f"/tickets/{request.path_params['ticket_id']}/edit?too-large")
+
+
+@post(
+    "/tickets/{ticket_id:str}/picture",
+    request_max_body_size=MAX_PICTURE_FORM_BYTES,
+    exception_handlers={413: _far_too_large},
+)
+async def give_picture(
+    page: NamedDependency[Page], ticket_id: FromPath[str], data: MultipartBody[dict[str, Any]]
+) -> Response[Any]:
+    upload = data.get("picture")
+    content = await upload.read() if isinstance(upload, UploadFile) else b""
+    if not content:
+        return await _refused_picture(page, ticket_id, "Choose a picture first")
+    try:
+        await page.services.give_picture(ticket_id, content)
+    except Refused as refused:
+        if refused.status not in {400, 409, 413, 415}:
+            raise
+        words = TOO_LARGE if refused.status == 413 else refused.problem.title
+        return await _refused_picture(page, ticket_id, words)
+    return page.go(f"/tickets/{ticket_id}")
+
+
+@post("/tickets/{ticket_id:str}/picture/remove")
+async def take_picture(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Response[Any]:
+    try:
+        await page.services.take_picture(ticket_id)
+    except Refused as refused:
+        if refused.status != 409:
+            raise
+        return await _refused_picture(page, ticket_id, refused.problem.title)
+    return page.go(f"/tickets/{ticket_id}/edit")
+
+
+async def _refused_picture(page: Page, ticket_id: str, words: str) -> Response[Any]:
+    ticket = await page.load(page.services.ticket(ticket_id))
+    return _form(page, Form(_typed(ticket)), ticket, 422, picture=Form(errors={"picture": words}))
 
 
 @get("/tickets/{ticket_id:str}/withdraw")
@@ -106,12 +154,15 @@ def _may_change(page: Page, ticket: Ticket) -> bool:
     return page.user is not None and page.user.id == ticket.user_id and ticket.status == "available"
 
 
-def _form(page: Page, form: Form, ticket: Ticket | None = None, status: int = 200) -> Response[Any]:
+def _form(
+    page: Page, form: Form, ticket: Ticket | None = None, status: int = 200, picture: Form | None = None
+) -> Response[Any]:
     zone = form["timeZone"]
     zones = ZONES if zone in ZONES or not zone else (zone, *ZONES)
     context = {
         "form": form,
         "ticket": ticket,
+        "picture": picture or Form(),
         "zones": [(name, name.replace("_", " ")) for name in zones],
         "quantities": [(str(count), str(count)) for count in range(1, MAX_QUANTITY + 1)],
         "categories": [("", "Choose one"), *((name, name.capitalize()) for name in CATEGORIES)],
@@ -172,4 +223,7 @@ def _typed(ticket: Ticket) -> dict[str, str]:
     }
 
 
-router = Router("/", route_handlers=[listings, new, create, edit, save, ask_to_withdraw, withdraw])
+router = Router(
+    "/",
+    route_handlers=[listings, new, create, edit, save, give_picture, take_picture, ask_to_withdraw, withdraw],
+)
