@@ -1,10 +1,12 @@
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from contracts.api import CurrentUser, OrderBody, PaymentBody, SignIn, SignUp, TicketBody
+from contracts.events import TicketCreated
 from contracts.wire import Moment, Wire, now
 from tests.contracts.examples import ORDER
 
@@ -113,6 +115,52 @@ def test_a_place_has_1_to_120_characters_or_is_left_out(field: str) -> None:
     assert getattr(TicketBody.model_validate({"title": "x", "price": 5, field: " Köln "}), field) == "Köln"
     for wrong in ("", "  ", "x" * 121):
         assert [name for name, _ in refusals(TicketBody, title="x", price=5, **{field: wrong})] == [field]
+
+
+def test_what_older_clients_send_of_a_ticket_is_enough() -> None:
+    ticket = TicketBody.model_validate({"title": "x", "price": 5})
+    assert (ticket.quantity, ticket.time_zone, ticket.category, ticket.face_value) == (1, None, None, None)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Argentina/Buenos_Aires", "UTC", " Asia/Tokyo "])
+def test_a_time_zone_goes_by_its_iana_name(zone: str) -> None:
+    ticket = TicketBody.model_validate({"title": "x", "price": 5, "timeZone": zone})
+    assert ticket.time_zone == zone.strip()
+
+
+@pytest.mark.parametrize(
+    "zone", ["", "Berlin", "europe/berlin", "+02:00", "Europe", "/etc/passwd", "../UTC", "localtime", "a\0b"]
+)
+def test_anything_else_is_no_time_zone(zone: str) -> None:
+    assert refusals(TicketBody, title="x", price=5, timeZone=zone) == [
+        ("timeZone", "Time zone must be the name of one, as in Europe/Berlin")
+    ]
+
+
+@pytest.mark.parametrize("quantity", [1, 10])
+def test_1_to_10_tickets_are_sold_together(quantity: int) -> None:
+    ticket = TicketBody.model_validate({"title": "x", "price": 5, "quantity": quantity})
+    assert ticket.quantity == quantity
+
+
+@pytest.mark.parametrize("quantity", [0, 11, -1, 2.5, "2", True, None, [1]])
+def test_no_other_number_of_tickets_is_sold(quantity: object) -> None:
+    assert [field for field, _ in refusals(TicketBody, title="x", price=5, quantity=quantity)] == ["quantity"]
+
+
+def test_a_face_value_is_read_like_a_price_and_called_by_its_name() -> None:
+    assert TicketBody.model_validate({"title": "x", "price": 5, "faceValue": "19.9"}).face_value == Decimal(
+        "19.90"
+    )
+    assert refusals(TicketBody, title="x", price=0, faceValue=0) == [
+        ("price", "Price must be greater than 0"),
+        ("faceValue", "Face value must be greater than 0"),
+    ]
+
+
+def test_a_category_that_is_new_hinders_no_listener() -> None:
+    told = {"id": ORDER, "version": 0, "title": "x", "price": 5, "userId": ORDER, "status": "available"}
+    assert TicketCreated.model_validate({**told, "category": "opera"}).category == "opera"
 
 
 @pytest.mark.parametrize("fields", [{}, {"ticketId": ""}, {"ticketId": "  "}])
