@@ -28,8 +28,9 @@ WEBP = "image/webp"
 async def give_picture(request: ApiRequest, ticket_id: FromPath[str]) -> TicketView:
     """The body is the picture: a JPEG, PNG or WebP of at most 5 MB. It is shown without its metadata, cut to
     16:9 around its middle."""
-    await actions.check_may_edit(ticket_id, request.user.id)  # before the body is read
+    # All of it first: some clients lose an answer that comes while they still send.
     upload = await request.body()
+    await actions.check_may_edit(ticket_id, request.user.id)
     return view_of(await actions.give_picture(ticket_id, request.user.id, upload))
 
 
