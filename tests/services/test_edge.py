@@ -92,7 +92,7 @@ async def test_a_body_above_a_megabyte_is_refused(named: Named) -> None:
 
 async def test_an_unknown_path_is_not_found(named: Named) -> None:
     name, service = named
-    for path in ("/", "/api", f"/api/{name}/x/y", "/admin", "/api/users/x", "/.env"):
+    for path in ("/", "/api", f"/api/{name}/x/y", "/admin", "/api/users/x/y", "/.env"):
         answer = await service.ask("GET", path, by=ANN)
         assert messages(answer, 404) == ["There is nothing at this address"]
 
