@@ -1,0 +1,111 @@
+"""Finding a ticket among many."""
+
+import asyncio
+import re
+import secrets
+
+import pytest
+from playwright.async_api import expect
+
+from e2e.visitors import House, Visitor
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def tour(house: House) -> str:
+    """Many shows in one town and two in another; gives the word that they all have in their titles."""
+    word = f"tour{secrets.token_hex(4)}"
+    seller = await house.person()
+    for start in range(0, 22, 11):
+        await asyncio.gather(
+            *(
+                seller.offers(20 + number, f"{word} no {number}", city="Malmö", category="music")
+                for number in range(start, start + 11)
+            )
+        )
+    await seller.offers(70, f"{word} far away", city="Tromsø", category="music")
+    await seller.offers(80, f"{word} in words", city="Tromsø", category="theatre")
+    return word
+
+
+async def shown(visitor: Visitor, number: int) -> None:
+    await expect(visitor.main.locator(".card")).to_have_count(number)
+
+
+async def test_a_search_narrows_while_it_is_typed_and_back_leads_through_it(house: House) -> None:
+    word = await tour(house)
+    visitor = await house.guest()
+    await visitor.open("/")
+    await visitor.marks_the_page()
+    search = visitor.page.get_by_role("searchbox", name="Search")
+    city = visitor.page.get_by_label("City")
+    await search.press_sequentially(word, delay=20)
+    await expect(visitor.main.get_by_role("status")).to_have_text("24 tickets")
+    await expect(search).to_be_focused()
+    await shown(visitor, 20)
+    await visitor.link("Show more tickets").click()
+    await shown(visitor, 24)
+
+    await city.select_option(label="Tromsø (2)")
+    await expect(visitor.main.get_by_role("status")).to_have_text("2 tickets")
+    await visitor.page.get_by_label("Category").select_option(label="Theatre (1)")
+    await expect(visitor.main.get_by_role("status")).to_have_text("1 ticket")
+    assert await visitor.still_has_the_mark()
+    assert visitor.page.url.endswith(f"/?q={word}&city=tromso&category=theatre")
+
+    await visitor.page.go_back()
+    await visitor.page.wait_for_url(f"**/?q={word}&city=tromso")
+    await expect(visitor.main.get_by_role("status")).to_have_text("2 tickets")
+    await expect(visitor.page.get_by_label("Category")).to_have_value("")
+    await expect(city).to_have_value("tromso")
+    await visitor.page.go_forward()
+    await expect(visitor.main.get_by_role("status")).to_have_text("1 ticket")
+    await expect(visitor.page.get_by_label("Category")).to_have_value("theatre")
+
+    await visitor.link("Remove filter: Tromsø").click()
+    await expect(visitor.main.get_by_role("status")).to_have_text("1 ticket")
+    await expect(city).to_have_value("")
+    await visitor.link("Remove filter: Theatre").click()
+    await expect(visitor.main.get_by_role("status")).to_have_text("24 tickets")
+    await visitor.page.go_back()
+    await expect(visitor.page.get_by_label("Category")).to_have_value("theatre")
+    await visitor.link("Clear all").click()
+    await expect(search).to_have_value("")
+
+
+async def test_the_same_search_works_without_javascript(house: House) -> None:
+    word = await tour(house)
+    visitor = await house.guest(java_script_enabled=False)
+    await visitor.open("/")
+    await visitor.page.get_by_role("searchbox", name="Search").fill(word)
+    await visitor.button("Search").click()
+    await visitor.sees("24 tickets")
+    await shown(visitor, 20)
+    await visitor.link("Show more tickets").click()
+    await shown(visitor, 4)
+    await visitor.link("Back to the first tickets").click()
+    await visitor.page.get_by_label("City").select_option(label="Tromsø (2)")
+    await visitor.page.get_by_label("Date").select_option(label="Between two dates")
+    await visitor.page.get_by_label("Last day").fill("2099-12-24")
+    await visitor.button("Search").click()
+    await visitor.sees("No tickets")
+    await visitor.link("Remove filter: Until 24 Dec 2099").click()
+    await visitor.sees("2 tickets")
+    await visitor.page.go_back()
+    await expect(visitor.page.get_by_label("Last day")).to_have_value("2099-12-24")
+    await visitor.link("Search without until 24 Dec 2099").click()
+    await visitor.sees("2 tickets")
+    await expect(visitor.page.get_by_label("City")).to_have_value("tromso")
+
+
+async def test_dates_are_asked_for_only_where_they_are_chosen(house: House) -> None:
+    visitor = await house.guest()
+    await visitor.open("/")
+    first = visitor.page.get_by_label("First day")
+    await expect(first).to_be_hidden()
+    await visitor.page.get_by_label("Date").select_option(label="Between two dates")
+    await first.fill("2099-12-24")
+    await visitor.page.wait_for_url(re.compile(r"\?from=2099-12-24$"))
+    await visitor.page.get_by_label("Date").select_option(label="Any date")
+    await expect(first).to_be_hidden()
+    await visitor.page.wait_for_url(re.compile(r"/$"))
