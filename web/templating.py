@@ -5,10 +5,12 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from litestar.plugins.jinja import JinjaTemplateEngine
 
+from contracts.wire import now
 from settings import Settings
 
 HERE = Path(__file__).parent
@@ -44,6 +46,7 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
     environment.filters.update(
         money=_money(settings.currency),
         day=day,
+        has_begun=has_begun,
         short_day=short_day,
         month=month,
         clock=clock,
@@ -65,14 +68,20 @@ def _money(currency: str) -> Callable[[Decimal], str]:
     return money
 
 
-def day(moment: datetime) -> str:
-    """Sat 12 Dec 2026, 20:00 UTC"""
-    return f"{moment:%a} {moment.day} {moment:%b %Y, %H:%M} UTC"
+def day(moment: datetime, zone: str | None = None) -> str:
+    """Sat 12 Dec 2026, 20:00 (Berlin time), or UTC if no place is known."""
+    place = (zone or "UTC").rpartition("/")[2].replace("_", " ")
+    return short_day(moment, zone) + (" UTC" if place == "UTC" else f" ({place} time)")
 
 
-def short_day(moment: datetime) -> str:
+def short_day(moment: datetime, zone: str | None = None) -> str:
     """Sat 12 Dec 2026, 20:00: for lists; the ticket's own page names the zone."""
-    return day(moment).removesuffix(" UTC")
+    local = moment.astimezone(ZoneInfo(zone or "UTC"))
+    return f"{local:%a} {local.day} {local:%b %Y, %H:%M}"
+
+
+def has_begun(starts_at: datetime | None) -> bool:
+    return starts_at is not None and starts_at <= now()
 
 
 def month(moment: datetime) -> str:

@@ -1,7 +1,11 @@
 """One ticket: what it is, whether it can be had, and the button that reserves it."""
 
+import asyncio
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
 
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
@@ -10,8 +14,29 @@ from litestar.params import FromPath
 from contracts.api import Order, Ticket
 from web.page import Page, sign_in_address
 from web.services import Refused, ServiceDown
+from web.templating import has_begun
 
+T = TypeVar("T")
 Relation = Literal["seller", "buyer", "other"]
+
+# https://schema.org/Event and its kinds
+KINDS = {
+    "music": "MusicEvent",
+    "theatre": "TheaterEvent",
+    "comedy": "ComedyEvent",
+    "sport": "SportsEvent",
+    "festival": "Festival",
+    "family": "ChildrensEvent",
+    "art": "VisualArtsEvent",
+}
+MOST_SIMILAR = 4
+
+
+@dataclass(frozen=True)
+class SellerView:
+    sold: int
+    since: datetime | None
+    """None while auth can't be asked."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +45,10 @@ class TicketView:
     relation: Relation
     order: Order | None = None
     """The viewer's own order of the ticket."""
+    seller: SellerView | None = None
+    """Unless the viewer is the seller, or nobody can say."""
+    similar: Sequence[Ticket] = ()
+    """For who can't have this one."""
 
     @property
     def listens(self) -> bool:
@@ -31,7 +60,7 @@ class TicketView:
 async def show(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Response[Any]:
     ticket = await page.load(page.services.ticket(ticket_id))
     view = await _view(page, ticket)
-    return page.render("tickets/show.html", {"view": view, "alert": None}, fragment="tickets/_ticket.html")
+    return _shown(page, view)
 
 
 @get("/tickets/{ticket_id:str}/card")
@@ -59,25 +88,79 @@ async def buy(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Response
 async def _refused(page: Page, ticket_id: str, refused: Refused) -> Response[Any]:
     """The ticket as it is now, and why it couldn't be had."""
     ticket = await page.load(page.services.ticket(ticket_id))
-    context = {"view": await _view(page, ticket), "alert": refused.problem.title}
-    return page.render("tickets/show.html", context, fragment="tickets/_ticket.html", status=refused.status)
+    return _shown(page, await _view(page, ticket), refused.problem.title, refused.status)
+
+
+def _shown(page: Page, view: TicketView, alert: str | None = None, status: int = 200) -> Response[Any]:
+    site = page.settings.site
+    event = _event(view.ticket, site, page.settings.currency)
+    context = {"view": view, "alert": alert, "site": site, "event": event}
+    return page.render("tickets/show.html", context, fragment="tickets/_ticket.html", status=status)
 
 
 async def _view(page: Page, ticket: Ticket) -> TicketView:
-    if page.user is None:
-        return TicketView(ticket, "other")
-    if page.user.id == ticket.user_id:
+    if page.user is not None and page.user.id == ticket.user_id:
         return TicketView(ticket, "seller")
-    order = await _own_order(page, ticket.order_id) if ticket.order_id else None
-    return TicketView(ticket, "buyer" if order else "other", order)
+    order, seller, similar = await asyncio.gather(
+        _own_order(page, ticket), _seller(page, ticket.user_id), _similar(page, ticket)
+    )
+    return TicketView(ticket, "buyer" if order else "other", order, seller, () if order else similar)
 
 
-async def _own_order(page: Page, order_id: str) -> Order | None:
+async def _own_order(page: Page, ticket: Ticket) -> Order | None:
     """Nothing of somebody else's order is known here, only that it isn't the viewer's."""
+    if page.user is None or ticket.order_id is None:
+        return None
+    return await _if_known(page.services.order(ticket.order_id))
+
+
+async def _seller(page: Page, user_id: str) -> SellerView | None:
+    profile, seller = await asyncio.gather(
+        _if_known(page.services.profile(user_id)), _if_known(page.services.seller(user_id))
+    )
+    return SellerView(seller.sold, profile.since if profile else None) if seller else None
+
+
+async def _similar(page: Page, ticket: Ticket) -> Sequence[Ticket]:
+    if ticket.status == "available" and not has_begun(ticket.starts_at):
+        return ()
+    return (await _if_known(page.services.similar_tickets(ticket.id)) or ())[:MOST_SIMILAR]
+
+
+async def _if_known(data: Awaitable[T]) -> T | None:
+    """What the page can do without."""
     try:
-        return await page.services.order(order_id)
+        return await data
     except (Refused, ServiceDown):
         return None
+
+
+def _event(ticket: Ticket, site: str, currency: str) -> dict[str, Any] | None:
+    """As schema.org describes it, for machines that read pages. An event without a date is none."""
+    if ticket.starts_at is None:
+        return None
+    address = f"{site}/tickets/{ticket.id}"
+    on_sale = ticket.status == "available" and not has_begun(ticket.starts_at)
+    offer = {
+        "@type": "Offer",
+        "url": address,
+        "price": f"{ticket.price:.2f}",
+        "priceCurrency": currency.upper(),
+        "availability": "https://schema.org/" + ("InStock" if on_sale else "SoldOut"),
+    }
+    event: dict[str, Any] = {
+        "@context": "https://schema.org",
+        "@type": KINDS.get(ticket.category or "", "Event"),
+        "name": ticket.title,
+        "startDate": ticket.starts_at.astimezone(ZoneInfo(ticket.time_zone or "UTC")).isoformat(),
+        "url": address,
+        "offers": offer,
+    }
+    if place := ticket.venue or ticket.city:
+        event["location"] = {"@type": "Place", "name": place, "address": ticket.city or place}
+    if ticket.picture:
+        event["image"] = f"{site}/api/tickets/pictures/{ticket.picture}/large"
+    return event
 
 
 router = Router("/", route_handlers=[show, card, buy])
