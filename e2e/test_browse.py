@@ -45,6 +45,7 @@ async def test_a_search_narrows_while_it_is_typed_and_back_leads_through_it(hous
     await shown(visitor, 20)
     await visitor.link("Show more tickets").click()
     await shown(visitor, 24)
+    await expect(visitor.main.locator(".card a").nth(20)).to_be_focused()
 
     await city.select_option(label="Tromsø (2)")
     await expect(visitor.main.get_by_role("status")).to_have_text("2 tickets")

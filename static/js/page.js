@@ -5,6 +5,7 @@
   const deadlines = new WeakMap();
   const asked = new WeakMap();
   const sent = new WeakSet(); // forms under way: once answered, a form may be gone from the page
+  const lastShown = new WeakMap();
   const ASK_AGAIN = 3000;
   const WARNINGS = { 300: "Five minutes left to pay", 60: "One minute left to pay" };
 
@@ -71,7 +72,15 @@
     }
   }
 
+  // "Show more" makes way for what it shows: the focus goes on to the first of it.
+  function focusMore(event) {
+    const last = lastShown.get(event.detail?.ctx);
+    last?.nextElementSibling?.querySelector("a")?.focus({ preventScroll: true });
+  }
+
   document.addEventListener("htmx:before:request", (event) => {
+    const more = event.detail?.ctx?.sourceElement?.closest?.("#more");
+    if (more) lastShown.set(event.detail.ctx, more.previousElementSibling);
     if (!isForm(event)) return;
     notice("");
     const { ctx } = event.detail;
@@ -83,6 +92,7 @@
     focusAnswer(event);
   });
   document.addEventListener("htmx:after:swap", focusAnswer);
+  document.addEventListener("htmx:after:swap", focusMore);
   // A page from the browser's memory is out of date, and its buttons may be switched off.
   window.addEventListener("pageshow", (event) => event.persisted && location.reload());
   setInterval(everySecond, 250);
