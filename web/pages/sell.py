@@ -1,6 +1,8 @@
 """A seller's side: list a ticket, change it, take it back."""
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,11 +12,13 @@ from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath, MultipartBody, URLEncodedBody
+from litestar.response import Redirect
+from litestar.types import Receive, Scope, Send
 
 from contracts.api import Ticket
 from contracts.tickets import CATEGORIES, MAX_QUANTITY
 from web.forms import ZONES, Fields, Form, plain_price, utc_of
-from web.page import Page, go, sign_in_address
+from web.page import Page, sign_in_address
 from web.services import Refused
 
 FIELDS = Fields(
@@ -35,6 +39,8 @@ FIELDS = Fields(
 UNREADABLE_DATE = replace(FIELDS, words={"startsAt": "Give a date and a time"})
 TOO_LARGE = "The picture is too large: choose one of at most 5 MB"
 MAX_PICTURE_FORM_BYTES = 6_000_000
+MOST_DROPPED_BYTES = 50_000_000
+MOST_DROPPED_SECONDS = 60
 BLANK = Form({"timeZone": "UTC", "quantity": "1"})
 
 
@@ -84,9 +90,28 @@ async def save(
     return page.go(f"/tickets/{ticket_id}")
 
 
+class _OnceItIsSent(Redirect):
+    """Browsers lose an answer that comes while they still send: what they send is read, and dropped."""
+
+    def to_asgi_response(self, *args: Any, **options: Any) -> Any:
+        answer = super().to_asgi_response(*args, **options)
+
+        async def read_and_answer(scope: Scope, receive: Receive, send: Send) -> None:
+            left, more = MOST_DROPPED_BYTES, True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(MOST_DROPPED_SECONDS):
+                    while more and left > 0:
+                        message = await receive()
+                        left -= len(message.get("body", b""))  # type: ignore[arg-type] # of http.request only
+                        more = bool(message.get("more_body"))
+            await answer(scope, receive, send)
+
+        return read_and_answer
+
+
 def _far_too_large(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
-    """Its body wasn't read, so nothing is known but the address."""
-    return go(request, f"/tickets/{request.path_params['ticket_id']}/edit?too-large")
+    """Nothing of its body is kept, so nothing is known but the address."""
+    return _OnceItIsSent(f"/tickets/{request.path_params['ticket_id']}/edit?too-large", status_code=303)
 
 
 @post(
