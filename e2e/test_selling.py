@@ -1,6 +1,10 @@
 """What a seller may do with a ticket, and when no longer."""
 
+import io
+from typing import Any
+
 import pytest
+from PIL import Image
 from playwright.async_api import expect
 
 from e2e.visitors import House, some_title
@@ -88,3 +92,65 @@ async def test_who_edits_or_withdraws_a_moment_after_a_reservation_is_told(
     await seller.button(button).click()
     await expect(seller.main.get_by_role("alert")).to_contain_text("reserved")
     assert (await seller.person.ticket(ticket["id"]))["status"] == "reserved"
+
+
+def a_picture() -> bytes:
+    file = io.BytesIO()
+    Image.effect_mandelbrot((1600, 1200), (-2, -1.5, 1, 1.5), 40).convert("RGB").save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("java_script_enabled", [True, False])
+async def test_all_that_is_said_on_a_phone_is_seen_by_a_buyer(
+    house: House, java_script_enabled: bool
+) -> None:
+    phone: dict[str, Any] = {
+        "viewport": {"width": 390, "height": 844},
+        "has_touch": True,
+        "java_script_enabled": java_script_enabled,
+    }
+    seller, buyer = await house.member(**phone), await house.member(**phone)
+    title = some_title()
+    await seller.open("/sell")
+    form = seller.page
+    await form.get_by_label("What is it a ticket for?").fill(title)
+    await form.get_by_label("Price").fill("90,50")
+    await form.get_by_label("When does it start").fill("2027-06-05T20:30")
+    await form.get_by_label("Time zone").select_option("Europe/Berlin")
+    await form.get_by_label("Venue").fill("Astra")
+    await form.get_by_label("City").fill("Berlin")
+    await form.get_by_label("Number of tickets").select_option("2")
+    await form.get_by_label("Category").select_option("Music")
+    await form.get_by_label("Seat or area").fill("Row 3")
+    await form.get_by_label("Face value").fill("100")
+    await form.get_by_label("Notes").fill("On paper, sent by post.")
+    await seller.button("Put it on sale").click()
+    await expect(seller.heading(title)).to_be_visible()
+    path = seller.path
+
+    await seller.link("Add a picture").click()
+    field = form.get_by_label("A picture for your ticket")
+    await field.set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"no picture"})
+    await seller.button("Add the picture").click()
+    await expect(seller.main.get_by_role("alert")).to_contain_text("must be a JPEG, PNG or WebP")
+    await field.set_input_files({"name": "a.jpg", "mimeType": "image/jpeg", "buffer": bytes(9_000_000)})
+    await seller.button("Add the picture").click()
+    await expect(seller.main.get_by_role("alert")).to_contain_text("at most 5 MB")
+    await field.set_input_files({"name": "a.jpg", "mimeType": "image/jpeg", "buffer": a_picture()})
+    await seller.button("Add the picture").click()
+    await expect(seller.heading(title)).to_be_visible()
+
+    await buyer.open(path)
+    for said in (
+        "Sat 5 Jun 2027, 20:30 (Berlin time)",
+        "Astra, Berlin",
+        "Music · Row 3 · 2 tickets together",
+        "for both tickets, face value $100.00",
+        "On paper, sent by post.",
+        "no sales yet",
+    ):
+        await buyer.sees(said)
+    picture = buyer.page.get_by_role("img", name=f"Picture for {title}")
+    await expect(picture).to_be_visible()
+    assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth > 0)")
+    assert await buyer.page.evaluate("document.documentElement.scrollWidth") == 390
