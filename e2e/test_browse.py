@@ -5,7 +5,7 @@ import re
 import secrets
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from e2e.visitors import House, Visitor
 
@@ -72,6 +72,30 @@ async def test_a_search_narrows_while_it_is_typed_and_back_leads_through_it(hous
     await expect(visitor.page.get_by_label("Category")).to_have_value("theatre")
     await visitor.link("Clear all").click()
     await expect(search).to_have_value("")
+
+
+async def test_an_answer_that_comes_too_late_is_dropped(house: House) -> None:
+    word = await tour(house)
+    visitor = await house.guest()
+    held, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        held.set()
+        await let_go.wait()
+        await route.continue_()
+
+    await visitor.page.route(re.compile(rf"[?&]q={word}(&|$)"), slowly)
+    await visitor.open("/")
+    search = visitor.page.get_by_role("searchbox", name="Search")
+    await search.fill(word)
+    await held.wait()
+    await search.fill(f"{word} far")
+    await expect(visitor.main.get_by_role("status")).to_have_text("1 ticket")
+    let_go.set()
+    await visitor.page.wait_for_load_state("networkidle")
+    await expect(visitor.main.get_by_role("status")).to_have_text("1 ticket")
+    await expect(search).to_have_value(f"{word} far")
+    assert visitor.page.url.endswith(f"/?q={word}+far")
 
 
 async def test_the_same_search_works_without_javascript(house: House) -> None:
