@@ -27,7 +27,7 @@ class Stage:
 
     @property
     def looks_again(self) -> int:
-        """Seconds until a browser without JavaScript loads it anew: later where there is something to press."""
+        """Seconds until a page without JavaScript loads anew: later where there is something to press."""
         return 10 if self.can_cancel else 3
 
 
