@@ -135,7 +135,8 @@ class Gateway:
                         "metadata": {"order_id": payment.order_id},
                     },
                     {"idempotency_key": f"order:{payment.order_id}:pi:{payment.attempt}"},
-                )
+                ),
+                keyed=True,
             )
         except (KeyMismatch, Broken):
             async for intent in self._intents(payment.order_id):
@@ -154,6 +155,7 @@ class Gateway:
                 ),
                 stripe.CardError,
                 stripe.InvalidRequestError,
+                keyed=True,
             )
         except stripe.CardError as error:
             message = error.user_message or "Your card was declined."
@@ -202,7 +204,8 @@ class Gateway:
                         "expires_at": until,
                     },
                     {"idempotency_key": f"order:{payment.order_id}:page:{payment.attempt}"},
-                )
+                ),
+                keyed=True,
             )
         except (KeyMismatch, Broken):
             found = await self._session_of(payment.order_id)
@@ -347,12 +350,25 @@ class Gateway:
         return PaymentsUnavailable()
 
     async def _ask(
-        self, request: Callable[[], Awaitable[PaymentIntent]], *expected: type[stripe.StripeError]
+        self,
+        request: Callable[[], Awaitable[PaymentIntent]],
+        *expected: type[stripe.StripeError],
+        keyed: bool = False,
     ) -> Outcome:
-        return _outcome(await self._answer(request, *expected))
+        return _outcome(await self._answer(request, *expected, keyed=keyed))
 
-    async def _answer(self, request: Callable[[], Awaitable[T]], *expected: type[stripe.StripeError]) -> T:
-        """Ask; errors of Stripe but those `expected` become ours, by the table in docs/payments.md."""
+    async def _answer(
+        self,
+        request: Callable[[], Awaitable[T]],
+        *expected: type[stripe.StripeError],
+        keyed: bool = False,
+    ) -> T:
+        """Ask; errors of Stripe but those `expected` become ours, by the table in docs/payments.md.
+
+        Args:
+            keyed: the request has a key of ours, under which Stripe remembers an answer of 500. A look that
+                fails says nothing of such a key.
+        """
         for delay in (*RATE_LIMIT_DELAYS, None):
             try:
                 return await request()
@@ -364,7 +380,7 @@ class Gateway:
                 status = error.http_status or 0
                 if status == 409 or not 400 <= status < 500:  # its key is in use, or there is no answer
                     log.warning("no answer from Stripe: %s", error)
-                    raise (Broken if status >= 500 else OutcomeUnknown) from error
+                    raise (Broken if keyed and status >= 500 else OutcomeUnknown) from error
                 if isinstance(error, stripe.IdempotencyError):
                     alert("key_mismatch", "an idempotency key was used for something else before: %s", error)
                     raise KeyMismatch from error

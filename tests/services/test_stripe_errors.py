@@ -75,6 +75,22 @@ async def test_an_answer_that_stripe_failed_is_remembered_there_so_after_a_look_
     assert await till.statuses(order) == ["requires_capture"]
 
 
+async def test_while_nobody_can_look_what_came_of_a_key_it_is_kept(
+    till: Till, confirming: Script, shop: stripe.StripeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise stripe.APIError("broken", http_status=500)
+
+    confirming.errors = [stripe.APIError("broken", http_status=500)]
+    order = await till.order()
+    with monkeypatch.context() as patched:
+        patched.setattr(type(shop.v1.payment_intents), "retrieve_async", broken)
+        assert (await till.pay(order)).json()["status"] == "pending"
+    assert (await till.pay(order)).json()["status"] == "authorized"
+    assert len(confirming.keys) == 2
+    assert len(set(confirming.keys)) == 1
+
+
 @pytest.mark.parametrize("status", [400, 404, 410, 422])
 async def test_any_other_answer_of_no_alerts_operators_and_keeps_the_reservation(
     till: Till, confirming: Script, status: int
