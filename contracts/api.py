@@ -102,6 +102,10 @@ class Ticket(Wire):
     status: TicketStatus
     order_id: Id | None = None
     """The order that holds or bought it."""
+    held_until: Moment | None = None
+    """Of a reserved ticket: when the hold ends, unless the buyer pays or gets more time."""
+    refunded: bool = False
+    """Of a sold ticket: the buyer got the money back, and the ticket stays sold."""
     starts_at: Moment | None = None
     venue: str | None = None
     city: str | None = None
@@ -139,6 +143,25 @@ class Seller(Wire):
     """How many of their tickets were sold."""
 
 
+class Sum(Wire):
+    """So many tickets, and the sum of their prices."""
+
+    count: int
+    amount: int
+    """In minor units."""
+
+
+class SalesSummary(Wire):
+    """What a seller offered, by what became of it."""
+
+    available: Sum
+    reserved: Sum
+    sold: Sum
+    withdrawn: Sum
+    refunded: Sum
+    """Those of the sold whose buyers got the money back."""
+
+
 def _ticket_id(value: str) -> str:
     if not value:
         raise PydanticCustomError("ticket_id", "TicketId must be provided")
@@ -150,10 +173,21 @@ class OrderBody(Body):
 
 
 class OrderTicket(Wire):
+    """A ticket as it was when it was reserved."""
+
     id: Id
     title: str
     price: Price
     version: int
+    starts_at: Moment | None = None
+    venue: str | None = None
+    city: str | None = None
+    time_zone: str | None = None
+    category: str | None = None
+    """One of contracts.tickets.CATEGORIES, or one that is newer than this service."""
+    seat: str | None = None
+    quantity: int = 1
+    picture: str | None = None
 
 
 class Order(Wire):

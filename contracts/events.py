@@ -41,6 +41,10 @@ class TicketEvent(Event):
     order_id: Id | None = None
     """The order that holds or bought it."""
     status: TicketStatus
+    held_until: Moment | None = None
+    """Of a reserved ticket: when the hold ends, unless the buyer pays or gets more time."""
+    refunded: bool = False
+    """Of a sold ticket: the buyer got the money back, and the ticket stays sold."""
     starts_at: Moment | None = None
     venue: str | None = None
     city: str | None = None
@@ -74,11 +78,19 @@ class TicketUpdated(TicketEvent):
 
 
 class OrderedTicket(Wire):
-    """The ticket of an order, at the price the buyer agreed to."""
+    """The ticket of an order as it was when it was reserved: at the price the buyer agreed to."""
 
     id: Id
     title: str
     price: Price
+    starts_at: Moment | None = None
+    venue: str | None = None
+    city: str | None = None
+    time_zone: str | None = None
+    category: str | None = None
+    seat: str | None = None
+    quantity: PositiveInt = 1
+    picture: str | None = None
 
 
 class OrderEvent(Event):
