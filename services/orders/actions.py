@@ -52,6 +52,7 @@ async def reserve(ticket_id: str, buyer: str, terms: Terms) -> Order:
             ticket_version=ticket.version,
             ticket_title=ticket.title,
             price_minor=ticket.price_minor,
+            details=rules.Details.model_validate(dict(ticket)),
             hold=await _next_hold(ticket.key),
             expires_at=now() + terms.window,
             slot=random.choice(slots),  # noqa: S311 - keeps a user's own rivals apart, guards no secret
@@ -120,7 +121,7 @@ async def follow_payment(payment: PaymentEvent, window: timedelta) -> None:
 
 
 async def follow_ticket(ticket: TicketEvent) -> None:
-    """Remember a ticket's newest state."""
+    """Remember a ticket's newest state. What an older publisher doesn't say takes nothing away."""
     await Ticket.follow(
         ticket.id,
         ticket.version,
@@ -129,7 +130,7 @@ async def follow_ticket(ticket: TicketEvent) -> None:
             "price_minor": to_minor_units(ticket.price),
             "user_id": ticket.user_id,
             "status": ticket.status,
-            "starts_at": ticket.starts_at,
+            **ticket.model_dump(include=set(rules.Details.model_fields), exclude_unset=True),
         },
     )
 

@@ -78,5 +78,6 @@ def _view(order: Order, window: timedelta) -> OrderView:
             title=order.ticket_title,
             price=from_minor_units(order.price_minor),
             version=order.ticket_version,
+            **dict(order.details),
         ),
     )

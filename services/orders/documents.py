@@ -69,7 +69,10 @@ class Order(OrderState, Aggregate):
             expires_at=self.expires_at,
             hold=self.hold,
             ticket=OrderedTicket(
-                id=self.ticket_id, title=self.ticket_title, price=from_minor_units(self.price_minor)
+                id=self.ticket_id,
+                title=self.ticket_title,
+                price=from_minor_units(self.price_minor),
+                **dict(self.details),
             ),
         )
 

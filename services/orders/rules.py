@@ -40,7 +40,20 @@ class NotTheBuyer(Forbidden):
     message = "That order isn't yours"
 
 
-class OfferedTicket(BaseModel):
+class Details(BaseModel):
+    """What a ticket is for. Of tickets and orders from before it was known here, nothing is."""
+
+    starts_at: Moment | None = None
+    venue: str | None = None
+    city: str | None = None
+    time_zone: str | None = None
+    category: str | None = None
+    seat: str | None = None
+    quantity: int = 1
+    picture: str | None = None
+
+
+class OfferedTicket(Details):
     """What orders knows of a ticket."""
 
     version: int
@@ -49,7 +62,6 @@ class OfferedTicket(BaseModel):
     user_id: str
     """The seller."""
     status: TicketStatus
-    starts_at: Moment | None = None
 
 
 class OrderState(BaseModel):
@@ -61,6 +73,8 @@ class OrderState(BaseModel):
     ticket_version: int
     ticket_title: str
     price_minor: int
+    details: Details = Details()
+    """Of the ticket, as it was when it was reserved."""
     hold: int
     status: OrderStatus = "created"
     expires_at: Moment

@@ -55,6 +55,8 @@ class Ticket(TicketState, Aggregate):
             user_id=self.user_id,
             order_id=self.order_id,
             status=self.status,
+            held_until=self.held_until,
+            refunded=self.refunded,
             starts_at=self.starts_at,
             venue=self.venue,
             city=self.city,

@@ -53,6 +53,10 @@ class TicketState(BaseModel):
     withdrawn: bool = False
     """Its seller took it off sale. A hold from before that was known still wins."""
     order_id: str | None = None
+    held_until: Moment | None = None
+    """Of a reserved ticket: when its order's time to pay ends."""
+    refunded: bool = False
+    """Of a sold ticket: the buyer got the money back, and it stays sold."""
     hold: int = 0
     """The newest hold that is known of. With `order_version` it says which order events are news."""
     order_version: int = -1
@@ -118,11 +122,14 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
     """
     if (order.hold, order.version) <= (ticket.hold, ticket.order_version):
         return None
+    status = _status(order, withdrawn=ticket.withdrawn)
     return {
         "hold": order.hold,
         "order_version": order.version,
-        "status": _status(order, withdrawn=ticket.withdrawn),
+        "status": status,
         "order_id": None if _lets_go(order) else order.id,
+        "held_until": order.expires_at if status == "reserved" else None,
+        "refunded": status == "sold" and order.status == "refunded",
     }
 
 

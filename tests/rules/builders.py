@@ -80,6 +80,7 @@ def order_event(
     version: int = 0,
     order_id: str = ORDER,
     relisted: bool = False,
+    expires_at: datetime = SOON,
 ) -> OrderEvent:
     kind = OrderCancelled if status == "cancelled" else OrderUpdated if version else OrderCreated
     return kind(
@@ -88,7 +89,7 @@ def order_event(
         status=status,
         user_id=BUYER,
         relisted=relisted,
-        expires_at=SOON,
+        expires_at=expires_at,
         hold=hold,
         ticket=OrderedTicket(id=TICKET, title="Row 4", price=Decimal("19.99")),
     )

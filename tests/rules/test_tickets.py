@@ -19,6 +19,7 @@ from services.tickets.rules import (
 from tests.rules.builders import NOW, ORDER, SELLER, SOON, STRANGER, offered, order_event, ticket
 
 LATER_ORDER = "65f0c0ffee00000000000009"
+LATER = SOON + timedelta(minutes=5)
 
 
 def follow(state: TicketState, *news: OrderEvent) -> TicketState:
@@ -167,6 +168,43 @@ def test_a_refunded_ticket_that_is_relisted_is_the_sellers_again(withdrawn: bool
     assert outcome_of(relisted) == ("withdrawn" if withdrawn else "available", None)
 
 
+@pytest.mark.parametrize("status", ["created", "awaiting:payment"])
+def test_a_held_ticket_says_until_when(status: OrderStatus) -> None:
+    assert follow(ticket(), order_event(status)).held_until == SOON
+
+
+@pytest.mark.parametrize("status", ["complete", "cancelled", "refunded"])
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_a_ticket_that_nobody_holds_says_no_time(status: OrderStatus, withdrawn: bool) -> None:
+    held = follow(ticket(withdrawn=withdrawn), order_event("created"))
+    assert follow(held, order_event(status, version=1)).held_until is None
+
+
+def test_a_hold_that_got_more_time_is_held_until_then_and_an_older_deadline_does_not_come_back() -> None:
+    extended = order_event("created", version=1, expires_at=LATER)
+    assert follow(ticket(), order_event("created"), extended).held_until == LATER
+    assert follow(ticket(), extended, order_event("created")).held_until == LATER
+
+
+def test_a_later_hold_ends_when_it_says_although_an_earlier_one_would_have_ended_later() -> None:
+    freed = follow(
+        ticket(),
+        order_event("created", expires_at=LATER),
+        order_event("cancelled", version=1, expires_at=LATER),
+    )
+    held = follow(freed, order_event("created", hold=2, order_id=LATER_ORDER))
+    assert held.held_until == SOON
+
+
+def test_a_sold_ticket_says_whether_the_buyer_got_the_money_back() -> None:
+    sold = follow(ticket(), order_event("complete", version=1))
+    assert not sold.refunded
+    refunded = follow(sold, order_event("refunded", version=2))
+    assert refunded.refunded
+    assert not follow(refunded, order_event("refunded", version=3, relisted=True)).refunded
+    assert not follow(sold, order_event("refunded", version=2, relisted=True)).refunded
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> list[OrderEvent]:
     """All that happened to the orders of one ticket, oldest first: each but the last was cancelled."""
@@ -179,7 +217,13 @@ def histories(draw: st.DrawFn) -> list[OrderEvent]:
         course += draw(st.sampled_from(endings)) if hold == holds else ("cancelled",)
         order_id = f"{hold:024x}"
         events += [
-            order_event(status, hold=hold, version=version, order_id=order_id)
+            order_event(
+                status,
+                hold=hold,
+                version=version,
+                order_id=order_id,
+                expires_at=SOON + timedelta(minutes=10 * hold + version),
+            )
             for version, status in enumerate(course)
         ]
     return events
@@ -223,6 +267,7 @@ def test_at_every_moment_the_ticket_is_what_the_newest_event_so_far_says(
         newest = max(heard[:count], key=history.index)
         assert state.status == STATUS_OF[newest.status]
         assert (state.hold, state.order_version) == (newest.hold, newest.version)
+        assert state.held_until == (newest.expires_at if state.status == "reserved" else None)
 
 
 @given(deliveries(), st.data())

@@ -28,18 +28,24 @@ WINDOW = timedelta(minutes=15)
 """Time to pay."""
 
 
-async def on_sale(*, price: Any = "19.99", title: str = "Hamlet", seller: str = SELLER) -> str:
+async def on_sale(
+    *, price: Any = "19.99", title: str = "Hamlet", seller: str = SELLER, **details: Any
+) -> str:
     """A ticket that orders heard of; its id."""
     event = TicketCreated(
-        id=new_id(), version=0, title=title, price=price, user_id=seller, status="available"
+        id=new_id(), version=0, title=title, price=price, user_id=seller, status="available", **details
     )
     await actions.follow_ticket(event)
     return event.id
 
 
-async def told_of_ticket(key: str, version: int, *, status: TicketStatus, price: Any = "19.99") -> None:
+async def told_of_ticket(
+    key: str, version: int, *, status: TicketStatus, price: Any = "19.99", **details: Any
+) -> None:
     """Orders hears of a ticket's newer state."""
-    event = TicketUpdated(id=key, version=version, title="Hamlet", price=price, user_id=SELLER, status=status)
+    event = TicketUpdated(
+        id=key, version=version, title="Hamlet", price=price, user_id=SELLER, status=status, **details
+    )
     await actions.follow_ticket(event)
 
 

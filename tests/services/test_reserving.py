@@ -5,14 +5,29 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic.alias_generators import to_camel
 
 from services.orders import actions
 from services.orders.documents import ONE_ORDER_A_HOLD, ONE_ORDER_A_SLOT, ONE_ORDER_A_TICKET
+from services.orders.rules import Details
 from tests.services.conftest import SettingsWith
 from tests.services.market import SELLER, WINDOW, on_sale, payment_of, told_of_ticket
 from tests.services.served import Served, messages, new_id, old_id, refusal, serving
 
 ANN, BOB = new_id(), new_id()
+
+TOLD: dict[str, Any] = {
+    "starts_at": datetime(2031, 5, 1, 18, tzinfo=UTC),
+    "venue": "Globe",
+    "city": "London",
+    "time_zone": "Europe/London",
+    "category": "theatre",
+    "seat": "Row 4",
+    "quantity": 2,
+    "picture": "5eed" * 16,
+}
+SAID = {**{to_camel(name): value for name, value in TOLD.items()}, "startsAt": "2031-05-01T18:00:00Z"}
+NOTHING_MORE = {**dict.fromkeys(SAID), "quantity": 1}
 
 
 async def reserve(orders: Served, ticket: str, by: str = ANN) -> httpx.Response:
@@ -49,7 +64,7 @@ async def test_a_reservation_holds_the_ticket_at_its_price(orders: Served) -> No
         "cancelReason": None,
         "relisted": False,
         "canExtend": False,
-        "ticket": {"id": ticket, "title": "Hamlet", "price": 19.9, "version": 0},
+        "ticket": {"id": ticket, "title": "Hamlet", "price": 19.9, "version": 0, **NOTHING_MORE},
     }
     time_left = datetime.fromisoformat(order["expiresAt"]) - before
     assert timedelta(minutes=14, seconds=59) < time_left < timedelta(minutes=15, seconds=5)
@@ -58,13 +73,43 @@ async def test_a_reservation_holds_the_ticket_at_its_price(orders: Served) -> No
 
 
 async def test_a_reservation_leaves_one_event_with_all_of_the_order(orders: Served) -> None:
-    ticket = await on_sale(price="19.90")
+    ticket = await on_sale(price="19.90", **TOLD)
     order = await reserved(orders, ticket)
     ((subject, body),) = await orders.outbox("orders", order["id"])
     assert subject == "order.created"
     assert body.pop("hold") == 1
     assert order.pop("canExtend") is False
-    assert body == {**order, "ticket": {"id": ticket, "title": "Hamlet", "price": 19.9}}
+    assert order["ticket"].pop("version") == 0
+    assert body == order
+
+
+async def test_an_order_keeps_what_the_ticket_said_when_it_was_reserved(orders: Served) -> None:
+    ticket = await on_sale(**TOLD)
+    order = await reserved(orders, ticket)
+    assert {name: order["ticket"][name] for name in SAID} == SAID
+    await told_of_ticket(ticket, 1, status="reserved", **{**TOLD, "seat": "Row 5", "picture": None})
+    assert (await orders.ask("GET", f"/api/orders/{order['id']}", by=ANN)).json() == order
+    assert (await orders.ask("GET", "/api/orders", by=ANN)).json() == [order]
+
+
+async def test_an_order_and_a_ticket_from_before_details_were_kept_are_like_others(orders: Served) -> None:
+    ticket = await on_sale(**TOLD)
+    forgotten = {"$unset": dict.fromkeys(Details.model_fields, "")}
+    await orders.database["tickets"].update_many({}, forgotten)
+    order = await reserved(orders, ticket)
+    await orders.database["orders"].update_many({}, {"$unset": {"details": ""}})
+    shown = (await orders.ask("GET", f"/api/orders/{order['id']}", by=ANN)).json()
+    assert shown == order
+    assert {name: shown["ticket"][name] for name in NOTHING_MORE} == NOTHING_MORE
+    assert (await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)).status_code == 204
+
+
+async def test_a_ticket_that_is_told_again_fills_what_was_not_known(orders: Served) -> None:
+    ticket = await on_sale()
+    await told_of_ticket(ticket, 0, status="available", **TOLD)
+    await told_of_ticket(ticket, 0, status="available")  # by a publisher that knows no details
+    order = await reserved(orders, ticket)
+    assert {name: order["ticket"][name] for name in SAID} == SAID
 
 
 async def test_the_time_to_pay_is_a_setting(settings_with: SettingsWith) -> None:

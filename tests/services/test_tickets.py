@@ -1,8 +1,10 @@
 import asyncio
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from bson import ObjectId
 
 from contracts.events import OrderCancelled, OrderCreated, OrderedTicket, OrderUpdated, TicketCreated
 from contracts.wire import now
@@ -70,6 +72,8 @@ async def test_an_offered_ticket_is_shown_to_everybody(tickets: Served) -> None:
         "version": 0,
         "status": "available",
         "orderId": None,
+        "heldUntil": None,
+        "refunded": False,
         "startsAt": "2031-05-01T18:00:00Z",
         "venue": "Globe",
         "city": None,
@@ -256,11 +260,40 @@ async def test_a_ticket_that_does_not_exist_cannot_be_shown_or_changed(tickets: 
 async def test_a_reserved_ticket_is_off_sale_and_cannot_be_changed(tickets: Served) -> None:
     ticket = await offered(tickets)
     order = await reserved(ticket)
-    held = {**ticket, "version": 1, "status": "reserved", "orderId": order["id"]}
+    held = {
+        **ticket,
+        "version": 1,
+        "status": "reserved",
+        "orderId": order["id"],
+        "heldUntil": order["expires_at"].isoformat().replace("+00:00", "Z"),
+    }
     assert await refused_changes(tickets, ticket["id"], ANN, 409) == {"Cannot edit a reserved ticket"}
     assert await shown(tickets, ticket) == held
     assert (await tickets.ask("GET", "/api/tickets")).json() == []
     assert (await tickets.outbox("tickets", ticket["id"]))[1:] == [("ticket.updated", held)]
+
+
+async def test_a_hold_that_got_more_time_says_so(tickets: Served) -> None:
+    ticket = await offered(tickets)
+    order = await reserved(ticket)
+    longer = order["expires_at"] + timedelta(minutes=5)
+    extended = OrderUpdated(version=1, status="awaiting:payment", **{**order, "expires_at": longer})
+    await actions.follow_order(extended)
+    held = await shown(tickets, ticket)
+    assert datetime.fromisoformat(held["heldUntil"]) == longer
+    assert (await tickets.outbox("tickets", ticket["id"]))[-1] == ("ticket.updated", held)
+    await actions.follow_order(OrderUpdated(version=2, status="complete", **order))
+    assert (await shown(tickets, ticket))["heldUntil"] is None
+
+
+async def test_a_ticket_that_is_held_since_before_holds_were_told_is_shown(tickets: Served) -> None:
+    ticket = await offered(tickets)
+    order = await reserved(ticket)
+    forgotten = {"$unset": {"held_until": "", "refunded": ""}}
+    await Ticket.get_pymongo_collection().update_one({"_id": ObjectId(ticket["id"])}, forgotten)
+    assert (await shown(tickets, ticket))["heldUntil"] is None
+    await actions.follow_order(OrderUpdated(version=1, status="awaiting:payment", **order))
+    assert (await shown(tickets, ticket))["heldUntil"] is not None
 
 
 async def test_a_sold_ticket_stays_sold(tickets: Served) -> None:
