@@ -27,7 +27,7 @@ async def test_a_new_price_shows_at_once_to_who_looks_at_the_ticket(house: House
     await expect(seller.main).to_contain_text("$39.50")
     assert seller.path == path
     await expect(onlooker.main).to_contain_text("$39.50")
-    await expect(onlooker.main).to_contain_text("Sat 5 Jun 2027, 20:30 UTC")
+    await expect(onlooker.main).to_contain_text("Sat, Jun 5, 2027, 8:30\u202fPM UTC")
     assert await onlooker.still_has_the_mark()
 
 
@@ -142,7 +142,7 @@ async def test_all_that_is_said_on_a_phone_is_seen_by_a_buyer(
 
     await buyer.open(path)
     for said in (
-        "Sat 5 Jun 2027, 20:30 (Berlin time)",
+        "Sat, Jun 5, 2027, 8:30\u202fPM (Berlin time)",
         "Astra, Berlin",
         "Music · Row 3 · 2 tickets together",
         "for both tickets, face value $100.00",

@@ -3,27 +3,31 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from litestar import Litestar, Router
+from litestar import Litestar
+from litestar.config.compression import CompressionConfig
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.logging import LoggingConfig
 from litestar.plugins.prometheus import PrometheusConfig, PrometheusController
-from litestar.static_files import create_static_files_router
 from litestar.template.config import TemplateConfig
 
 import settings as configuration
 from contracts.identity import SESSION_COOKIE
 from settings import Settings
-from web import headers, health, live, proxy
+from web import assets, headers, health, live, proxy
 from web.errors import EXCEPTION_HANDLERS
 from web.forms import csrf_config
 from web.hub import Hub
 from web.page import Page, WebRequest, caller_of
 from web.pages import browse, developers, orders, sell, tickets, users
 from web.services import Services, open_session
-from web.templating import STATIC, engine
+from web.templating import engine
 
 MAX_FORM_BYTES = 100_000
+COMPRESSED_PAGES = CompressionConfig(
+    backend="gzip", gzip_compress_level=6, minimum_size=1000, exclude=["^/static/", "^/api/", "^/live$"]
+)
+"""Assets are compressed already, services decide for themselves, and a stream is never held back."""
 
 
 class Metrics(PrometheusController):
@@ -43,7 +47,7 @@ def create(settings: Settings) -> Litestar:
     )
     pages = [router.router for router in (browse, tickets, sell, orders, users, developers)]
     return Litestar(
-        route_handlers=[*pages, live.live, proxy.api, health.is_live, health.is_ready, Metrics, _static()],
+        route_handlers=[*pages, live.live, proxy.api, health.is_live, health.is_ready, Metrics, assets.asset],
         dependencies={
             "services": Provide(_services),
             "page": Provide(_page, sync_to_thread=False),
@@ -53,6 +57,7 @@ def create(settings: Settings) -> Litestar:
         csrf_config=csrf_config(settings),
         template_config=TemplateConfig(instance=engine(settings)),
         middleware=[metrics.middleware],
+        compression_config=COMPRESSED_PAGES,
         before_send=[headers.before_send(settings)],
         request_max_body_size=MAX_FORM_BYTES,
         openapi_config=None,
@@ -88,8 +93,3 @@ def _page(request: WebRequest, services: NamedDependency[Services], state: State
 def _hub(state: State) -> Hub:
     hub: Hub = state.hub
     return hub
-
-
-def _static() -> Router:
-    opt = {"exclude_from_csrf": True, "exclude_from_metrics": True}
-    return create_static_files_router("/static", directories=[STATIC], opt=opt)

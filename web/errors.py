@@ -10,7 +10,7 @@ from litestar.response import Response, Template
 from litestar.types import ExceptionHandlersMap
 
 from web.forms import CSRF_COOKIE
-from web.page import go, is_partial, page_headers, sign_in_address
+from web.page import go, is_partial, page_headers, reader_of, sign_in_address
 from web.services import Refused, ServiceDown, trace_of
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,12 @@ def _answer(request: Request[Any, Any, Any], trouble: Trouble) -> Template:
         headers |= {"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"}
     return Template(
         "errors/_alert.html" if is_partial(request) else "errors/page.html",
-        context={"trouble": trouble, "viewer": viewer, "address": _where(request)},
+        context={
+            "trouble": trouble,
+            "viewer": viewer,
+            "address": _where(request),
+            "locale": reader_of(request),
+        },
         status_code=trouble.status,
         headers=headers,
     )

@@ -1,7 +1,5 @@
 """What every answer of a page says to the browser, and the cookies that services set."""
 
-from http import HTTPStatus
-
 from litestar.datastructures import MutableScopeHeaders
 from litestar.types import BeforeMessageSendHookHandler, Message, Scope
 
@@ -29,10 +27,6 @@ def before_send(settings: Settings) -> BeforeMessageSendHookHandler:
         headers = MutableScopeHeaders.from_message(message)
         for name, value in security.items():
             headers[name] = value
-        if scope["path"].startswith("/static/"):
-            # The address has a hash of the content, so what it names never changes.
-            kept = message["status"] == HTTPStatus.OK and scope["query_string"].startswith(b"v=")
-            headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-cache"
         services = scope["state"].get("services") if "state" in scope else None
         for cookie in services.set_cookies if services else ():
             headers.add("Set-Cookie", cookie)

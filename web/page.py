@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
+from babel import Locale
 from litestar import Request
 from litestar.datastructures import State
 from litestar.response import Redirect, Response, Template
 
 from contracts.api import User
 from settings import Settings
+from web.locales import locale_of
 from web.services import Caller, ServiceDown, Services, trace_of
 
 T = TypeVar("T")
@@ -86,7 +88,13 @@ class Page:
         """The fragment for an htmx request, the whole page for everyone else; both from one context."""
         return Template(
             fragment if is_partial(self._request) else template,
-            context={"viewer": self.viewer, "address": self.address, "partial": self.is_partial, **context},
+            context={
+                "viewer": self.viewer,
+                "address": self.address,
+                "partial": self.is_partial,
+                "locale": reader_of(self._request),
+                **context,
+            },
             status_code=status,
             headers=page_headers(self.viewer),
         )
@@ -123,12 +131,16 @@ def go(request: WebRequest, address: str) -> Answer:
     return Redirect(address, status_code=303)
 
 
+def reader_of(request: WebRequest) -> Locale:
+    return locale_of(request.headers.get("accept-language", ""))
+
+
 def page_headers(viewer: Viewer | None) -> dict[str, str]:
     """One address has a page and a fragment; and what a signed-in user saw isn't kept after signing out."""
     signed_in = viewer is not None and viewer.user is not None
     return {
         "Cache-Control": "no-store" if signed_in else "private, no-cache",
-        "Vary": "HX-Request, HX-Request-Type, Cookie",
+        "Vary": "HX-Request, HX-Request-Type, Cookie, Accept-Language",
     }
 
 

@@ -86,7 +86,7 @@ async def test_a_payment_that_waits_there_has_a_way_on_a_way_out_and_a_time(
     assert "15 minutes from when it asks, but no more than 30 minutes in all" in text_of(page)
     listed = text_of(await browser.get("/orders"))
     assert "Finish paying" in listed
-    assert "Pay before" in listed
+    assert "left to pay" in listed
 
 
 async def test_a_payment_that_was_begun_with_a_card_says_why_it_cant_go_on(

@@ -29,7 +29,7 @@ def order(market: Market, buyer: User) -> Order:
 
 async def test_an_order_says_when_and_where_to_go(browser: Browser, order: Order) -> None:
     page = text_of(await browser.get(f"/orders/{order.id}"))
-    assert "Sat 12 Dec 2026, 20:00 UTC" in page
+    assert "Sat, Dec 12, 2026, 8:00 PM UTC" in page
     assert "Harpa, Reykjavik" in page
 
 

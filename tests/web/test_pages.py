@@ -107,7 +107,7 @@ async def test_a_hostile_search_is_text(browser: Browser) -> None:
         ("available", "other", "yours for 15 minutes", "Buy"),
         ("available", "nobody", "yours for 15 minutes", "Sign in to buy"),
         ("available", "seller", "This is your listing", "Withdraw"),
-        ("reserved", "buyer", "You hold this ticket until", "Pay for it now"),
+        ("reserved", "buyer", "You hold this ticket: 15:00 left to pay", "Pay for it now"),
         ("reserved", "other", "Held by someone", "Find another ticket"),
         ("reserved", "seller", "Somebody holds your ticket", "My listings"),
         ("sold", "buyer", "This ticket is yours", "See your order"),
@@ -140,7 +140,7 @@ async def test_a_time_is_shown_with_its_zone(browser: Browser, market: Market) -
     seller, _ = market.user("seller@example.com")
     starts_at: Moment = datetime.fromisoformat("2026-12-12T20:00:00+00:00")
     ticket = market.ticket(seller, starts_at=starts_at)
-    assert "Sat 12 Dec 2026, 20:00 UTC" in text_of(await browser.get(f"/tickets/{ticket.id}"))
+    assert "Sat, Dec 12, 2026, 8:00 PM UTC" in text_of(await browser.get(f"/tickets/{ticket.id}"))
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/tickets/none", "/tickets/" + "f" * 24])
@@ -194,17 +194,6 @@ async def test_what_a_signed_in_user_saw_isnt_kept(browser: Browser, market: Mar
     _, token = market.user("ann@example.com")
     browser.sign_in_as(token)
     assert (await browser.get("/")).headers["cache-control"] == "no-store"
-
-
-async def test_static_files_are_kept_for_good_under_their_hash(browser: Browser) -> None:
-    page = await browser.get("/")
-    addresses = re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)
-    assert len(addresses) >= 5
-    for address in addresses:
-        file = await browser.get(address)
-        assert file.status_code == 200
-        assert "immutable" in file.headers["cache-control"]
-        assert (await browser.get(address.partition("?")[0])).headers["cache-control"] == "no-cache"
 
 
 async def test_signed_in_or_not_is_shown_on_every_page(browser: Browser, market: Market) -> None:

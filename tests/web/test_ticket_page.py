@@ -40,7 +40,7 @@ async def test_the_page_says_all_that_the_seller_said(browser: Browser, ticket: 
     page = await browser.get(f"/tickets/{ticket.id}")
     text = text_of(page)
     for said in (
-        "Fri 12 Dec 2036, 20:00 (Berlin time)",
+        "Fri, Dec 12, 2036, 8:00 PM (Berlin time)",
         "Music · Row 3, seats 4 and 5 · 2 tickets together",
         "for both tickets, face value $100.00",
         "Paper tickets.",
@@ -53,7 +53,7 @@ async def test_the_page_says_all_that_the_seller_said(browser: Browser, ticket: 
 
 async def test_a_card_has_the_venues_time_and_a_small_picture(browser: Browser, ticket: Ticket) -> None:
     card = await browser.get(f"/tickets/{ticket.id}/card")
-    assert "Fri 12 Dec 2036, 20:00" in text_of(card)
+    assert "Fri, Dec 12, 2036, 8:00 PM" in text_of(card)
     assert "2 tickets together" in text_of(card)
     assert f'src="/api/tickets/pictures/{PICTURE}/small" width="480" height="270"' in card.text
 
@@ -114,7 +114,7 @@ async def test_it_is_shared_with_a_picture_and_read_by_machines(browser: Browser
     address = f"http://localhost:3500/tickets/{ticket.id}"
     assert f'<link rel="canonical" href="{address}">' in page.text
     assert '<meta property="og:title" content="Nick Cave">' in page.text
-    assert 'content="Fri 12 Dec 2036, 20:00 (Berlin time), Astra, Berlin, $90.00"' in page.text
+    assert 'content="Fri, Dec 12, 2036, 8:00\u202fPM (Berlin time), Astra, Berlin, $90.00"' in page.text
     assert f'og:image" content="http://localhost:3500/api/tickets/pictures/{PICTURE}/large"' in page.text
     found = re.search(r'<script type="application/ld\+json">(.*?)</script>', page.text)
     assert found
