@@ -49,17 +49,6 @@ async def edit(ticket_id: str, seller: str, body: TicketBody) -> Ticket:
     return await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, _details(body), now()))
 
 
-async def of_seller(seller: str) -> list[Ticket]:
-    """All that somebody ever offered, newest first; at most a thousand."""
-    return await Ticket.find({"user_id": seller}, sort="-_id", limit=1000).to_list()
-
-
-async def count_sales(seller: str) -> int:
-    """How many tickets somebody sold. Counted here, since the embedded database counts slowly."""
-    sold = {"user_id": str(object_id(seller)), "status": "sold"}
-    return len(await Ticket.get_pymongo_collection().find(sold, {"_id": 1}).to_list())
-
-
 async def withdraw(ticket_id: str, seller: str) -> None:
     """Take the ticket off sale. Repeating it changes nothing.
 

@@ -5,11 +5,11 @@ from typing import Any
 from litestar import Request, Response, Router, delete, get, post, put
 from litestar.params import FromPath, RequestBody
 
-from contracts.api import Seller, TicketBody
 from contracts.api import Ticket as TicketView
+from contracts.api import TicketBody
 from contracts.problems import Problem, ProblemItem
 from services.kit.http import SIGNED_IN, ApiRequest, problem_response, signed_in
-from services.tickets import actions, browsing, picture_api
+from services.tickets import actions, browsing, picture_api, sales_api
 from services.tickets.rules import EventInThePast
 from services.tickets.views import view_of
 
@@ -19,16 +19,6 @@ def _names_the_date(_: Request[Any, Any, Any], error: EventInThePast) -> Respons
     problem = Problem.of(error.status, error.detail, code=error.code)
     item = ProblemItem(message=error.detail, field="startsAt")
     return problem_response(problem.model_copy(update={"errors": [item]}))
-
-
-@get("/mine", guards=[signed_in], security=SIGNED_IN, summary="All that I ever offered, newest first")
-async def my_tickets(request: ApiRequest) -> list[TicketView]:
-    return [view_of(ticket) for ticket in await actions.of_seller(request.user.id)]
-
-
-@get("/sellers/{user_id:str}", summary="How much somebody sold")
-async def show_seller(user_id: FromPath[str]) -> Seller:
-    return Seller(id=user_id.lower(), sold=await actions.count_sales(user_id))
 
 
 @get("/{ticket_id:str}", summary="A ticket")
@@ -59,8 +49,7 @@ API = [
         route_handlers=[
             *browsing.ROUTES,
             *picture_api.ROUTES,
-            my_tickets,
-            show_seller,
+            *sales_api.ROUTES,
             show_ticket,
             offer_ticket,
             edit_ticket,

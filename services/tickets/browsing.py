@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from typing import Annotated
-from urllib.parse import urlencode
 
 from litestar import Response, get
 from litestar.datastructures import ResponseHeader
@@ -15,7 +14,7 @@ from contracts.wire import now
 from services.kit.http import ApiRequest
 from services.tickets import actions
 from services.tickets.catalogue import Catalogue, OnSale
-from services.tickets.paging import DEFAULT_PAGE, MAX_PAGE, ORDERS, Sort, page
+from services.tickets.paging import DEFAULT_PAGE, MAX_PAGE, ORDERS, Sort, link_to_next, page
 from services.tickets.search import Query, When, entry_of, facets, find, similar
 from services.tickets.views import view_of
 
@@ -58,12 +57,8 @@ async def list_tickets(
     on_sale = await _on_sale(request)
     found = find(on_sale.by(ORDERS[sort][0]), query, now())
     shown = page(found, sort, after, limit)
-    headers = {TOTAL: str(len(found))}
-    if shown.after is not None:
-        parameters = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
-        following = urlencode([*parameters, ("after", shown.after)])
-        headers["Link"] = f'</api/tickets?{following}>; rel="next"'
-    return Response([entry.ticket for entry in shown.entries], headers=headers)
+    link = link_to_next("/api/tickets", request.query_params.multi_items(), shown.after)
+    return Response([entry.ticket for entry in shown.entries], headers={TOTAL: str(len(found)), **link})
 
 
 @get("/facets", summary="What the tickets that can be bought can be narrowed down to")

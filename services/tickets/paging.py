@@ -5,10 +5,11 @@ import binascii
 import json
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 from pydantic import Field, TypeAdapter
 
@@ -71,6 +72,14 @@ def page(entries: Sequence[Entry], sort: Sort, after: str | None, limit: int) ->
         start = 0 if cursor is None else bisect_right(entries, cursor, key=KEYS[order])
         shown, more = entries[start : start + limit], start + limit < len(entries)
     return Page(shown, _cursor(order, shown[-1]) if more else None)
+
+
+def link_to_next(path: str, query: Iterable[tuple[str, str]], after: str | None) -> dict[str, str]:
+    """The header that leads to the next page of the same list (RFC 8288), if there is one."""
+    if after is None:
+        return {}
+    parameters = [(name, value) for name, value in query if name != "after"]
+    return {"Link": f'<{path}?{urlencode([*parameters, ("after", after)])}>; rel="next"'}
 
 
 def _cursor(order: Order, entry: Entry) -> str:

@@ -14,6 +14,7 @@ NEEDS_A_USER: dict[ServiceName, list[tuple[str, str]]] = {
     "auth": [],
     "tickets": [
         ("GET", "/api/tickets/mine"),
+        ("GET", "/api/tickets/mine/summary"),
         ("POST", "/api/tickets"),
         ("PUT", f"/api/tickets/{old_id()}"),
         ("DELETE", f"/api/tickets/{old_id()}"),

@@ -332,32 +332,3 @@ async def test_a_hold_from_before_a_withdrawal_wins_and_then_the_ticket_stays_of
     assert (await shown(tickets, ticket))["status"] == "reserved"
     await actions.follow_order(OrderCancelled(version=1, status="cancelled", **order))
     assert (await shown(tickets, ticket))["status"] == "withdrawn"
-
-
-async def test_sellers_see_all_that_they_ever_offered_newest_first(tickets: Served) -> None:
-    first, second, third = [await offered(tickets, title=title) for title in ("a", "b", "c")]
-    await offered(tickets, by=BOB)
-    await tickets.ask("DELETE", f"/api/tickets/{first['id']}", by=ANN)
-    await reserved(second)
-    mine = (await tickets.ask("GET", "/api/tickets/mine", by=ANN)).json()
-    assert [(ticket["id"], ticket["status"]) for ticket in mine] == [
-        (third["id"], "available"),
-        (second["id"], "reserved"),
-        (first["id"], "withdrawn"),
-    ]
-
-
-async def test_a_seller_is_shown_with_the_number_of_tickets_sold(tickets: Served) -> None:
-    async def sold(user: str) -> object:
-        answer = await tickets.ask("GET", f"/api/tickets/sellers/{user}")
-        assert answer.status_code == 200
-        return answer.json()
-
-    for _ in range(2):
-        order = await reserved(await offered(tickets))
-        await actions.follow_order(OrderUpdated(version=1, status="complete", **order))
-    await reserved(await offered(tickets))
-    await offered(tickets)
-    assert await sold(ANN) == {"id": ANN, "sold": 2}
-    assert await sold(BOB) == {"id": BOB, "sold": 0}
-    assert messages(await tickets.ask("GET", "/api/tickets/sellers/ann"), 404) == ["Not found"]
