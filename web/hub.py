@@ -1,16 +1,34 @@
-"""Who watches what in this process: a signal about a thing reaches those who asked for it."""
+"""Who watches what in this process: a change reaches those who asked for it, also if they come back later."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 MAX_WAITING = 256
 """Signals kept for one slow browser. One per thing is enough, since a signal carries no state."""
 MAX_WATCHERS = 5_000
+MAX_RECENT = 2_000
+"""Changes kept for browsers that come back: about a megabyte."""
 
-Kind = Literal["order", "ticket"]
+Kind = Literal["order", "ticket", "buyer", "seller"]
 Topic = tuple[Kind, str]
+"""An order, a ticket, all orders of a buyer, all tickets of a seller: with the id of which."""
+
+MINE = "me"
+"""What a buyer or seller is called in what is sent: everybody watches their own only."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """The message of the bus with this number was about these topics, if about any that can be watched."""
+
+    number: int
+    topics: tuple[Topic, ...] = ()
+    buyer: str | None = None
+    """Who alone hears of the order; None if whoever watches it has been found to be its buyer."""
 
 
 @dataclass(frozen=True)
@@ -19,27 +37,32 @@ class Signal:
 
     name: str
     id: str = ""
-    sequence: str = ""
+    number: int | None = None
+    """Up to where the browser knows everything, once it has this."""
 
     def encode(self) -> bytes:
-        number = f"id: {self.sequence}\n" if self.sequence else ""
+        number = "" if self.number is None else f"id: {self.number}\n"
         return f"{number}event: {self.name}\ndata: {self.id}\n\n".encode()
-
-
-RESYNC = Signal("resync")
-"""Signals may have been missed: fetch everything that is on screen."""
 
 
 class Watcher:
     """One browser's open stream."""
 
-    def __init__(self, topics: Iterable[Topic], buyer: str | None) -> None:
+    def __init__(self, topics: Iterable[Topic], viewer: str | None) -> None:
         self.topics = frozenset(topics)
-        self.buyer = buyer
-        """Whose orders these are."""
+        self.viewer = viewer
         self._waiting: dict[tuple[str, str], Signal] = {}
         self._woken = asyncio.Event()
         self._closed = False
+
+    def hear(self, change: Change) -> None:
+        for topic in change.topics:
+            if topic in self.topics and self._may_hear(topic, change):
+                kind, about = topic
+                self.tell(Signal(kind, MINE if kind in {"buyer", "seller"} else about, change.number))
+
+    def _may_hear(self, topic: Topic, change: Change) -> bool:
+        return topic[0] != "order" or change.buyer is None or change.buyer == self.viewer
 
     def tell(self, signal: Signal) -> None:
         """Never waits: a signal replaces an earlier one about the same thing, the oldest gives way."""
@@ -67,10 +90,40 @@ class Watcher:
                 yield self._waiting.pop(next(iter(self._waiting)))
 
 
+class Recent:
+    """The last changes, with no gap between them."""
+
+    def __init__(self, limit: int) -> None:
+        self._changes: deque[Change] = deque(maxlen=limit)
+
+    @property
+    def last(self) -> int | None:
+        return self._changes[-1].number if self._changes else None
+
+    def keep(self, change: Change) -> bool:
+        """False if it isn't the one after the last: what was before it is of no use any more."""
+        follows = self.last is None or change.number == self.last + 1
+        if not follows:
+            self.forget()
+        self._changes.append(change)
+        return follows
+
+    def after(self, number: int) -> list[Change] | None:
+        """All since the one with this number; None if that can't be told."""
+        if not self._changes:
+            return None
+        skipped = number + 1 - self._changes[0].number
+        return list(islice(self._changes, skipped, None)) if 0 <= skipped <= len(self._changes) else None
+
+    def forget(self) -> None:
+        self._changes.clear()
+
+
 class Hub:
-    def __init__(self) -> None:
+    def __init__(self, max_recent: int = MAX_RECENT) -> None:
         self._watchers: set[Watcher] = set()
         self._by_topic: dict[Topic, set[Watcher]] = {}
+        self._recent = Recent(max_recent)
         self._closed = False
 
     def __len__(self) -> int:
@@ -80,12 +133,32 @@ class Hub:
     def full(self) -> bool:
         return len(self._watchers) >= MAX_WATCHERS
 
-    def add(self, watcher: Watcher) -> None:
+    @property
+    def position(self) -> int | None:
+        """The number of the last change that is known; None before the first."""
+        return self._recent.last
+
+    def here(self) -> Signal:
+        """Nothing to fetch: you are still connected, and know everything up to this number."""
+        return Signal("here", number=self.position)
+
+    def add(self, watcher: Watcher, since: int | None = None) -> None:
+        """With the number of the last change that it knows, it hears of what it missed first."""
         self._watchers.add(watcher)
         for topic in watcher.topics:
             self._by_topic.setdefault(topic, set()).add(watcher)
+        if since is not None:
+            self._repeat(watcher, since)
+        watcher.tell(self.here())
         if self._closed:
             watcher.close()
+
+    def _repeat(self, watcher: Watcher, since: int) -> None:
+        missed = self._recent.after(since)
+        if missed is None:
+            watcher.tell(self._resync())
+        for change in missed or ():
+            watcher.hear(change)
 
     def remove(self, watcher: Watcher) -> None:
         self._watchers.discard(watcher)
@@ -95,16 +168,26 @@ class Hub:
             if not watching:
                 self._by_topic.pop(topic, None)
 
-    def tell(self, topic: Topic, sequence: str, *, buyer: str | None = None) -> None:
-        """Signal those who watch a topic; with a `buyer`, those of them who are the buyer."""
-        signal = Signal(*topic, sequence)
-        for watcher in self._by_topic.get(topic, ()):
-            if buyer is None or watcher.buyer == buyer:
-                watcher.tell(signal)
+    def tell(self, change: Change) -> None:
+        """Signal those who watch; everyone, if the bus said something before that wasn't heard here."""
+        if not self._recent.keep(change):
+            self._resync_all()
+        watching = (self._by_topic.get(topic, ()) for topic in change.topics)
+        for watcher in set[Watcher]().union(*watching):
+            watcher.hear(change)
 
-    def tell_all(self, signal: Signal) -> None:
+    def lose_track(self) -> None:
+        """Changes may have been missed: what was kept is of no use, and browsers fetch all they show."""
+        self._recent.forget()
+        self._resync_all()
+
+    def _resync_all(self) -> None:
         for watcher in self._watchers:
-            watcher.tell(signal)
+            watcher.tell(self._resync())
+
+    def _resync(self) -> Signal:
+        """Signals may have been missed: fetch everything that is on screen."""
+        return Signal("resync", number=self.position)
 
     def close(self) -> None:
         """End every stream, now and from now on."""

@@ -1,99 +1,37 @@
 """Live updates: what the bus says about a ticket or an order reaches the browsers that show it."""
 
 import asyncio
-import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import partial
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
-from faststream.nats import NatsBroker, NatsMessage
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.response import Response, Stream
 from prometheus_client import Gauge
-from pydantic import ValidationError
 
-from contracts.events import ALL_EVENTS, Event, OrderEvent, PaymentEvent, TicketEvent
 from contracts.problems import PROBLEM_JSON, Problem
-from settings import Settings
-from web.hub import RESYNC, Hub, Topic, Watcher
+from web.hub import MINE, Hub, Kind, Topic, Watcher
+from web.live_bus import listening
+from web.page import WebRequest
 from web.services import Refused, ServiceDown, Services
 
-log = logging.getLogger(__name__)
+__all__ = ["closed_on_signals", "listening", "live"]
 
 HEARTBEAT = 15.0
 """Seconds; a proxy on the way may close a stream that is silent for a minute."""
 RETRY = b"retry: 2000\n\n"
 UNAVAILABLE = Problem.of(503, "Live updates are unavailable for a moment")
+SIGN_IN = Problem.of(401, "Sign in to watch what is yours")
 MAX_ORDERS = 20
 MAX_TICKETS = 100
-
-IsHeard = Callable[[], Awaitable[bool]]
-"""Tells whether the bus is connected now."""
+UNKNOWN = -1
+"""Comes before every position, so who says to be there has missed more than is known."""
 
 OPEN_STREAMS = Gauge("web_live_streams", "Browsers that listen")
-
-_EVENTS = {event.subject: event for event in ALL_EVENTS}
-
-
-def deliver(hub: Hub, event: Event, sequence: str) -> None:
-    """Tickets are public. Orders and payments are signalled to nobody but the buyer."""
-    match event:
-        case TicketEvent():
-            hub.tell(("ticket", event.id), sequence)
-        case OrderEvent():
-            hub.tell(("order", event.id), sequence, buyer=event.user_id)
-        case PaymentEvent():  # a watcher of an order has been found to be its buyer
-            hub.tell(("order", event.order_id), sequence)
-
-
-@asynccontextmanager
-async def listening(settings: Settings, hub: Hub) -> AsyncIterator[IsHeard]:
-    """The bus in the background: it may be down at start, for a while, or for good."""
-
-    async def resync() -> None:
-        hub.tell_all(RESYNC)
-
-    broker = NatsBroker(
-        settings.bus, max_reconnect_attempts=-1, reconnect_time_wait=1, reconnected_cb=resync, logger=None
-    )
-
-    @broker.subscriber("live.>", no_reply=True)
-    async def hear(message: NatsMessage) -> None:
-        """Core NATS: a web process that wasn't there has no screen to refresh."""
-        subject = message.raw_message.subject.removeprefix("live.")
-        if (kind := _EVENTS.get(subject)) is None:
-            return
-        try:
-            event = kind.model_validate_json(message.body)
-        except ValidationError as error:
-            log.warning("%s isn't as its contract says: %s", subject, error)
-            return
-        deliver(hub, event, message.headers.get("Nats-Sequence", ""))
-
-    async def start() -> None:
-        await broker.start()
-        hub.tell_all(RESYNC)
-
-    starting = asyncio.create_task(start())
-    try:
-        yield partial(broker.ping, 0.2)
-    finally:
-        await _ended(starting)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                await broker.stop()
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    """asyncio.wait_for of Python 3.11, which nats-py uses, loses a cancellation that comes together with its
-    result: ask until it's done."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=1)
 
 
 @contextmanager
@@ -128,49 +66,103 @@ def closed_on_signals(hub: Hub) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a browser asks for: some orders, some tickets, all that its user buys or sells."""
+
+    orders: set[str]
+    tickets: set[str]
+    mine: tuple[Kind, ...]
+
+    @property
+    def is_fair(self) -> bool:
+        is_something = bool(self.orders or self.tickets or self.mine)
+        return is_something and len(self.orders) <= MAX_ORDERS and len(self.tickets) <= MAX_TICKETS
+
+
 @get("/live", opt={"exclude_from_metrics": True, "exclude_from_csrf": True})
 async def live(
+    request: WebRequest,
     hub: NamedDependency[Hub],
     services: NamedDependency[Services],
     order: FromQuery[list[str] | None] = None,
     ticket: FromQuery[list[str] | None] = None,
+    buyer: FromQuery[str | None] = None,
+    seller: FromQuery[str | None] = None,
+    since: FromQuery[str | None] = None,
 ) -> Response[bytes] | Stream:
-    """A stream of signals about the orders and tickets that are asked for."""
-    orders, tickets = set(order or ()), set(ticket or ())
-    if len(orders) > MAX_ORDERS or len(tickets) > MAX_TICKETS or not (orders or tickets):
-        return _problem(Problem.of(400, f"Ask for 1 to {MAX_ORDERS} orders or {MAX_TICKETS} tickets"))
+    """A stream of signals about the orders and tickets that are asked for.
+
+    One stream serves all tabs of a browser, so what its user may not watch is left out, and the stream is
+    refused if that leaves nothing. Who was there before says where it stopped, and hears what it missed.
+    """
+    wishes: tuple[tuple[Kind, str | None], ...] = (("buyer", buyer), ("seller", seller))
+    mine = tuple(kind for kind, whose in wishes if whose is not None)
+    wanted = Wanted(set(order or ()), set(ticket or ()), mine)
+    if not wanted.is_fair or not {buyer, seller} <= {None, MINE}:
+        return _problem(
+            Problem.of(400, f"Ask for 1 to {MAX_ORDERS} orders or {MAX_TICKETS} tickets, or mine")
+        )
     try:
-        buyer = await _buyer_of(orders, services)
+        watcher = await _watcher(wanted, services)
     except Refused as refused:
         return _problem(refused.problem)
     except ServiceDown:
         return _problem(UNAVAILABLE)
     if hub.full:
         return _problem(UNAVAILABLE)
+    position = _position(request.headers.get("last-event-id") or since)
     return Stream(
-        _stream(hub, Watcher(_topics(orders, tickets), buyer)),
+        _stream(hub, watcher, position),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _buyer_of(orders: set[str], services: Services) -> str | None:
-    """Who may watch these orders: the orders service tells, and refuses anybody else's."""
-    owned = await asyncio.gather(*(services.order(order_id) for order_id in orders))
-    return next((order.user_id for order in owned), None)
+async def _watcher(wanted: Wanted, services: Services) -> Watcher:
+    """The orders service tells whose an order is, and refuses anybody else's; auth tells who "me" is.
+
+    Raises:
+        Refused: nothing of what is wanted may be watched.
+        ServiceDown
+    """
+    topics: set[Topic] = {("ticket", ticket_id) for ticket_id in wanted.tickets}
+    viewer, refusals = None, []
+    looks = (services.order(order_id) for order_id in wanted.orders)
+    for found in await asyncio.gather(*looks, return_exceptions=True):
+        if isinstance(found, Refused):
+            refusals.append(found)
+        elif isinstance(found, BaseException):
+            raise found
+        else:
+            viewer = found.user_id
+            topics.add(("order", found.id))
+    if wanted.mine:
+        user = await services.current_user()
+        if user is None:
+            refusals.append(Refused(SIGN_IN))
+        else:
+            viewer = user.id
+            topics.update((kind, user.id) for kind in wanted.mine)
+    if not topics:
+        raise refusals[0]
+    return Watcher(topics, viewer)
 
 
-def _topics(orders: set[str], tickets: set[str]) -> set[Topic]:
-    return {*(("order", order_id) for order_id in orders), *(("ticket", ticket_id) for ticket_id in tickets)}
+def _position(said: str | None) -> int | None:
+    """Of a browser that was here before: the number of the last change that it knows."""
+    if not said:
+        return None
+    return int(said) if said.isascii() and said.isdecimal() and len(said) < 20 else UNKNOWN
 
 
-async def _stream(hub: Hub, watcher: Watcher) -> AsyncIterator[bytes]:
-    hub.add(watcher)
+async def _stream(hub: Hub, watcher: Watcher, since: int | None) -> AsyncIterator[bytes]:
+    hub.add(watcher, since)
     OPEN_STREAMS.inc()
     try:
         yield RETRY
         async for said in watcher.signals(HEARTBEAT):
-            yield b": still here\n\n" if said is None else said.encode()
+            yield (hub.here() if said is None else said).encode()
     finally:
         hub.remove(watcher)
         OPEN_STREAMS.dec()

@@ -45,10 +45,10 @@ class Bus:
 
 
 @asynccontextmanager
-async def stream(site: str, query: str, token: str | None = None) -> AsyncIterator["Stream"]:
+async def stream(site: str, query: str, token: str | None = None, **headers: str) -> AsyncIterator["Stream"]:
     cookies = {SESSION_COOKIE: token} if token else None
     async with (
-        httpx.AsyncClient(base_url=site, timeout=5, cookies=cookies) as http,
+        httpx.AsyncClient(base_url=site, timeout=5, cookies=cookies, headers=headers) as http,
         http.stream("GET", f"/live?{query}") as response,
     ):
         yield Stream(response)
@@ -60,22 +60,32 @@ class Stream:
         self._lines = response.aiter_lines()
 
     async def next(self) -> dict[str, str]:
-        """The fields of the next event; empty when the stream has ended."""
-        fields: dict[str, str] = {}
+        """The fields of the next signal; empty when the stream has ended."""
         async with asyncio.timeout(5):
-            async for line in self._lines:
-                name, _, value = line.partition(": ")
-                if not line and "event" in fields:
-                    return fields
-                if line:
-                    fields[name] = value
+            while (fields := await self._fields()).get("event") == "here":
+                pass
+        return fields
+
+    async def _fields(self) -> dict[str, str]:
+        fields: dict[str, str] = {}
+        async for line in self._lines:
+            name, _, value = line.partition(": ")
+            if line and name != "retry":
+                fields[name] = value
+            if not line and fields:
+                return fields
         return {}
 
-    async def opened(self) -> "Stream":
-        """Once the process watches for this browser: after the first line, a retry hint."""
+    async def opened(self) -> str | None:
+        """Once the process watches for this browser; gives up to where it knows everything.
+
+        What was missed comes before that, so who expects some of it doesn't ask.
+        """
         assert self.response.status_code == 200
-        assert await anext(self._lines) == "retry: 2000"
-        return self
+        async with asyncio.timeout(5):
+            fields = await self._fields()
+        assert fields["event"] == "here"
+        return fields.get("id")
 
 
 def order_event(order: Order) -> OrderUpdated:
@@ -97,9 +107,9 @@ def payment_event(order: Order) -> PaymentUpdated:
     )
 
 
-def ticket_event(ticket_id: str) -> TicketUpdated:
+def ticket_event(ticket_id: str, seller: str = "b" * 24) -> TicketUpdated:
     return TicketUpdated.model_validate(
-        {"id": ticket_id, "version": 2, "title": "x", "price": 20, "userId": "b" * 24, "status": "sold"}
+        {"id": ticket_id, "version": 2, "title": "x", "price": 20, "userId": seller, "status": "sold"}
     )
 
 
@@ -148,9 +158,22 @@ async def test_nobody_but_the_buyer_watches_an_order(scene: Scene) -> None:
     for token, status in ((None, 401), (scene.others, 403)):
         async with stream(scene.site, f"order={scene.order.id}", token) as watching:
             assert watching.response.status_code == status
+
+
+async def test_what_may_not_be_watched_is_left_out_of_a_stream_that_other_tabs_share(scene: Scene) -> None:
+    """Somebody else was signed in when one of the tabs was opened."""
     both = f"order={scene.order.id}&order={scene.others_order.id}"
     async with stream(scene.site, both, scene.buyers) as watching:
-        assert watching.response.status_code == 403
+        await watching.opened()
+        await scene.bus.say(order_event(scene.others_order))
+        await scene.bus.say(payment_event(scene.others_order))
+        sequence = await scene.bus.say(order_event(scene.order))
+        assert (await watching.next())["id"] == sequence
+    async with stream(scene.site, f"{both}&buyer=me&ticket={scene.ticket.id}") as watching:
+        await watching.opened()
+        await scene.bus.say(order_event(scene.order))
+        sequence = await scene.bus.say(ticket_event(scene.ticket.id))
+        assert (await watching.next())["id"] == sequence
 
 
 async def test_orders_of_others_are_silent_to_a_buyer(scene: Scene) -> None:
@@ -160,6 +183,68 @@ async def test_orders_of_others_are_silent_to_a_buyer(scene: Scene) -> None:
         await scene.bus.say(payment_event(scene.others_order))
         sequence = await scene.bus.say(order_event(scene.order))
         assert (await watching.next())["id"] == sequence
+
+
+async def test_sellers_and_buyers_hear_of_what_is_theirs_without_naming_it(scene: Scene) -> None:
+    async with stream(scene.site, "seller=me&buyer=me", scene.buyers) as watching:
+        await watching.opened()
+        await scene.bus.say(ticket_event(scene.ticket.id, seller=scene.other.id))
+        await scene.bus.say(order_event(scene.others_order))
+        await scene.bus.say(payment_event(scene.others_order))
+        sequence = await scene.bus.say(ticket_event("c" * 24, seller=scene.buyer.id))
+        assert await watching.next() == {"id": sequence, "event": "seller", "data": "me"}
+        for event in (order_event(scene.order), payment_event(scene.order)):
+            sequence = await scene.bus.say(event)
+            assert await watching.next() == {"id": sequence, "event": "buyer", "data": "me"}
+
+
+async def test_only_who_is_signed_in_has_something_of_theirs_to_watch(scene: Scene) -> None:
+    for query, status in (("seller=me", 401), ("buyer=me", 401), (f"seller={scene.buyer.id}", 400)):
+        async with stream(scene.site, query) as watching:
+            assert watching.response.status_code == status
+            assert watching.response.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_browser_that_comes_back_hears_what_it_missed(scene: Scene) -> None:
+    ticket = f"ticket={scene.ticket.id}"
+    async with stream(scene.site, ticket) as watching:
+        await watching.opened()
+        last = await scene.bus.say(ticket_event(scene.ticket.id))
+        assert (await watching.next())["id"] == last
+    async with stream(scene.site, "ticket=" + "c" * 24) as another:
+        await another.opened()
+        missed = await scene.bus.say(ticket_event(scene.ticket.id))
+        await scene.bus.say(ticket_event("c" * 24))
+        assert await another.next(), "the process has heard all of it"
+    header = {"Last-Event-ID": last}
+    for query, headers in ((ticket, header), (f"{ticket}&since={last}", {}), (f"{ticket}&since=x", header)):
+        async with stream(scene.site, query, **headers) as watching:
+            assert await watching.next() == {"id": missed, "event": "ticket", "data": scene.ticket.id}
+            await watching.opened()
+            sequence = await scene.bus.say(ticket_event(scene.ticket.id))
+            assert (await watching.next())["id"] == sequence
+        missed = sequence
+
+
+async def test_a_browser_that_only_saw_the_stream_open_can_come_back_too(scene: Scene) -> None:
+    ticket = f"ticket={scene.ticket.id}"
+    async with stream(scene.site, "ticket=" + "c" * 24) as another:
+        assert await another.opened() is None
+        last = await scene.bus.say(ticket_event("c" * 24))
+        await another.next()
+        async with stream(scene.site, ticket) as watching:
+            assert await watching.opened() == last
+        missed = await scene.bus.say(ticket_event(scene.ticket.id))
+        await scene.bus.say(ticket_event("c" * 24))
+        await another.next()
+    async with stream(scene.site, f"{ticket}&since={last}") as watching:
+        assert (await watching.next())["id"] == missed
+
+
+async def test_a_browser_that_was_elsewhere_or_away_for_too_long_fetches_everything(scene: Scene) -> None:
+    for since in ("3", "-1", "yesterday", "9" * 40):
+        async with stream(scene.site, f"ticket={scene.ticket.id}&since={since}") as watching:
+            assert (await watching.next())["event"] == "resync"
 
 
 @pytest.mark.parametrize(
@@ -226,17 +311,21 @@ async def test_open_streams_dont_hold_up_the_end_of_the_process(
 async def test_after_the_bus_was_away_every_browser_fetches_everything(
     services: Services, market: Market, tmp_path: Path
 ) -> None:
+    """Those who come back later too: what was kept from before is of no use."""
     port = free_port()
     process = web_of(services, f"nats://127.0.0.1:{port}", tmp_path)
+    ticket = f"ticket={'c' * 24}"
     async with AsyncExitStack() as second:
         async with nats_server(tmp_path / "nats", port):
             await second.enter_async_context(running(process, tmp_path / "web.log", SIGTERM))
-            watching = await second.enter_async_context(
-                stream(f"http://127.0.0.1:{process.port}", f"ticket={'c' * 24}")
-            )
+            watching = await second.enter_async_context(stream(f"http://127.0.0.1:{process.port}", ticket))
             await watching.opened()
+            last = await Bus(f"nats://127.0.0.1:{port}").say(ticket_event("c" * 24))
+            assert (await watching.next())["id"] == last
         await second.enter_async_context(nats_server(tmp_path / "nats", port))
         assert (await watching.next())["event"] == "resync"
+        late = stream(f"http://127.0.0.1:{process.port}", f"{ticket}&since={last}")
+        assert (await (await second.enter_async_context(late)).next())["event"] == "resync"
 
 
 async def test_a_start_without_the_bus_isnt_held_up_and_neither_is_the_end(

@@ -1,0 +1,104 @@
+"""What the bus says, told to the hub: about which topics each message is."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+from faststream.nats import NatsBroker, NatsMessage
+from pydantic import ValidationError
+
+from contracts.events import ALL_EVENTS, Event, OrderEvent, PaymentEvent, TicketEvent
+from settings import Settings
+from web.hub import Change, Hub
+
+log = logging.getLogger(__name__)
+
+MAX_BUYERS = 10_000
+"""Orders whose buyer is remembered: about a megabyte."""
+
+IsHeard = Callable[[], Awaitable[bool]]
+"""Tells whether the bus is connected now."""
+
+_EVENTS = {event.subject: event for event in ALL_EVENTS}
+
+
+class Interpreter:
+    """Finds who is concerned. An event of a payment doesn't name the buyer, but its order's came before."""
+
+    def __init__(self, max_buyers: int = MAX_BUYERS) -> None:
+        self._buyers: dict[str, str] = {}
+        self._max_buyers = max_buyers
+
+    def change(self, event: Event | None, number: int) -> Change:
+        """Tickets are public. Orders and payments are signalled to nobody but the buyer."""
+        match event:
+            case TicketEvent():
+                return Change(number, (("ticket", event.id), ("seller", event.user_id)))
+            case OrderEvent():
+                self._remember(event)
+                return Change(number, (("order", event.id), ("buyer", event.user_id)), event.user_id)
+            case PaymentEvent():
+                buyer = self._buyers.get(event.order_id)
+                mine = (("buyer", buyer),) if buyer is not None else ()
+                return Change(number, (("order", event.order_id), *mine), buyer)
+        return Change(number)
+
+    def _remember(self, order: OrderEvent) -> None:
+        self._buyers.pop(order.id, None)
+        self._buyers[order.id] = order.user_id
+        if len(self._buyers) > self._max_buyers:
+            self._buyers.pop(next(iter(self._buyers)))
+
+
+@asynccontextmanager
+async def listening(settings: Settings, hub: Hub) -> AsyncIterator[IsHeard]:
+    """The bus in the background: it may be down at start, for a while, or for good."""
+
+    async def lose_track() -> None:
+        hub.lose_track()
+
+    broker = NatsBroker(
+        settings.bus, max_reconnect_attempts=-1, reconnect_time_wait=1, reconnected_cb=lose_track, logger=None
+    )
+    interpreter = Interpreter()
+
+    @broker.subscriber("live.>", no_reply=True)
+    async def hear(message: NatsMessage) -> None:
+        """Core NATS: a web process that wasn't there has no screen to refresh."""
+        number = message.headers.get("Nats-Sequence", "")
+        if number.isascii() and number.isdecimal():  # what a stream republishes has one
+            hub.tell(interpreter.change(_event_in(message), int(number)))
+
+    async def start() -> None:
+        await broker.start()
+        hub.lose_track()
+
+    starting = asyncio.create_task(start())
+    try:
+        yield partial(broker.ping, 0.2)
+    finally:
+        await _ended(starting)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await broker.stop()
+
+
+def _event_in(message: NatsMessage) -> Event | None:
+    subject = message.raw_message.subject.removeprefix("live.")
+    if (kind := _EVENTS.get(subject)) is None:
+        return None
+    try:
+        return kind.model_validate_json(message.body)
+    except ValidationError as error:
+        log.warning("%s isn't as its contract says: %s", subject, error)
+        return None
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """asyncio.wait_for of Python 3.11, which nats-py uses, loses a cancellation that comes together with its
+    result: ask until it's done."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)
