@@ -41,7 +41,7 @@ def test_a_file_is_the_one_that_was_recorded(name: str) -> None:
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package["name"])
 def test_a_package_states_its_version_and_brings_its_licence(package: dict[str, Any]) -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", package["version"])
-    assert package["license"] in {"0BSD", "Apache-2.0", "MIT"}
+    assert package["license"] in {"0BSD", "Apache-2.0", "MIT", "MPL-2.0"}
     assert "LICENSE" in {file["path"] for file in package["files"]}
 
 
