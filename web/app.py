@@ -14,7 +14,7 @@ from litestar.template.config import TemplateConfig
 import settings as configuration
 from contracts.identity import SESSION_COOKIE
 from settings import Settings
-from web import assets, headers, health, live, proxy
+from web import assets, headers, health, live, live_bus, proxy
 from web.errors import EXCEPTION_HANDLERS
 from web.forms import csrf_config
 from web.hub import Hub
@@ -72,7 +72,7 @@ def create(settings: Settings) -> Litestar:
 async def _lifespan(app: Litestar) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     app.state.hub = hub = Hub()
-    async with open_session() as http, live.listening(settings, hub) as bus_is_heard:
+    async with open_session() as http, live_bus.listening(settings, hub) as bus_is_heard:
         app.state.http, app.state.bus_is_heard = http, bus_is_heard
         with live.closed_on_signals(hub):
             yield
@@ -87,7 +87,7 @@ async def _services(request: WebRequest, state: State) -> Services:
 
 
 def _page(request: WebRequest, services: NamedDependency[Services], state: State) -> Page:
-    return Page(request, services, state.settings)
+    return Page(request, services, state.settings, _hub(state).position)
 
 
 def _hub(state: State) -> Hub:

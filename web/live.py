@@ -15,11 +15,8 @@ from prometheus_client import Gauge
 
 from contracts.problems import PROBLEM_JSON, Problem
 from web.hub import MINE, Hub, Kind, Topic, Watcher
-from web.live_bus import listening
 from web.page import WebRequest
 from web.services import Refused, ServiceDown, Services
-
-__all__ = ["closed_on_signals", "listening", "live"]
 
 HEARTBEAT = 15.0
 """Seconds; a proxy on the way may close a stream that is silent for a minute."""

@@ -32,9 +32,13 @@ class Viewer:
 class Page:
     """What a page's handler works with."""
 
-    def __init__(self, request: WebRequest, services: Services, settings: Settings) -> None:
+    def __init__(
+        self, request: WebRequest, services: Services, settings: Settings, position: int | None
+    ) -> None:
         self.services = services
         self.settings = settings
+        self.position = position
+        """Of the live updates: what is said after this may not be on the page yet."""
         self.viewer = Viewer()
         self._request = request
 
@@ -90,6 +94,7 @@ class Page:
             fragment if is_partial(self._request) else template,
             context={
                 "viewer": self.viewer,
+                "position": self.position,
                 "address": self.address,
                 "partial": self.is_partial,
                 "locale": reader_of(self._request),
