@@ -3,8 +3,9 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
+from time import monotonic
 from typing import Literal
 
 MAX_WAITING = 256
@@ -12,6 +13,9 @@ MAX_WAITING = 256
 MAX_WATCHERS = 5_000
 MAX_RECENT = 2_000
 """Changes kept for browsers that come back: about a megabyte."""
+
+CATCHING_UP = 1.0
+"""Seconds within which what a service shows agrees with what it has said: lists may be 0.3 behind."""
 
 Kind = Literal["order", "ticket", "buyer", "seller"]
 Topic = tuple[Kind, str]
@@ -29,6 +33,7 @@ class Change:
     topics: tuple[Topic, ...] = ()
     buyer: str | None = None
     """Who alone hears of the order; None if whoever watches it has been found to be its buyer."""
+    heard_at: float = field(default_factory=monotonic, compare=False)
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,13 @@ class Recent:
         skipped = number + 1 - self._changes[0].number
         return list(islice(self._changes, skipped, None)) if 0 <= skipped <= len(self._changes) else None
 
+    def before(self, moment: float) -> int | None:
+        """The number of the last one that was heard before, or of the one before the first that is kept."""
+        for change in reversed(self._changes):
+            if change.heard_at < moment:
+                return change.number
+        return self._changes[0].number - 1 if self._changes else None
+
     def forget(self) -> None:
         self._changes.clear()
 
@@ -137,6 +149,11 @@ class Hub:
     def position(self) -> int | None:
         """The number of the last change that is known; None before the first."""
         return self._recent.last
+
+    @property
+    def position_of_pages(self) -> int | None:
+        """Up to where a page that is made now surely knows everything."""
+        return self._recent.before(monotonic() - CATCHING_UP)
 
     def here(self) -> Signal:
         """Nothing to fetch: you are still connected, and know everything up to this number."""

@@ -1,6 +1,7 @@
 """Who is told what, without a bus."""
 
 import asyncio
+from time import monotonic
 
 import pytest
 
@@ -110,6 +111,15 @@ async def test_who_connects_is_told_up_to_where_everything_is_known() -> None:
         hub.add(watcher)
         assert await anext(watcher.signals(heartbeat=1)) == Signal("here", number=position)
         assert hub.here() == Signal("here", number=position)
+
+
+async def test_a_page_is_taken_to_know_what_was_said_a_moment_ago() -> None:
+    """Not what was said just now: the list that it shows may be behind by less than a second."""
+    now = monotonic()
+    changes = [Change(number, heard_at=now - ago) for number, ago in ((4, 9), (5, 2), (6, 0.1), (7, 0))]
+    assert Hub().position_of_pages is None
+    assert heard(*changes).position_of_pages == 5
+    assert heard(*changes[2:]).position_of_pages == 5, "the one before all that is known"
 
 
 async def test_silence_is_filled_with_heartbeats() -> None:
