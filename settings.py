@@ -146,6 +146,9 @@ class Settings(BaseSettings):
         30, description="Reservations a minute by one user; 0 turns the limit off"
     )
     rate_pay: PerMinute = Field(20, description="Payments a minute by one user; 0 turns the limit off")
+    rate_upload: PerMinute = Field(
+        30, description="Uploads of pictures a minute by one user; 0 turns the limit off"
+    )
 
     # Operation
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What is logged")

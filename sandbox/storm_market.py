@@ -92,7 +92,7 @@ async def market(folder: Path, *, window: float) -> AsyncIterator[Market]:
         "EXPIRATION_WINDOW_SECONDS": str(window),
         "MAX_LIVE_RESERVATIONS": "100",
         "PAYMENT_PAGE": "token",
-        **dict.fromkeys(["RATE_SIGN_IN", "RATE_SIGN_UP", "RATE_RESERVE", "RATE_PAY"], "0"),
+        **dict.fromkeys(["RATE_SIGN_IN", "RATE_SIGN_UP", "RATE_RESERVE", "RATE_PAY", "RATE_UPLOAD"], "0"),
         "RECONCILE_SECONDS": "2",
         "OUTBOX_SWEEP_SECONDS": "1",
         "LOG_LEVEL": "WARNING",

@@ -9,6 +9,7 @@ from litestar import Litestar
 
 import settings
 from contracts.events import OrderCancelled, OrderCreated, OrderUpdated
+from services.kit.limits import RateCounter
 from services.kit.mongo import DatabaseError
 from services.tickets import actions, pictures
 from services.tickets.api import API
@@ -66,7 +67,7 @@ def app() -> Litestar:
         summary="What is for sale",
         listener=listener,
         api=API,
-        documents=[Ticket, Picture],
+        documents=[Ticket, Picture, RateCounter],
         lifespan=shelves,
     )
     return service_app(service, settings.load())

@@ -113,6 +113,7 @@ async def stagedoor(folder: Path, **environment: str) -> AsyncIterator[Stack]:
         "RATE_SIGN_UP": "0",
         "RATE_RESERVE": "0",
         "RATE_PAY": "0",
+        "RATE_UPLOAD": "0",
         "RECONCILE_SECONDS": "2",
         "OUTBOX_SWEEP_SECONDS": "1",
         **{f"{name}_PORT": str(free_port()) for name in names},

@@ -7,9 +7,11 @@ from litestar.params import FromPath
 from contracts.api import Ticket as TicketView
 from contracts.problems import PROBLEM_JSON, Problem
 from services.kit.http import SIGNED_IN, ApiRequest, signed_in
+from services.kit.limits import limit
 from services.tickets import actions, pictures
 from services.tickets.images import MAX_BYTES
 from services.tickets.views import view_of
+from settings import Settings
 
 WEBP = "image/webp"
 
@@ -30,6 +32,8 @@ async def give_picture(request: ApiRequest, ticket_id: FromPath[str]) -> TicketV
     16:9 around its middle."""
     # All of it first: some clients lose an answer that comes while they still send.
     upload = await request.body()
+    settings: Settings = request.app.state.settings
+    await limit("upload", request.user.id, settings.rate_upload)
     await actions.check_may_edit(ticket_id, request.user.id)
     return view_of(await actions.give_picture(ticket_id, request.user.id, upload))
 

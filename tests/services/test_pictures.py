@@ -16,7 +16,8 @@ from contracts.events import OrderCreated, OrderedTicket
 from contracts.wire import now
 from services.tickets import actions, images, pictures
 from services.tickets.documents import Picture
-from tests.services.served import Served, messages, new_id, old_id
+from tests.services.conftest import SettingsWith
+from tests.services.served import Served, messages, new_id, old_id, serving
 
 ANN, BOB = new_id(), new_id()
 
@@ -94,6 +95,18 @@ async def test_a_picture_is_shown_in_two_sizes_of_one_shape(tickets: Served, kin
         shown = await looked_at(tickets, ticket["picture"], size)
         assert (shown.format, shown.size) == ("WEBP", dimensions)
         assert colour_at(shown, 0.5, 0.5) == "red"
+
+
+async def test_uploads_are_limited_by_user(settings_with: SettingsWith) -> None:
+    async with serving("tickets", settings_with(rate_upload=2)) as tickets:
+        key, of_bob = await offered(tickets), await offered(tickets, by=BOB)
+        await given(tickets, key, picture())
+        assert (await put(tickets, key, b"no picture")).status_code == 415
+        refused = await put(tickets, key, picture(colour="blue"))
+        assert messages(refused, 429) == ["Too many requests. Try again in a moment"]
+        assert int(refused.headers["retry-after"]) > 0
+        assert (await put(tickets, of_bob, picture(), by=BOB)).status_code == 200
+        assert (await tickets.ask("DELETE", f"/api/tickets/{key}/picture", by=ANN)).status_code == 204
 
 
 async def test_a_new_picture_is_told_like_any_edit(tickets: Served) -> None:
