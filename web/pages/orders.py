@@ -14,7 +14,6 @@ from litestar.params import FromPath, URLEncodedBody
 from contracts.api import Order, Payment, Ticket
 from contracts.wire import now
 from web import checkout
-from web.live import MAX_ORDERS
 from web.page import Page, sign_in_address
 from web.services import Refused, ServiceDown
 from web.stages import CHECKING, UNPAID, Stage, on_return, stage_of
@@ -27,8 +26,6 @@ SETTLES_WITHIN = 2.0
 EXTRAS_WITHIN = 3.0
 """Seconds that an order waits for what it can be shown without."""
 UNREACHABLE = "We can't reach the payment service. You won't be charged twice: look again soon"
-MOST_ASKED = 20
-"""Orders of a list whose payments are asked for."""
 TEST_CARDS = {
     "tok_visa": ("Visa", "The payment succeeds"),
     "tok_chargeDeclined": ("Declined card", "The bank says no"),
@@ -60,17 +57,6 @@ class OrderView:
         """Where the bank asks; only what is plainly an address of the web is ever linked."""
         url = self.payment.action_url if self.payment else None
         return url if url and urlsplit(url).scheme in {"https", "http"} else None
-
-
-@get("/orders")
-async def mine(page: NamedDependency[Page]) -> Response[Any]:
-    orders, payments = await page.load(_orders_and_payments(page))
-    views = [_view(page, order, payments.get(order.id)) for order in orders]
-    changing = sorted(
-        (view for view in views if view.stage.listens), key=lambda view: not _is_open(view.order)
-    )
-    watched = [view.order.id for view in changing[:MAX_ORDERS]]
-    return page.render("orders/list.html", {"views": views, "watched": watched}, fragment="orders/_list.html")
 
 
 @get("/orders/{order_id:str}")
@@ -153,21 +139,6 @@ async def _show(
     return page.render("orders/show.html", context, fragment="orders/_order.html", status=status)
 
 
-async def _orders_and_payments(page: Page) -> tuple[list[Order], dict[str, Payment]]:
-    """Payments tell apart the orders that wait for one, and those that are paid for, or were."""
-    orders = await page.services.orders()
-    told_apart = sorted(
-        (order for order in orders if _is_open(order) or order.status == "complete"),
-        key=lambda order: not _is_open(order),
-    )
-    payments = await asyncio.gather(*(_payment(page, order.id) for order in told_apart[:MOST_ASKED]))
-    return orders, {payment.order_id: payment for payment in payments if payment is not None}
-
-
-def _is_open(order: Order) -> bool:
-    return order.status in {"created", "awaiting:payment"}
-
-
 async def _order_and_ticket(page: Page, order_id: str) -> tuple[Order, Ticket | None]:
     order = await page.services.order(order_id)
     return order, await _if_it_can_be_had(page.services.ticket(order.ticket.id))
@@ -231,4 +202,4 @@ def _view(
     )
 
 
-router = Router("/", route_handlers=[mine, show, pay, extend, cancel])
+router = Router("/", route_handlers=[show, pay, extend, cancel])
