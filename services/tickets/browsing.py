@@ -1,30 +1,36 @@
 """HTTP ↔ the tickets that can be bought."""
 
-from datetime import datetime
+import re
+from datetime import date, datetime
 from typing import Annotated
 
 from litestar import Response, get
 from litestar.datastructures import ResponseHeader
+from litestar.exceptions import ValidationException
 from litestar.params import FromPath, QueryParameter
 
 from contracts.api import Facets
 from contracts.api import Ticket as TicketView
 from contracts.tickets import Category
 from contracts.wire import now
+from services.kit.errors import Invalid
 from services.kit.http import ApiRequest
 from services.tickets import actions
 from services.tickets.catalogue import Catalogue, OnSale
 from services.tickets.paging import DEFAULT_PAGE, MAX_PAGE, ORDERS, Sort, link_to_next, page
-from services.tickets.search import Query, When, entry_of, facets, find, similar
+from services.tickets.search import Bound, Query, When, entry_of, facets, find, similar, utc
 from services.tickets.views import view_of
 
 TOTAL = "X-Total-Count"
 
+BOUND = "a day by the clocks where the event is, or a time"
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
 Text = Annotated[str, QueryParameter(name="q", max_length=200)]
 City = Annotated[str, QueryParameter(name="city", max_length=200)]
 OfCategory = Annotated[Category | None, QueryParameter(name="category")]
-From = Annotated[datetime | None, QueryParameter(name="from")]
-To = Annotated[datetime | None, QueryParameter(name="to")]
+From = Annotated[str | None, QueryParameter(name="from", description=f"Begins then or later: {BOUND}")]
+To = Annotated[str | None, QueryParameter(name="to", description=f"Begins then or earlier: {BOUND}")]
 Days = Annotated[When | None, QueryParameter(name="when")]
 MinPrice = Annotated[float | None, QueryParameter(name="minPrice", ge=0, le=1e9)]
 MaxPrice = Annotated[float | None, QueryParameter(name="maxPrice", ge=0, le=1e9)]
@@ -53,7 +59,8 @@ async def list_tickets(
     limit: Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
 ) -> Response[list[TicketView]]:
     """A page; the `Link` header leads to the next one, if there is more."""
-    query = Query(text, city, category, starts_from, starts_to, when, min_price, max_price)
+    dates = _bound("starts_from", starts_from), _bound("starts_to", starts_to)
+    query = Query(text, city, category, *dates, when, min_price, max_price)
     on_sale = await _on_sale(request)
     found = find(on_sale.by(ORDERS[sort][0]), query, now())
     shown = page(found, sort, after, limit)
@@ -75,7 +82,8 @@ async def show_facets(
 ) -> Facets:
     """Filters as of the list. The cities are those of all cities, so that another one can be chosen, and so
     are the categories."""
-    query = Query(text, city, category, starts_from, starts_to, when, min_price, max_price)
+    dates = _bound("starts_from", starts_from), _bound("starts_to", starts_to)
+    query = Query(text, city, category, *dates, when, min_price, max_price)
     return facets((await _on_sale(request)).by("id"), query, now())
 
 
@@ -88,6 +96,23 @@ async def show_similar(request: ApiRequest, ticket_id: FromPath[str]) -> list[Ti
 
 
 ROUTES = (list_tickets, show_facets, show_similar)
+
+
+def _bound(argument: str, given: str | None) -> Bound | None:
+    """The day or the time that is given for an argument of a handler.
+
+    Raises:
+        ValidationException: it is none.
+        Invalid: UTC can't tell it.
+    """
+    if given is None:
+        return None
+    try:
+        return date.fromisoformat(given) if _DAY.fullmatch(given) else utc(datetime.fromisoformat(given))
+    except ValueError:
+        raise ValidationException(extra=[{"key": argument}]) from None
+    except OverflowError:
+        raise Invalid("Times must be within the years 1 to 9999") from None
 
 
 async def _on_sale(request: ApiRequest) -> OnSale:

@@ -20,6 +20,9 @@ from services.kit.errors import Invalid
 
 When = Literal["today", "tomorrow", "weekend", "month"]
 
+Bound = date | datetime
+"""A moment, which names its zone, or a day by the clocks where the event is."""
+
 UNDATED = math.inf
 MOST_CITIES = 100
 MOST_SIMILAR = 4
@@ -55,8 +58,8 @@ class Query:
     city: str = ""
     """As typed, or its slug."""
     category: Category | None = None
-    starts_from: datetime | None = None
-    starts_to: datetime | None = None
+    starts_from: Bound | None = None
+    starts_to: Bound | None = None
     when: When | None = None
     """By the clocks where the event is."""
     min_price: float | None = None
@@ -179,21 +182,36 @@ def _minor(price: float) -> int:
 
 
 def _in_time(found: list[Entry], query: Query, now: datetime) -> list[Entry]:
-    if query.starts_from is not None:
-        first = _timestamp(query.starts_from)
-        found = [entry for entry in found if first <= entry.starts < UNDATED]
-    if query.starts_to is not None:
-        last = _timestamp(query.starts_to)
-        found = [entry for entry in found if entry.starts <= last]
-    if query.when is not None:
-        zones = {entry.ticket.time_zone for entry in found}
-        spans = {zone: _span(query.when, now, _zone(zone)) for zone in zones}
-        found = [
-            entry
-            for entry in found
-            if spans[entry.ticket.time_zone][0] <= entry.starts < spans[entry.ticket.time_zone][1]
-        ]
-    return found
+    if query.starts_from is None and query.starts_to is None and query.when is None:
+        return found
+    spans: dict[str | None, tuple[float, float]] = {}
+    for zone in {entry.ticket.time_zone for entry in found}:
+        first, end = _given_span(query, _zone(zone))
+        if query.when is not None:
+            first_then, end_then = _span(query.when, now, _zone(zone))
+            first, end = max(first, first_then), min(end, end_then)
+        spans[zone] = first, end
+    return [
+        entry
+        for entry in found
+        if spans[entry.ticket.time_zone][0] <= entry.starts < spans[entry.ticket.time_zone][1]
+    ]
+
+
+def _given_span(query: Query, zone: tzinfo) -> tuple[float, float]:
+    """From when until before when: both bounds are part of it, and a day is so until its end."""
+    first, end = -math.inf, UNDATED
+    match query.starts_from:
+        case datetime() as moment:
+            first = moment.timestamp()
+        case date() as day:
+            first = _midnight(day, zone)
+    match query.starts_to:
+        case datetime() as moment:
+            end = math.nextafter(moment.timestamp(), UNDATED)
+        case date() as day if day < date.max:
+            end = _midnight(day + timedelta(days=1), zone)
+    return first, end
 
 
 def utc(moment: datetime) -> datetime:
@@ -203,13 +221,6 @@ def utc(moment: datetime) -> datetime:
         OverflowError: UTC can't tell it.
     """
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _timestamp(bound: datetime) -> float:
-    try:
-        return utc(bound).timestamp()
-    except OverflowError:
-        raise Invalid("Times must be within the years 1 to 9999") from None
 
 
 @lru_cache(maxsize=1024)

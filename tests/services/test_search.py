@@ -2,7 +2,8 @@ import asyncio
 import base64
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -88,6 +89,16 @@ async def test_bounds_of_date_leave_out_events_without_one(tickets: Served) -> N
     assert await found(tickets, **{"from": "2031-01-02T00:00:00", "sort": "date"}) == ["day 1", "day 2"]
     assert await found(tickets, to="2031-01-02T00:00:00Z", sort="date") == ["day 0", "day 1"]
     assert await found(tickets, to="2031-01-01T01:00:00+02:00") == []
+
+
+async def test_days_are_given_as_such(tickets: Served) -> None:
+    """By the clocks of Tokyo the new year's first event is on the second day of it."""
+    for hour in (14, 15):
+        starts = NEW_YEAR.replace(hour=hour).isoformat()
+        await offer(f"at {hour}", startsAt=starts, timeZone="Asia/Tokyo", city="Tokyo")
+    assert await found(tickets, to="2031-01-01") == ["at 14"]
+    assert await found(tickets, **{"from": "2031-01-02", "to": "2031-01-02"}) == ["at 15"]
+    assert await facets_of(tickets, **{"from": "2031-01-02"}) == (1, {"tokyo": 1}, {})
 
 
 @pytest.mark.parametrize("city", ["Köln", "köln", "KOLN", " koln ", "Ko\u0308ln"])
@@ -239,6 +250,9 @@ async def test_a_cursor_of_no_list_is_refused(tickets: Served, sort: str, cursor
         ("minPrice", "cheap"),
         ("maxPrice", "inf"),
         ("from", "tomorrow"),
+        ("from", "2031-02-29"),
+        ("to", "2031-1-1"),
+        ("to", "1924992000"),
         ("q", "x" * 201),
     ],
 )
@@ -390,9 +404,47 @@ def test_days_are_those_of_the_clocks_where_the_event_is(
     assert (found == [entry]) == is_then
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "zone", "starts_at", "is_then"),
+    [
+        ("2031-06-12", "2031-06-12", "Pacific/Kiritimati", "2031-06-11T10:00:00Z", True),  # 14 hours ahead
+        ("2031-06-12", "2031-06-12", "Pacific/Kiritimati", "2031-06-11T09:59:59.999Z", False),
+        ("2031-06-12", "2031-06-12", "Pacific/Kiritimati", "2031-06-12T09:59:59.999Z", True),
+        ("2031-06-12", "2031-06-12", "Pacific/Kiritimati", "2031-06-12T10:00:00Z", False),
+        ("2031-06-12", "2031-06-13", "Pacific/Pago_Pago", "2031-06-12T10:59:59Z", False),  # 11 hours behind
+        ("2031-06-12", "2031-06-13", "Pacific/Pago_Pago", "2031-06-12T11:00:00Z", True),
+        ("2031-06-12", "2031-06-13", "Pacific/Pago_Pago", "2031-06-14T10:59:59Z", True),
+        ("2031-06-12", None, "Asia/Tokyo", "2031-06-11T15:00:00Z", True),
+        ("2031-06-12", None, "Asia/Tokyo", "2031-06-11T14:59:59Z", False),
+        (None, "2031-06-12", "Asia/Tokyo", "2031-06-12T14:59:59Z", True),
+        (None, "2031-06-12", "Asia/Tokyo", "2031-06-12T15:00:00Z", False),
+        ("2031-06-12", "2031-06-12", None, "2031-06-12T23:59:59Z", True),
+        ("2031-06-12", "2031-06-12", None, "2031-06-13T00:00:00Z", False),
+        ("0001-01-01", "9999-12-31", "Pacific/Kiritimati", "2031-06-13T00:00:00Z", True),
+    ],
+)
+def test_days_that_are_given_are_those_of_the_clocks_there_from_midnight_to_midnight(
+    first: str | None, last: str | None, zone: str | None, starts_at: str, is_then: bool
+) -> None:
+    entry = at(starts_at, zone)
+    bounds = [None if day is None else date.fromisoformat(day) for day in (first, last)]
+    found = find([entry], Query(starts_from=bounds[0], starts_to=bounds[1]), NEW_YEAR)
+    assert (found == [entry]) == is_then
+
+
+def test_days_that_are_given_and_a_choice_of_days_hold_together() -> None:
+    today = Query(when="today", starts_from=date(2031, 1, 1), starts_to=date(2031, 1, 1))
+    assert find([entry := at("2031-01-01T12:00Z")], today, NEW_YEAR) == [entry]
+    assert find([at("2031-01-01T12:00Z")], replace(today, starts_from=date(2031, 1, 2)), NEW_YEAR) == []
+    assert find([at("2031-01-01T12:00Z")], replace(today, when="tomorrow"), NEW_YEAR) == []
+
+
 def test_what_has_no_date_is_on_no_day() -> None:
     undated = at(NEW_YEAR.isoformat())
     undated = entry_of(undated.ticket.model_copy(update={"starts_at": None}))
     for when in ("today", "tomorrow", "weekend", "month"):
         assert find([undated], Query(when=when), NEW_YEAR) == []
+    for bound in (date(2031, 1, 1), date.max, NEW_YEAR):
+        assert find([undated], Query(starts_from=bound), NEW_YEAR) == []
+        assert find([undated], Query(starts_to=bound), NEW_YEAR) == []
     assert find([undated], Query(), NEW_YEAR) == [undated]
