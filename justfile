@@ -80,6 +80,11 @@ test *ARGS: setup browser
 e2e *ARGS: setup browser
     @exec {{ python }} -m pytest e2e {{ ARGS }}
 
+# Take a picture of every page in its states, for docs/tour.md: `just shots`, or some of them: `just shots browse sell`
+[no-exit-message]
+shots *ARGS: setup browser
+    @exec {{ python }} -m e2e.shots {{ ARGS }}
+
 # Check format, style and types
 [no-exit-message]
 lint: setup
