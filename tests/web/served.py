@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar, cast, get_args
 
 from aiohttp import web
@@ -205,7 +205,7 @@ def _query(request: web.Request) -> Query:
     for name, values in (("category", CATEGORIES), ("when", get_args(When)), ("sort", get_args(Sort))):
         if name in given and given[name] not in values:
             raise _wrong(name)
-    days = {name: datetime.fromisoformat(given[name]) for name in ("from", "to") if name in given}
+    days = {name: date.fromisoformat(given[name]) for name in ("from", "to") if name in given}
     return Query(
         text=given.get("q", ""),
         city=given.get("city", ""),

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from typing import Any
@@ -150,9 +150,8 @@ def _search(typed: Mapping[str, str]) -> dict[str, str]:
     given = {name: value for name, value in typed.items() if value and value != OWN_DATES}
     for name in PRICES.keys() & given.keys():
         given[name] = plain_price(given[name])
-    for name, clock in (("from", time.min), ("to", time.max)):
-        if name in given:
-            given[name] = datetime.combine(date.fromisoformat(given[name]), clock, UTC).isoformat()
+    for name in DATES.keys() & given.keys():
+        given[name] = date.fromisoformat(given[name]).isoformat()
     return given
 
 
