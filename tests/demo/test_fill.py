@@ -1,6 +1,7 @@
 """The sample marketplace that `just demo` makes."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -18,9 +19,15 @@ Json = dict[str, Any]
 
 
 def _few() -> list[Listing]:
-    """One of each ending, and one that nobody buys."""
+    """One of each ending, and one that nobody buys. Signing in takes long: two people are enough."""
     by_ending = {listing.offer.ending: listing for listing in PROGRAMME}
-    return list(by_ending.values())
+    offers = [
+        replace(listing.offer, seller="maren", buyer=listing.offer.buyer and "noah")
+        for listing in by_ending.values()
+    ]
+    events = [replace(listing.event, look=None) for listing in by_ending.values()]
+    events[0] = replace(events[0], look="bars ember")
+    return [Listing(event, offer) for event, offer in zip(events, offers, strict=True)]
 
 
 async def of_everybody(site: str, listed: list[Listing]) -> tuple[list[Json], list[Json], list[Json]]:
@@ -47,10 +54,10 @@ async def test_run_twice_it_leaves_one_marketplace_with_orders_in_every_state(st
     second = await fill(stack.settings, few)
     tickets, orders, payments = await of_everybody(stack.web, few)
 
-    assert first["tickets"] == len(few) == 9
-    assert first["orders"] == 7
+    assert first == {"tickets": 9, "pictures": 1, "orders": 7}
     assert not second
-    assert sorted(ticket["title"] for ticket in tickets) == sorted(listing.event.title for listing in few)
+    # Newest first, as the list of tickets is, and in the order of the programme.
+    assert [ticket["title"] for ticket in tickets] == [listing.event.title for listing in few]
     assert Counter((order["status"], order["relisted"]) for order in orders) == {
         ("created", False): 2,
         ("awaiting:payment", False): 1,
@@ -63,8 +70,7 @@ async def test_run_twice_it_leaves_one_marketplace_with_orders_in_every_state(st
         "Your card was declined."
     }
     assert [ticket["status"] for ticket in tickets].count("withdrawn") == 1
-    looks = {listing.event.title: listing.event.look for listing in few}
-    assert all((ticket["picture"] is not None) == (looks[ticket["title"]] is not None) for ticket in tickets)
+    assert [ticket["title"] for ticket in tickets if ticket["picture"]] == [few[0].event.title]
 
 
 def test_it_says_when_no_marketplace_runs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,8 +4,6 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import pytest
-
 from contracts.api import TicketBody
 from contracts.tickets import CATEGORIES
 from sandbox.demo.__main__ import PROGRAMME
@@ -35,12 +33,12 @@ def test_what_would_begin_too_soon_begins_on_the_next_such_day() -> None:
     assert begins("Wed 11:00") == "Wed 02 11:00"
 
 
-@pytest.mark.parametrize("hours", range(0, 7 * 24, 5))
-def test_whenever_it_runs_all_events_are_in_the_coming_weeks(hours: int) -> None:
-    now = NOON + timedelta(hours=hours)
-    starts = [listing.event.starts_at(now) for listing in PROGRAMME]
-    assert now + timedelta(minutes=30) < min(starts)
-    assert max(starts) < now + timedelta(weeks=5)
+def test_whenever_it_runs_all_events_are_in_the_coming_weeks() -> None:
+    for hours in range(0, 7 * 24, 5):
+        now = NOON + timedelta(hours=hours)
+        starts = [listing.event.starts_at(now) for listing in PROGRAMME]
+        assert now + timedelta(minutes=30) < min(starts)
+        assert max(starts) < now + timedelta(weeks=5)
 
 
 def test_every_ticket_is_as_the_api_wants_it() -> None:
