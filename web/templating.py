@@ -3,7 +3,7 @@
 import math
 import secrets
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from web.assets import ASSETS
 HERE = Path(__file__).parent
 LONGEST_HOLD_SECONDS = 1800
 """In all, for a buyer who got more time."""
+NEAR = timedelta(days=180)
+"""A day within so much of today is said without its year."""
 
 
 def engine(settings: Settings) -> JinjaTemplateEngine:
@@ -44,6 +46,7 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         money=_money(settings.currency),
         day=day,
         short_day=short_day,
+        near_day=near_day,
         time_of_day=time_of_day,
         date_part=date_part,
         month=month,
@@ -84,6 +87,13 @@ def day(context: Context, moment: datetime, zone: str | None = None) -> str:
 def short_day(context: Context, moment: datetime, zone: str | None = None) -> str:
     """Sat, Dec 12, 2026, 8:00 PM: for lists; the ticket's own page names the zone."""
     return locales.date_and_time(moment, zone, context["locale"])
+
+
+@pass_context
+def near_day(context: Context, moment: datetime, zone: str | None = None) -> str:
+    """Sat, Dec 12, with the year only where it could be mistaken."""
+    skeleton = "MMMEd" if abs(moment - now()) < NEAR else "yMMMEd"
+    return locales.part_of_date(skeleton, moment, zone, context["locale"])
 
 
 @pass_context
