@@ -109,8 +109,11 @@ class Tickets:
 
     async def search(self, request: web.Request) -> web.Response:
         found = find(self._on_sale(), _query(request), now())
-        found = [entry for entry in found if entry.id < request.query.get("after", "~")]
-        page, rest = found[: self.market.page_size], found[self.market.page_size :]
+        if (after := request.query.get("after", "~")) == "nowhere":
+            raise no(400, "After isn't a page of this list", code="bad-cursor")
+        found = [entry for entry in found if entry.id < after]
+        limit = int(request.query.get("limit", self.market.page_size))
+        page, rest = found[:limit], found[limit:]
         result = many([entry.ticket for entry in page])
         result.headers["X-Total-Count"] = str(len(find(self._on_sale(), _query(request), now())))
         if rest:

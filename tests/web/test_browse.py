@@ -2,13 +2,14 @@
 
 import html
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.web.conftest import Browser, is_page
+from contracts.wire import now
+from tests.web.conftest import Browser, is_page, text_of
 from tests.web.market import Market
 from tests.web.served import Services
 
@@ -233,6 +234,55 @@ async def test_a_later_page_leads_back_to_the_first(browser: Browser, programme:
     assert titles(first) + titles(second) == ["Hertha", "Hamlet", "Nick Drake", "Nick Cave"]
     assert count(second) == "4 tickets"
     assert links(second)["Back to the first tickets"] == "/?minPrice=1"
+
+
+async def test_who_asked_for_more_comes_back_to_all_of_it(browser: Browser, programme: Market) -> None:
+    programme.page_size = 2
+    first = await browser.get("/?minPrice=1")
+    more = re.search(r'hx-get="([^"]*)"[^>]*>Show more', first.text)
+    assert more
+    part = await browser.get(html.unescape(more[1]), target="li#more")
+    assert part.headers["hx-replace-url"] == "/?minPrice=1&show=40"
+    again = await browser.get(part.headers["hx-replace-url"])
+    assert titles(again) == titles(first) + titles(part)
+    assert "Back to the first tickets" not in links(again)
+
+
+@pytest.mark.parametrize(("said", "asked"), [("99999", "100"), ("40", "40"), ("-1", None), ("many", None)])
+async def test_nobody_makes_a_page_too_long(
+    browser: Browser, programme: Market, said: str, asked: str | None
+) -> None:
+    assert (await browser.get(f"/?show={said}")).status_code == 200
+    [limit] = [seen.query.get("limit") for seen in programme.seen if seen.path == "/api/tickets"]
+    assert limit == asked
+
+
+@pytest.mark.parametrize("target", [None, "li#more"])
+async def test_a_page_that_is_nowhere_leads_to_the_first(
+    browser: Browser, programme: Market, target: str | None
+) -> None:
+    answer = await browser.get("/?minPrice=1&after=nowhere", target=target)
+    assert answer.headers["hx-redirect" if target else "location"] == "/?minPrice=1"
+
+
+async def test_folded_filters_say_how_many_are_on(browser: Browser, programme: Market) -> None:
+    page = await browser.get("/?q=nick&city=berlin&category=music&sort=price")
+    assert "Filters (2 on)" in " ".join(re.sub(r"<[^>]+>", "", page.text).split())
+    assert '<details class="filters">' in page.text
+    part = await browser.get("/?q=nick&city=berlin", target="div#results")
+    assert 'hx-target="#filter-count"' in part.text
+    assert '<details class="filters" open>' in (await browser.get("/?minPrice=cheap")).text
+
+
+async def test_a_card_says_when_without_a_year_that_everybody_knows(browser: Browser, market: Market) -> None:
+    seller, _ = market.user("seller@example.com")
+    soon: Any = now() + timedelta(days=30)
+    market.ticket(seller, starts_at=soon, time_zone="UTC", quantity=2)
+    market.ticket(seller, starts_at=datetime(2099, 12, 24, 22, 30, tzinfo=UTC), time_zone="Europe/Berlin")
+    words = text_of(await browser.get("/")).replace("\u202f", " ")
+    assert f"{soon:%a, %b} {soon.day} · " in words
+    assert "Thu, Dec 24, 2099 · 11:30 PM" in words
+    assert "$20.00 for 2 tickets" in words
 
 
 async def test_a_search_with_htmx_brings_the_filters_along(browser: Browser, programme: Market) -> None:

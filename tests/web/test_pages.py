@@ -19,7 +19,7 @@ async def test_the_front_page_lists_tickets_with_their_prices(browser: Browser, 
     page = await browser.get("/")
     assert page.status_code == 200
     assert is_page(page)
-    assert "Nick Cave Berlin On sale $1,234.50" in text_of(page)
+    assert "Nick Cave Berlin $1,234.50 On sale" in text_of(page)
 
 
 async def test_a_search_lives_in_the_address(browser: Browser, market: Market) -> None:

@@ -21,6 +21,8 @@ from web.services import Refused, ServiceDown, Services, TicketPage
 
 SORTS = {"": "Newest first", "price": "Cheapest first", "-price": "Dearest first", "date": "Soonest first"}
 OWN_DATES = "dates"
+PAGE, MOST_SHOWN = 20, 100
+"""Tickets: of a page, and of what one comes back to after having asked for more."""
 DAYS = {
     "": "Any date",
     "today": "Today",
@@ -46,14 +48,25 @@ FILTERS = Fields(
 
 @get("/")
 async def browse(page: NamedDependency[Page], request: WebRequest) -> Response[Any]:
-    """Filters live in the address, so a search can be shared; paging is by key."""
+    """Filters live in the address, so a search can be shared; paging is by key.
+
+    With a script more tickets are put below those that are there. Then the address says how many are shown:
+    who comes back to it, or is sent it, sees them all.
+    """
     typed = _typed(request)
     wrong_days = _wrong_days(typed)
     search = _search({name: value for name, value in typed.items() if name not in wrong_days})
-    if after := request.query_params.get("after", "")[:200]:
-        search["after"] = after
+    after = request.query_params.get("after", "")[:200]
+    shown = _shown(request.query_params.get("show", ""))
     appends = page.target == "li#more"
+    if after:
+        search["after"] = after
+    elif shown > PAGE:
+        search["limit"] = str(shown)
     found = await page.load(_find(page.services, search, rows_alone=appends))
+    if after and found.refuses_key:
+        return page.go(_address(typed))
+    shown = min(shown + PAGE, MOST_SHOWN) if appends else PAGE if after else shown
     form = _form(typed, wrong_days, found.refusal)
     chips = list(_chips(form, found.facets))
     context = {
@@ -67,14 +80,18 @@ async def browse(page: NamedDependency[Page], request: WebRequest) -> Response[A
         "tickets": [] if form.is_wrong else found.page.tickets,
         "total": None if form.is_wrong else found.total,
         "chips": chips,
+        "filters": sum(chip.name != "q" for chip in chips),
         "tries": _tries(chips, found.facets),
         "cleared": _address({"sort": typed["sort"]}),
         "first": _address(typed) if after else None,
         "more": None if form.is_wrong or not found.page.after else _address(typed, found.page.after),
+        "shown": shown,
     }
     fragment = "browse/_rows.html" if appends else "browse/_results.html"
     answer = page.render("browse/list.html", context, fragment=fragment, status=422 if form.is_wrong else 200)
-    if page.is_partial and not appends:
+    if appends:
+        answer.headers["HX-Replace-Url"] = _address(typed, show=shown)
+    elif page.is_partial:
         answer.headers[_history(request, typed)] = _address(typed)
     return answer
 
@@ -85,6 +102,11 @@ class Found:
     facets: Facets | None
     """None: they can't be had, and the page does without."""
     refusal: Problem | None = None
+
+    @property
+    def refuses_key(self) -> bool:
+        """Whether there is no such place to go on from: somebody changed the address."""
+        return self.refusal is not None and self.refusal.type == "/problems/bad-cursor"
 
     @property
     def total(self) -> int | None:
@@ -126,7 +148,7 @@ async def _tickets(services: Services, search: Mapping[str, str]) -> TicketPage 
 async def _facets(services: Services, search: Mapping[str, str]) -> Facets | None:
     try:
         return await services.facets(
-            {name: value for name, value in search.items() if name not in {"sort", "after"}}
+            {name: value for name, value in search.items() if name not in {"sort", "after", "limit"}}
         )
     except (Refused, ServiceDown):
         return None
@@ -143,6 +165,10 @@ def _typed(request: WebRequest) -> dict[str, str]:
     if typed["when"] != OWN_DATES:
         typed.update(dict.fromkeys(DATES, ""))
     return typed
+
+
+def _shown(given: str) -> int:
+    return min(max(int(given), PAGE), MOST_SHOWN) if given.isascii() and given.isdigit() else PAGE
 
 
 def _search(typed: Mapping[str, str]) -> dict[str, str]:
@@ -252,12 +278,14 @@ def _history(request: WebRequest, typed: Mapping[str, str]) -> str:
     return "HX-Replace-Url" if types_on else "HX-Push-Url"
 
 
-def _address(typed: Mapping[str, str], after: str | None = None) -> str:
+def _address(typed: Mapping[str, str], after: str | None = None, show: int = PAGE) -> str:
     given = {name: value for name, value in typed.items() if value}
     if given.get("when") == OWN_DATES and DATES.keys() & given.keys():
         del given["when"]
     if after is not None:
         given["after"] = after
+    if show > PAGE:
+        given["show"] = str(show)
     return f"/?{urlencode(given)}" if given else "/"
 
 
