@@ -85,6 +85,11 @@ e2e *ARGS: setup browser
 shots *ARGS: setup browser
     @exec {{ python }} -m e2e.shots {{ ARGS }}
 
+# Measure what a visitor on a slow phone connection waits for: `just speed --visits 3`
+[no-exit-message]
+speed *ARGS: setup browser
+    @exec {{ python }} -m e2e.speed {{ ARGS }}
+
 # Check format, style and types
 [no-exit-message]
 lint: setup
