@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import httpx
@@ -11,7 +11,7 @@ import httpx
 import settings
 from sandbox.demo import concerts, outings, shows
 from sandbox.demo.fill import fill
-from sandbox.demo.programme import PASSWORD, Listing, email_of, listings, people
+from sandbox.demo.programme import BOUGHT, BUYER, PASSWORD, SELLER, Listing, email_of, listings, people
 from sandbox.demo.user import Wrong
 from sandbox.log import write
 from sandbox.processes import ROOT
@@ -25,25 +25,21 @@ PROGRAMME = listings(
 
 
 def farewell(site: str, listed: Sequence[Listing], done: Mapping[str, int]) -> str:
-    bought, sold, offers = (
-        defaultdict[str, list[str]](list),
-        defaultdict[str, int](int),
-        defaultdict[str, int](int),
-    )
-    for listing in listed:
-        offer = listing.offer
-        offers[offer.seller] += 1
-        sold[offer.seller] += offer.ending == "paid"
-        if offer.buyer and offer.ending not in bought[offer.buyer]:
-            bought[offer.buyer].append(str(offer.ending))
+    sells = Counter(listing.offer.seller for listing in listed)
+    sold = Counter(listing.offer.seller for listing in listed if listing.offer.ending in BOUGHT)
+    buys = Counter(listing.offer.buyer for listing in listed)
     lines = [f"{done.get('tickets', 0)} tickets and {done.get('orders', 0)} orders are new at {site}"]
     lines += ["", f"Sign in as one of these; the password is always: {PASSWORD}"]
-    names = sorted(people(listed), key=lambda name: (-len(bought[name]), -sold[name]))
-    for name in names:
-        buys = f"bought: {', '.join(bought[name])}" if bought[name] else ""
-        sells = f"sells: {offers[name]} tickets, {sold[name]} of them sold" if offers[name] else ""
-        lines.append(f"  {email_of(name):24} {'; '.join(filter(None, (buys, sells)))}")
+    for name in sorted(people(listed), key=lambda name: (name != BUYER, name != SELLER, -sold[name])):
+        told = [_many(buys[name], "order") + " in every state" * (name == BUYER)] if buys[name] else []
+        told += [_many(sells[name], "ticket") + " in every state" * (name == SELLER)] if sells[name] else []
+        told += [f"{sold[name]} of them sold"] if sold[name] else []
+        lines.append(f"  {email_of(name):24} {', '.join(told)}")
     return "\n".join(lines)
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 def run(conf: Settings) -> int:

@@ -58,6 +58,7 @@ MUSIC = (
                 "Right in the middle, and the hall sounds wonderful.",
             ),
             Offer("maren", 28, 30.5, "Gallery", 1, None, "paid", "hana"),
+            Offer("maren", 30.5, 30.5, "Row 15, seat 1", 1, None, "held", "zoe"),
         ),
         "waves aurora",
     ),

@@ -70,7 +70,7 @@ SPORT = (
         MIZUBE,
         "Tue+3 10:00",
         (Offer("hana", 74, 80, "Box for two", 2, "Shoes off in the box. Lunch can be ordered there."),),
-        "lanes rose",
+        "sunburst citrus",
         "sport",
     ),
     Event(
@@ -143,7 +143,7 @@ OTHER = (
         RIVERBEND,
         "Wed+2 19:00",
         (Offer("oscar", 160, 180, "Table for two", 2, "Vegetarian on request, tell them by Monday."),),
-        "confetti clay",
+        "discs clay",
         "other",
     ),
     Event(

@@ -13,6 +13,12 @@ PASSWORD = "see you at the show"  # noqa: S105 - of made-up users; shown to whoe
 Ending = Literal["held", "declined", "bank check", "paid", "let go", "refunded", "relisted", "withdrawn"]
 """What becomes of an offer. All but the last need a buyer; of a refunded one, `relisted` is on sale again."""
 
+BUYER, SELLER = "noah", "maren"
+"""Those who have orders and tickets in every state."""
+
+BOUGHT: tuple[Ending, ...] = ("paid", "refunded")
+"""After these the ticket stays sold."""
+
 SOON = timedelta(minutes=40)
 WEEKDAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
 

@@ -41,6 +41,7 @@ THEATRE = (
         (
             Offer("maren", 38, 42, "Parkett, Reihe 6", 2, "In German, with English surtitles."),
             Offer("maren", 22, 24, "Rang, Reihe 1", 1, None, "paid", "noah"),
+            Offer("maren", 40, 42, "Parkett, Reihe 7", 2, None, "withdrawn"),
         ),
         "arches citrus",
         "theatre",

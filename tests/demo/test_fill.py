@@ -73,6 +73,16 @@ async def test_run_twice_it_leaves_one_marketplace_with_orders_in_every_state(st
     assert [ticket["title"] for ticket in tickets if ticket["picture"]] == [few[0].event.title]
 
 
+async def test_where_one_pays_on_stripes_page_orders_stay_unpaid(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf = stack.settings.model_copy(update={"web_url": stack.checkout_web})
+    paid = next(listing for listing in _few() if listing.offer.ending == "refunded")
+    elsewhere = Listing(replace(paid.event, title="Paid elsewhere"), paid.offer)
+    await fill(conf, [elsewhere])
+    assert "noah leaves an order unpaid" in capsys.readouterr().out
+
+
 def test_it_says_when_no_marketplace_runs(capsys: pytest.CaptureFixture[str]) -> None:
     conf = Settings(web_port=free_port())
     assert run(conf) == 1

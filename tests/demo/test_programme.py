@@ -2,13 +2,14 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 from contracts.api import TicketBody
 from contracts.tickets import CATEGORIES
 from sandbox.demo.__main__ import PROGRAMME
 from sandbox.demo.fill import body_of
-from sandbox.demo.programme import COPPER_HALL, MAGNOLIA, Event, Venue, people
+from sandbox.demo.programme import BUYER, COPPER_HALL, MAGNOLIA, SELLER, Ending, Event, Venue, people
 
 FRONT_PAGE = 20
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -78,6 +79,13 @@ def test_nobody_buys_their_own_tickets_and_nobody_buys_nothing() -> None:
         offer = listing.offer
         assert offer.buyer != offer.seller
         assert bool(offer.buyer) == (offer.ending not in (None, "withdrawn"))
+
+
+def test_one_buyer_and_one_seller_show_all_that_can_happen() -> None:
+    bought = {listing.offer.ending for listing in PROGRAMME if listing.offer.buyer == BUYER}
+    assert bought | {"withdrawn"} == set(get_args(Ending))
+    sold = {listing.offer.ending for listing in PROGRAMME if listing.offer.seller == SELLER}
+    assert sold >= {None, "paid", "held", "withdrawn"}
 
 
 def test_some_sellers_have_sold_a_lot_and_some_nothing() -> None:

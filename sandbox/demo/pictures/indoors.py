@@ -70,7 +70,7 @@ def _hang(canvas: Canvas, palette: Palette, cloth: Image.Image, mask: Image.Imag
 def arches(palette: Palette, rng: Random) -> Canvas:
     """Arch behind arch, the light at their end."""
     steps = 7
-    x = WIDTH * rng.choice((0.4, 0.5, 0.6))
+    x = WIDTH * rng.uniform(0.44, 0.56)
     canvas, pen = Canvas(palette.dark), Pen()
     for number in range(steps):
         share = (number + 1) / steps
@@ -95,7 +95,7 @@ def bricks(palette: Palette, rng: Random) -> Canvas:
             shade = mix(palette.deep, palette.middle, rng.uniform(0.05, 0.5))
             pen.box(column * 118 + (row % 2) * 59, row * 50, 111, 43, 5, shade)
     canvas.stick(pen)
-    x = WIDTH * rng.choice((0.38, 0.5, 0.62))
+    x = WIDTH * rng.uniform(0.44, 0.56)
     spot = Pen()
     spot.disc(x, 330, 285)
     light = ImageChops.lighter(weak(soft(spot.mask(), 22), 0.62), weak(glow(x, 330, 620), 0.5))
@@ -117,7 +117,7 @@ def bricks(palette: Palette, rng: Random) -> Canvas:
 
 def sunburst(palette: Palette, rng: Random) -> Canvas:
     """Rays and a grid of dots."""
-    x, y = WIDTH * rng.choice((0.3, 0.5, 0.7)), HEIGHT * rng.choice((0.62, 1.0))
+    x, y = WIDTH * rng.uniform(0.4, 0.6), HEIGHT * rng.choice((0.56, 0.9))
     canvas, pen = Canvas(palette.bright), Pen()
     rays = 2 * rng.choice((11, 13))
     for number in range(0, rays, 2):

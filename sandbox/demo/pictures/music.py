@@ -81,7 +81,7 @@ def ridges(palette: Palette, rng: Random) -> Canvas:
 def waves(palette: Palette, rng: Random) -> Canvas:
     """A sun above layers of water."""
     canvas = Canvas(falling(palette.deep, palette.middle, palette.bright))
-    x = rng.choice((0.28, 0.5, 0.7)) * WIDTH
+    x = WIDTH * rng.uniform(0.38, 0.62)
     canvas.light(palette.bright, glow(x, 250, 430))
     sun = Pen()
     sun.disc(x, 250, 118)
@@ -105,7 +105,7 @@ def waves(palette: Palette, rng: Random) -> Canvas:
 def record(palette: Palette, rng: Random) -> Canvas:
     """Rings around a point beside the middle."""
     canvas = Canvas(clouded([palette.middle, palette.bright, palette.deep, palette.middle], 2, 2))
-    x, y = WIDTH * rng.choice((0.3, 0.5, 0.72)), HEIGHT * rng.uniform(0.45, 0.6)
+    x, y = WIDTH * rng.uniform(0.42, 0.58), HEIGHT * rng.uniform(0.46, 0.54)
     shadow = Pen()
     shadow.disc(x + 14, y + 22, 318)
     canvas.put(palette.dark, weak(soft(shadow.mask(), 26), 0.55))

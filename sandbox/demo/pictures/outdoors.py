@@ -29,7 +29,7 @@ from sandbox.demo.pictures.palettes import Palette
 def meadow(palette: Palette, rng: Random) -> Canvas:
     """Tents and flags on hills at sunset."""
     canvas = Canvas(falling(palette.deep, palette.middle, palette.bright, palette.pale))
-    x = WIDTH * rng.uniform(0.25, 0.75)
+    x = WIDTH * rng.uniform(0.4, 0.6)
     canvas.light(palette.pale, glow(x, 380, 460))
     sun = Pen()
     sun.disc(x, 380, 92)
@@ -205,7 +205,7 @@ def planets(palette: Palette, rng: Random) -> Canvas:
     for _ in range(120):
         stars.disc(rng.uniform(0, WIDTH), rng.uniform(0, HEIGHT), rng.uniform(0.8, 2.8), rng.randint(90, 255))
     canvas.put(palette.pale, stars)
-    x, y = WIDTH * rng.choice((0.34, 0.64)), HEIGHT * 0.52
+    x, y = WIDTH * rng.uniform(0.42, 0.58), HEIGHT * 0.52
     for radius in (330, 470, 610):
         orbit = Pen()
         orbit.ring(x, y, radius, 2.5, 110, 0.42)
@@ -214,7 +214,7 @@ def planets(palette: Palette, rng: Random) -> Canvas:
     pen, night = Pen(), Pen()
     _planet(pen, night, (x, y), 148, (palette.bright, palette.middle))
     for radius, tint in ((330, palette.accent), (470, palette.pale), (610, palette.middle)):
-        turn = rng.uniform(0, 2 * math.pi)
+        turn = rng.choice((0, math.pi)) + rng.uniform(-0.6, 0.6)
         at = x + radius * math.cos(turn), y + radius * 0.42 * math.sin(turn)
         _planet(pen, night, at, rng.uniform(30, 58), (tint, mix(tint, palette.dark, 0.3)))
     canvas.stick(pen)
@@ -236,7 +236,7 @@ def _planet(pen: Pen, night: Pen, at: Point, size: float, tints: tuple[Colour, C
 def skyline(palette: Palette, rng: Random) -> Canvas:
     """A city at night and its lit windows."""
     canvas = Canvas(falling(palette.dark, palette.deep, palette.middle, palette.bright))
-    x = WIDTH * rng.uniform(0.2, 0.8)
+    x = WIDTH * rng.uniform(0.36, 0.64)
     canvas.light(palette.pale, weak(glow(x, 190, 360), 0.7))
     moon = Pen()
     moon.disc(x, 190, 74)
