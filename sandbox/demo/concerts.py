@@ -157,14 +157,14 @@ MUSIC = (
     Event(
         "Marrowstone, tenth anniversary show",
         TRAMWORKS,
-        "Fri+3 19:30",
+        "Fri+6 19:30",
         (Offer("hana", 48, 60, "Standing", 2, "Selling below what we paid: we're moving that weekend."),),
         "stage aurora",
     ),
     Event(
         "Kettle & Crow, the farewell night",
         COPPER_HALL,
-        "Sat+3 20:00",
+        "Sat+8 20:00",
         (Offer("felix", 54, 54, "Stalls, row J"),),
     ),
     Event(
@@ -224,7 +224,7 @@ FESTIVALS = (
     Event(
         "Luces del Valle",
         OBSIDIANA,
-        "Sat+3 17:00",
+        "Sat+7 17:00",
         (
             Offer("lucia", 64, 70, "Dos días", 1, "Name on the ticket can be changed until the day before."),
             Offer("lucia", 35, 35, "Sábado", 1, None, "paid", "zoe"),

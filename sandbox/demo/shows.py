@@ -104,7 +104,7 @@ THEATRE = (
     Event(
         "Small Hours, a play for two",
         TRAMWORKS,
-        "Thu+3 19:30",
+        "Thu+5 19:30",
         (Offer("priya", 41, None, "Unreserved", 2),),
         None,
         "theatre",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from random import Random
 
-from sandbox.demo.pictures import abstract, indoors, music, outdoors
+from sandbox.demo.pictures import abstract, indoors, music, outdoors, places
 from sandbox.demo.pictures.canvas import Canvas
 from sandbox.demo.pictures.palettes import PALETTES, Palette
 
@@ -18,7 +18,7 @@ SCENES: dict[str, Scene] = {
         *(indoors.curtain, indoors.arches, indoors.bricks, indoors.sunburst),
         *(indoors.pitch, indoors.lanes, indoors.stripes),
         *(outdoors.meadow, outdoors.lanterns, outdoors.fireworks, outdoors.rainbow),
-        *(outdoors.balloons, outdoors.planets, outdoors.skyline, outdoors.contours),
+        *(outdoors.balloons, places.planets, places.skyline, places.contours),
         *(abstract.tiles, abstract.discs, abstract.cutouts, abstract.confetti),
     )
 }

@@ -31,7 +31,7 @@ def curtain(palette: Palette, rng: Random) -> Canvas:
     floor.box(0, 590, WIDTH, 200)
     canvas.put(falling(palette.dark, mix(palette.bright, palette.deep, 0.35), palette.deep), floor)
     pool = Pen()
-    pool.disc(WIDTH / 2, 640, 270, 230, 0.17)
+    pool.disc(WIDTH / 2, 640, 190, 230, 0.17)
     canvas.light(palette.pale, soft(pool.mask(), 8))
     phase = rng.random()
     cloth = [
@@ -44,11 +44,11 @@ def curtain(palette: Palette, rng: Random) -> Canvas:
         for x in range(160)
     ]
     folds = dots(cloth, 160, 1).resize(SIZE, Image.Resampling.BICUBIC)
-    gap = rng.uniform(300, 400)
+    gap = rng.uniform(190, 260)
     sides = Pen()
     for turn in (-1, 1):
         edge = [
-            (WIDTH / 2 + turn * (90 + gap * (1 - (1 - step / 20) ** 2.4)), 680 * step / 20)
+            (WIDTH / 2 + turn * (50 + gap * (1 - (1 - step / 20) ** 2.4)), 680 * step / 20)
             for step in range(21)
         ]
         sides.shape([*edge, (WIDTH / 2 + turn * 700, 680), (WIDTH / 2 + turn * 700, 0)])
