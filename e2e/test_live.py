@@ -1,0 +1,103 @@
+"""Pages that change by themselves: all tabs over one connection, through breaks, and on request."""
+
+import asyncio
+import re
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from playwright.async_api import Request, expect
+
+from e2e.visitors import House, Visitor, some_title
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+class Streams:
+    """The streams of signals that a browser asks for, and how many are open at the server."""
+
+    def __init__(self, visitor: Visitor) -> None:
+        self._metrics = f"{visitor.site}/metrics"
+        self._asked = ""
+        visitor.page.context.on("request", self._note)
+
+    def _note(self, request: Request) -> None:
+        if urlsplit(request.url).path == "/live":
+            self._asked = request.url
+
+    async def settle(self, *topics: str) -> None:
+        """Until there is one, and it is about these."""
+        async with asyncio.timeout(10), httpx.AsyncClient() as http:
+            while await self._open(http) != 1 or not all(topic in self._asked for topic in topics):
+                pass
+
+    async def _open(self, http: httpx.AsyncClient) -> float:
+        metrics = (await http.get(self._metrics)).text
+        return float(re.findall("^web_live_streams (.*)$", metrics, re.MULTILINE)[0])
+
+
+async def another_tab(visitor: Visitor) -> Visitor:
+    return Visitor(await visitor.page.context.new_page(), visitor.site)
+
+
+async def test_tabs_share_a_connection_and_the_others_go_on_when_one_is_closed(house: House) -> None:
+    buyer = await house.person()
+    titles = some_title(), some_title()
+    tickets = [await house.ticket(title=title) for title in titles]
+    first = await house.guest()
+    second = await another_tab(first)
+    streams = Streams(first)
+    for tab, ticket in zip((first, second), tickets, strict=True):
+        await tab.open(f"/tickets/{ticket['id']}")
+        await tab.marks_the_page()
+    await streams.settle(*(ticket["id"] for ticket in tickets))
+    orders = [await buyer.reserves(ticket["id"]) for ticket in tickets]
+    for tab in (first, second):
+        await tab.sees("Held by someone")
+    await first.page.close()
+    await buyer.cancels(orders[1]["id"])
+    await expect(second.button("Buy").or_(second.link("Sign in to buy"))).to_be_visible()
+    await streams.settle(tickets[1]["id"])
+    assert await second.still_has_the_mark()
+
+
+async def test_what_happened_during_a_break_is_on_the_page_after_it(house: House) -> None:
+    """A quiet sign says that the page may be behind, and goes by itself."""
+    buyer = await house.person()
+    ticket = await house.ticket()
+    visitor = await house.guest()
+    streams = Streams(visitor)
+    sign = visitor.page.get_by_text("Reconnecting…")
+    await visitor.open(f"/tickets/{ticket['id']}")
+    await streams.settle(ticket["id"])
+    await visitor.marks_the_page()
+    await visitor.page.context.set_offline(True)
+    await expect(sign).to_be_visible()
+    await buyer.reserves(ticket["id"])
+    await visitor.page.context.set_offline(False)
+    await visitor.sees("Held by someone")
+    await expect(sign).to_have_count(0)
+    assert await visitor.still_has_the_mark()
+
+
+async def test_who_asks_to_be_told_hears_on_another_page_that_a_ticket_is_free_again(house: House) -> None:
+    buyer = await house.person()
+    title = some_title()
+    ticket = await house.ticket(title=title)
+    order = await buyer.reserves(ticket["id"])
+    visitor = await house.guest()
+    await visitor.open(f"/tickets/{ticket['id']}")
+    tell_me = visitor.button("Tell me")
+    await tell_me.click()
+    await expect(tell_me).to_have_attribute("aria-pressed", "true")
+    await visitor.page.evaluate("document.querySelectorAll('[data-live]').forEach(stagedoor.refresh)")
+    await visitor.page.wait_for_load_state("networkidle")
+    await expect(tell_me).to_have_attribute("aria-pressed", "true")
+    await visitor.open("/developers")
+    await visitor.marks_the_page()
+    await buyer.cancels(order["id"])
+    await expect(visitor.notice).to_contain_text(f"{title} is free again")
+    await expect(visitor.page).to_have_title("Free again: Developers · Stagedoor")
+    assert await visitor.still_has_the_mark()
+    await visitor.notice.get_by_role("link", name="Have a look").click()
+    await expect(visitor.heading(title)).to_be_visible()
