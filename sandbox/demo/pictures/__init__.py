@@ -17,8 +17,8 @@ SCENES: dict[str, Scene] = {
         *(music.stage, music.ridges, music.waves, music.record, music.bars),
         *(indoors.curtain, indoors.arches, indoors.bricks, indoors.sunburst),
         *(indoors.pitch, indoors.lanes, indoors.stripes),
-        *(outdoors.meadow, outdoors.lanterns, outdoors.fireworks, outdoors.rainbow),
-        *(outdoors.balloons, places.planets, places.skyline, places.contours),
+        *(outdoors.meadow, outdoors.lanterns, outdoors.fireworks, outdoors.rainbow, outdoors.balloons),
+        *(places.planets, places.skyline, places.contours),
         *(abstract.tiles, abstract.discs, abstract.cutouts, abstract.confetti),
     )
 }
