@@ -18,14 +18,16 @@ from sandbox.processes import ROOT, Process, mongo, nats, stripe
 from sandbox.watchdog import Watchdog, end
 
 _PORTS = random.SystemRandom()
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _given: set[int] = set()
 
 
 def free_port() -> int:
     """A port that nothing listens on, below those that the system gives to connections: one of them
-    could have it before the server does."""
+    could have it before the server does. Each worker of a test run has ports of its own."""
     while True:
-        port = _PORTS.randrange(15_000, 32_000)
+        port = _PORTS.randrange(15_000 + _WORKER, 32_000, _WORKERS)
         if port in _given:
             continue
         with socket.socket() as probe:
