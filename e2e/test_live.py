@@ -80,6 +80,40 @@ async def test_what_happened_during_a_break_is_on_the_page_after_it(house: House
     assert await visitor.still_has_the_mark()
 
 
+async def test_a_page_that_cannot_be_kept_up_to_date_says_so(house: House) -> None:
+    ticket = await house.ticket()
+    visitor = await house.guest()
+    sign = visitor.page.get_by_text("Reconnecting…")
+    await visitor.page.route("**/live?*", lambda route: route.abort())
+    await visitor.open(f"/tickets/{ticket['id']}")
+    await expect(sign).to_be_visible()
+    await visitor.page.unroute("**/live?*")
+    await expect(sign).to_have_count(0)
+
+
+async def test_a_change_leaves_the_focus_the_place_and_what_is_typed_alone(house: House) -> None:
+    buyer = await house.person()
+    title = some_title()
+    tickets = [await house.ticket(title=title) for _ in range(2)]
+    visitor = await house.guest(viewport={"width": 390, "height": 500}, reduced_motion="reduce")
+    await visitor.open(f"/?q={title.rpartition(' ')[2]}")
+    cards = [visitor.page.locator(f"#ticket-{ticket['id']}") for ticket in tickets]
+    search = visitor.page.get_by_role("searchbox", name="Search")
+    await search.press("End")
+    await buyer.reserves(tickets[0]["id"])
+    await expect(cards[0]).to_contain_text("Reserved")
+    await expect(search).to_be_focused()
+    await expect(search).to_have_value(title.rpartition(" ")[2])
+    link = cards[1].get_by_role("link")
+    await link.focus()
+    place = await visitor.page.evaluate("scrollY")
+    assert place > 0
+    await buyer.reserves(tickets[1]["id"])
+    await expect(cards[1]).to_contain_text("Reserved")
+    await expect(link).to_be_focused()
+    assert await visitor.page.evaluate("scrollY") == place
+
+
 async def test_who_asks_to_be_told_hears_on_another_page_that_a_ticket_is_free_again(house: House) -> None:
     buyer = await house.person()
     title = some_title()

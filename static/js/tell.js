@@ -64,9 +64,16 @@
   }
 
   function say(place, ...content) {
-    const banner = document.createElement("p");
+    const banner = document.createElement("div");
+    const words = document.createElement("p");
+    const close = document.createElement("button");
     banner.className = place === notice ? "banner told" : "banner told quiet";
-    banner.append(...content);
+    words.append(...content);
+    close.type = "button";
+    close.className = "link";
+    close.textContent = "Close";
+    close.onclick = () => banner.remove();
+    banner.append(words, close);
     place.replaceChildren(banner);
   }
 
