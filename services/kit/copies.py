@@ -12,8 +12,9 @@ from pymongo.errors import DuplicateKeyError
 from services.kit.errors import NotFound
 from services.kit.mongo import object_id
 
-PATIENCE = timedelta(seconds=5)
-"""How long the event that tells of something new may take before we say that it doesn't exist."""
+PATIENCE = timedelta(seconds=8)
+"""How long the event that tells of something new may take before we say that it doesn't exist. The web tier
+waits longer: so long, and then for Stripe."""
 
 FIRST_POLL_SECONDS = 0.02
 LONGEST_POLL_SECONDS = 0.25

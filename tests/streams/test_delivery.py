@@ -47,6 +47,19 @@ async def test_an_event_is_handled_and_acknowledged(server: Nats, js: JetStreamC
     assert heard.handled == [TICKET]
 
 
+async def test_eight_events_are_handled_at_once(server: Nats, js: JetStreamContext) -> None:
+    """Most handlers wait for somebody else most of the time."""
+    together = asyncio.Barrier(8)
+
+    async def handle(event: TicketCreated) -> None:
+        await together.wait()
+
+    async with listening(server.url, handle):
+        for _ in range(8):
+            await publish(js)
+        await settled(js)
+
+
 async def test_a_handler_that_raises_gets_the_event_again(server: Nats, js: JetStreamContext) -> None:
     heard = Heard(RuntimeError("once"), RuntimeError("twice"))
     async with listening(server.url, heard):
