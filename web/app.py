@@ -19,7 +19,7 @@ from web.errors import EXCEPTION_HANDLERS
 from web.forms import csrf_config
 from web.hub import Hub
 from web.page import Page, WebRequest, caller_of
-from web.pages import browse, developers, orders, purchases, sell, tickets, users
+from web.pages import browse, developers, orders, purchases, sales, sell, tickets, users
 from web.services import Services, open_session
 from web.templating import engine
 
@@ -45,7 +45,7 @@ def create(settings: Settings) -> Litestar:
     metrics = PrometheusConfig(
         app_name="web", prefix="http", group_path=True, exclude_opt_key="exclude_from_metrics"
     )
-    pages = [router.router for router in (browse, tickets, sell, orders, purchases, users, developers)]
+    pages = [router.router for router in (browse, tickets, sell, sales, orders, purchases, users, developers)]
     return Litestar(
         route_handlers=[*pages, live.live, proxy.api, health.is_live, health.is_ready, Metrics, assets.asset],
         dependencies={

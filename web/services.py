@@ -12,7 +12,18 @@ import aiohttp
 from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
-from contracts.api import CurrentUser, Facets, Order, Payment, PaymentResult, Profile, Seller, Ticket, User
+from contracts.api import (
+    CurrentUser,
+    Facets,
+    Order,
+    Payment,
+    PaymentResult,
+    Profile,
+    SalesSummary,
+    Seller,
+    Ticket,
+    User,
+)
 from contracts.identity import SESSION_COOKIE
 from contracts.problems import Problem
 from settings import ServiceName, Settings
@@ -28,6 +39,7 @@ _USER = TypeAdapter(User)
 _PROFILE = TypeAdapter(Profile)
 _CURRENT_USER = TypeAdapter(CurrentUser)
 _SELLER = TypeAdapter(Seller)
+_SALES = TypeAdapter(SalesSummary)
 _TICKET = TypeAdapter(Ticket)
 _TICKETS = TypeAdapter(list[Ticket])
 _FACETS = TypeAdapter(Facets)
@@ -175,8 +187,12 @@ class Services:
     async def facets(self, search: Mapping[str, str]) -> Facets:
         return (await self._call("tickets", "GET", "/api/tickets/facets", query=search)).parse(_FACETS)
 
-    async def my_tickets(self) -> list[Ticket]:
-        return (await self._call("tickets", "GET", "/api/tickets/mine")).parse(_TICKETS)
+    async def my_tickets(self, search: Mapping[str, str]) -> TicketPage:
+        answer = await self._call("tickets", "GET", "/api/tickets/mine", query=search)
+        return TicketPage(answer.parse(_TICKETS), answer.after)
+
+    async def my_sales(self) -> SalesSummary:
+        return (await self._call("tickets", "GET", "/api/tickets/mine/summary")).parse(_SALES)
 
     async def ticket(self, ticket_id: str) -> Ticket:
         return (await self._call("tickets", "GET", f"/api/tickets/{checked(ticket_id)}")).parse(_TICKET)

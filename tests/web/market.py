@@ -64,7 +64,7 @@ class Market:
         return ticket
 
     def order(self, buyer: User, ticket: Ticket, seconds: float = 900, **changes: Any) -> Order:
-        inside = OrderTicket(id=ticket.id, title=ticket.title, price=ticket.price, version=ticket.version)
+        inside = OrderTicket.model_validate(ticket.model_dump(include=set(OrderTicket.model_fields)))
         values: dict[str, Any] = {"status": "created", "version": 0, **changes}
         if values["status"] == "cancelled":
             values.setdefault("cancel_reason", "buyer")

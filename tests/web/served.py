@@ -16,9 +16,11 @@ from contracts.api import (
     PaymentBody,
     PaymentResult,
     Profile,
+    SalesSummary,
     Seller,
     SignIn,
     SignUp,
+    Sum,
     Ticket,
     TicketBody,
     User,
@@ -97,6 +99,7 @@ class Tickets:
             web.get("/api/tickets", self.search),
             web.get("/api/tickets/facets", self.facets),
             web.get("/api/tickets/mine", self.mine),
+            web.get("/api/tickets/mine/summary", self.my_sales),
             web.get("/api/tickets/{id}", self.show),
             web.post("/api/tickets", self.create),
             web.put("/api/tickets/{id}", self.edit),
@@ -132,8 +135,29 @@ class Tickets:
         return [entry_of(ticket) for ticket in tickets if ticket.status == "available"]
 
     async def mine(self, request: web.Request) -> web.Response:
+        status, after = request.query.get("status"), request.query.get("after", "~")
+        if after == "nowhere":
+            raise no(400, "After isn't a page of this list", code="bad-cursor")
+        found = [t for t in self._mine(request) if t.id < after and (status is None or t.status == status)]
+        limit = int(request.query.get("limit", 1000))
+        result = many(found[:limit])
+        if found[limit:]:
+            following = request.rel_url.update_query(after=found[limit - 1].id)
+            result.headers["Link"] = f'<{following}>; rel="next"'
+        return result
+
+    async def my_sales(self, request: web.Request) -> web.Response:
+        mine = self._mine(request)
+        sums = {
+            name: _sum([t for t in mine if t.status == name])
+            for name in ("available", "reserved", "sold", "withdrawn")
+        }
+        return answer(SalesSummary(**sums, refunded=_sum([t for t in mine if t.refunded])))
+
+    def _mine(self, request: web.Request) -> list[Ticket]:
+        """The newest first."""
         user = self.market.signed_in(request)
-        return many([t for t in reversed(self.market.tickets.values()) if t.user_id == user.id])
+        return [t for t in reversed(self.market.tickets.values()) if t.user_id == user.id]
 
     async def show(self, request: web.Request) -> web.Response:
         return answer(self._ticket(request))
@@ -195,6 +219,10 @@ class Tickets:
         if ticket.user_id != user.id:
             raise no(403, "That isn't yours")
         return ticket
+
+
+def _sum(tickets: list[Ticket]) -> Sum:
+    return Sum(count=len(tickets), amount=int(sum(ticket.price for ticket in tickets) * 100))
 
 
 def _query(request: web.Request) -> Query:

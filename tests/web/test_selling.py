@@ -106,15 +106,6 @@ async def test_nobody_changes_somebody_elses_ticket(browser: Browser, market: Ma
     assert market.tickets[ticket.id].title == "Theirs"
 
 
-async def test_listings_show_every_state(browser: Browser, market: Market, seller: User) -> None:
-    assert "selling anything" in text_of(await browser.get("/listings"))
-    for status in ("available", "reserved", "sold", "withdrawn"):
-        market.ticket(seller, status=status)
-    text = text_of(await browser.get("/listings"))
-    for word in ("On sale", "Reserved", "Sold", "Withdrawn"):
-        assert word in text
-
-
 async def test_the_time_is_the_venues_own_and_comes_back_as_such(
     browser: Browser, market: Market, seller: User
 ) -> None:

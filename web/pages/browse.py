@@ -278,7 +278,7 @@ def _history(request: WebRequest, typed: Mapping[str, str]) -> str:
     return "HX-Replace-Url" if types_on else "HX-Push-Url"
 
 
-def _address(typed: Mapping[str, str], after: str | None = None, show: int = PAGE) -> str:
+def _address(typed: Mapping[str, str], after: str | None = None, show: int = 0) -> str:
     given = {name: value for name, value in typed.items() if value}
     if given.get("when") == OWN_DATES and DATES.keys() & given.keys():
         del given["when"]

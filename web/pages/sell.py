@@ -44,12 +44,6 @@ MOST_DROPPED_SECONDS = 60
 BLANK = Form({"timeZone": "UTC", "quantity": "1"})
 
 
-@get("/listings")
-async def listings(page: NamedDependency[Page]) -> Response[Any]:
-    tickets = await page.load(page.services.my_tickets())
-    return page.render("sell/listings.html", {"tickets": tickets}, fragment="sell/_listings.html")
-
-
 @get("/sell")
 async def new(page: NamedDependency[Page]) -> Response[Any]:
     await page.look()
@@ -250,5 +244,5 @@ def _typed(ticket: Ticket) -> dict[str, str]:
 
 router = Router(
     "/",
-    route_handlers=[listings, new, create, edit, save, give_picture, take_picture, ask_to_withdraw, withdraw],
+    route_handlers=[new, create, edit, save, give_picture, take_picture, ask_to_withdraw, withdraw],
 )
