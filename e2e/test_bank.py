@@ -64,7 +64,7 @@ async def test_a_bank_that_asks_gives_more_time_and_the_page_shows_it(house: Hou
     await buyer.open(f"/orders/{order['id']}")
     await expect(buyer.page.get_by_role("timer")).to_have_text(re.compile(r"^14:\d\d$"))
     await expect(buyer.link("Confirm with your bank")).to_be_visible()
-    await expect(buyer.button("Cancel the order")).to_be_visible()
+    await expect(buyer.button("Release ticket")).to_be_visible()
 
 
 async def test_the_page_goes_on_by_itself_when_the_bank_is_asked_in_another_tab(house: House) -> None:

@@ -23,6 +23,7 @@ async def test_a_payment_that_stripe_is_slow_about_is_checked_until_its_known(
 ) -> None:
     buyer = await house.member(java_script_enabled=java_script_enabled)
     order = await buyer.reserves(f"/tickets/{(await house.ticket())['id']}")
+    await buyer.goes_to_pay()
     tab = await buyer.page.context.new_page()
     async with stack.paused("stripe"):
         await buyer.button(re.compile("^Pay")).click(no_wait_after=True)

@@ -67,8 +67,8 @@ async def test_who_comes_back_without_paying_can_go_on_or_let_go(
     await buyer.link("Continue to payment").click()
     assert buyer.page.url == page
     await buyer.link("Back to the shop without paying").click()
-    await buyer.button("Cancel the order").click()
-    await buyer.sees(re.compile("You cancelled this order"))
+    await buyer.button("Release ticket").click()
+    await buyer.sees(re.compile("You released this ticket"))
     await until(lambda: buyer.person.payment(order_id(order)), lambda seen: seen["status"] == "voided")
     await buyer.page.goto(page)
     await expect(buyer.heading("This page has expired")).to_be_visible()

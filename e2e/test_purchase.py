@@ -25,6 +25,8 @@ async def test_a_ticket_is_listed_found_reserved_and_paid_and_its_seller_sees_it
     await expect(buyer.heading(title)).to_be_visible()
     await expect(buyer.main).to_contain_text("$19.99")
     await buyer.buys()
+    await expect(buyer.main).to_contain_text("You pay $19.99")
+    await buyer.goes_to_pay()
     await buyer.marks_the_page()
     left = await buyer.page.get_by_role("timer").inner_text()
     await expect(buyer.page.get_by_role("timer")).not_to_have_text(left)

@@ -92,12 +92,21 @@ class Visitor:
         return await self.buys()
 
     async def buys(self) -> str:
+        """Press Buy; what is bought is shown for a review."""
         await self.button("Buy").click()
-        await expect(self.page.get_by_role("timer")).to_be_visible()
+        await expect(self.heading("Is this the one?")).to_be_visible()
         return self.path
+
+    async def goes_to_pay(self) -> None:
+        """From the review on; who has been there already stays."""
+        on = self.link("Continue to payment")
+        await expect(on.or_(self.button(re.compile("^Pay "))).first).to_be_visible()
+        if await on.is_visible():
+            await on.click()
 
     async def pays(self, card: str | None = None) -> None:
         """With a test card, or with the one that is chosen already."""
+        await self.goes_to_pay()
         if card is not None:
             await self.page.get_by_role("radio", name=card).check()
         await self.button(re.compile("^Pay ")).click()

@@ -8,6 +8,7 @@ from contracts.api import Order, Payment
 from contracts.events import PaymentStatus
 
 Tone = Literal["good", "waiting", "bad", "quiet"]
+Step = Literal["review", "pay", "ticket"]
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,8 @@ class Stage:
     label: str
     """A word or two, for a chip."""
     tone: Tone
+    step: Step | None = None
+    """How far the buyer has come on the way to the ticket; None where that way has ended elsewhere."""
     can_pay: bool = False
     can_cancel: bool = False
     has_deadline: bool = False
@@ -31,36 +34,30 @@ class Stage:
         return 10 if self.can_cancel else 3
 
 
-UNPAID = Stage("unpaid", "To pay", "waiting", can_pay=True, can_cancel=True, has_deadline=True, listens=True)
-DECLINED = Stage(
-    "declined", "Card declined", "bad", can_pay=True, can_cancel=True, has_deadline=True, listens=True
+UNPAID = Stage(
+    "unpaid", "To pay", "waiting", "pay", can_pay=True, can_cancel=True, has_deadline=True, listens=True
 )
-AT_STRIPE = Stage("at-stripe", "Finish paying", "waiting", can_cancel=True, has_deadline=True, listens=True)
-BANK_CHECK = Stage(
-    "bank-check",
-    "Confirm with your bank",
-    "waiting",
-    can_cancel=True,
-    has_deadline=True,
-    is_waiting=True,
-    listens=True,
+DECLINED = replace(UNPAID, name="declined", label="Card declined", tone="bad")
+AT_STRIPE = Stage(
+    "at-stripe", "Finish paying", "waiting", "pay", can_cancel=True, has_deadline=True, listens=True
 )
-CHECKING = Stage("checking", "Checking payment", "waiting", can_cancel=True, is_waiting=True, listens=True)
-ENDED_AT_STRIPE = Stage(
-    "ended-at-stripe", "Payment cancelled", "bad", can_cancel=True, has_deadline=True, listens=True
+BANK_CHECK = replace(AT_STRIPE, name="bank-check", label="Confirm with your bank", is_waiting=True)
+ENDED_AT_STRIPE = replace(AT_STRIPE, name="ended-at-stripe", label="Payment cancelled", tone="bad")
+CHECKING = Stage(
+    "checking", "Checking payment", "waiting", "pay", can_cancel=True, is_waiting=True, listens=True
 )
-EXPIRING = Stage("expiring", "Time is up", "waiting", is_waiting=True, listens=True)
-PAID = Stage("paid", "Paid", "good", is_waiting=True, listens=True)
-UNCOLLECTED = Stage("uncollected", "Yours", "good", listens=True)
+EXPIRING = Stage("expiring", "Time is up", "waiting", "pay", is_waiting=True, listens=True)
+PAID = Stage("paid", "Paid", "good", "ticket", is_waiting=True, listens=True)
+UNCOLLECTED = Stage("uncollected", "Yours", "good", "ticket", listens=True)
 """Somebody cancelled the payment at Stripe: a matter between us and them, not the buyer's."""
-CAPTURED = Stage("captured", "Paid", "good", listens=True)
-CANCELLED = Stage("cancelled", "Cancelled", "quiet")
+CAPTURED = Stage("captured", "Paid", "good", "ticket", listens=True)
+CANCELLED = Stage("cancelled", "Released", "quiet")
 EXPIRED = Stage("expired", "Not paid in time", "quiet")
 VOIDING = Stage("voiding", "Releasing your money", "waiting", is_waiting=True, listens=True)
 VOIDED = Stage("voided", "Not paid in time", "quiet")
 REFUNDING = Stage("refunding", "Refund on its way", "waiting", is_waiting=True, listens=True)
 REFUNDED = Stage("refunded", "Refunded", "quiet")
-REFUNDED_BUT_KEPT = replace(REFUNDED, listens=True)
+REFUNDED_BUT_KEPT = replace(REFUNDED, step="ticket", listens=True)
 """The ticket is still the buyer's; it may go on sale again yet."""
 
 
@@ -78,6 +75,11 @@ def stage_of(order: Order, payment: Payment | None, now: datetime) -> Stage:
             return CHECKING
     stage = _unpaid(payment)
     return EXPIRING if stage.has_deadline and now >= order.expires_at else stage
+
+
+def step_of(stage: Stage, *, goes_to_pay: bool) -> Step | None:
+    """Who can pay sees first what for."""
+    return "review" if stage.can_pay and not goes_to_pay else stage.step
 
 
 def on_return(stage: Stage) -> Stage:

@@ -93,6 +93,7 @@
   });
   document.addEventListener("htmx:after:swap", focusAnswer);
   document.addEventListener("htmx:after:swap", focusMore);
+  document.addEventListener("click", (event) => event.target.closest?.("[data-print]") && window.print());
   // A page from the browser's memory is out of date, and its buttons may be switched off.
   window.addEventListener("pageshow", (event) => event.persisted && location.reload());
   setInterval(everySecond, 250);

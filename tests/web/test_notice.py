@@ -21,7 +21,10 @@ def _seller(market: Market) -> User:
 
 
 @pytest.mark.parametrize("target", [None, "article#ticket"])
-async def test_a_ticket_that_is_gone(browser: Browser, order: Order, target: str | None) -> None:
+async def test_a_ticket_that_is_gone(
+    browser: Browser, market: Market, order: Order, target: str | None
+) -> None:
+    browser.sign_in_as(market.user("slow@example.com")[1])
     answer = await browser.submit(f"/tickets/{order.ticket.id}/buy", target=target)
     inside, _, outside = answer.text.partition("</article>")
     assert answer.status_code == 409

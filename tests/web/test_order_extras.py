@@ -39,7 +39,7 @@ async def test_an_order_is_shown_while_tickets_is_away(
     await services.stop("tickets")
     page = await browser.get(f"/orders/{order.id}")
     assert page.status_code == 200
-    assert "Pay $20.00" in text_of(page)
+    assert "You pay $20.00" in text_of(page)
 
 
 async def test_the_list_says_of_each_order_what_its_own_page_says(

@@ -107,7 +107,7 @@ async def test_a_hostile_search_is_text(browser: Browser) -> None:
         ("available", "other", "yours for 15 minutes", "Buy"),
         ("available", "nobody", "yours for 15 minutes", "Sign in to buy"),
         ("available", "seller", "This is your listing", "Withdraw"),
-        ("reserved", "buyer", "You hold this ticket: 15:00 left to pay", "Pay for it now"),
+        ("reserved", "buyer", "You hold this ticket: 15:00 left to pay", "Continue to payment"),
         ("reserved", "other", "Held by someone", "Find another ticket"),
         ("reserved", "seller", "Somebody holds your ticket", "My listings"),
         ("sold", "buyer", "This ticket is yours", "See your order"),

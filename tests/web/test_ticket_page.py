@@ -41,8 +41,8 @@ async def test_the_page_says_all_that_the_seller_said(browser: Browser, ticket: 
     text = text_of(page)
     for said in (
         "Fri, Dec 12, 2036, 8:00 PM (Berlin time)",
-        "Music · Row 3, seats 4 and 5 · 2 tickets together",
-        "for both tickets, face value $100.00",
+        "Category Music Seat or area Row 3, seats 4 and 5 Quantity 2 tickets together",
+        "Face value $100.00 Price for both tickets $90.00 Fees None You pay $90.00",
         "Paper tickets.",
         "&lt;b&gt;By post",
     ):
@@ -53,8 +53,8 @@ async def test_the_page_says_all_that_the_seller_said(browser: Browser, ticket: 
 
 async def test_a_card_has_the_venues_time_and_a_small_picture(browser: Browser, ticket: Ticket) -> None:
     card = await browser.get(f"/tickets/{ticket.id}/card")
-    assert "Fri, Dec 12, 2036, 8:00 PM" in text_of(card)
-    assert "2 tickets together" in text_of(card)
+    assert "8:00 PM" in text_of(card)
+    assert "for 2 tickets" in text_of(card)
     assert f'src="/api/tickets/pictures/{PICTURE}/small" width="480" height="270"' in card.text
 
 

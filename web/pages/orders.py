@@ -2,21 +2,23 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, URLEncodedBody
+from litestar.params import FromPath, FromQuery, URLEncodedBody
 
 from contracts.api import Order, Payment, Ticket
 from contracts.wire import now
 from web import checkout
 from web.page import Page, sign_in_address
+from web.pages.tickets import MOST_SIMILAR
 from web.services import Refused, ServiceDown
-from web.stages import CHECKING, UNPAID, Stage, on_return, stage_of
+from web.stages import CHECKING, UNPAID, Stage, Step, on_return, stage_of, step_of
+from web.templating import has_begun
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -39,18 +41,38 @@ class OrderView:
     order: Order
     payment: Payment | None
     stage: Stage
+    step: Step | None
     remaining: int
     """Whole seconds left to pay, by the server's clock."""
     page_url: str | None
     """Where one pays at Stripe."""
-    ticket: Ticket | None = None
-    """With date and place, if tickets could be asked."""
     came_back: bool = False
     """From the bank or from Stripe's page, before the outcome did."""
+    goes_to_pay: bool = False
+    """Past the review."""
+    ticket: Ticket | None = None
+    """As it is now, once the order ended without it."""
+    similar: Sequence[Ticket] = ()
+
+    @property
+    def query(self) -> str:
+        """What its forms and its fragment have to keep of the address."""
+        if self.came_back:
+            return "?paid"
+        return "?step=pay" if self.goes_to_pay else ""
 
     @property
     def address(self) -> str:
-        return f"/orders/{self.order.id}{'?paid' if self.came_back else ''}"
+        return f"/orders/{self.order.id}{self.query}"
+
+    @property
+    def is_checkout(self) -> bool:
+        """Whether there is still something to finish."""
+        return self.step in {"review", "pay"}
+
+    @property
+    def can_reserve_again(self) -> bool:
+        return self.ticket is not None and _is_free(self.ticket, self.order)
 
     @property
     def action_url(self) -> str | None:
@@ -59,17 +81,28 @@ class OrderView:
         return url if url and urlsplit(url).scheme in {"https", "http"} else None
 
 
+def _is_free(ticket: Ticket, order: Order) -> bool:
+    """Tickets may not have heard yet that the order doesn't hold it any more."""
+    is_held_by_it = ticket.status == "reserved" and ticket.order_id == order.id
+    return (ticket.status == "available" or is_held_by_it) and not has_begun(ticket.starts_at)
+
+
 @get("/orders/{order_id:str}")
-async def show(page: NamedDependency[Page], order_id: FromPath[str]) -> Response[Any]:
+async def show(
+    page: NamedDependency[Page], order_id: FromPath[str], step: FromQuery[str | None] = None
+) -> Response[Any]:
     """Who comes back from the bank or from Stripe's page sees the outcome as soon as it is known."""
     came_back = page.was_sent_by_stripe
-    if came_back and not page.is_partial and await _settled(page, order_id, _is_outcome):
-        return page.go(f"/orders/{order_id}")
-    return await _show(page, order_id, came_back=came_back)
+    if came_back and not page.is_partial:
+        outcome = await _settled(page, order_id, lambda stage: on_return(stage) != CHECKING)
+        if outcome:
+            return page.go(_after(order_id, outcome))
+    return await _show(page, order_id, came_back=came_back, goes_to_pay=step == "pay")
 
 
-def _is_outcome(stage: Stage) -> bool:
-    return on_return(stage) != CHECKING
+def _after(order_id: str, outcome: Stage | None) -> str:
+    """Where to go after a payment: who has to try again is past the review."""
+    return f"/orders/{order_id}{'?step=pay' if outcome and outcome.can_pay else ''}"
 
 
 @post("/orders/{order_id:str}/pay")
@@ -89,12 +122,10 @@ async def pay(
             return page.go(sign_in_address(f"/orders/{order_id}"))
         if not _is_a_state(refused):
             alert, status = refused.problem.title, 422 if refused.status == 400 else refused.status
-    if alert:
-        return await _show(page, order_id, alert=alert, status=status)
-    if page.is_partial:
-        return await _show(page, order_id)
-    await _settled(page, order_id, lambda stage: stage not in (CHECKING, UNPAID))
-    return page.go(f"/orders/{order_id}")
+    if alert or page.is_partial:
+        return await _show(page, order_id, alert=alert, status=status, goes_to_pay=True)
+    outcome = await _settled(page, order_id, lambda stage: stage not in (CHECKING, UNPAID))
+    return page.go(_after(order_id, outcome))
 
 
 def _is_a_state(refused: Refused) -> bool:
@@ -103,18 +134,22 @@ def _is_a_state(refused: Refused) -> bool:
 
 
 @post("/orders/{order_id:str}/extend")
-async def extend(page: NamedDependency[Page], order_id: FromPath[str]) -> Response[Any]:
+async def extend(
+    page: NamedDependency[Page], order_id: FromPath[str], step: FromQuery[str | None] = None
+) -> Response[Any]:
     """More time to pay, for who needs it."""
-    return await _changed(page, order_id, page.services.extend_order(order_id))
+    return await _changed(page, order_id, step, page.services.extend_order(order_id))
 
 
 @post("/orders/{order_id:str}/cancel")
 async def cancel(page: NamedDependency[Page], order_id: FromPath[str]) -> Response[Any]:
-    return await _changed(page, order_id, page.services.cancel_order(order_id))
+    """The buyer lets go of the ticket."""
+    return await _changed(page, order_id, None, page.services.cancel_order(order_id))
 
 
-async def _changed(page: Page, order_id: str, change: Awaitable[object]) -> Response[Any]:
+async def _changed(page: Page, order_id: str, step: str | None, change: Awaitable[object]) -> Response[Any]:
     """The order after a change, or as it is and why it couldn't be changed."""
+    alert, status = None, 200
     try:
         await change
     except Refused as refused:
@@ -122,26 +157,57 @@ async def _changed(page: Page, order_id: str, change: Awaitable[object]) -> Resp
             return page.go(sign_in_address(f"/orders/{order_id}"))
         if refused.status == 404:
             raise
-        return await _show(page, order_id, alert=refused.problem.title, status=refused.status)
-    if page.is_partial:
-        return await _show(page, order_id)
-    return page.go(f"/orders/{order_id}")
+        alert, status = refused.problem.title, refused.status
+    if alert or page.is_partial:
+        return await _show(page, order_id, alert=alert, status=status, goes_to_pay=step == "pay")
+    return page.go(f"/orders/{order_id}{'?step=pay' if step == 'pay' else ''}")
 
 
 async def _show(
-    page: Page, order_id: str, *, alert: str | None = None, status: int = 200, came_back: bool = False
+    page: Page,
+    order_id: str,
+    *,
+    alert: str | None = None,
+    status: int = 200,
+    came_back: bool = False,
+    goes_to_pay: bool = False,
 ) -> Response[Any]:
-    (order, ticket), payment = await page.load(
-        _both(_order_and_ticket(page, order_id), _payment(page, order_id))
-    )
-    view = _view(page, order, payment, ticket, came_back=came_back)
-    context = {"view": view, "cards": TEST_CARDS, "alert": alert}
+    view = await page.load(_view(page, order_id, came_back=came_back, goes_to_pay=goes_to_pay))
+    back = f"/tickets/{view.order.ticket.id}" if view.is_checkout else None
+    context = {"view": view, "cards": TEST_CARDS, "alert": alert, "leads_back_to": back}
     return page.render("orders/show.html", context, fragment="orders/_order.html", status=status)
 
 
-async def _order_and_ticket(page: Page, order_id: str) -> tuple[Order, Ticket | None]:
-    order = await page.services.order(order_id)
-    return order, await _if_it_can_be_had(page.services.ticket(order.ticket.id))
+async def _view(page: Page, order_id: str, *, came_back: bool, goes_to_pay: bool) -> OrderView:
+    order, payment = await _both(page.services.order(order_id), _payment(page, order_id))
+    at = now()
+    stage = stage_of(order, payment, at)
+    if came_back:
+        stage = on_return(stage)
+    goes_to_pay = goes_to_pay and not page.settings.pays_at_checkout
+    ticket, similar = await _what_else(page, order)
+    return OrderView(
+        order,
+        payment,
+        stage,
+        step_of(stage, goes_to_pay=goes_to_pay),
+        remaining=max(0, math.ceil((order.expires_at - at).total_seconds())),
+        page_url=checkout.trusted(payment.page_url if payment else None, page.settings),
+        came_back=came_back and stage == CHECKING,
+        goes_to_pay=goes_to_pay and stage.step == "pay",
+        ticket=ticket,
+        similar=similar,
+    )
+
+
+async def _what_else(page: Page, order: Order) -> tuple[Ticket | None, Sequence[Ticket]]:
+    """For who didn't get the ticket: what became of it, and others if it is gone."""
+    if order.status != "cancelled":
+        return None, ()
+    ticket = await _if_it_can_be_had(page.services.ticket(order.ticket.id))
+    if ticket is None or _is_free(ticket, order):
+        return ticket, ()
+    return ticket, (await _if_it_can_be_had(page.services.similar_tickets(ticket.id)) or ())[:MOST_SIMILAR]
 
 
 async def _payment(page: Page, order_id: str) -> Payment | None:
@@ -166,40 +232,17 @@ async def _if_it_can_be_had(thing: Awaitable[T | None]) -> T | None:
         return None
 
 
-async def _settled(page: Page, order_id: str, is_known: Callable[[Stage], bool]) -> bool:
+async def _settled(page: Page, order_id: str, is_known: Callable[[Stage], bool]) -> Stage | None:
     """Wait until the outcome of a payment is known, but not for long."""
     try:
         async with asyncio.timeout(SETTLES_WITHIN):
             while True:
                 order, payment = await _both(page.services.order(order_id), _payment(page, order_id))
-                if is_known(stage_of(order, payment, now())):
-                    return True
+                if is_known(stage := stage_of(order, payment, now())):
+                    return stage
                 await asyncio.sleep(0.1)
     except (TimeoutError, ServiceDown, Refused):
-        return False
-
-
-def _view(
-    page: Page,
-    order: Order,
-    payment: Payment | None,
-    ticket: Ticket | None = None,
-    *,
-    came_back: bool = False,
-) -> OrderView:
-    at = now()
-    stage = stage_of(order, payment, at)
-    if came_back:
-        stage = on_return(stage)
-    return OrderView(
-        order,
-        payment,
-        stage,
-        remaining=max(0, math.ceil((order.expires_at - at).total_seconds())),
-        page_url=checkout.trusted(payment.page_url if payment else None, page.settings),
-        ticket=ticket,
-        came_back=came_back and stage == CHECKING,
-    )
+        return None
 
 
 router = Router("/", route_handlers=[show, pay, extend, cancel])

@@ -18,6 +18,8 @@ from web.templating import has_begun
 
 T = TypeVar("T")
 Relation = Literal["seller", "buyer", "other"]
+State = Literal["on-sale", "held-for-you", "held", "yours", "sold", "withdrawn", "past"]
+"""What a ticket is to who looks at it."""
 
 # https://schema.org/Event and its kinds
 KINDS = {
@@ -49,6 +51,17 @@ class TicketView:
     """Unless the viewer is the seller, or nobody can say."""
     similar: Sequence[Ticket] = ()
     """For who can't have this one."""
+
+    @property
+    def state(self) -> State:
+        match self.ticket.status:
+            case "available":
+                return "past" if has_begun(self.ticket.starts_at) else "on-sale"
+            case "reserved":
+                return "held-for-you" if self.order else "held"
+            case "sold":
+                return "yours" if self.order else "sold"
+        return "withdrawn"
 
     @property
     def listens(self) -> bool:
@@ -86,9 +99,12 @@ async def buy(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Response
 
 
 async def _refused(page: Page, ticket_id: str, refused: Refused) -> Response[Any]:
-    """The ticket as it is now, and why it couldn't be had."""
+    """The ticket as it is now, and why it couldn't be had. Who pressed twice has it already."""
     ticket = await page.load(page.services.ticket(ticket_id))
-    return _shown(page, await _view(page, ticket), refused.problem.title, refused.status)
+    view = await _view(page, ticket)
+    if view.order and view.state == "held-for-you":
+        return page.go(f"/orders/{view.order.id}")
+    return _shown(page, view, refused.problem.title, refused.status)
 
 
 def _shown(page: Page, view: TicketView, alert: str | None = None, status: int = 200) -> Response[Any]:
