@@ -25,7 +25,7 @@ async def test_a_ticket_is_listed_found_reserved_and_paid_and_its_seller_sees_it
     await expect(buyer.heading(title)).to_be_visible()
     await expect(buyer.main).to_contain_text("$19.99")
     await buyer.buys()
-    await expect(buyer.main).to_contain_text("You pay $19.99")
+    await expect(buyer.main.get_by_role("definition").last).to_have_text("$19.99")
     await buyer.goes_to_pay()
     await buyer.marks_the_page()
     left = await buyer.page.get_by_role("timer").inner_text()

@@ -33,13 +33,24 @@ async def test_an_order_says_when_and_where_to_go(browser: Browser, order: Order
     assert "Harpa, Reykjavik" in page
 
 
-async def test_an_order_is_shown_while_tickets_is_away(
+async def test_an_order_knows_its_ticket_by_itself(
     browser: Browser, services: Services, order: Order
 ) -> None:
     await services.stop("tickets")
     page = await browser.get(f"/orders/{order.id}")
     assert page.status_code == 200
     assert "You pay $20.00" in text_of(page)
+    assert "Harpa, Reykjavik" in text_of(page)
+
+
+async def test_an_order_that_ended_is_shown_while_tickets_is_away(
+    browser: Browser, services: Services, market: Market, order: Order
+) -> None:
+    market.change_order(order.id, status="cancelled", cancel_reason="expired")
+    await services.stop("tickets")
+    page = await browser.get(f"/orders/{order.id}")
+    assert "Not paid in time" in text_of(page)
+    assert "Reserve it again" not in text_of(page)
 
 
 async def test_the_list_says_of_each_order_what_its_own_page_says(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.api import Order, OrderTicket, Payment
-from web.stages import Stage, on_return, stage_of
+from web.stages import Stage, on_return, stage_of, step_of
 
 NOW = datetime(2026, 12, 12, 20, 0, tzinfo=UTC)
 PAYMENTS: dict[str, dict[str, Any] | None] = {
@@ -91,6 +91,18 @@ def test_nothing_is_to_be_paid_or_let_go_but_what_is_held_and_unpaid(
     held = {"unpaid", "declined", "bank-check", "at-stripe", "ended-at-stripe"}
     assert told.has_deadline == (expected in held)
     assert told.can_cancel == (expected in held | {"checking"})
+
+
+@pytest.mark.parametrize(("order", "payment", "expected"), cells())
+def test_the_way_leads_over_a_review_to_the_ticket_or_nowhere(
+    order: str, payment: str, expected: str
+) -> None:
+    told = stage(order, payment)
+    paying = {"unpaid", "declined", "bank-check", "at-stripe", "ended-at-stripe", "checking", "expiring"}
+    owned = {"paid", "captured", "uncollected"} | ({"refunded"} if order == "refunded" else set())
+    step = "pay" if expected in paying else "ticket" if expected in owned else None
+    assert step_of(told, goes_to_pay=True) == step
+    assert step_of(told, goes_to_pay=False) == ("review" if told.can_pay else step)
 
 
 @pytest.mark.parametrize(("order", "payment", "expected"), cells())

@@ -2,12 +2,13 @@
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from contracts.api import Ticket
+from contracts.wire import now
 from tests.web.conftest import Browser, text_of
 from tests.web.market import Market
 from tests.web.served import Services
@@ -98,6 +99,42 @@ async def test_a_past_event_says_so_and_isnt_sold(browser: Browser, market: Mark
     assert "On sale" not in text
     assert ("has begun" if who == "seller" else "This event is past") in text
     assert " Buy " not in text
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(125, True), (-1, False), (None, False)])
+async def test_a_held_ticket_says_when_it_may_come_back_if_thats_known(
+    browser: Browser, market: Market, ticket: Ticket, seconds: int | None, said: bool
+) -> None:
+    until = None if seconds is None else now() + timedelta(seconds=seconds)
+    market.change_ticket(ticket.id, status="reserved", order_id="f" * 24, held_until=until)
+    page = await browser.get(f"/tickets/{ticket.id}")
+    assert ("It may come back in 2:0" in text_of(page)) is said
+    assert ('role="timer"' in page.text) is said
+    assert f'data-tell="{ticket.id}" data-title="Nick Cave" hidden>' in page.text
+
+
+async def test_a_seller_sees_how_long_the_ticket_is_held_and_that_it_was_refunded(
+    browser: Browser, market: Market, ticket: Ticket
+) -> None:
+    browser.sign_in_as("token-of-seller")
+    market.change_ticket(ticket.id, status="reserved", held_until=now() + timedelta(seconds=125))
+    assert "they have 2:0" in text_of(await browser.get(f"/tickets/{ticket.id}"))
+    market.change_ticket(ticket.id, status="sold", refunded=True)
+    assert "the buyer got the money back" in text_of(await browser.get(f"/tickets/{ticket.id}"))
+
+
+@pytest.mark.parametrize(
+    ("status", "who", "stays"),
+    [("available", "other", True), ("available", "seller", False), ("sold", "other", False)],
+)
+async def test_what_one_can_do_about_it_stays_in_sight(
+    browser: Browser, market: Market, ticket: Ticket, status: str, who: str, stays: bool
+) -> None:
+    browser.sign_in_as("token-of-seller" if who == "seller" else market.user("other@example.com")[1])
+    market.change_ticket(ticket.id, status=status)
+    page = await browser.get(f"/tickets/{ticket.id}")
+    assert ('class="offer-act stays"' in page.text) is stays
+    assert ("What you see is what you pay" in page.text) is stays
 
 
 async def test_what_the_page_can_do_without_may_be_away(
