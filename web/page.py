@@ -61,6 +61,10 @@ class Page:
         """Whether the address has it, whatever its value."""
         return parameter in self._request.query_params
 
+    def parameter(self, name: str) -> str:
+        """Of the address; empty if it isn't there."""
+        return str(self._request.query_params.get(name, ""))
+
     @property
     def target(self) -> str | None:
         """The element that htmx will put the answer into, as `tag#id`."""

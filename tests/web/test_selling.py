@@ -174,6 +174,92 @@ async def upload(browser: Browser, ticket: Ticket, content: bytes, name: str = "
     )
 
 
+async def lists_with_picture(
+    browser: Browser, content: bytes, target: str | None = None, **fields: str
+) -> httpx.Response:
+    """As a browser sends the first form."""
+    await browser.get("/sell")
+    form = {"_csrf_token": browser.http.cookies["csrf"], "title": "Nick Cave", "price": "20", **fields}
+    headers = {"HX-Request": "true", "HX-Request-Type": "partial"} if target else {}
+    return await browser.http.post("/sell", data=form, files={"picture": ("a.jpg", content)}, headers=headers)
+
+
+async def test_a_ticket_is_listed_with_its_picture(browser: Browser, market: Market, seller: User) -> None:
+    response = await lists_with_picture(browser, JPEG)
+    [ticket] = market.tickets.values()
+    assert response.headers["location"] == f"/tickets/{ticket.id}"
+    assert market.pictures[ticket.picture or ""] == JPEG
+
+
+async def test_a_ticket_is_listed_where_no_picture_was_chosen(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    response = await lists_with_picture(browser, b"")
+    [ticket] = market.tickets.values()
+    assert response.headers["location"] == f"/tickets/{ticket.id}"
+    assert market.pictures == {}
+
+
+async def test_a_ticket_whose_picture_is_refused_is_on_sale_and_says_so(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    response = await lists_with_picture(browser, b"GIF89a")
+    [ticket] = market.tickets.values()
+    assert response.headers["location"] == f"/tickets/{ticket.id}/edit?listed&picture=unfit"
+    page = await browser.get(response.headers["location"])
+    assert "Your ticket is on sale, only its picture is missing" in text_of(page)
+    assert 'id="picture-error">The picture can&#39;t be used' in page.text
+
+
+@pytest.mark.parametrize("target", [None, "form#ticket-form"])
+async def test_a_picture_that_is_too_large_is_told_before_anything_is_listed(
+    browser: Browser, market: Market, seller: User, target: str | None
+) -> None:
+    response = await lists_with_picture(browser, b"\xff\xd8\xff" + bytes(5_300_000), target, venue="Astra")
+    assert response.status_code == 422
+    assert 'id="picture-error">The picture is too large' in response.text
+    assert 'value="Astra"' in response.text
+    assert market.tickets == {}
+
+
+async def test_a_first_form_beyond_its_limit_leads_back_to_it(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    response = await lists_with_picture(browser, bytes(6_100_000))
+    assert (response.status_code, response.headers["location"]) == (303, "/sell?picture=too-large")
+    page = await browser.get("/sell?picture=too-large")
+    assert 'id="picture-error">The picture is too large' in page.text
+    assert market.tickets == {}
+
+
+async def test_without_scripts_a_form_that_comes_back_asks_for_the_picture_again(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    again = "Choose the picture once more"
+    assert again in text_of(await lists_with_picture(browser, JPEG, price="free"))
+    assert again not in text_of(await lists_with_picture(browser, JPEG, "form#ticket-form", price="free"))
+    assert again not in text_of(await lists_with_picture(browser, b"", price="free"))
+
+
+async def test_what_is_said_less_often_is_folded_until_it_is(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    assert '<details class="more-fields">' in (await browser.get("/sell")).text
+    wrong = await browser.submit("/sell", title="x", price="1", faceValue="much")
+    assert '<details class="more-fields" open>' in wrong.text
+    ticket = market.ticket(seller, notes="By post")
+    assert '<details class="more-fields" open>' in (await browser.get(f"/tickets/{ticket.id}/edit")).text
+
+
+async def test_only_a_new_form_asks_for_ones_own_time_zone(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    assert " data-new " in (await browser.get("/sell")).text
+    assert " data-new " not in (await browser.submit("/sell", title="", price="1")).text
+    ticket = market.ticket(seller)
+    assert " data-new " not in (await browser.get(f"/tickets/{ticket.id}/edit")).text
+
+
 async def test_a_picture_is_added_and_removed(browser: Browser, market: Market, seller: User) -> None:
     ticket = market.ticket(seller)
     response = await upload(browser, ticket, JPEG)
@@ -226,7 +312,7 @@ async def test_a_picture_comes_only_from_our_own_form(browser: Browser, market: 
 
 
 async def test_other_forms_stay_small(browser: Browser, market: Market, seller: User) -> None:
-    assert (await browser.submit("/sell", title="x", price="1", notes="x" * 110_000)).status_code == 413
+    assert (await browser.submit("/tickets/x/edit", title="x", notes="x" * 110_000)).status_code == 413
 
 
 async def test_the_api_lets_five_megabytes_pass_for_pictures_alone(

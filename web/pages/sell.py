@@ -18,8 +18,8 @@ from litestar.types import Receive, Scope, Send
 from contracts.api import Ticket
 from contracts.tickets import CATEGORIES, MAX_QUANTITY
 from web.forms import ZONES, Fields, Form, plain_price, utc_of
-from web.page import Page, sign_in_address
-from web.services import Refused
+from web.page import Page, WebRequest, sign_in_address
+from web.services import Refused, ServiceDown
 
 FIELDS = Fields(
     {
@@ -37,8 +37,15 @@ FIELDS = Fields(
     },
 )
 UNREADABLE_DATE = replace(FIELDS, words={"startsAt": "Give a date and a time"})
-TOO_LARGE = "The picture is too large: choose one of at most 5 MB"
+MAX_PICTURE_BYTES = 5 * 1024 * 1024
 MAX_PICTURE_FORM_BYTES = 6_000_000
+TOO_LARGE = "The picture is too large: choose one of at most 5 MB"
+PICTURE_WORDS = {
+    "too-large": TOO_LARGE,
+    "unfit": "The picture can't be used: choose another one that is a JPEG, PNG or WebP",
+    "away": "The picture didn't get through: choose it once more",
+}
+"""By what an address says of a picture that wasn't taken."""
 MOST_DROPPED_BYTES = 50_000_000
 MOST_DROPPED_SECONDS = 60
 BLANK = Form({"timeZone": "UTC", "quantity": "1"})
@@ -49,17 +56,7 @@ async def new(page: NamedDependency[Page]) -> Response[Any]:
     await page.look()
     if page.viewer.known and page.user is None:
         return page.go(sign_in_address("/sell"))
-    return _form(page, BLANK)
-
-
-@post("/sell")
-async def create(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str]]) -> Response[Any]:
-    typed = FIELDS.values(data)
-    try:
-        ticket = await page.services.create_ticket(_body(typed))
-    except Refused as refused:
-        return await _refused(page, typed, refused)
-    return page.go(f"/tickets/{ticket.id}")
+    return _form(page, replace(BLANK, errors=_wrong_picture(page)))
 
 
 @get("/tickets/{ticket_id:str}/edit")
@@ -67,8 +64,12 @@ async def edit(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Respons
     ticket = await page.load(page.services.ticket(ticket_id))
     if not _may_change(page, ticket):
         return page.go(f"/tickets/{ticket.id}")
-    wrong = {"picture": TOO_LARGE} if page.has("too-large") else {}
-    return _form(page, Form(_typed(ticket)), ticket, picture=Form(errors=wrong))
+    return _form(page, Form(_typed(ticket)), ticket, picture=Form(errors=_wrong_picture(page)))
+
+
+def _wrong_picture(page: Page) -> dict[str, str]:
+    words = PICTURE_WORDS.get(page.parameter("picture"))
+    return {"picture": words} if words else {}
 
 
 @post("/tickets/{ticket_id:str}/edit")
@@ -105,7 +106,43 @@ class _OnceItIsSent(Redirect):
 
 def _far_too_large(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """Nothing of its body is kept, so nothing is known but the address."""
-    return _OnceItIsSent(f"/tickets/{request.path_params['ticket_id']}/edit?too-large", status_code=303)
+    ticket_id = request.path_params.get("ticket_id")
+    form = f"/tickets/{ticket_id}/edit" if ticket_id else "/sell"
+    return _OnceItIsSent(f"{form}?picture=too-large", status_code=303)
+
+
+@post("/sell", request_max_body_size=MAX_PICTURE_FORM_BYTES, exception_handlers={413: _far_too_large})
+async def create(page: NamedDependency[Page], request: WebRequest) -> Response[Any]:
+    """The ticket, and then its picture: where that isn't taken the ticket is on sale all the same."""
+    data = await request.form()
+    typed = FIELDS.values({name: value for name, value in data.items() if isinstance(value, str)})
+    picture = await _content(data.get("picture"))
+    if len(picture) > MAX_PICTURE_BYTES:
+        await page.look()
+        return _form(page, Form(typed, {"picture": TOO_LARGE}), status=422)
+    try:
+        ticket = await page.services.create_ticket(_body(typed))
+    except Refused as refused:
+        return await _refused(page, typed, refused, had_picture=bool(picture))
+    reason = await _not_taken(page, ticket, picture) if picture else None
+    return page.go(
+        f"/tickets/{ticket.id}/edit?listed&picture={reason}" if reason else f"/tickets/{ticket.id}"
+    )
+
+
+async def _not_taken(page: Page, ticket: Ticket, picture: bytes) -> str | None:
+    """Why a picture isn't kept, if it isn't. Who sent the form anew would list the ticket twice."""
+    try:
+        await page.services.give_picture(ticket.id, picture)
+    except ServiceDown:
+        return "away"
+    except Refused as refused:
+        return {413: "too-large", 400: "unfit", 415: "unfit"}.get(refused.status, "away")
+    return None
+
+
+async def _content(upload: object) -> bytes:
+    return await upload.read() if isinstance(upload, UploadFile) else b""
 
 
 @post(
@@ -116,8 +153,7 @@ def _far_too_large(request: Request[Any, Any, Any], error: HTTPException) -> Res
 async def give_picture(
     page: NamedDependency[Page], ticket_id: FromPath[str], data: MultipartBody[dict[str, Any]]
 ) -> Response[Any]:
-    upload = data.get("picture")
-    content = await upload.read() if isinstance(upload, UploadFile) else b""
+    content = await _content(data.get("picture"))
     if not content:
         return await _refused_picture(page, ticket_id, "Choose a picture first")
     try:
@@ -174,7 +210,13 @@ def _may_change(page: Page, ticket: Ticket) -> bool:
 
 
 def _form(
-    page: Page, form: Form, ticket: Ticket | None = None, status: int = 200, picture: Form | None = None
+    page: Page,
+    form: Form,
+    ticket: Ticket | None = None,
+    status: int = 200,
+    picture: Form | None = None,
+    *,
+    lost_picture: bool = False,
 ) -> Response[Any]:
     zone = form["timeZone"]
     zones = ZONES if zone in ZONES or not zone else (zone, *ZONES)
@@ -182,6 +224,9 @@ def _form(
         "form": form,
         "ticket": ticket,
         "picture": picture or Form(),
+        "is_listed": page.has("listed"),
+        "is_new": ticket is None and form.values is BLANK.values,
+        "lost_picture": lost_picture,
         "zones": [(name, name.replace("_", " ")) for name in zones],
         "quantities": [(str(count), str(count)) for count in range(1, MAX_QUANTITY + 1)],
         "categories": [("", "Choose one"), *((name, name.capitalize()) for name in CATEGORIES)],
@@ -190,14 +235,21 @@ def _form(
 
 
 async def _refused(
-    page: Page, typed: Mapping[str, str], refused: Refused, ticket: Ticket | None = None
+    page: Page,
+    typed: Mapping[str, str],
+    refused: Refused,
+    ticket: Ticket | None = None,
+    *,
+    had_picture: bool = False,
 ) -> Response[Any]:
+    """The form again. Without a script the browser has forgotten which picture was chosen."""
     if refused.status in {401, 404}:
         raise refused
     await page.look()
     status = 422 if refused.status == 400 else refused.status
     fields = FIELDS if _utc(typed) is not None else UNREADABLE_DATE
-    return _form(page, fields.refused(typed, refused.problem), ticket, status)
+    lost = had_picture and not page.is_partial
+    return _form(page, fields.refused(typed, refused.problem), ticket, status, lost_picture=lost)
 
 
 def _body(typed: Mapping[str, str]) -> dict[str, str | int]:
