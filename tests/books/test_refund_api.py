@@ -108,7 +108,7 @@ async def test_what_was_let_go_cannot_be_given_back(till: Till) -> None:
     refusal(await give_back(till, order), 409)
 
 
-@pytest.mark.parametrize("order_id", [str(ObjectId()), "no-id"])
+@pytest.mark.parametrize("order_id", [str(ObjectId()), "no-id"], ids=["nobody's", "no id"])
 async def test_an_order_that_nobody_paid_for_is_not_found(till: Till, order_id: str) -> None:
     refusal(await ask(till, {"orderId": order_id}), 404)
 

@@ -309,7 +309,7 @@ NO_KEYS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("answer", NO_KEYS, ids=repr)
+@pytest.mark.parametrize("answer", NO_KEYS, ids=range(len(NO_KEYS)))
 async def test_an_answer_that_holds_no_keys_turns_nobody_away(answer: Any) -> None:
     async def odd() -> Mapping[str, Any]:
         keys: Mapping[str, Any] = answer
@@ -319,7 +319,7 @@ async def test_an_answer_that_holds_no_keys_turns_nobody_away(answer: Any) -> No
         await Sessions(odd, EndedSessions(LIFETIME)).identify(signed(claims()))
 
 
-@pytest.mark.parametrize("answer", NO_KEYS, ids=repr)
+@pytest.mark.parametrize("answer", NO_KEYS, ids=range(len(NO_KEYS)))
 async def test_an_answer_that_holds_no_keys_takes_none_away(answer: Any, clock: Clock) -> None:
     answers: list[Mapping[str, Any]] = [answer, SIGNER.jwks]
 

@@ -144,6 +144,6 @@ async def test_of_a_user_anybody_knows_since_when_they_are_here_and_nothing_else
     assert timedelta() <= datetime.now(UTC) - since < timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("user", [new_id(), "nobody", "0"])
+@pytest.mark.parametrize("user", [new_id(), "nobody", "0"], ids=["new", "name", "digit"])
 async def test_an_unknown_user_is_not_found(auth: Served, user: str) -> None:
     assert (await auth.ask("GET", f"/api/users/{user}")).status_code == 404

@@ -90,7 +90,9 @@ async def test_only_the_buyer_can_see_and_cancel_an_order(orders: Served, method
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-@pytest.mark.parametrize("unknown", [old_id(), new_id(), "7", "g" * 24, "0" * 25])
+@pytest.mark.parametrize(
+    "unknown", [old_id(), new_id(), "7", "g" * 24, "0" * 25], ids=["old", "new", "digit", "letters", "long"]
+)
 async def test_an_unknown_order_is_not_found(orders: Served, method: str, unknown: str) -> None:
     assert messages(await orders.ask(method, f"/api/orders/{unknown}", by=ANN), 404) == ["Not found"]
 

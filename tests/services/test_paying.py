@@ -234,7 +234,9 @@ async def test_an_order_whose_time_is_over_cannot_be_paid(till: Till) -> None:
     assert await till.intents(order) == []
 
 
-@pytest.mark.parametrize("unknown", ["7", "no id", "0" * 23, "g" * 24, old_id()])
+@pytest.mark.parametrize(
+    "unknown", ["7", "no id", "0" * 23, "g" * 24, old_id()], ids=["digit", "words", "short", "letters", "old"]
+)
 async def test_an_unknown_order_is_not_found_without_delay(till: Till, unknown: str) -> None:
     async with asyncio.timeout(1):
         answer = await till.served.ask("POST", "/api/payments", by=new_id(), json={"orderId": unknown})

@@ -195,7 +195,9 @@ async def test_holding_a_ticket_one_cannot_reserve_it_again(orders: Served) -> N
     assert messages(await reserve(orders, ticket), 409) == ["Ticket is already reserved"]
 
 
-@pytest.mark.parametrize("unknown", ["7", "no id", "0" * 23, "g" * 24, old_id()])
+@pytest.mark.parametrize(
+    "unknown", ["7", "no id", "0" * 23, "g" * 24, old_id()], ids=["digit", "words", "short", "letters", "old"]
+)
 async def test_an_unknown_ticket_cannot_be_reserved(orders: Served, unknown: str) -> None:
     async with asyncio.timeout(1):
         assert messages(await reserve(orders, unknown), 404) == ["Not found"]
