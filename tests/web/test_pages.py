@@ -109,12 +109,12 @@ async def test_a_hostile_search_is_text(browser: Browser) -> None:
         ("available", "seller", "This is your listing", "Withdraw"),
         ("reserved", "buyer", "You hold this ticket: 15:00 left to pay", "Continue to payment"),
         ("reserved", "other", "Held by someone", "Find another ticket"),
-        ("reserved", "seller", "Somebody holds your ticket", "My listings"),
+        ("reserved", "seller", "Somebody holds your ticket", "My sales"),
         ("sold", "buyer", "This ticket is yours", "See your order"),
         ("sold", "other", "It belongs to somebody else", "Find another ticket"),
-        ("sold", "seller", "found somebody", "My listings"),
+        ("sold", "seller", "found somebody", "My sales"),
         ("withdrawn", "other", "The seller withdrew this ticket", "Find another ticket"),
-        ("withdrawn", "seller", "You withdrew this ticket", "My listings"),
+        ("withdrawn", "seller", "You withdrew this ticket", "My sales"),
     ],
 )
 async def test_a_ticket_says_what_it_is_and_offers_one_thing_to_do(
