@@ -32,6 +32,14 @@ async def shown(visitor: Visitor, number: int) -> None:
     await expect(visitor.main.locator(".card")).to_have_count(number)
 
 
+async def test_a_page_that_is_nowhere_shows_the_first(house: House) -> None:
+    word = await tour(house)
+    visitor = await house.guest()
+    await visitor.open(f"/?q={word}&after=nowhere")
+    await shown(visitor, 20)
+    assert visitor.page.url.endswith(f"/?q={word}")
+
+
 async def test_a_search_narrows_while_it_is_typed_and_back_leads_through_it(house: House) -> None:
     word = await tour(house)
     visitor = await house.guest()
@@ -72,6 +80,28 @@ async def test_a_search_narrows_while_it_is_typed_and_back_leads_through_it(hous
     await expect(visitor.page.get_by_label("Category")).to_have_value("theatre")
     await visitor.link("Clear all").click()
     await expect(search).to_have_value("")
+
+
+@pytest.mark.parametrize("java_script_enabled", [True, False])
+async def test_who_looks_at_a_ticket_comes_back_to_the_same_place(
+    house: House, java_script_enabled: bool
+) -> None:
+    word = await tour(house)
+    visitor = await house.member(
+        viewport={"width": 390, "height": 844}, java_script_enabled=java_script_enabled
+    )
+    await visitor.open(f"/?q={word}")
+    await visitor.link("Show more tickets").click()
+    await shown(visitor, 24 if java_script_enabled else 4)
+    card = visitor.main.locator(".card a").last
+    await card.scroll_into_view_if_needed()
+    await card.click()
+    await visitor.page.wait_for_url("**/tickets/*")
+    await visitor.page.go_back()
+    await shown(visitor, 24 if java_script_enabled else 4)
+    await expect(card).to_be_in_viewport()
+    if java_script_enabled:
+        assert visitor.page.url.endswith(f"/?q={word}&show=40")
 
 
 async def test_an_answer_that_comes_too_late_is_dropped(house: House) -> None:

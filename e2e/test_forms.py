@@ -103,19 +103,23 @@ async def test_a_price_that_is_no_number_is_said_in_place_of_the_tickets_and_mar
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT
-async def test_on_a_phone_the_filters_are_folded_away_until_one_is_used(
+async def test_on_a_phone_the_filters_are_folded_away_and_counted(
     house: House, java_script_enabled: bool
 ) -> None:
     await house.ticket()
     size = {"width": 390, "height": 844}
     visitor = await house.guest(java_script_enabled=java_script_enabled, viewport=size)
     await visitor.open("/")
-    lowest = visitor.page.get_by_label("Price from")
+    lowest, filters = visitor.page.get_by_label("Price from"), visitor.page.get_by_text("Filters")
     await expect(lowest).to_be_hidden()
     await expect(visitor.main.get_by_role("listitem").first).to_be_in_viewport(ratio=1)
-    await visitor.page.get_by_text("Filters").click()
+    await filters.click()
     await lowest.fill("20")
     await visitor.button("Search").click()
     await visitor.page.wait_for_url("**/?*minPrice=20*")
+    await expect(filters).to_have_text("Filters (1 on)")
     await visitor.page.reload()
+    await expect(filters).to_have_text("Filters (1 on)")
+    await expect(lowest).to_be_hidden()
+    await visitor.page.goto(f"{visitor.site}/?minPrice=cheap")
     await expect(lowest).to_be_visible()
