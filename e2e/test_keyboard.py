@@ -102,6 +102,32 @@ async def test_the_focus_goes_on_to_what_became_of_the_order(
     await expect(buyer.main.locator(":focus")).to_contain_text(outcome)
 
 
+async def test_what_stays_in_sight_on_a_phone_covers_nothing_that_has_the_focus(house: House) -> None:
+    buyer = await house.member(viewport={"width": 390, "height": 560})
+    ticket = await house.ticket(notes="Paper tickets. " * 20)
+    await buyer.open(f"/tickets/{ticket['id']}")
+    await nothing_is_covered(buyer)
+    order = await buyer.buys()
+    await buyer.open(f"{order}?step=pay")
+    await nothing_is_covered(buyer)
+
+
+async def nothing_is_covered(visitor: Visitor) -> None:
+    """Down the page with Tab and up again."""
+    for key in ["Tab"] * 12 + ["Shift+Tab"] * 12:
+        await visitor.page.keyboard.press(key)
+        covered_by = await visitor.page.evaluate(
+            """() => {
+                const element = document.activeElement;
+                if (element === document.body || element.matches(".skip")) return null;
+                const { x, y, width, height } = element.getBoundingClientRect();
+                const top = document.elementFromPoint(x + width / 2, y + height / 2);
+                return element.contains(top) || top?.contains(element) ? null : element.outerHTML;
+            }"""
+        )
+        assert covered_by is None
+
+
 async def test_what_has_the_focus_can_be_seen(house: House) -> None:
     visitor = await house.member()
     ticket = await house.ticket()

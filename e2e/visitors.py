@@ -16,13 +16,19 @@ from playwright.async_api import (
     Locator,
     Page,
     Request,
+    WebError,
     expect,
 )
 
 from tests.people import PASSWORD, Person, signed_up
 
-NOT_THE_PAGES_FAULT = ("Failed to load resource", "htmx: htmx:error: Failed to fetch")
-"""What the console says of every answer from 400 on, and of a network that is gone."""
+NOT_THE_PAGES_FAULT = (
+    "Failed to load resource",
+    "htmx: htmx:error: Failed to fetch",
+    "Transition was",
+)
+"""What the console says of every answer from 400 on, of a network that is gone, and of a transition from one
+page to the next that the browser left out."""
 
 
 @dataclass
@@ -156,9 +162,9 @@ class House:
         (person,) = await self._open.enter_async_context(signed_up(self.site, 1))
         return person
 
-    async def ticket(self, price: float = 45, title: str | None = None) -> dict[str, Any]:
+    async def ticket(self, price: float = 45, title: str | None = None, **more: Any) -> dict[str, Any]:
         """A new ticket on sale, of a seller who doesn't matter."""
-        return await self._seller.offers(price, title or some_title())
+        return await self._seller.offers(price, title or some_title(), **more)
 
     async def _context(self, options: dict[str, Any]) -> BrowserContext:
         context: BrowserContext = await self._browser.new_context(**options)
@@ -178,7 +184,12 @@ class House:
         context = visitor.page.context
         context.on("console", console)
         context.on("request", asked)
-        context.on("weberror", lambda error: visitor.errors.append(str(error.error)))
+
+        def failed(error: WebError) -> None:
+            if not str(error.error).startswith(NOT_THE_PAGES_FAULT):
+                visitor.errors.append(str(error.error))
+
+        context.on("weberror", failed)
         self._visitors.append(visitor)
         return visitor
 

@@ -30,7 +30,7 @@ class NotCaptured(Conflict):
 
 
 class BegunElsewhere(Conflict):
-    message = "This payment was begun on another page. Cancel the order and reserve the ticket again"
+    message = "This payment was begun on another page. Release the ticket and reserve it again"
 
 
 class PaymentDeclined(ServiceError):
