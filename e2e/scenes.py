@@ -6,13 +6,15 @@ until the next one is asked for.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from playwright.async_api import Page
 
 from e2e.money import give_back
+from sandbox.demo.pictures import picture
 from tests.people import PASSWORD, Person, until
 from tests.stack import Stack
 
@@ -37,39 +39,84 @@ class Scene:
             await self.act(page)
 
 
-LISTINGS = [
-    ("Hania Rani, Ghosts tour", 48, "2037-03-12T18:30Z", "Konserthuset", "Gothenburg", "Europe/Stockholm"),
-    (
+@dataclass(frozen=True)
+class Listing:
+    title: str
+    price: float
+    starts_at: str | None = None
+    venue: str | None = None
+    city: str | None = None
+    time_zone: str | None = None
+    category: str | None = None
+    look: str | None = None
+    """Of its picture."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    async def offer(self, seller: Person) -> str:
+        """Gives the id of the ticket."""
+        said = {
+            "startsAt": self.starts_at,
+            "venue": self.venue,
+            "city": self.city,
+            "timeZone": self.time_zone,
+            "category": self.category,
+            **self.more,
+        }
+        given = {name: value for name, value in said.items() if value is not None}
+        ticket: str = (await seller.offers(self.price, self.title, **given))["id"]
+        if self.look is not None:
+            content = picture(self.title, self.look)
+            answer = await seller.client.put(f"/api/tickets/{ticket}/picture", content=content)
+            assert answer.status_code == 200, answer.text
+        return ticket
+
+
+LISTINGS = (
+    Listing(
+        "Hania Rani, Ghosts tour",
+        *(48, "2037-03-12T18:30Z", "Konserthuset", "Gothenburg", "Europe/Stockholm", "music", "waves dusk"),
+        more={
+            "seat": "Stalls, row 7",
+            "quantity": 2,
+            "faceValue": 60,
+            "notes": "Two seats next to each other.\nI can hand them over by e-mail.",
+        },
+    ),
+    Listing(
         "Low Roar: a night for Ryan",
-        39.5,
-        "2037-02-20T20:00Z",
-        "Harpa, Eldborg",
-        "Reykjavik",
-        "Atlantic/Reykjavik",
+        *(39.5, "2037-02-20T20:00Z", "Harpa, Eldborg", "Reykjavik", "Atlantic/Reykjavik", "music"),
+        look="ridges ice",
     ),
-    (
+    Listing(
         "Nils Frahm, Music for the Evening",
-        62,
-        "2037-04-03T18:00Z",
-        "Funkhaus, Saal 1",
-        "Berlin",
-        "Europe/Berlin",
+        *(62, "2037-04-03T18:00Z", "Funkhaus, Saal 1", "Berlin", "Europe/Berlin", "music", "record ember"),
     ),
-    ("Ólafur Arnalds & Loreen", 74, "2037-05-21T18:30Z", "Royal Albert Hall", "London", "Europe/London"),
-    ("The Marriage of Figaro", 129, "2037-01-30T18:00Z", "Staatsoper", "Vienna", "Europe/Vienna"),
-    ("Primavera Sound, Saturday", 115, "2037-06-05T13:00Z", "Parc del Fòrum", "Barcelona", "Europe/Madrid"),
-    ("Arooj Aftab, Night Reign", 34, "2037-02-11T19:30Z", "Paradiso", "Amsterdam", "Europe/Amsterdam"),
-    ("Twelfth Night in the courtyard", 22, "2037-07-09T17:00Z", "Old Town Hall", "Kraków", "Europe/Warsaw"),
-    ("Fontaines D.C.", 55, "2037-03-27T19:00Z", "Zénith", "Paris", "Europe/Paris"),
-    ("Comedy at the Cellar", 28, None, None, "Dublin", None),
-]
-MORE = {
-    "category": "music",
-    "seat": "Stalls, row 7",
-    "quantity": 2,
-    "faceValue": 60,
-    "notes": "Two seats next to each other.\nI can hand them over by e-mail.",
-}
+    Listing(
+        "Ólafur Arnalds & Loreen",
+        *(74, "2037-05-21T18:30Z", "Royal Albert Hall", "London", "Europe/London", "music", "stage neon"),
+    ),
+    Listing(
+        "The Marriage of Figaro",
+        *(129, "2037-01-30T18:00Z", "Staatsoper", "Vienna", "Europe/Vienna", "theatre", "curtain ember"),
+        more={"seat": "Parterre, row 12", "faceValue": 140},
+    ),
+    Listing(
+        "Primavera Sound, Saturday",
+        *(115, "2037-06-05T13:00Z", "Parc del Fòrum", "Barcelona", "Europe/Madrid", "festival"),
+        look="meadow dusk",
+    ),
+    Listing(
+        "Arooj Aftab, Night Reign",
+        *(34, "2037-02-11T19:30Z", "Paradiso", "Amsterdam", "Europe/Amsterdam", "music", "lanterns dusk"),
+    ),
+    Listing(
+        "Twelfth Night in the courtyard",
+        *(22, "2037-07-09T17:00Z", "Old Town Hall", "Kraków", "Europe/Warsaw", "theatre", "arches dusk"),
+        more={"seat": "Bench 4", "quantity": 2},
+    ),
+    Listing("Fontaines D.C.", 55, "2037-03-27T19:00Z", "Zénith", "Paris", "Europe/Paris", "music"),
+    Listing("Comedy at the Cellar", 28, city="Dublin"),
+)
 ORDERS = {
     "review": (None, "Review: what one buys, and how long it is held"),
     "cancelled": (None, "Released, and free again"),
@@ -118,11 +165,7 @@ async def _perform(seller: Person, buyer: Person, rival: Person, newcomer: Perso
     """Something of everything that can happen to a ticket."""
     soon = datetime.now(UTC) + timedelta(seconds=3)
     past = (await seller.offers(15, "Matinee for early birds", startsAt=soon.isoformat()))["id"]
-    tickets = []
-    for number, (title, price, starts_at, venue, city, zone) in enumerate(LISTINGS):
-        said = {"startsAt": starts_at, "venue": venue, "city": city, "timeZone": zone}
-        given = {name: value for name, value in said.items() if value is not None}
-        tickets.append((await seller.offers(price, title, **given, **(MORE if number == 0 else {})))["id"])
+    tickets = [await listing.offer(seller) for listing in LISTINGS]
     orders = {}
     for number, (name, (token, _)) in enumerate(ORDERS.items(), 1):
         orders[name] = (await buyer.reserves(tickets[-number]))["id"]

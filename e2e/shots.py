@@ -18,6 +18,8 @@ from playwright.async_api import Browser, Page, ViewportSize
 
 from e2e.browser import browsing
 from e2e.scenes import Scene, play
+from sandbox.demo.__main__ import PROGRAMME
+from sandbox.demo.fill import fill
 from tests.people import Person, signed_up
 from tests.stack import stagedoor
 
@@ -108,6 +110,7 @@ async def shoot(names: Collection[str], apart: Path | None) -> str:
             browsing() as browser,
             signed_up(stack.web, 4) as people,
         ):
+            await fill(stack.settings, PROGRAMME)
             camera = Camera(browser, stack.web)
             async for chapter, scene in play(stack, people):
                 if names and scene.name not in names:
