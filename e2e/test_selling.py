@@ -75,6 +75,29 @@ async def test_a_ticket_that_somebody_holds_cannot_be_edited_or_withdrawn(house:
         assert seller.path == path  # sent back to what can be seen
 
 
+async def test_lists_of_seller_and_buyer_change_by_themselves_as_a_ticket_is_held_and_let_go(
+    house: House,
+) -> None:
+    seller, buyer = await house.member(), await house.member()
+    title = some_title()
+    ticket = await seller.person.offers(45, title)
+    await seller.open("/listings?status=reserved")
+    await seller.sees("Nobody is about to buy right now.")
+    await buyer.open("/orders")
+    await buyer.sees("No orders yet")
+    for visitor in (seller, buyer):
+        await visitor.marks_the_page()
+    order = await buyer.person.reserves(ticket["id"])
+    await expect(seller.main.get_by_role("listitem")).to_contain_text("left for the buyer")
+    await expect(seller.link(re.compile("^Held"))).to_contain_text("1")
+    await expect(buyer.main.get_by_role("region", name="Waiting for you")).to_contain_text(title)
+    await buyer.person.cancels(order["id"])
+    await seller.sees("Nobody is about to buy right now.")
+    await buyer.sees("Cancelled and refunded")
+    for visitor in (seller, buyer):
+        assert await visitor.still_has_the_mark()
+
+
 @pytest.mark.parametrize(
     ("action", "button"), [("edit", "Save"), ("withdraw", "Withdraw it")], ids=["edit", "withdraw"]
 )

@@ -5,10 +5,12 @@ from typing import Any
 
 import httpx
 import pytest
+from aiohttp import web
 
 from contracts.api import Ticket, User
 from tests.web.conftest import Browser, text_of
 from tests.web.market import Market
+from tests.web.served import Services, Tickets
 from web.forms import plain_price
 
 
@@ -209,6 +211,20 @@ async def test_a_ticket_whose_picture_is_refused_is_on_sale_and_says_so(
     page = await browser.get(response.headers["location"])
     assert "Your ticket is on sale, only its picture is missing" in text_of(page)
     assert 'id="picture-error">The picture can&#39;t be used' in page.text
+
+
+async def test_a_picture_that_gets_lost_on_the_way_doesnt_list_the_ticket_twice(
+    browser: Browser, market: Market, services: Services, seller: User
+) -> None:
+    async def lost(request: web.Request) -> web.Response:
+        return web.Response(status=503)
+
+    path = "/api/tickets/{id}/picture"
+    routes = [route for route in Tickets(market).routes() if route.path != path]
+    await services.replace("tickets", [*routes, web.put(path, lost)])
+    response = await lists_with_picture(browser, JPEG)
+    [ticket] = market.tickets.values()
+    assert response.headers["location"] == f"/tickets/{ticket.id}/edit?listed&picture=away"
 
 
 @pytest.mark.parametrize("target", [None, "form#ticket-form"])
