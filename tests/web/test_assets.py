@@ -45,6 +45,6 @@ async def test_how_well_a_page_compresses_tells_nothing(browser: Browser) -> Non
 
 
 def test_styles_and_scripts_are_small() -> None:
-    """As promised in docs/operations.md, gzipped."""
+    """Gzipped; docs/decisions/0015-pages.md says what for."""
     assert len(ASSETS["app.css"].compressed) <= 30 * KB
     assert len(ASSETS["app.js"].compressed) <= 60 * KB
