@@ -3,11 +3,12 @@
   "use strict";
 
   const deadlines = new WeakMap();
+  const lastLeft = new WeakMap();
   const asked = new WeakMap();
   const sent = new WeakSet(); // forms under way: once answered, a form may be gone from the page
   const lastShown = new WeakMap();
   const ASK_AGAIN = 3000;
-  const WARNINGS = { 300: "Five minutes left to pay", 60: "One minute left to pay" };
+  const WARNINGS = [[300, "Five minutes left to pay"], [60, "One minute left to pay"]];
 
   const two = (number) => String(number).padStart(2, "0");
 
@@ -26,17 +27,20 @@
 
   function tick(element) {
     const left = Math.max(0, Math.ceil((deadlines.get(element) - Date.now()) / 1000));
+    const before = lastLeft.get(element) ?? left;
+    const passes = (limit) => before > limit && left <= limit; // a tab in the background skips seconds
     const text = words(left);
+    lastLeft.set(element, left);
     if (element.textContent !== text) element.textContent = text;
     element.classList.toggle("urgent", left <= 60);
-    if (left in WARNINGS) warn(element, WARNINGS[left]);
-    if (left === 0 || left === Number(element.dataset.lookAt)) look(element);
+    if ("warns" in element.dataset) {
+      for (const [limit, warning] of WARNINGS) if (passes(limit)) announce(warning);
+    }
+    if (left === 0 || passes(Number(element.dataset.lookAt))) look(element);
   }
 
-  function warn(element, text) {
-    const status = element.parentElement.querySelector("[data-time-warning]");
-    if (status && status.textContent !== text) status.textContent = text;
-  }
+  // To who hears the page, outside of all that is fetched anew: what is taken away at once isn't read out.
+  const announce = (text) => (document.getElementById("announcement").textContent = text);
 
   // The end, and that more time can be had, is decided by the server: ask it, and ask again should no signal come.
   function look(element) {
