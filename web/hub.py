@@ -88,7 +88,8 @@ class Watcher:
                 async with asyncio.timeout(heartbeat):
                     await self._woken.wait()
             except TimeoutError:
-                yield None
+                if not self._waiting:  # else it knows less than a heartbeat would say
+                    yield None
                 continue
             self._woken.clear()
             while self._waiting and not self._closed:

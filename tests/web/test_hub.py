@@ -127,6 +127,18 @@ async def test_silence_is_filled_with_heartbeats() -> None:
     assert [await anext(watcher.signals(heartbeat=0.001)) for _ in range(2)] == [None, None]
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_heartbeat_doesnt_overtake_a_signal_that_comes_at_the_same_time(turns: int) -> None:
+    """It would say that the browser knows what it wasn't told yet: lost, should the stream break there."""
+    watcher = Watcher([TICKET], None)
+    reading = asyncio.ensure_future(anext(watcher.signals(heartbeat=0)))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    was_silent = reading.done()
+    watcher.tell(Signal("ticket", "a" * 24, 1))
+    assert (await reading is None) == was_silent
+
+
 async def test_closing_ends_open_streams_and_those_that_come_later() -> None:
     hub, open_one, late = Hub(), Watcher([TICKET], None), Watcher([TICKET], None)
     hub.add(open_one)
