@@ -21,16 +21,23 @@ DEFAULT = Locale("en", "US")
 WORLD = Locale("en", "001")
 """For countries of which CLDR doesn't say how English is written there."""
 
+LONGEST = 500
+"""Characters of a header that are read, and so are remembered: anybody can send long ones."""
+
 # https://www.rfc-editor.org/rfc/rfc9110#field.accept-language
 _RANGE = re.compile(
     r"\s*(?P<tag>[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)\s*(?:;\s*q=(?P<q>[01](?:\.\d{0,3})?)\s*)?"
 )
 
 
-@lru_cache(maxsize=1000)
 def locale_of(accept_language: str) -> Locale:
     """English as it is written in the country of the language that is liked best."""
-    tags = sorted(_ranges(accept_language[:500]), key=lambda range_: -range_[1])
+    return _locale_of(accept_language[:LONGEST])
+
+
+@lru_cache(maxsize=1000)
+def _locale_of(accept_language: str) -> Locale:
+    tags = sorted(_ranges(accept_language), key=lambda range_: -range_[1])
     for tag, _ in tags:
         if country := _country(tag):
             try:

@@ -1,5 +1,6 @@
 """Money and dates as the reader's country writes them, in English."""
 
+import tracemalloc
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -32,6 +33,16 @@ MOMENT = datetime(2026, 12, 12, 19, 30, tzinfo=UTC)
 )
 def test_the_country_is_that_of_the_language_that_is_liked_best(said: str, locale: str) -> None:
     assert str(locale_of(said)) == locale
+
+
+def test_what_is_remembered_of_long_headers_is_bounded() -> None:
+    """A thousand of 100 KB each would be 100 MB."""
+    tracemalloc.start()
+    for number in range(20):
+        locale_of(f"de, x{number}, " + "y" * 1_000_000)
+    remembered, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert remembered < 1_000_000
 
 
 @pytest.mark.parametrize(
