@@ -32,21 +32,22 @@ class Copy(Document):
         return str(self.id)
 
     @classmethod
-    async def follow(cls, key: str, version: int, state: dict[str, Any]) -> None:
-        """Remember a state unless a newer one is known: one write, whatever comes when.
+    async def follow(cls, key: str, version: int, state: dict[str, Any], *, learns: bool = False) -> None:
+        """Remember a state iff it is newer than what is known: one write, whatever comes when.
 
-        The same version may come again and say more, from a publisher that has learnt to: republishing
-        is how a copy learns of what it wasn't told.
+        With `learns` the same version may come again and say more, from a publisher that has learnt to:
+        republishing is how a copy hears of what it wasn't told.
         """
+        older = "$lte" if learns else "$lt"
         for _ in range(2):
             try:
                 await cls.get_pymongo_collection().update_one(
-                    {"_id": object_id(key), "version": {"$lte": version}},
+                    {"_id": object_id(key), "version": {older: version}},
                     {"$set": {**state, "version": version}},
                     upsert=True,
                 )
             except DuplicateKeyError:
-                # It is known and newer, or a rival inserted it, perhaps older, between this
+                # It is known and not older, or a rival inserted it, perhaps older, between this
                 # one's look and its insert: the second time tells.
                 continue
             return

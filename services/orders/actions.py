@@ -132,6 +132,7 @@ async def follow_ticket(ticket: TicketEvent) -> None:
             "status": ticket.status,
             **ticket.model_dump(include=set(rules.Details.model_fields), exclude_unset=True),
         },
+        learns=True,
     )
 
 
