@@ -1,6 +1,7 @@
 """Request and response bodies of the services' HTTP APIs, as listed in docs/api.md."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
@@ -170,6 +171,10 @@ def _ticket_id(value: str) -> str:
 
 class OrderBody(Body):
     ticket_id: Annotated[Trimmed, AfterValidator(_ticket_id), Field(validate_default=True)] = ""
+
+
+LONGEST_HOLD = timedelta(minutes=30)
+"""From the reservation on, however often more time is given. A longer time to pay stands as it is."""
 
 
 class OrderTicket(Wire):

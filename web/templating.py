@@ -11,14 +11,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context,
 from jinja2.runtime import Context
 from litestar.plugins.jinja import JinjaTemplateEngine
 
+from contracts.api import LONGEST_HOLD
 from contracts.wire import now
 from settings import Settings
 from web import locales
 from web.assets import ASSETS
 
 HERE = Path(__file__).parent
-LONGEST_HOLD_SECONDS = 1800
-"""In all, for a buyer who got more time."""
 NEAR = timedelta(days=180)
 """A day within so much of today is said without its year."""
 
@@ -39,8 +38,8 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         pays_at_checkout=settings.pays_at_checkout,
         more_time_at=int(settings.expiration_window_seconds / 3),
         window=_window(settings.expiration_window_seconds),
-        longest_hold=_window(LONGEST_HOLD_SECONDS),
-        has_more_time=settings.expiration_window_seconds < LONGEST_HOLD_SECONDS,
+        longest_hold=_window(LONGEST_HOLD.total_seconds()),
+        has_more_time=settings.expiration_window_seconds < LONGEST_HOLD.total_seconds(),
     )
     environment.filters.update(
         money=_money(settings.currency),

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from contracts.api import LONGEST_HOLD
 from contracts.events import CancelReason, OrderStatus, PaymentEvent, TicketStatus
 from contracts.wire import Moment
 from services.kit.changes import Changes
@@ -88,8 +89,6 @@ class OrderState(BaseModel):
 
 
 MOST_EXTENSIONS = 2
-LONGEST_HOLD = timedelta(minutes=30)
-"""From the reservation on, however often more time is given. A longer time to pay stands as it is."""
 
 
 def check_may_reserve(ticket: OfferedTicket, buyer: str) -> None:
@@ -209,7 +208,7 @@ def extend(order: OrderState, by: str, longer: datetime, window: timedelta, now:
 
 
 def extended_deadline(reserved_at: datetime, window: timedelta, now: datetime) -> datetime:
-    """The time to pay once more, from now on, but no longer hold than LONGEST_HOLD in all."""
+    """The time to pay once more, from now on, but no longer than LONGEST_HOLD in all."""
     return min(now + window, reserved_at + LONGEST_HOLD)
 
 
