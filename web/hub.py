@@ -8,8 +8,6 @@ from itertools import islice
 from time import monotonic
 from typing import Literal
 
-MAX_WAITING = 256
-"""Signals kept for one slow browser. One per thing is enough, since a signal carries no state."""
 MAX_WATCHERS = 5_000
 MAX_RECENT = 2_000
 """Changes kept for browsers that come back: about a megabyte."""
@@ -70,11 +68,12 @@ class Watcher:
         return topic[0] != "order" or change.buyer is None or change.buyer == self.viewer
 
     def tell(self, signal: Signal) -> None:
-        """Never waits: a signal replaces an earlier one about the same thing, the oldest gives way."""
+        """Never waits: a signal replaces an earlier one about the same thing, since it carries no state.
+
+        So a slow browser keeps no more of them than it watches things, and misses none.
+        """
         self._waiting.pop((signal.name, signal.id), None)
         self._waiting[signal.name, signal.id] = signal
-        if len(self._waiting) > MAX_WAITING:
-            self._waiting.pop(next(iter(self._waiting)))
         self._woken.set()
 
     def close(self) -> None:
