@@ -1,7 +1,7 @@
 """Every event: a fact with an address.
 
 Each carries the whole public state of what it is about and that state's `version`, so a listener
-applies one unless it has a newer one; a repeat, a gap or a swap of order can't hurt.
+applies one iff it is newer than what it has; a repeat, a gap or a swap of order can't hurt.
 Unknown fields are ignored, so that a service may be older than the one it listens to.
 """
 

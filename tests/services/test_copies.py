@@ -21,6 +21,17 @@ async def test_the_newest_state_stands(orders: Served, versions: tuple[int, ...]
     assert (found.version, found.title) == (max(versions), f"as of {max(versions)}")
 
 
+@pytest.mark.parametrize(("learns", "title"), [(True, "told again"), (False, "told once")])
+async def test_a_version_that_is_known_is_taken_again_by_who_learns_from_it(
+    orders: Served, learns: bool, title: str
+) -> None:
+    key = str(ObjectId())
+    await Ticket.follow(key, 1, {**STATE, "title": "told once"})
+    await Ticket.follow(key, 1, {**STATE, "title": "told again"}, learns=learns)
+    await Ticket.follow(key, 0, {**STATE, "title": "long ago"}, learns=learns)
+    assert (await Ticket.arrived(key)).title == title
+
+
 async def test_a_rival_that_inserts_older_news_first_takes_nothing_away(
     orders: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

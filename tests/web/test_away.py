@@ -1,5 +1,7 @@
 """A service that is away: the page says so, and works again when it is back."""
 
+import asyncio
+
 import pytest
 from aiohttp import web
 
@@ -7,6 +9,7 @@ from settings import ServiceName
 from tests.web.conftest import Browser, is_page, text_of
 from tests.web.market import Market
 from tests.web.served import Services
+from web import hub
 
 
 @pytest.mark.parametrize(
@@ -117,3 +120,15 @@ async def test_a_form_that_is_too_large_is_refused(browser: Browser) -> None:
     response = await browser.submit("/signin", email="x" * 200_000)
     assert response.status_code == 413
     assert is_page(response)
+
+
+async def test_a_process_with_as_many_streams_as_it_can_have_refuses_more(
+    browser: Browser, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its browsers come back later and later, and may reach another copy."""
+    ticket = market.ticket(market.user("ann@example.com")[0])
+    monkeypatch.setattr(hub, "MAX_WATCHERS", 0)
+    async with asyncio.timeout(5):
+        answer = await browser.get(f"/live?ticket={ticket.id}")
+    assert answer.status_code == 503
+    assert answer.json()["title"] == "Live updates are unavailable for a moment"
