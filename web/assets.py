@@ -47,6 +47,7 @@ def _joined(*paths: Path) -> bytes:
 
 
 def _read() -> dict[str, Asset]:
+    """Scripts are joined by name: live-stream, live-tabs and live build on each other, all others on them."""
     contents = {
         "app.css": _joined(*sorted((STATIC / "css").glob("*.css"))),
         "app.js": _joined(STATIC / "vendor" / "htmx" / "htmx.min.js", *sorted((STATIC / "js").glob("*.js"))),

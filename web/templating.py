@@ -61,6 +61,7 @@ def noise() -> str:
     """Of a random length: how far a page shrinks by compression tells nothing of the secrets in it.
 
     As "Heal the Breach" has it (Palacios and others, 2022, https://ieeexplore.ieee.org/document/9754554).
+    Fragments do without: no other site can have one fetched, since it can't send HX-Request.
     """
     return secrets.token_hex(secrets.randbelow(64))
 
