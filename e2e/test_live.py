@@ -91,6 +91,20 @@ async def test_a_page_that_cannot_be_kept_up_to_date_says_so(house: House) -> No
     await expect(sign).to_have_count(0)
 
 
+async def test_the_sign_goes_when_nothing_on_the_page_can_change_any_more(house: House) -> None:
+    ticket = await house.ticket()
+    visitor = await house.guest()
+    sign = visitor.page.get_by_text("Reconnecting…")
+    await visitor.page.route("**/live?*", lambda route: route.abort())
+    await visitor.open(f"/tickets/{ticket['id']}")
+    await expect(sign).to_be_visible()
+    await visitor.page.evaluate("""() => {
+        for (const element of document.querySelectorAll("[data-live]")) element.removeAttribute("data-live");
+        document.dispatchEvent(new CustomEvent("htmx:after:swap"));
+    }""")
+    await expect(sign).to_have_count(0)
+
+
 async def test_a_change_leaves_the_focus_the_place_and_what_is_typed_alone(house: House) -> None:
     buyer = await house.person()
     title = some_title()

@@ -84,6 +84,7 @@
     release?.();
     channel?.close();
     channel = null;
+    say("live:up"); // who wants nothing misses nothing
   }
 
   // A leader that is asleep doesn't answer, and is robbed.
