@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.async_api import Request, expect
+from playwright.async_api import Request, Route, expect
 
 from e2e.visitors import House, Visitor, some_title
 
@@ -103,6 +103,27 @@ async def test_the_sign_goes_when_nothing_on_the_page_can_change_any_more(house:
         document.dispatchEvent(new CustomEvent("htmx:after:swap"));
     }""")
     await expect(sign).to_have_count(0)
+
+
+async def test_what_cant_be_fetched_is_asked_for_less_and_less_often(house: House) -> None:
+    """A service that comes back would be asked by all browsers at once, for all cards on their pages."""
+    ticket = await house.ticket()
+    visitor = await house.guest()
+    asked: list[str] = []
+
+    async def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        await route.fulfill(status=503)
+
+    await visitor.page.clock.install()
+    await visitor.open(f"/tickets/{ticket['id']}")
+    await visitor.page.route(f"**/tickets/{ticket['id']}", refuse)
+    await visitor.page.evaluate(
+        "document.querySelector('#ticket').dispatchEvent(new CustomEvent('live:changed'))"
+    )
+    for _ in range(60):
+        await visitor.page.clock.run_for(1000)
+    assert 3 <= len(asked) <= 12, "once every other second would be 24 times and more"
 
 
 async def test_a_change_leaves_the_focus_the_place_and_what_is_typed_alone(house: House) -> None:

@@ -6,9 +6,12 @@
 
   const { watch, position } = window.stagedoor;
   const POLL = 15000;
+  const FIRST_DELAY = 2000;
+  const LONGEST_DELAY = 30000;
   const SPREAD = 1000; // when everybody has to fetch everything, not all at once
   const MOST = 100; // that fit into one stream
 
+  const delays = new WeakMap(); // of elements that couldn't be fetched
   const positions = new WeakMap(); // where we were when a request was sent
   let topics = [];
 
@@ -41,13 +44,16 @@
     setTimeout(() => elements().forEach(refresh), Math.random() * SPREAD);
   }
 
-  // A fragment that couldn't be fetched is fetched later; what is on screen stays.
+  // A fragment that couldn't be fetched is fetched later, and ever later, for a service that comes back has enough to
+  // do; what is on screen stays.
   function fetchLater(event) {
     const element = event.detail?.ctx?.sourceElement;
     if (!element?.matches?.("[data-live]")) return;
     const status = event.detail.ctx.response?.status;
     if (status !== undefined && status < 500) return;
-    setTimeout(() => element.isConnected && refresh(element), 2000 + Math.random() * 1000);
+    const delay = delays.get(element) ?? FIRST_DELAY;
+    delays.set(element, Math.min(delay * 2, LONGEST_DELAY));
+    setTimeout(() => element.isConnected && refresh(element), delay * (1 + Math.random() / 2));
   }
 
   // Should no signal come, what waits is looked at now and then all the same.
@@ -63,7 +69,10 @@
     elements().filter((element) => "liveDetail" in element.dataset).forEach(refresh);
   });
   document.addEventListener("htmx:before:request", ({ detail }) => positions.set(detail.ctx, position()));
-  document.addEventListener("htmx:after:swap", ({ detail }) => review(positions.get(detail?.ctx)));
+  document.addEventListener("htmx:after:swap", ({ detail }) => {
+    if (detail?.ctx?.response?.status < 400) delays.delete(detail.ctx.sourceElement);
+    review(positions.get(detail?.ctx));
+  });
   document.addEventListener("htmx:response:error", fetchLater);
   document.addEventListener("htmx:error", fetchLater);
   document.addEventListener("scrollend", scrolled);
