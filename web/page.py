@@ -166,6 +166,12 @@ def local_address(value: str | None, otherwise: str = "/") -> str:
     return otherwise if parts.scheme or parts.netloc else value
 
 
+def how_many(given: str, least: int, most: int) -> int:
+    """A number from an address; whatever else is there means the least."""
+    is_number = given.isascii() and given.isdigit() and len(given) < 10
+    return min(max(int(given), least), most) if is_number else least
+
+
 def sign_in_address(then: str) -> str:
     """Sign in, and come back."""
     return f"/signin?next={quote(local_address(then), safe='/')}"

@@ -36,8 +36,8 @@ async def offers(
 
 
 async def count_sales(seller: str) -> int:
-    """How many tickets somebody sold. Counted here, since the embedded database counts slowly."""
-    sold = {"user_id": str(object_id(seller)), "status": "sold"}
+    """How many tickets somebody sold for good. Counted here, since the embedded database counts slowly."""
+    sold = {"user_id": str(object_id(seller)), "status": "sold", "refunded": {"$ne": True}}
     return len(await Ticket.get_pymongo_collection().find(sold, {"_id": 1}).to_list())
 
 

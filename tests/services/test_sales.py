@@ -146,6 +146,7 @@ async def test_a_seller_is_shown_with_the_number_of_tickets_sold(tickets: Served
 
     for _ in range(2):
         await ordered(await offered(), "complete")
+    await ordered(await offered(), "refunded")
     await ordered(await offered())
     await offered()
     assert await sold(ANN) == {"id": ANN, "sold": 2}

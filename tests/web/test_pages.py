@@ -203,3 +203,13 @@ async def test_signed_in_or_not_is_shown_on_every_page(browser: Browser, market:
     text = text_of(await browser.get("/"))
     assert "ann@example.com" in text
     assert "Sign out" in text
+
+
+@pytest.mark.parametrize("given", ["9" * 5000, "-1", "٤٠", "1e3", ""])
+@pytest.mark.parametrize("path", ["/", "/listings"])
+async def test_a_number_of_rows_that_is_none_means_the_usual_one(
+    browser: Browser, market: Market, path: str, given: str
+) -> None:
+    _, token = market.user("ann@example.com")
+    browser.sign_in_as(token)
+    assert (await browser.http.get(path, params={"show": given})).status_code == 200

@@ -16,7 +16,7 @@ from contracts.api import Facets
 from contracts.problems import Problem
 from contracts.tickets import CATEGORIES
 from web.forms import Fields, Form, plain_price
-from web.page import Page, WebRequest
+from web.page import Page, WebRequest, how_many
 from web.services import Refused, ServiceDown, Services, TicketPage
 
 SORTS = {"": "Newest first", "price": "Cheapest first", "-price": "Dearest first", "date": "Soonest first"}
@@ -57,7 +57,7 @@ async def browse(page: NamedDependency[Page], request: WebRequest) -> Response[A
     wrong_days = _wrong_days(typed)
     search = _search({name: value for name, value in typed.items() if name not in wrong_days})
     after = request.query_params.get("after", "")[:200]
-    shown = _shown(request.query_params.get("show", ""))
+    shown = how_many(request.query_params.get("show", ""), PAGE, MOST_SHOWN)
     appends = page.target == "li#more"
     if after:
         search["after"] = after
@@ -165,10 +165,6 @@ def _typed(request: WebRequest) -> dict[str, str]:
     if typed["when"] != OWN_DATES:
         typed.update(dict.fromkeys(DATES, ""))
     return typed
-
-
-def _shown(given: str) -> int:
-    return min(max(int(given), PAGE), MOST_SHOWN) if given.isascii() and given.isdigit() else PAGE
 
 
 def _search(typed: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """What a seller offers, what became of it, and what it brought in."""
 
 import asyncio
-from decimal import Decimal
 from typing import Any, get_args
 from urllib.parse import urlencode
 
@@ -10,7 +9,8 @@ from litestar.di import NamedDependency
 
 from contracts.api import SalesSummary
 from contracts.events import TicketStatus
-from web.page import Page, WebRequest
+from contracts.money import from_minor_units
+from web.page import Page, WebRequest, how_many
 from web.services import Refused, Services, TicketPage
 
 STEP, MOST = 24, 240
@@ -32,8 +32,7 @@ async def listings(page: NamedDependency[Page], request: WebRequest) -> Response
     status = given.get("status", "")
     status = status if status in STATES else ""
     after = given.get("after", "")[:200]
-    show = given.get("show", "")
-    shown = min(max(int(show), STEP), MOST) if show.isascii() and show.isdigit() else STEP
+    shown = how_many(given.get("show", ""), STEP, MOST)
     search = {"limit": str(shown), "status": status, "after": after}
     try:
         tickets, summary = await page.load(_both(page.services, search))
@@ -45,8 +44,8 @@ async def listings(page: NamedDependency[Page], request: WebRequest) -> Response
         "tickets": tickets.tickets,
         "summary": summary,
         "counts": _counts(summary),
-        "earned": Decimal(summary.sold.amount - summary.refunded.amount) / 100,
-        "refunded": Decimal(summary.refunded.amount) / 100,
+        "earned": from_minor_units(summary.sold.amount - summary.refunded.amount),
+        "refunded": from_minor_units(summary.refunded.amount),
         "status": status,
         "tabs": {name: _address(name) for name in STATES},
         "states": STATES,

@@ -1,6 +1,7 @@
 """A seller's side: list a ticket, change it, take it back."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -262,7 +263,7 @@ def _body(typed: Mapping[str, str]) -> dict[str, str | int]:
     optional: dict[str, str | int] = {
         "startsAt": _utc(typed) or "unreadable" if starts_at else "",
         "timeZone": typed["timeZone"].strip() if starts_at else "",
-        "quantity": int(quantity) if quantity.isascii() and quantity.isdigit() else quantity,
+        "quantity": int(quantity) if re.fullmatch("[0-9]{1,6}", quantity) else quantity,
         "faceValue": plain_price(typed["faceValue"]),
         **{name: typed[name].strip() for name in ("venue", "city", "category", "seat")},
         "notes": typed["notes"].replace("\r\n", "\n").strip(),
