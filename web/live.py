@@ -120,7 +120,7 @@ async def _watcher(wanted: Wanted, services: Services) -> Watcher:
     """The orders service tells whose an order is, and refuses anybody else's; auth tells who "me" is.
 
     Raises:
-        Refused: nothing of what is wanted may be watched.
+        Refused: nothing of what is wanted may be watched. 401 comes before all else: it can be mended.
         ServiceDown
     """
     topics: set[Topic] = {("ticket", ticket_id) for ticket_id in wanted.tickets}
@@ -142,7 +142,7 @@ async def _watcher(wanted: Wanted, services: Services) -> Watcher:
             viewer = user.id
             topics.update((kind, user.id) for kind in wanted.mine)
     if not topics:
-        raise refusals[0]
+        raise min(refusals, key=lambda refused: refused.status)
     return Watcher(topics, viewer)
 
 

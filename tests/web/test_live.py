@@ -160,6 +160,14 @@ async def test_nobody_but_the_buyer_watches_an_order(scene: Scene) -> None:
             assert watching.response.status_code == status
 
 
+async def test_that_one_has_to_sign_in_is_told_before_whatever_else_is_wrong(scene: Scene) -> None:
+    query = f"order={'f' * 24}x&order={scene.order.id}&order={'e' * 24}x"
+    async with stream(scene.site, query) as watching:
+        assert watching.response.status_code == 401
+    async with stream(scene.site, f"order={'f' * 24}x&buyer=me") as watching:
+        assert watching.response.status_code == 401
+
+
 async def test_what_may_not_be_watched_is_left_out_of_a_stream_that_other_tabs_share(scene: Scene) -> None:
     """Somebody else was signed in when one of the tabs was opened."""
     both = f"order={scene.order.id}&order={scene.others_order.id}"
