@@ -99,7 +99,7 @@ lint: setup
 
 # Look after dead letters: list, show, replay, drop
 [no-exit-message]
-dead *ARGS: setup
+dead *ARGS="list": setup
     @exec {{ python }} -m streams.dead {{ ARGS }}
 
 # Put all that tickets, orders or payments owns on the bus again, for a listener that is new

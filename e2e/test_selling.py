@@ -129,7 +129,13 @@ async def test_what_the_buyer_pays_is_shown_while_the_price_is_typed_and_read_ou
     await seller.open("/sell")
     payout, sum_ = seller.page.locator("#payout"), re.compile(r"^Buyer pays 19,90\sUS\$")
     await expect(payout).to_be_hidden()
-    await expect(seller.page.get_by_label("Time zone")).to_have_value("Europe/Vienna")
+    zone = seller.page.get_by_label("Time zone")
+    await expect(zone).to_have_value("Europe/Vienna")
+    await seller.page.get_by_label("City").fill("sao paulo")
+    await expect(zone).to_have_value("America/Sao_Paulo")
+    await zone.select_option("Europe/Lisbon")
+    await seller.page.get_by_label("City").fill("Berlin")
+    await expect(zone).to_have_value("Europe/Lisbon")
     await seller.page.evaluate(
         """() => {
             window.said = [];

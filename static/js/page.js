@@ -90,6 +90,13 @@
     const { ctx } = event.detail;
     if (!ctx.sourceElement.closest("[role=search]")) sent.add(ctx);
   });
+  // On a phone the filters cover what was found.
+  document.addEventListener("click", (event) => {
+    const filters = event.target.closest?.(".show-results")?.closest("details");
+    if (!filters) return;
+    filters.open = false;
+    document.getElementById("count").scrollIntoView();
+  });
   document.addEventListener("htmx:error", (event) => {
     if (!isForm(event)) return;
     notice("That didn’t get through. Check your connection, then look before you try again.");

@@ -39,13 +39,22 @@
     }, QUIET);
   }
 
-  function ownZone() {
+  // The zone of a new ticket, until its seller chooses one: their own, or that of a city which gave one its name.
+  function proposeZone(named) {
     const zones = document.querySelector("#ticket-form[data-new] [name=timeZone]");
-    if (!zones) return;
-    const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-    const zone = RENAMED[timeZone] ?? timeZone;
-    if ([...zones.options].some((option) => option.value === zone)) zones.value = zone;
+    if (!zones || "chosen" in zones.dataset) return;
+    const zone = [...zones.options].find((option) => named(option.value));
+    if (zone) zones.value = zone.value;
   }
+
+  function ownZone() {
+    const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+    proposeZone((zone) => zone === (RENAMED[timeZone] ?? timeZone));
+  }
+
+  const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").replace(/_/g, " ").trim().toLowerCase();
+
+  const zoneOf = (city) => proposeZone((zone) => plain(zone.split("/").at(-1)) === plain(city));
 
   function drawn(picture, width, height) {
     const canvas = document.createElement("canvas");
@@ -92,6 +101,8 @@
 
   document.addEventListener("input", (event) => {
     if (event.target.matches?.("#ticket-form [name=price], #ticket-form [name=quantity]")) payout();
+    if (event.target.matches?.("#ticket-form [name=city]")) zoneOf(event.target.value);
+    if (event.target.matches?.("#ticket-form [name=timeZone]")) event.target.dataset.chosen = "";
   });
   document.addEventListener("change", (event) => {
     if (event.target.matches?.("input[type=file][name=picture]")) preview(event.target);

@@ -189,7 +189,7 @@ async def test_the_banks_question_is_a_link_to_the_bank(
     assert 'href="https://bank.test/ask?x=1&amp;y=2"' in page.text
     assert "Confirm with your bank" in text_of(page)
     assert "The ticket is held for you meanwhile" in text_of(page)
-    assert "more time once: 15 minutes from when it asks, but no more than 30 minutes in all" in text_of(page)
+    assert "check gives you more of it, 30 minutes in all at most" in text_of(page)
 
 
 async def test_who_has_long_to_pay_isnt_promised_more(

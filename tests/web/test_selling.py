@@ -51,7 +51,7 @@ async def test_a_wrong_listing_comes_back_as_it_was_typed(
 ) -> None:
     response = await browser.submit("/sell", title=" ", price="1,234", venue="Astra")
     assert response.status_code == 422
-    assert "Title is required" in text_of(response)
+    assert "Say what it is a ticket for" in text_of(response)
     assert '<a href="#price">' in response.text
     assert 'value="1,234"' in response.text
     assert 'value="Astra"' in response.text

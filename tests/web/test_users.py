@@ -186,3 +186,8 @@ async def test_cookies_of_one_user_never_reach_another(browser: Browser, market:
     market.seen.clear()
     assert "ann@example.com" not in text_of(await browser.get("/"))
     assert all("session" not in request.cookies for request in market.seen)
+
+
+async def test_who_signs_up_instead_of_in_still_gets_where_they_were_going(browser: Browser) -> None:
+    page = await browser.get("/signin?next=/tickets/7")
+    assert page.text.count('href="/signup?next=/tickets/7"') == 2

@@ -201,11 +201,11 @@ async def _view(page: Page, order_id: str, *, came_back: bool, goes_to_pay: bool
 
 
 async def _what_else(page: Page, order: Order) -> tuple[Ticket | None, Sequence[Ticket]]:
-    """For who didn't get the ticket: what became of it, and others if it is gone."""
-    if order.status != "cancelled":
+    """What the seller says, for who has the ticket; for who didn't get it, what became of it, and others."""
+    if order.status in {"created", "awaiting:payment"}:
         return None, ()
     ticket = await _if_it_can_be_had(page.services.ticket(order.ticket.id))
-    if ticket is None or _is_free(ticket, order):
+    if order.status != "cancelled" or ticket is None or _is_free(ticket, order):
         return ticket, ()
     return ticket, (await _if_it_can_be_had(page.services.similar_tickets(ticket.id)) or ())[:MOST_SIMILAR]
 

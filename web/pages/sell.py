@@ -37,7 +37,7 @@ FIELDS = Fields(
         "notes": "Notes",
     },
 )
-UNREADABLE_DATE = replace(FIELDS, words={"startsAt": "Give a date and a time"})
+BLANK_WORDS = {"title": "Say what it is a ticket for", "price": "Say what it costs, such as 19.99"}
 MAX_PICTURE_BYTES = 5 * 1024 * 1024
 MAX_PICTURE_FORM_BYTES = 6_000_000
 TOO_LARGE = "The picture is too large: choose one of at most 5 MB"
@@ -248,7 +248,10 @@ async def _refused(
         raise refused
     await page.look()
     status = 422 if refused.status == 400 else refused.status
-    fields = FIELDS if _utc(typed) is not None else UNREADABLE_DATE
+    words = {name: text for name, text in BLANK_WORDS.items() if not typed[name].strip()}
+    if _utc(typed) is None:
+        words["startsAt"] = "Give a date and a time"
+    fields = replace(FIELDS, words=words)
     lost = had_picture and not page.is_partial
     return _form(page, fields.refused(typed, refused.problem), ticket, status, lost_picture=lost)
 
