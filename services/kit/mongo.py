@@ -32,7 +32,14 @@ async def database(url: str, name: str, documents: Documents) -> AsyncIterator[D
         pymongo.errors.PyMongoError: the database can't be reached within five seconds.
     """
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-        url, tz_aware=True, serverSelectionTimeoutMS=5_000, connectTimeoutMS=5_000, socketTimeoutMS=15_000
+        url,
+        tz_aware=True,
+        serverSelectionTimeoutMS=5_000,
+        connectTimeoutMS=5_000,
+        socketTimeoutMS=15_000,
+        # One that nobody used for minutes may have been closed at the other end, or on the way there: the
+        # first request to take it would fail.
+        maxIdleTimeMS=60_000,
     )
     async with client:
         bound = client.get_database(name)
