@@ -6,10 +6,10 @@ docs/settings.md shows them as a table; a test keeps the two equal.
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Literal, Self
@@ -38,6 +38,13 @@ def _currency(value: str) -> str:
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _is_within(address: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    try:
+        return any(ip_address(address) in network for network in networks)
+    except ValueError:
+        return False
 
 
 SHORTEST_SECRET = 32
@@ -252,6 +259,14 @@ class Settings(BaseSettings):
         if len(kept := path.read_text()) < SHORTEST_SECRET:
             raise ValueError(f"{path} is too short for a secret: remove it, and a new one is made")
         return kept
+
+    def origin_of(self, hops: str) -> str:
+        """Where a request comes from, as far as trusted proxies tell: `hops` is X-Forwarded-For and who asks us."""
+        path = [hop.strip() for hop in hops.split(",") if hop.strip()]
+        # From the right: each proxy of ours wrote the hop before it; what stands further left can be made up.
+        while len(path) > 1 and _is_within(path[-1], self.trusted_proxies):
+            path.pop()
+        return path[-1]
 
     def port_of(self, service: ServiceName) -> int:
         return int(getattr(self, f"{service}_port"))

@@ -1,7 +1,7 @@
 """Who watches what in this process: a change reaches those who asked for it, also if they come back later."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
@@ -9,6 +9,8 @@ from time import monotonic
 from typing import Literal
 
 MAX_WATCHERS = 5_000
+MAX_OF_ONE = 40
+"""Streams of one address. A browser needs one, and some people share an address."""
 MAX_RECENT = 2_000
 """Changes kept for browsers that come back: about a megabyte."""
 
@@ -51,9 +53,10 @@ class Signal:
 class Watcher:
     """One browser's open stream."""
 
-    def __init__(self, topics: Iterable[Topic], viewer: str | None) -> None:
+    def __init__(self, topics: Iterable[Topic], viewer: str | None, address: str = "") -> None:
         self.topics = frozenset(topics)
         self.viewer = viewer
+        self.address = address
         self._waiting: dict[tuple[str, str], Signal] = {}
         self._woken = asyncio.Event()
         self._closed = False
@@ -135,15 +138,16 @@ class Hub:
     def __init__(self, max_recent: int = MAX_RECENT) -> None:
         self._watchers: set[Watcher] = set()
         self._by_topic: dict[Topic, set[Watcher]] = {}
+        self._of_address: Counter[str] = Counter()
         self._recent = Recent(max_recent)
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._watchers)
 
-    @property
-    def full(self) -> bool:
-        return len(self._watchers) >= MAX_WATCHERS
+    def has_room_for(self, watcher: Watcher) -> bool:
+        """Nobody alone can take the places of all others."""
+        return len(self._watchers) < MAX_WATCHERS and self._of_address[watcher.address] < MAX_OF_ONE
 
     @property
     def position(self) -> int | None:
@@ -162,6 +166,7 @@ class Hub:
     def add(self, watcher: Watcher, since: int | None = None) -> None:
         """With the number of the last change that it knows, it hears of what it missed first."""
         self._watchers.add(watcher)
+        self._of_address[watcher.address] += 1
         for topic in watcher.topics:
             self._by_topic.setdefault(topic, set()).add(watcher)
         if since is not None:
@@ -178,7 +183,10 @@ class Hub:
             watcher.hear(change)
 
     def remove(self, watcher: Watcher) -> None:
-        self._watchers.discard(watcher)
+        self._watchers.remove(watcher)
+        self._of_address[watcher.address] -= 1
+        if not self._of_address[watcher.address]:
+            del self._of_address[watcher.address]
         for topic in watcher.topics:
             watching = self._by_topic.get(topic, set())
             watching.discard(watcher)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from litestar import get
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.response import Response, Stream
@@ -15,12 +16,13 @@ from prometheus_client import Gauge
 
 from contracts.problems import PROBLEM_JSON, Problem
 from web.hub import MINE, Hub, Kind, Topic, Watcher
-from web.page import WebRequest
+from web.page import WebRequest, caller_of
 from web.services import Refused, ServiceDown, Services
 
 HEARTBEAT = 15.0
 """Seconds; a proxy on the way may close a stream that is silent for a minute."""
 RETRY = b"retry: 2000\n\n"
+RETRY_AFTER = "5"
 UNAVAILABLE = Problem.of(503, "Live updates are unavailable for a moment")
 SIGN_IN = Problem.of(401, "Sign in to watch what is yours")
 MAX_ORDERS = 20
@@ -82,6 +84,7 @@ async def live(
     request: WebRequest,
     hub: NamedDependency[Hub],
     services: NamedDependency[Services],
+    state: State,
     order: FromQuery[list[str] | None] = None,
     ticket: FromQuery[list[str] | None] = None,
     buyer: FromQuery[str | None] = None,
@@ -100,13 +103,14 @@ async def live(
         return _problem(
             Problem.of(400, f"Ask for 1 to {MAX_ORDERS} orders or {MAX_TICKETS} tickets, or mine")
         )
+    address = state.settings.origin_of(caller_of(request, None).forwarded_for)
     try:
-        watcher = await _watcher(wanted, services)
+        watcher = await _watcher(wanted, services, address)
     except Refused as refused:
         return _problem(refused.problem)
     except ServiceDown:
         return _problem(UNAVAILABLE)
-    if hub.full:
+    if not hub.has_room_for(watcher):
         return _problem(UNAVAILABLE)
     position = _position(request.headers.get("last-event-id") or since)
     return Stream(
@@ -116,7 +120,7 @@ async def live(
     )
 
 
-async def _watcher(wanted: Wanted, services: Services) -> Watcher:
+async def _watcher(wanted: Wanted, services: Services, address: str) -> Watcher:
     """The orders service tells whose an order is, and refuses anybody else's; auth tells who "me" is.
 
     Raises:
@@ -143,7 +147,7 @@ async def _watcher(wanted: Wanted, services: Services) -> Watcher:
             topics.update((kind, user.id) for kind in wanted.mine)
     if not topics:
         raise min(refusals, key=lambda refused: refused.status)
-    return Watcher(topics, viewer)
+    return Watcher(topics, viewer, address)
 
 
 def _position(said: str | None) -> int | None:
@@ -154,6 +158,8 @@ def _position(said: str | None) -> int | None:
 
 
 async def _stream(hub: Hub, watcher: Watcher, since: int | None) -> AsyncIterator[bytes]:
+    if not hub.has_room_for(watcher):  # many came at once, and there was for each of them
+        return
     hub.add(watcher, since)
     OPEN_STREAMS.inc()
     try:
@@ -166,4 +172,9 @@ async def _stream(hub: Hub, watcher: Watcher, since: int | None) -> AsyncIterato
 
 
 def _problem(problem: Problem) -> Response[bytes]:
-    return Response(problem.to_json().encode(), status_code=problem.status, media_type=PROBLEM_JSON)
+    return Response(
+        problem.to_json().encode(),
+        status_code=problem.status,
+        media_type=PROBLEM_JSON,
+        headers={"Retry-After": RETRY_AFTER} if problem.status == 503 else {},
+    )

@@ -152,7 +152,7 @@ async def test_closing_ends_open_streams_and_those_that_come_later() -> None:
 
 
 async def test_who_has_left_is_forgotten() -> None:
-    hub, watcher = Hub(), Watcher([TICKET], None)
+    hub, watcher = Hub(), Watcher([TICKET], None, "203.0.113.7")
     hub.add(watcher)
     hub.remove(watcher)
     hub.tell(Change(1, (TICKET,)))

@@ -20,6 +20,7 @@ from sandbox.testing import free_port, nats_server, running
 from tests.web.conftest import web_of
 from tests.web.market import Market
 from tests.web.served import Services
+from web.hub import MAX_OF_ONE
 
 
 @pytest.fixture
@@ -65,6 +66,10 @@ class Stream:
             while (fields := await self._fields()).get("event") == "here":
                 pass
         return fields
+
+    async def is_open(self) -> bool:
+        async with asyncio.timeout(5):
+            return self.response.status_code == 200 and await self._fields() != {}
 
     async def _fields(self) -> dict[str, str]:
         fields: dict[str, str] = {}
@@ -280,6 +285,29 @@ async def test_a_message_that_isnt_an_event_is_passed_over(scene: Scene, bus: st
         await client.close()
         await scene.bus.say(ticket_event(scene.ticket.id))
         assert (await watching.next())["data"] == scene.ticket.id
+
+
+async def test_one_address_cant_take_the_streams_of_all_others(scene: Scene) -> None:
+    """What a client says of itself doesn't count, only what the proxy in front of us saw."""
+    ticket, mine = f"ticket={scene.ticket.id}", "203.0.113.7"
+    async with AsyncExitStack() as streams:
+
+        async def asked(number: int) -> Stream:
+            told = {"X-Forwarded-For": f"198.51.100.{number}, {mine}"}
+            return await streams.enter_async_context(stream(scene.site, ticket, **told))
+
+        at_once = await asyncio.gather(*(asked(number) for number in range(MAX_OF_ONE + 20)))
+        assert sum([await watching.is_open() for watching in at_once]) == MAX_OF_ONE
+        async with stream(scene.site, ticket, **{"X-Forwarded-For": mine}) as watching:
+            assert watching.response.status_code == 503
+            assert watching.response.headers["retry-after"] == "5"
+        async with stream(scene.site, ticket, **{"X-Forwarded-For": "203.0.113.8"}) as watching:
+            await watching.opened()
+    async with httpx.AsyncClient(base_url=scene.site) as http, asyncio.timeout(5):
+        while await open_streams(http):
+            pass
+    async with stream(scene.site, ticket, **{"X-Forwarded-For": mine}) as watching:
+        await watching.opened()
 
 
 async def open_streams(http: httpx.AsyncClient) -> float:
