@@ -17,9 +17,9 @@ MAX_RECENT = 2_000
 CATCHING_UP = 1.0
 """Seconds within which what a service shows agrees with what it has said: lists may be 0.3 behind."""
 
-Kind = Literal["order", "ticket", "buyer", "seller"]
+Kind = Literal["order", "ticket", "buyer", "seller", "session"]
 Topic = tuple[Kind, str]
-"""An order, a ticket, all orders of a buyer, all tickets of a seller: with the id of which."""
+"""An order, a ticket, all orders of a buyer, all tickets of a seller, a session's end: with its id."""
 
 MINE = "me"
 """What a buyer or seller is called in what is sent: everybody watches their own only."""
@@ -65,7 +65,10 @@ class Watcher:
         for topic in change.topics:
             if topic in self.topics and self._may_hear(topic, change):
                 kind, about = topic
-                self.tell(Signal(kind, MINE if kind in {"buyer", "seller"} else about, change.number))
+                if kind == "session":
+                    self.close()
+                else:
+                    self.tell(Signal(kind, MINE if kind in {"buyer", "seller"} else about, change.number))
 
     def _may_hear(self, topic: Topic, change: Change) -> bool:
         return topic[0] != "order" or change.buyer is None or change.buyer == self.viewer
@@ -84,7 +87,7 @@ class Watcher:
         self._woken.set()
 
     async def signals(self, heartbeat: float) -> AsyncIterator[Signal | None]:
-        """Ends when the hub closes; None after each `heartbeat` seconds of silence."""
+        """Ends when the hub closes or the session is over; None after each `heartbeat` seconds of silence."""
         while not self._closed:
             try:
                 async with asyncio.timeout(heartbeat):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+import jwt
 from litestar import get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
@@ -145,9 +146,20 @@ async def _watcher(wanted: Wanted, services: Services, address: str) -> Watcher:
         else:
             viewer = user.id
             topics.update((kind, user.id) for kind in wanted.mine)
+    if viewer is not None and (session := _session_in(services.caller.session or "")) is not None:
+        topics.add(("session", session))
     if not topics:
         raise min(refusals, key=lambda refused: refused.status)
     return Watcher(topics, viewer, address)
+
+
+def _session_in(token: str) -> str | None:
+    """The id of the session, of a token that a service has just accepted: nothing is verified here."""
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except jwt.PyJWTError:
+        return None
+    return str(claims.get("sid"))
 
 
 def _position(said: str | None) -> int | None:

@@ -9,7 +9,7 @@ from functools import partial
 from faststream.nats import NatsBroker, NatsMessage
 from pydantic import ValidationError
 
-from contracts.events import ALL_EVENTS, Event, OrderEvent, PaymentEvent, TicketEvent
+from contracts.events import ALL_EVENTS, Event, OrderEvent, PaymentEvent, SessionEnded, TicketEvent
 from settings import Settings
 from web.hub import Change, Hub
 
@@ -43,6 +43,8 @@ class Interpreter:
                 buyer = self._buyers.get(event.order_id)
                 mine = (("buyer", buyer),) if buyer is not None else ()
                 return Change(number, (("order", event.order_id), *mine), buyer)
+            case SessionEnded():
+                return Change(number, (("session", event.session_id),))
         return Change(number)
 
     def _remember(self, order: OrderEvent) -> None:

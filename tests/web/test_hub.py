@@ -5,12 +5,14 @@ from time import monotonic
 
 import pytest
 
-from contracts.events import OrderUpdated, PaymentUpdated, TicketUpdated
+from contracts.events import OrderUpdated, PaymentUpdated, SessionEnded, TicketUpdated
+from contracts.wire import now
 from web.hub import Change, Hub, Signal, Topic, Watcher
 from web.live_bus import Interpreter
 
 TICKET: Topic = ("ticket", "a" * 24)
 ORDER: Topic = ("order", "b" * 24)
+SESSION: Topic = ("session", "f" * 24)
 OTHER: Topic = ("ticket", "c" * 24)
 
 
@@ -149,6 +151,17 @@ async def test_closing_ends_open_streams_and_those_that_come_later() -> None:
     async with asyncio.timeout(1):
         assert await reading is None
         assert [signal async for signal in late.signals(heartbeat=60)] == []
+
+
+async def test_a_stream_ends_with_its_session_and_no_other() -> None:
+    hub, ended, other = Hub(), Watcher([TICKET, SESSION], "ann"), Watcher([TICKET], "ann")
+    for watcher in (ended, other):
+        hub.add(watcher)
+    hub.tell(Interpreter().change(SessionEnded(session_id="f" * 24, ended_at=now()), 1))
+    hub.tell(Change(2, (TICKET,)))
+    async with asyncio.timeout(1):
+        assert [signal async for signal in ended.signals(heartbeat=60)] == []
+    assert await told(other) == [Signal("ticket", "a" * 24, 2)]
 
 
 async def test_who_has_left_is_forgotten() -> None:

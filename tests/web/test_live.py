@@ -8,13 +8,15 @@ from pathlib import Path
 from signal import SIGTERM
 
 import httpx
+import jwt
 import nats
 import pytest
 
 from contracts.api import Order, User
 from contracts.events import Event as BusEvent
-from contracts.events import OrderedTicket, OrderUpdated, PaymentUpdated, TicketUpdated
+from contracts.events import OrderedTicket, OrderUpdated, PaymentUpdated, SessionEnded, TicketUpdated
 from contracts.identity import SESSION_COOKIE
+from contracts.wire import now
 from sandbox.processes import Process
 from sandbox.testing import free_port, nats_server, running
 from tests.web.conftest import web_of
@@ -120,7 +122,7 @@ def ticket_event(ticket_id: str, seller: str = "b" * 24) -> TicketUpdated:
 
 class Scene:
     def __init__(self, market: Market, site: str, pid: int, bus: Bus) -> None:
-        self.site, self.pid, self.bus = site, pid, bus
+        self.market, self.site, self.pid, self.bus = market, site, pid, bus
         self.buyer, self.buyers = market.user("buyer@example.com")
         self.other, self.others = market.user("other@example.com")
         seller: User = market.user("seller@example.com")[0]
@@ -285,6 +287,24 @@ async def test_a_message_that_isnt_an_event_is_passed_over(scene: Scene, bus: st
         await client.close()
         await scene.bus.say(ticket_event(scene.ticket.id))
         assert (await watching.next())["data"] == scene.ticket.id
+
+
+async def test_a_stream_of_who_signs_out_ends_and_those_of_their_other_sessions_go_on(scene: Scene) -> None:
+    tokens = [jwt.encode({"sid": session * 24}, "x" * 32) for session in "ef"]
+    for token in tokens:
+        scene.market.users[token] = (scene.buyer, "")
+    async with (
+        stream(scene.site, f"order={scene.order.id}", tokens[0]) as order,
+        stream(scene.site, f"buyer=me&ticket={scene.ticket.id}", tokens[0]) as mine,
+        stream(scene.site, "buyer=me", tokens[1]) as another,
+    ):
+        for watching in (order, mine, another):
+            await watching.opened()
+        await scene.bus.say(SessionEnded(session_id="e" * 24, ended_at=now()))
+        for watching in (order, mine):
+            assert await watching.next() == {}
+        sequence = await scene.bus.say(order_event(scene.order))
+        assert (await another.next())["id"] == sequence
 
 
 async def test_one_address_cant_take_the_streams_of_all_others(scene: Scene) -> None:
