@@ -91,6 +91,18 @@ async def test_a_page_that_cannot_be_kept_up_to_date_says_so(house: House) -> No
     await expect(sign).to_have_count(0)
 
 
+async def test_who_is_signed_out_elsewhere_is_told_so_and_comes_back_to_the_page(house: House) -> None:
+    visitor = await house.member()
+    streams = Streams(visitor)
+    await visitor.open("/orders?x=1")
+    await streams.settle("buyer=me")
+    await visitor.page.context.request.post(f"{visitor.site}/api/users/signout", data={})
+    await expect(visitor.notice).to_have_text("You were signed out. Sign in to go on.")
+    await expect(visitor.page.get_by_text("Reconnecting…")).to_have_count(0)
+    await visitor.notice.get_by_role("link", name="Sign in").click()
+    await expect(visitor.page).to_have_url(f"{visitor.site}/signin?next=%2Forders%3Fx%3D1")
+
+
 async def test_the_sign_goes_when_nothing_on_the_page_can_change_any_more(house: House) -> None:
     ticket = await house.ticket()
     visitor = await house.guest()

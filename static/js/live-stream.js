@@ -10,7 +10,7 @@
 
   const earlier = (one, other) => (one === null ? other : other === null ? one : Math.min(one, other));
 
-  // `pass` gets {kind, about, number}: kind is that of a topic, or here, resync or down. The number is that of the
+  // `pass` gets {kind, about, number}: kind is that of a topic, or here, resync, down or refused. The number is that of the
   // last change which is known with it, null if nobody can tell.
   function stream(pass) {
     const tabs = new Map();
@@ -22,6 +22,7 @@
     let isUp = false;
     let heardAt = 0;
     let delay = FIRST_DELAY;
+    let failures = 0;
     let timer = 0;
 
     function soon(wait) {
@@ -92,15 +93,29 @@
       previous = null;
       isUp = true;
       delay = FIRST_DELAY;
+      failures = 0;
     }
 
-    // Not left to the browser, which tries again without jitter, and not at all after an answer of no.
-    function failed() {
+    // Not left to the browser, which tries again without jitter, and not at all after an answer of no. Nor does it tell
+    // such an answer from a break: who has to sign in first isn't let in by trying again.
+    async function failed() {
+      const { url } = source;
       rewind = earlier(rewind, position ?? 0); // 0: nobody knows where, so everything is fetched
       close();
       pass({ kind: "down" });
       soon(delay * (0.5 + Math.random()));
       delay = Math.min(delay * 2, LONGEST_DELAY);
+      failures += 1;
+      if (failures < 2 || (await statusOf(url)) !== 401 || source) return;
+      clearTimeout(timer);
+      pass({ kind: "refused" });
+    }
+
+    async function statusOf(url) {
+      const abort = new AbortController();
+      const answer = await fetch(url, { signal: abort.signal }).catch(() => null);
+      abort.abort();
+      return answer?.status;
     }
 
     function close() {

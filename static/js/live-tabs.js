@@ -3,7 +3,8 @@
    and passes on what it hears. Where a browser has no locks or channels, each page leads for itself.
 
    Who wants to know listens on `document`: live:signal (detail: the topic that changed), live:resync (anything may
-   have), live:open (watching begins, on a page that couldn't say up to where it knows everything), live:up, live:down. */
+   have), live:open (watching begins, on a page that couldn't say up to where it knows everything), live:up, live:down,
+   live:refused (one has to sign in first; nobody tries again until a page wants something new or is looked at). */
 (() => {
   "use strict";
 
@@ -136,7 +137,8 @@
   function hear({ kind, about, number }) {
     ledAt = Date.now();
     say(kind === "down" ? "live:down" : "live:up");
-    if (kind === "down" || kind === "up") return;
+    if (kind === "refused") say("live:refused");
+    if (["down", "up", "refused"].includes(kind)) return;
     self.position = number ?? self.position;
     if (kind === "resync") heard.clear();
     if (kind === "resync") say("live:resync");
