@@ -174,6 +174,8 @@ async def test_who_asks_to_be_told_hears_on_another_page_that_a_ticket_is_free_a
     await visitor.page.evaluate("document.querySelectorAll('[data-live]').forEach(stagedoor.refresh)")
     await visitor.page.wait_for_load_state("networkidle")
     await expect(tell_me).to_have_attribute("aria-pressed", "true")
+    await visitor.open("/signup")
+    await visitor.fills_in_sign_up()
     await visitor.open("/developers")
     await visitor.marks_the_page()
     await buyer.cancels(order["id"])
@@ -182,3 +184,14 @@ async def test_who_asks_to_be_told_hears_on_another_page_that_a_ticket_is_free_a
     assert await visitor.still_has_the_mark()
     await visitor.notice.get_by_role("link", name="Have a look").click()
     await expect(visitor.heading(title)).to_be_visible()
+
+
+async def test_what_one_asked_to_be_told_is_forgotten_on_signing_out(house: House) -> None:
+    ticket = await house.ticket()
+    await (await house.person()).reserves(ticket["id"])
+    visitor = await house.member()
+    await visitor.open(f"/tickets/{ticket['id']}")
+    await visitor.button("Tell me").click()
+    await visitor.button("Sign out").click()
+    await expect(visitor.link("Sign in")).to_be_visible()
+    assert not await visitor.page.evaluate("sessionStorage.getItem('tell')")

@@ -1,10 +1,13 @@
 /* "Tell me if it comes back": a ticket that somebody else holds is watched in this tab, on whatever page of ours it
-   goes on to and while it is hidden, until the ticket is free again, or can't be any more. */
+   goes on to and while it is hidden, until the ticket is free again, or can't be any more. Who signs in takes along what
+   they wished before; nobody sees what somebody else wished. */
 (() => {
   "use strict";
 
   const KEY = "tell";
+  const WHOSE = "tell-whose";
   const MOST = 10;
+  const { viewer } = document.body.dataset; // empty: a guest; undefined: it can't be told now
   const notice = document.getElementById("notice");
   const PREFIX = "Free again: ";
   const quiet = document.createElement("div");
@@ -13,6 +16,10 @@
 
   function wishes() {
     try {
+      if (viewer !== undefined) {
+        if (sessionStorage.getItem(WHOSE) && sessionStorage.getItem(WHOSE) !== viewer) sessionStorage.removeItem(KEY);
+        sessionStorage.setItem(WHOSE, viewer);
+      }
       return JSON.parse(sessionStorage.getItem(KEY)) ?? [];
     } catch {
       return []; // kept nowhere: the browser says no
