@@ -103,7 +103,8 @@ async def test_the_focus_goes_on_to_what_became_of_the_order(
 
 
 async def test_what_stays_in_sight_on_a_phone_covers_nothing_that_has_the_focus(house: House) -> None:
-    buyer = await house.member(viewport={"width": 390, "height": 560})
+    # While one page fades into the next, neither is found at any point of the screen.
+    buyer = await house.member(viewport={"width": 390, "height": 560}, reduced_motion="reduce")
     ticket = await house.ticket(title=some_title() + " and friends" * 12, notes="Paper tickets. " * 20)
     await buyer.open(f"/tickets/{ticket['id']}")
     said = buyer.main.get_by_text("It is yours for 15 minutes").locator("xpath=ancestor::div[@tabindex]")
@@ -112,7 +113,9 @@ async def test_what_stays_in_sight_on_a_phone_covers_nothing_that_has_the_focus(
     assert await is_seen_whole(said)
 
     await buyer.buys()
+    await expect(buyer.link("Continue to payment")).to_be_in_viewport(ratio=1)
     await buyer.goes_to_pay()
+    await expect(buyer.button(re.compile("^Pay"))).to_be_in_viewport(ratio=1)
     card = buyer.page.get_by_role("radio", name="Visa")
     await buyer.link("Review").focus()
     await card.evaluate("element => scrollBy(0, element.getBoundingClientRect().top - 10)")
