@@ -1,0 +1,120 @@
+"""Reads the history of a marketplace that has come to rest: databases, streams, and Stripe's books."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import nats
+from nats.js import JetStreamContext
+from nats.js.api import Header, RawStreamMsg
+from nats.js.errors import NotFoundError
+from pymongo import AsyncMongoClient
+
+from settings import Settings
+from streams.topology import DEAD, EVENTS, TIMERS
+from tests.chaos.history import History, Kind, Request, Said, Stored
+
+STRIPE = "https://api.stripe.com"
+KINDS: dict[str, Kind] = {"ticket": "ticket", "order": "order", "payment": "payment"}
+
+
+async def read(
+    settings: Settings, requests: Sequence[Request] = (), poisoned: frozenset[str] = frozenset()
+) -> History:
+    """Everything that is stored now, with what the clients noted.
+
+    Raises:
+        pymongo.errors.PyMongoError, nats.errors.Error, httpx.HTTPError: something can't be read.
+    """
+    history = History(datetime.now(UTC), requests=requests, poisoned=poisoned)
+    history = await _with_documents(history, settings.database)
+    history = await _with_messages(history, settings.bus)
+    return replace(history, intents=[intent async for intent in _intents(settings)])
+
+
+async def _with_documents(history: History, url: str) -> History:
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url, tz_aware=True)
+    async with client:
+
+        async def all_of(database: str, collection: str) -> list[Stored]:
+            return [*await client[database][collection].find().to_list()]
+
+        return replace(
+            history,
+            tickets=await all_of("tickets", "tickets"),
+            orders=await all_of("orders", "orders"),
+            payments=await all_of("payments", "payments"),
+            tickets_known_to_orders=await all_of("orders", "tickets"),
+            orders_known_to_payments=await all_of("payments", "orders"),
+        )
+
+
+async def _with_messages(history: History, servers: Sequence[str]) -> History:
+    connection = await nats.connect(list(servers))
+    try:
+        js = connection.jetstream(timeout=10)
+        return replace(
+            history,
+            events=[_said(message) async for message in _messages(js, EVENTS) if _kind(message)],
+            dead=[_header(message, Header.MSG_ID) async for message in _messages(js, DEAD)],
+            timers=[_due(message) async for message in _messages(js, TIMERS) if _is_set(message)],
+        )
+    finally:
+        await connection.close()
+
+
+async def _messages(js: JetStreamContext, stream: str) -> AsyncIterator[RawStreamMsg]:
+    sequence = (await js.stream_info(stream)).state.first_seq
+    while True:
+        try:
+            message = await js.get_msg(stream, seq=sequence, subject=">", next=True)
+        except NotFoundError:
+            return
+        yield message
+        sequence = (message.seq or sequence) + 1
+
+
+def _header(message: RawStreamMsg, name: str) -> str:
+    return str((message.headers or {}).get(name, ""))
+
+
+def _kind(message: RawStreamMsg) -> Kind | None:
+    return KINDS.get((message.subject or "").partition(".")[0])
+
+
+def _said(message: RawStreamMsg) -> Said:
+    kind = _kind(message)
+    assert kind is not None
+    body = json.loads(message.data or b"{}")
+    return Said(_header(message, Header.MSG_ID), kind, body["id"], body["version"], body)
+
+
+def _is_set(message: RawStreamMsg) -> bool:
+    """Whether it is a timer that still runs, and not one that was just due."""
+    return (message.subject or "").startswith("timers.set.")
+
+
+def _due(message: RawStreamMsg) -> datetime:
+    """Its subject ends with the milliseconds of its deadline."""
+    return datetime.fromtimestamp(int((message.subject or "").rpartition(".")[2]) / 1000, UTC)
+
+
+async def _intents(settings: Settings) -> AsyncIterator[dict[str, Any]]:
+    key = settings.stripe_key.get_secret_value() if settings.stripe_key else "sk_test_reading"
+    headers = {"Authorization": f"Bearer {key}"}
+    query = {"limit": "100", "expand[]": "data.latest_charge"}
+    async with httpx.AsyncClient(
+        base_url=settings.stripe_base or STRIPE, headers=headers, timeout=30
+    ) as stripe:
+        while True:
+            answer = await stripe.get("/v1/payment_intents", params=query)
+            answer.raise_for_status()
+            page = answer.json()
+            for intent in page["data"]:
+                yield intent
+            if not page["has_more"]:
+                return
+            query["starting_after"] = page["data"][-1]["id"]
