@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from contracts.events import CancelReason, OrderStatus, PaymentStatus, TicketStatus
+from contracts.events import CancelReason, OrderedTicket, OrderStatus, PaymentStatus, TicketStatus
 from contracts.identity import Email, EmailGiven
 from contracts.money import Price
 from contracts.tickets import Category, CategoryGiven, FaceValue, Notes, Quantity, Seat, TimeZoneGiven
@@ -177,22 +177,10 @@ LONGEST_HOLD = timedelta(minutes=30)
 """From the reservation on, however often more time is given. A longer time to pay stands as it is."""
 
 
-class OrderTicket(Wire):
+class OrderTicket(OrderedTicket):
     """A ticket as it was when it was reserved."""
 
-    id: Id
-    title: str
-    price: Price
     version: int
-    starts_at: Moment | None = None
-    venue: str | None = None
-    city: str | None = None
-    time_zone: str | None = None
-    category: str | None = None
-    """One of contracts.tickets.CATEGORIES, or one that is newer than this service."""
-    seat: str | None = None
-    quantity: int = 1
-    picture: str | None = None
 
 
 class Order(Wire):

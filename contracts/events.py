@@ -88,6 +88,7 @@ class OrderedTicket(Wire):
     city: str | None = None
     time_zone: str | None = None
     category: str | None = None
+    """One of contracts.tickets.CATEGORIES, or one that is newer than who reads it."""
     seat: str | None = None
     quantity: PositiveInt = 1
     picture: str | None = None

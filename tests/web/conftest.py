@@ -11,6 +11,7 @@ import httpx
 import pytest
 from litestar import Litestar
 
+from contracts.api import User
 from contracts.identity import SESSION_COOKIE
 from sandbox.processes import Process
 from sandbox.processes import web as web_process
@@ -66,6 +67,14 @@ async def browser(services: Services, tmp_path: Path) -> AsyncIterator[Browser]:
     app = create(services.settings(data_dir=tmp_path, nats_url=nowhere))
     async with alive(app), open_browser(app) as browser:
         yield browser
+
+
+@pytest.fixture
+def buyer(browser: Browser, market: Market) -> User:
+    """Who is signed in, in tests about buying."""
+    buyer, token = market.user("buyer@example.com")
+    browser.sign_in_as(token)
+    return buyer
 
 
 @asynccontextmanager

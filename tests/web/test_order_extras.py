@@ -14,13 +14,6 @@ BANK = "https://bank.test/ask"
 
 
 @pytest.fixture
-def buyer(browser: Browser, market: Market) -> User:
-    buyer, token = market.user("buyer@example.com")
-    browser.sign_in_as(token)
-    return buyer
-
-
-@pytest.fixture
 def order(market: Market, buyer: User) -> Order:
     seller, _ = market.user("seller@example.com")
     ticket = market.ticket(seller, starts_at="2026-12-12T20:00:00Z", venue="Harpa", city="Reykjavik")

@@ -19,13 +19,6 @@ REFRESH = '<noscript><meta http-equiv="refresh"'
 
 
 @pytest.fixture
-def buyer(browser: Browser, market: Market) -> User:
-    user, token = market.user("buyer@example.com")
-    browser.sign_in_as(token)
-    return user
-
-
-@pytest.fixture
 def seller(market: Market) -> User:
     return market.user("seller@example.com")[0]
 

@@ -5,19 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
-import pytest
 
 from contracts.api import Order, User
 from contracts.wire import now
 from tests.web.conftest import Browser, text_of
 from tests.web.market import Market
-
-
-@pytest.fixture
-def buyer(browser: Browser, market: Market) -> User:
-    user, token = market.user("buyer@example.com")
-    browser.sign_in_as(token)
-    return user
 
 
 def bought(market: Market, buyer: User, title: str, days: float | None, **changes: Any) -> Order:

@@ -8,13 +8,6 @@ from tests.web.market import Market
 
 
 @pytest.fixture
-def buyer(browser: Browser, market: Market) -> User:
-    buyer, token = market.user("buyer@example.com")
-    browser.sign_in_as(token)
-    return buyer
-
-
-@pytest.fixture
 def order(market: Market, buyer: User) -> Order:
     """Paid for."""
     seller, _ = market.user("seller@example.com")

@@ -11,13 +11,6 @@ from tests.web.market import Market
 
 
 @pytest.fixture
-def buyer(browser: Browser, market: Market) -> User:
-    buyer, token = market.user("buyer@example.com")
-    browser.sign_in_as(token)
-    return buyer
-
-
-@pytest.fixture
 def seller(market: Market) -> User:
     return market.user("seller@example.com")[0]
 
