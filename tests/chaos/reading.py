@@ -58,7 +58,7 @@ async def _with_messages(history: History, servers: Sequence[str]) -> History:
         js = connection.jetstream(timeout=10)
         return replace(
             history,
-            events=[_said(message) async for message in _messages(js, EVENTS) if _kind(message)],
+            events=[event async for message in _messages(js, EVENTS) if (event := said(message))],
             dead=[_header(message, Header.MSG_ID) async for message in _messages(js, DEAD)],
             timers=[_due(message) async for message in _messages(js, TIMERS) if _is_set(message)],
         )
@@ -81,15 +81,18 @@ def _header(message: RawStreamMsg, name: str) -> str:
     return str((message.headers or {}).get(name, ""))
 
 
-def _kind(message: RawStreamMsg) -> Kind | None:
-    return KINDS.get((message.subject or "").partition(".")[0])
+def said(message: RawStreamMsg) -> Said | None:
+    """The event that a message is; None of other things, and of poison, which says nothing.
 
-
-def _said(message: RawStreamMsg) -> Said:
-    kind = _kind(message)
-    assert kind is not None
-    body = json.loads(message.data or b"{}")
-    return Said(_header(message, Header.MSG_ID), kind, body["id"], body["version"], body)
+    A service whose own event can't be read is found all the same: its version is missing.
+    """
+    kind = KINDS.get((message.subject or "").partition(".")[0])
+    try:
+        body = json.loads(message.data or b"")
+        about, version = body["id"], body["version"]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return Said(_header(message, Header.MSG_ID), kind, about, version, body) if kind else None
 
 
 def _is_set(message: RawStreamMsg) -> bool:

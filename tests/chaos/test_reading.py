@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from nats.js.api import RawStreamMsg
 from pymongo import AsyncMongoClient
 
 from tests.chaos.history import History, Request
 from tests.chaos.invariants import violations
-from tests.chaos.reading import read
+from tests.chaos.reading import read, said
 from tests.people import Person, signed_up, until
 from tests.stack import Stack
 
@@ -84,3 +85,8 @@ async def test_what_somebody_changed_by_hand_is_found(stack: Stack) -> None:
         await client["tickets"]["tickets"].update_one({"_id": ObjectId(tickets[0])}, by_hand)
     found = violations(only(await read(stack.settings, requests), tickets))
     assert {words.partition(":")[0] for words in found} == {"tickets_follow_orders", "copies_are_up_to_date"}
+
+
+@pytest.mark.parametrize("body", [b"{]", b"", b"[]", b"7", b"\xff", b'{"id": "1"}'])
+async def test_poison_in_the_stream_says_nothing_and_stops_nobody(body: bytes) -> None:
+    assert said(RawStreamMsg(subject="order.created", data=body)) is None
