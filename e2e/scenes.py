@@ -112,7 +112,11 @@ LISTINGS = (
     Listing(
         "Twelfth Night in the courtyard",
         *(22, "2037-07-09T17:00Z", "Old Town Hall", "Kraków", "Europe/Warsaw", "theatre", "arches dusk"),
-        more={"seat": "Bench 4", "quantity": 2},
+        more={
+            "seat": "Bench 4",
+            "quantity": 2,
+            "notes": "I send the tickets by e-mail the day after you buy.\nBring a cushion.",
+        },
     ),
     Listing("Fontaines D.C.", 55, "2037-03-27T19:00Z", "Zénith", "Paris", "Europe/Paris", "music"),
     Listing("Comedy at the Cellar", 28, city="Dublin"),
