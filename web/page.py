@@ -14,9 +14,12 @@ from litestar.response import Redirect, Response, Template
 from contracts.api import User
 from settings import Settings
 from web.locales import locale_of
-from web.services import Caller, ServiceDown, Services, trace_of
+from web.services import Caller, Refused, ServiceDown, Services, trace_of
 
 T = TypeVar("T")
+
+EXTRAS_WITHIN = 3.0
+"""Seconds."""
 
 WebRequest = Request[Any, Any, State]
 Answer = Response[Any]
@@ -122,6 +125,15 @@ async def _viewer(services: Services) -> Viewer:
         return Viewer(await services.current_user())
     except ServiceDown:
         return Viewer(known=False)
+
+
+async def if_known(thing: Awaitable[T]) -> T | None:
+    """What a page can be shown without, and doesn't wait for long."""
+    try:
+        async with asyncio.timeout(EXTRAS_WITHIN):
+            return await thing
+    except (TimeoutError, ServiceDown, Refused):
+        return None
 
 
 def is_partial(request: WebRequest) -> bool:

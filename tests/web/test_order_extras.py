@@ -67,7 +67,7 @@ async def test_the_list_is_shown_while_payments_is_away_or_slow(
         await asyncio.sleep(60)
         return web.Response()
 
-    monkeypatch.setattr("web.pages.orders.EXTRAS_WITHIN", 0.2)
+    monkeypatch.setattr("web.page.EXTRAS_WITHIN", 0.2)
     await services.replace("payments", [web.get("/api/payments", never)])
     assert "To pay" in text_of(await browser.get("/orders"))
     await services.stop("payments")

@@ -14,7 +14,7 @@ from litestar.params import FromPath, FromQuery, URLEncodedBody
 from contracts.api import Order, Payment, Ticket
 from contracts.wire import now
 from web import checkout
-from web.page import Page, sign_in_address
+from web.page import Page, if_known, sign_in_address
 from web.pages.tickets import MOST_SIMILAR
 from web.services import Refused, ServiceDown
 from web.stages import CHECKING, UNPAID, Stage, Step, on_return, stage_of, step_of
@@ -25,8 +25,6 @@ S = TypeVar("S")
 
 SETTLES_WITHIN = 2.0
 """Seconds a browser without JavaScript waits for the outcome, so that it sees the end and not the middle."""
-EXTRAS_WITHIN = 3.0
-"""Seconds that an order waits for what it can be shown without."""
 UNREACHABLE = "We can't reach the payment service. You won't be charged twice: look again soon"
 TEST_CARDS = {
     "tok_visa": ("Visa", "The payment succeeds"),
@@ -204,14 +202,14 @@ async def _what_else(page: Page, order: Order) -> tuple[Ticket | None, Sequence[
     """What the seller says, for who has the ticket; for who didn't get it, what became of it, and others."""
     if order.status in {"created", "awaiting:payment"}:
         return None, ()
-    ticket = await _if_it_can_be_had(page.services.ticket(order.ticket.id))
+    ticket = await if_known(page.services.ticket(order.ticket.id))
     if order.status != "cancelled" or ticket is None or _is_free(ticket, order):
         return ticket, ()
-    return ticket, (await _if_it_can_be_had(page.services.similar_tickets(ticket.id)) or ())[:MOST_SIMILAR]
+    return ticket, (await if_known(page.services.similar_tickets(ticket.id)) or ())[:MOST_SIMILAR]
 
 
 async def _payment(page: Page, order_id: str) -> Payment | None:
-    return await _if_it_can_be_had(page.services.payment_of(order_id))
+    return await if_known(page.services.payment_of(order_id))
 
 
 async def _both(first: Awaitable[T], second: Awaitable[S]) -> tuple[T, S]:
@@ -221,15 +219,6 @@ async def _both(first: Awaitable[T], second: Awaitable[S]) -> tuple[T, S]:
         if isinstance(outcome, BaseException):
             raise outcome
     return one, other  # type: ignore[return-value] # no exceptions, so they are what was asked for
-
-
-async def _if_it_can_be_had(thing: Awaitable[T | None]) -> T | None:
-    """An order can be shown while payments or tickets is away, and doesn't wait long for them."""
-    try:
-        async with asyncio.timeout(EXTRAS_WITHIN):
-            return await thing
-    except (TimeoutError, ServiceDown, Refused):
-        return None
 
 
 async def _settled(page: Page, order_id: str, is_known: Callable[[Stage], bool]) -> Stage | None:

@@ -12,8 +12,7 @@ from litestar.di import NamedDependency
 from contracts.api import Order, Payment
 from contracts.wire import now
 from web.live import MAX_ORDERS
-from web.page import Page
-from web.services import Refused, ServiceDown
+from web.page import Page, if_known
 from web.stages import REFUNDING, Stage, stage_of
 
 MOST_ASKED = 20
@@ -21,8 +20,6 @@ MOST_ASKED = 20
 LASTS = timedelta(hours=6)
 """So long after its beginning an event isn't past to who has a ticket: they may just be on their way in."""
 NEVER = datetime.max.replace(tzinfo=UTC)
-PAYMENTS_WITHIN = 3.0
-"""Seconds that the list waits for payments: it can be shown without."""
 
 
 @dataclass(frozen=True)
@@ -96,20 +93,14 @@ async def _orders_and_payments(page: Page) -> tuple[list[Order], dict[str, Payme
         (order for order in orders if _is_open(order) or order.status == "complete"),
         key=lambda order: not _is_open(order),
     )
-    payments = await asyncio.gather(*(_payment(page, order.id) for order in told_apart[:MOST_ASKED]))
+    payments = await asyncio.gather(
+        *(if_known(page.services.payment_of(order.id)) for order in told_apart[:MOST_ASKED])
+    )
     return orders, {payment.order_id: payment for payment in payments if payment is not None}
 
 
 def _is_open(order: Order) -> bool:
     return order.status in {"created", "awaiting:payment"}
-
-
-async def _payment(page: Page, order_id: str) -> Payment | None:
-    try:
-        async with asyncio.timeout(PAYMENTS_WITHIN):
-            return await page.services.payment_of(order_id)
-    except (TimeoutError, ServiceDown, Refused):
-        return None
 
 
 router = Router("/", route_handlers=[mine])

@@ -1,10 +1,10 @@
 """One ticket: what it is, whether it can be had, and the button that reserves it."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from litestar import Response, Router, get, post
@@ -12,11 +12,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from contracts.api import Order, Ticket
-from web.page import Page, sign_in_address
-from web.services import Refused, ServiceDown
+from web.page import Page, if_known, sign_in_address
+from web.services import Refused
 from web.templating import has_begun
 
-T = TypeVar("T")
 Relation = Literal["seller", "buyer", "other"]
 State = Literal["on-sale", "held-for-you", "held", "yours", "sold", "withdrawn", "past"]
 """What a ticket is to who looks at it."""
@@ -127,12 +126,12 @@ async def _own_order(page: Page, ticket: Ticket) -> Order | None:
     """Nothing of somebody else's order is known here, only that it isn't the viewer's."""
     if page.user is None or ticket.order_id is None:
         return None
-    return await _if_known(page.services.order(ticket.order_id))
+    return await if_known(page.services.order(ticket.order_id))
 
 
 async def _seller(page: Page, user_id: str) -> SellerView | None:
     profile, seller = await asyncio.gather(
-        _if_known(page.services.profile(user_id)), _if_known(page.services.seller(user_id))
+        if_known(page.services.profile(user_id)), if_known(page.services.seller(user_id))
     )
     return SellerView(seller.sold, profile.since if profile else None) if seller else None
 
@@ -140,15 +139,7 @@ async def _seller(page: Page, user_id: str) -> SellerView | None:
 async def _similar(page: Page, ticket: Ticket) -> Sequence[Ticket]:
     if ticket.status == "available" and not has_begun(ticket.starts_at):
         return ()
-    return (await _if_known(page.services.similar_tickets(ticket.id)) or ())[:MOST_SIMILAR]
-
-
-async def _if_known(data: Awaitable[T]) -> T | None:
-    """What the page can do without."""
-    try:
-        return await data
-    except (Refused, ServiceDown):
-        return None
+    return (await if_known(page.services.similar_tickets(ticket.id)) or ())[:MOST_SIMILAR]
 
 
 def _event(ticket: Ticket, site: str, currency: str) -> dict[str, Any] | None:
