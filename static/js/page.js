@@ -19,10 +19,16 @@
     return hours ? `${hours}:${two(minutes)}:${rest}` : `${minutes}:${rest}`;
   }
 
-  // The server says how many seconds are left by its clock; the browser's clock only measures from there.
-  function arm(element) {
-    deadlines.set(element, Date.now() + Number(element.dataset.remaining) * 1000);
+  // The server says how many seconds are left by its clock; the browser's clock only measures from there. A page
+  // may have been here for a while before its script was.
+  function arm(element, age = 0) {
+    deadlines.set(element, Date.now() - age + Number(element.dataset.remaining) * 1000);
     element.removeAttribute("data-remaining");
+  }
+
+  function ageOfPage() {
+    const [navigation] = performance.getEntriesByType("navigation");
+    return navigation ? performance.now() - navigation.responseStart : 0;
   }
 
   function tick(element) {
@@ -50,8 +56,10 @@
     window.stagedoor.refresh(watched);
   }
 
+  const unarmed = () => document.querySelectorAll(".countdown[data-remaining]");
+
   function everySecond() {
-    document.querySelectorAll(".countdown[data-remaining]").forEach(arm);
+    unarmed().forEach((element) => arm(element));
     for (const element of document.querySelectorAll(".countdown")) if (deadlines.has(element)) tick(element);
   }
 
@@ -108,5 +116,6 @@
   // A page from the browser's memory is out of date, and its buttons may be switched off.
   window.addEventListener("pageshow", (event) => event.persisted && location.reload());
   setInterval(everySecond, 250);
+  unarmed().forEach((element) => arm(element, ageOfPage()));
   everySecond();
 })();
