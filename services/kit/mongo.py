@@ -1,10 +1,12 @@
 """The service's database: one client a process, indexes made at start."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import sys
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
+import pymongo.lock
 from beanie import Document, init_beanie
 from bson import ObjectId
 from bson.errors import InvalidId
@@ -14,6 +16,8 @@ from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeo
 
 from services.kit.errors import NotFound
 
+T = TypeVar("T")
+
 Documents = Sequence[type[Document]]
 Database = AsyncDatabase[dict[str, Any]]
 
@@ -22,6 +26,19 @@ DatabaseError = PyMongoError
 
 OUT_OF_REACH = (ConnectionFailure, ServerSelectionTimeoutError, WTimeoutError)
 """What pymongo raises while the database can't be reached: worth another try later."""
+
+
+async def wait_for(awaitable: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109 - asyncio's own name
+    """asyncio.wait_for as it is from Python 3.12 on: what is waited for stays in the task that waits."""
+    async with asyncio.timeout(timeout):
+        return await awaitable
+
+
+if sys.version_info < (3, 12):
+    # pymongo waits for a condition, which takes its lock again however the wait ends. Python 3.11 runs that
+    # in a task of its own, and leaves it alone if the waiting task is cancelled just as its time is over: the
+    # lock is then taken by nobody, and whoever needs the database waits for ever, long after an outage.
+    pymongo.lock.wait_for = wait_for  # type: ignore[attr-defined, assignment] # pymongo's import of asyncio's
 
 
 @asynccontextmanager
