@@ -5,15 +5,15 @@ without a pause, so subscribers acknowledge by hand, and `Delivery` is that hand
 """
 
 import asyncio
-import json
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from functools import wraps
 from types import TracebackType
 from typing import Any, cast
 
 import nats.errors
-from fast_depends.exceptions import ValidationError
 from faststream import AckPolicy, BaseMiddleware
 from faststream._internal.types import BrokerMiddleware
 from faststream.nats import JStream, NatsBroker, NatsRouter, PullSub
@@ -51,11 +51,17 @@ FIRST_DELAY_SECONDS = 0.5
 MAX_DELAY_SECONDS = 60.0
 PUBLISH_SECONDS = 5.0
 
-POISON = (ValidationError, json.JSONDecodeError, UnicodeDecodeError)
-"""The body isn't what the subject promises: it won't get better."""
+POISON = (ValueError, RecursionError)
+"""What a body that isn't what its subject promises leads to, before it reaches the handler: it won't get
+better. FastStream's and pydantic's errors, json's and those of text that isn't UTF-8 are all ValueErrors."""
 
 OUTAGE = (Unavailable, *OUT_OF_REACH, nats.errors.Error, TimeoutError)
 """Not the message's fault: tried again for as long as it takes."""
+
+
+_handler_has_it: ContextVar[bool] = ContextVar("handler_has_it", default=False)
+"""Whether the message reached the handler, so its body was fine. A handler may raise the same errors for
+reasons of its own, such as a stored document or an answer that can't be read."""
 
 
 def backoff(attempt: int) -> float:
@@ -81,6 +87,7 @@ class Delivery(BaseMiddleware[Any, Msg]):
     """
 
     async def on_receive(self) -> None:
+        _handler_has_it.set(False)
         continue_trace((self.msg.headers or {}).get("traceparent"))
 
     async def consume_scope(self, call_next: Any, msg: Any) -> Any:
@@ -99,7 +106,8 @@ class Delivery(BaseMiddleware[Any, Msg]):
         if not isinstance(exc_val, Exception):
             return False  # the process is stopping: the message comes again by itself
         attempt = self.msg.metadata.num_delivered
-        if isinstance(exc_val, POISON) or (attempt >= MAX_ATTEMPTS and not isinstance(exc_val, OUTAGE)):
+        is_poison = not _handler_has_it.get() and isinstance(exc_val, POISON)
+        if is_poison or (attempt >= MAX_ATTEMPTS and not isinstance(exc_val, OUTAGE)):
             await self._bury(exc_val, attempt)
         else:
             delay = backoff(attempt)
@@ -171,8 +179,13 @@ class Listener(NatsRouter):
         ]
 
         def decorate(handler: Handler) -> Handler:
+            @wraps(handler)
+            async def handle(*args: Any, **kwargs: Any) -> None:
+                _handler_has_it.set(True)
+                await handler(*args, **kwargs)
+
             for lane in lanes:
-                lane(handler)
+                lane(handle)
             return handler
 
         return decorate

@@ -1,9 +1,11 @@
 """What a handler does with a message decides whether it comes again, is buried or is done."""
 
 import asyncio
+import json
 
 import pytest
 from nats.js import JetStreamContext
+from pydantic import ValidationError
 
 from contracts.events import TicketCreated
 from services.kit.errors import Unavailable
@@ -127,6 +129,46 @@ async def test_an_event_that_always_fails_is_buried_after_its_last_attempt(
     (letter,) = await stored(js, "DEAD")
     assert (letter.headers or {})[DeadLetter.ERROR] == "ValueError: never works"
     assert (letter.headers or {})[DeadLetter.ATTEMPTS] == "3"
+
+
+def stored_document_that_cannot_be_read() -> ValueError:
+    with pytest.raises(ValidationError) as found:
+        TicketCreated.model_validate({"id": "one from before the first release"})
+    return found.value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        stored_document_that_cannot_be_read(),
+        json.JSONDecodeError("an answer that isn't JSON", "", 0),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "an answer that isn't text"),
+        RecursionError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_handlers_own_trouble_with_data_does_not_bury_a_sound_event(
+    server: Nats, js: JetStreamContext, error: Exception
+) -> None:
+    heard = Heard(error, error)
+    async with listening(server.url, heard):
+        await publish(js)
+        await settled(js)
+    assert (heard.calls, heard.handled) == (3, [TICKET])
+    assert await stored(js, "DEAD") == []
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"version": ' + b"9" * 5_000 + b"}", b'"\xff"'])
+async def test_a_body_that_cannot_be_decoded_in_any_way_is_buried_at_once(
+    server: Nats, js: JetStreamContext, body: bytes
+) -> None:
+    heard = Heard()
+    async with listening(server.url, heard):
+        await publish(js, body)
+        await settled(js)
+    assert heard.calls == 0
+    (letter,) = await stored(js, "DEAD")
+    assert (letter.headers or {})[DeadLetter.ATTEMPTS] == "1"
 
 
 async def test_an_outage_is_nobodys_fault_and_buries_nothing(
