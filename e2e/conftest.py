@@ -13,7 +13,7 @@ from e2e.visitors import House
 from tests.people import Person, signed_up
 from tests.stack import Stack
 
-PATIENCE = 20_000
+PATIENCE = 60_000
 """Milliseconds that a page has to show what is expected; a busy machine is slow."""
 
 _failed = pytest.StashKey[bool]()

@@ -5,13 +5,13 @@ from typing import Any
 import httpx
 
 from e2e.visitors import Member
-from tests.people import until
+from tests.people import PATIENCE, until
 from tests.stack import Stack
 
 
 async def charges(stack: Stack, order: str) -> list[tuple[str, int]]:
     """Status and captured amount of everything that Stripe was asked for on behalf of an order."""
-    async with httpx.AsyncClient(headers={"Authorization": "Bearer sk_test_e2e"}, timeout=10) as stripe:
+    async with httpx.AsyncClient(headers={"Authorization": "Bearer sk_test_e2e"}, timeout=PATIENCE) as stripe:
         answer = await stripe.get(f"{stack.settings.stripe_base}/v1/payment_intents", params={"limit": "100"})
     intents: list[dict[str, Any]] = answer.json()["data"]
     return [
@@ -29,7 +29,7 @@ async def charged_once(stack: Stack, buyer: Member, order: str) -> None:
 
 async def give_back(stack: Stack, order: str, *, relist: bool = False) -> None:
     """As an operator does."""
-    async with httpx.AsyncClient(base_url=stack.settings.url_of("payments"), timeout=40) as payments:
+    async with httpx.AsyncClient(base_url=stack.settings.url_of("payments"), timeout=PATIENCE) as payments:
         answer = await payments.post(
             "/api/payments/refunds",
             json={"orderId": order, "relist": relist},

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import httpx
 
 PASSWORD = "correct horse battery"
+PATIENCE = 60.0
+"""Seconds that a busy machine has for what comes by itself, and mostly comes at once."""
 
 T = TypeVar("T")
 
@@ -65,7 +67,7 @@ class Person:
 @asynccontextmanager
 async def signed_up(web: str, how_many: int) -> AsyncIterator[list[Person]]:
     """So many new people."""
-    clients = [httpx.AsyncClient(base_url=web, timeout=30) for _ in range(how_many)]
+    clients = [httpx.AsyncClient(base_url=web, timeout=PATIENCE) for _ in range(how_many)]
     try:
         yield await asyncio.gather(*map(_sign_up, clients))
     finally:
@@ -81,7 +83,9 @@ async def _sign_up(client: httpx.AsyncClient) -> Person:
     return Person(client, answer.json()["id"])
 
 
-async def until(look: Callable[[], Awaitable[T]], satisfied: Callable[[T], object], seconds: float = 15) -> T:
+async def until(
+    look: Callable[[], Awaitable[T]], satisfied: Callable[[T], object], seconds: float = PATIENCE
+) -> T:
     """Look again and again until satisfied; the last thing seen is told if it never is."""
     deadline = time.monotonic() + seconds
     while not satisfied(seen := await look()):

@@ -13,6 +13,7 @@ from sandbox.demo.programme import PASSWORD, Listing, email_of, people
 from sandbox.demo.user import User, Wrong
 from sandbox.testing import free_port
 from settings import Settings
+from tests.people import PATIENCE
 from tests.stack import Stack
 
 Json = dict[str, Any]
@@ -36,7 +37,7 @@ async def of_everybody(site: str, listed: list[Listing]) -> tuple[list[Json], li
     orders: list[Json] = []
     payments: list[Json] = []
     for name in people(listed):
-        async with httpx.AsyncClient(base_url=site, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=site, timeout=PATIENCE) as http:
             account = {"email": email_of(name), "password": PASSWORD}
             assert (await http.post("/api/users/signin", json=account)).status_code == 200
             tickets += (await http.get("/api/tickets/mine")).json()

@@ -53,7 +53,7 @@ def test_only_its_owner_can_read_the_key(tmp_path: Path) -> None:
 
 def test_copies_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
     copies = 8
-    start = threading.Barrier(copies, timeout=10)
+    start = threading.Barrier(copies, timeout=60)
 
     def key() -> str:
         start.wait()

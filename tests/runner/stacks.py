@@ -15,8 +15,7 @@ from typing import TypedDict
 from sandbox.processes import ROOT, Process, listening
 from sandbox.testing import free_port
 from sandbox.up import up
-
-PATIENCE = 20.0
+from tests.people import PATIENCE
 
 
 class StandIn(TypedDict, total=False):

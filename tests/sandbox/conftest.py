@@ -7,6 +7,7 @@ import pytest_asyncio
 import stripe
 
 from sandbox.testing import free_port, running
+from tests.people import PATIENCE
 from tests.sandbox.served import client, process
 
 
@@ -27,5 +28,5 @@ async def shop(sandbox: str) -> AsyncIterator[stripe.StripeClient]:
 @pytest.fixture
 async def wire(sandbox: str) -> AsyncIterator[httpx.AsyncClient]:
     """Plain HTTP with a key, for what Stripe's package hides."""
-    async with httpx.AsyncClient(base_url=sandbox, auth=("sk_test_wire", ""), timeout=10) as wire:
+    async with httpx.AsyncClient(base_url=sandbox, auth=("sk_test_wire", ""), timeout=PATIENCE) as wire:
         yield wire

@@ -9,8 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-PATIENCE = 20
-"""Seconds."""
+from tests.people import PATIENCE
 
 
 @dataclass(frozen=True)

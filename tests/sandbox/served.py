@@ -14,6 +14,7 @@ import settings
 from sandbox import processes
 from sandbox.processes import Process, granian
 from sandbox.stripe.app import create_app
+from tests.people import PATIENCE
 
 WEBHOOK_SECRET = "whsec_of_the_tests"
 BANK_SECONDS = "TEST_BANK_SECONDS"
@@ -52,7 +53,7 @@ def process(
 async def client(
     url: str, *, key: str = "sk_test_stagedoor", retries: int = 2
 ) -> AsyncIterator[stripe.StripeClient]:
-    http: Any = stripe.HTTPXClient(timeout=10)
+    http: Any = stripe.HTTPXClient(timeout=PATIENCE)
     try:
         yield stripe.StripeClient(
             key, base_addresses={"api": url}, http_client=http, max_network_retries=retries

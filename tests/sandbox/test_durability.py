@@ -11,6 +11,7 @@ import pytest
 import stripe
 
 from sandbox.testing import free_port, running
+from tests.people import PATIENCE
 from tests.sandbox.served import STRIPES_OWN, client, paid_by, process
 
 pytestmark = pytest.mark.filterwarnings(STRIPES_OWN)
@@ -33,7 +34,7 @@ async def test_a_session_its_bank_check_and_its_events_survive_a_kill(tmp_path: 
     url, log = f"http://127.0.0.1:{port}", tmp_path / "log"
     create: Any = SESSION
     asked: Any = {"idempotency_key": "order:1:session"}
-    async with httpx.AsyncClient(base_url=url) as browser, client(url) as shop:
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as browser, client(url) as shop:
         async with running(process(port, tmp_path), log, signal.SIGKILL):
             session = await shop.v1.checkout.sessions.create_async(create, asked)
             pay = {"card": "tok_threeDSecure2Required"}
@@ -62,7 +63,7 @@ async def test_paying_and_expiring_at_once_leaves_one_of_both(tmp_path: Path) ->
     slow = process(port, tmp_path, bank_seconds=0.05)
     async with (
         running(slow, tmp_path / "log", signal.SIGKILL),
-        httpx.AsyncClient(base_url=url) as browser,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE) as browser,
         client(url) as shop,
     ):
         for _ in range(10):

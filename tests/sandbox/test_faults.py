@@ -13,6 +13,7 @@ from sandbox.stripe.errors import StripeError
 from sandbox.stripe.faults import Switch, read_switch
 from sandbox.stripe.forms import Form
 from sandbox.testing import free_port, running
+from tests.people import PATIENCE
 from tests.sandbox.served import STRIPES_OWN, card, client, opened, problem, process
 
 pytestmark = pytest.mark.filterwarnings(STRIPES_OWN)
@@ -38,7 +39,7 @@ async def once(own: str) -> AsyncIterator[stripe.StripeClient]:
 
 @pytest.fixture
 async def wire(own: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=own, auth=("sk_test_wire", ""), timeout=10) as wire:
+    async with httpx.AsyncClient(base_url=own, auth=("sk_test_wire", ""), timeout=PATIENCE) as wire:
         yield wire
 
 
@@ -98,7 +99,7 @@ async def test_a_slow_confirmation_is_done_after_the_client_has_given_up(
         await wire.post(path, data=pay, headers=headers, timeout=0.3)
     again = await wire.post(path, data=pay, headers=headers)
     assert (again.status_code, again.json()["error"]["code"]) == (409, "idempotency_key_in_use")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while again.status_code == 409:
             assert await status_of(once, intent) in ("requires_payment_method", "requires_capture")
             again = await wire.post(path, data=pay, headers=headers)

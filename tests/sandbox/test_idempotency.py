@@ -13,6 +13,7 @@ from sandbox.stripe.idempotency import Call, remembering
 from sandbox.stripe.state import Challenge
 from sandbox.stripe.store import Answer, Ledger, Store
 from sandbox.testing import free_port, running
+from tests.people import PATIENCE
 from tests.sandbox.served import STRIPES_OWN, card, client, opened, paid_by, problem, process
 
 pytestmark = pytest.mark.filterwarnings(STRIPES_OWN)
@@ -128,7 +129,7 @@ async def slow(tmp_path: Path) -> AsyncIterator[str]:
 
 
 async def test_a_key_in_flight_is_a_conflict_that_is_not_remembered(slow: str, key: str) -> None:
-    async with httpx.AsyncClient(base_url=slow, auth=("sk_test_a", ""), timeout=10) as wire:
+    async with httpx.AsyncClient(base_url=slow, auth=("sk_test_a", ""), timeout=PATIENCE) as wire:
         intent = (await wire.post("/v1/payment_intents", data=ORDER)).json()["id"]
         path = f"/v1/payment_intents/{intent}/confirm"
         both = await asyncio.gather(*(wire.post(path, data=PAY, headers=under(key)) for _ in range(2)))
@@ -140,7 +141,7 @@ async def test_a_key_in_flight_is_a_conflict_that_is_not_remembered(slow: str, k
 
 
 async def test_a_key_in_flight_is_not_for_another_request(slow: str, key: str) -> None:
-    async with httpx.AsyncClient(base_url=slow, auth=("sk_test_a", ""), timeout=10) as wire:
+    async with httpx.AsyncClient(base_url=slow, auth=("sk_test_a", ""), timeout=PATIENCE) as wire:
         intent = (await wire.post("/v1/payment_intents", data=ORDER)).json()["id"]
         path = f"/v1/payment_intents/{intent}/confirm"
         other = PAY | {"payment_method_data[card][token]": "tok_amex"}

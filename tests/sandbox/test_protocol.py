@@ -4,6 +4,7 @@ import stripe
 
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.forms import parse
+from tests.people import PATIENCE
 from tests.sandbox.served import STRIPES_OWN, client, opened
 
 pytestmark = pytest.mark.filterwarnings(STRIPES_OWN)
@@ -22,7 +23,7 @@ async def test_every_answer_names_its_request(wire: httpx.AsyncClient) -> None:
     "authorization", ["", "Bearer", "Bearer sk_live_abcdefghijkl", "Basic ???", "sk_test_a"]
 )
 async def test_only_test_keys_open_the_api(sandbox: str, authorization: str) -> None:
-    async with httpx.AsyncClient(base_url=sandbox) as wire:
+    async with httpx.AsyncClient(base_url=sandbox, timeout=PATIENCE) as wire:
         answer = await wire.get("/v1/payment_intents", headers={"Authorization": authorization})
     assert answer.status_code == 401
     assert answer.json()["error"]["type"] == "invalid_request_error"

@@ -14,6 +14,7 @@ from sandbox.stripe.events.webhooks import MOST_TRIES, Endpoint, Webhooks, delay
 from sandbox.stripe.state import Event, Line, Session
 from sandbox.stripe.store import Store
 from sandbox.testing import free_port, running
+from tests.people import PATIENCE
 from tests.sandbox.receiver import Receiver, receiving
 from tests.sandbox.served import STRIPES_OWN, WEBHOOK_SECRET, client, opened, paid_by, process
 from tests.sandbox.test_events import keep
@@ -54,7 +55,7 @@ async def test_each_event_arrives_once_and_signed(tmp_path: Path, receiver: Rece
         # Whatever comes next is of the next payment.
         await opened(shop)
         assert (await receiver.next()).id not in {post.id for post in posts}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while (await shop.v1.events.retrieve_async(posts[0].id)).pending_webhooks:
                 pass
 
@@ -145,7 +146,7 @@ async def test_after_fifteen_refusals_an_event_is_given_up(
     )
     for _ in range(MOST_TRIES):
         assert (await receiver.next()).id == "evt_1"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while await pending(store):
             pass
     delivering.cancel()

@@ -28,6 +28,7 @@ from services.auth.passwords import Passwords
 from services.kit.mongo import Database
 from services.kit.tokens import Sessions, Signer
 from settings import ServiceName, Settings
+from tests.people import PATIENCE
 
 ADDRESS = "203.0.113.7"
 """Where requests come from: no proxy of ours."""
@@ -119,7 +120,7 @@ def messages(answer: httpx.Response, status: int) -> list[str]:
     return [message for _, message in refusal(answer, status)]
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = 10) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = PATIENCE) -> None:
     """Wait for something that comes true by itself."""
     deadline = time.monotonic() + seconds
     while not await condition():

@@ -9,6 +9,7 @@ import pytest
 import stripe
 
 from contracts.events import OrderEvent
+from tests.people import PATIENCE
 from tests.services.conftest import SettingsWith
 from tests.services.served import messages, refusal, serving
 from tests.services.till import Till
@@ -32,7 +33,7 @@ async def sent_to_page(desk: Till, order: OrderEvent) -> str:
 
 
 async def fills_in(desk: Till, page: str, card: str) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=desk.stripe_url, timeout=10) as browser:
+    async with httpx.AsyncClient(base_url=desk.stripe_url, timeout=PATIENCE) as browser:
         return await browser.post(urlsplit(page).path, data={"card": card})
 
 
@@ -98,7 +99,7 @@ async def test_a_bank_that_asks_there_is_told_to_orders(desk: Till) -> None:
     assert (await desk.shown(order))["actionUrl"] is None
     key = str((await desk.stored(order))["_id"])
     assert [body["bankCheck"] for _, body in await desk.served.outbox("payments", key)] == [False, True]
-    async with httpx.AsyncClient(base_url=desk.stripe_url, timeout=10) as browser:
+    async with httpx.AsyncClient(base_url=desk.stripe_url, timeout=PATIENCE) as browser:
         await browser.post(urlsplit(answer.headers["location"]).path, data={"answer": "approve"})
     assert (await desk.shown(order))["status"] == "authorized"
 

@@ -9,6 +9,7 @@ import stripe
 
 from contracts.events import OrderEvent
 from services.payments.actions import Payments
+from tests.people import PATIENCE
 from tests.services.market import an_order, moved
 from tests.services.served import Served, new_id
 
@@ -72,5 +73,5 @@ class Till:
     async def answer_check(self, order: OrderEvent, answer: str) -> None:
         """The buyer approves or refuses on the page of their bank."""
         page = urlsplit((await self.shown(order))["actionUrl"]).path
-        async with httpx.AsyncClient(base_url=self.stripe_url, timeout=10) as browser:
+        async with httpx.AsyncClient(base_url=self.stripe_url, timeout=PATIENCE) as browser:
             assert (await browser.post(page, data={"answer": answer})).status_code == 303

@@ -16,6 +16,7 @@ from settings import Settings
 from streams.app import running
 from streams.bus import Bus
 from streams.relay import Relay
+from tests.people import PATIENCE
 from tests.streams.conftest import Nats, stored
 
 
@@ -48,7 +49,7 @@ async def test_background_work_that_a_library_kept_from_being_cancelled_once_end
         finally:
             ended.set()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         async with running(work()):
             await started.wait()
     assert kept.is_set()

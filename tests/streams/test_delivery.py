@@ -12,7 +12,7 @@ from services.kit.errors import Unavailable
 from streams import dead, delivery
 from streams.delivery import DeadLetter, Delivery
 from streams.topology import provision
-from tests.people import until
+from tests.people import PATIENCE, until
 from tests.streams.conftest import TICKET, Nats, listening, publish, stored, unsettled
 
 
@@ -227,7 +227,7 @@ async def test_one_that_fails_keeps_no_other_waiting(server: Nats, js: JetStream
     async with listening(server.url, handler):
         await publish(js)
         await publish(js, TICKET.model_copy(update={"version": 1}).to_json().encode())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await done.wait()
         stuck.set()
         await settled(js)
@@ -264,7 +264,7 @@ async def test_what_a_dead_process_was_handling_comes_again(server: Nats, js: Je
 
     async with listening(server.url, dies):
         await publish(js)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await began.wait()
     heard = Heard()
     async with listening(server.url, heard):

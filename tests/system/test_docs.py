@@ -8,6 +8,7 @@ import pytest
 
 from settings import SERVICES, ServiceName
 from streams.topology import PUBLISHES, consumers
+from tests.people import PATIENCE
 from tests.stack import Stack
 
 pytestmark = [
@@ -17,7 +18,7 @@ pytestmark = [
 
 
 async def get(stack: Stack, service: ServiceName, path: str) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=stack.settings.url_of(service), timeout=10) as client:
+    async with httpx.AsyncClient(base_url=stack.settings.url_of(service), timeout=PATIENCE) as client:
         return await client.get(path)
 
 
@@ -57,7 +58,7 @@ async def test_a_page_of_docs_loads_everything_from_its_own_process(
 
 
 async def test_nothing_can_be_published_through_the_docs(stack: Stack, service: ServiceName) -> None:
-    async with httpx.AsyncClient(base_url=stack.settings.url_of(service)) as client:
+    async with httpx.AsyncClient(base_url=stack.settings.url_of(service), timeout=PATIENCE) as client:
         for path in ("/docs/asyncapi/try", "/docs/asyncapi", "/asyncapi/try"):
             assert (await client.post(path, json={})).status_code in (404, 405)
 

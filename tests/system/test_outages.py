@@ -8,7 +8,7 @@ import httpx
 import nats
 import pytest
 
-from tests.people import PASSWORD, Person, signed_up, until
+from tests.people import PASSWORD, PATIENCE, Person, signed_up, until
 from tests.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # that of the processes they restart
@@ -34,7 +34,7 @@ async def test_a_ticket_listed_while_nats_is_down_can_be_bought_when_it_is_back(
         async with without(stack, "nats"):
             ticket = await seller.offers()
             assert ticket["version"] == 0
-        await until(lambda: sells(buyer, ticket["id"]), bool, seconds=30)
+        await until(lambda: sells(buyer, ticket["id"]), bool)
 
 
 async def test_a_sale_goes_on_where_it_was_when_orders_died(stack: Stack) -> None:
@@ -120,7 +120,7 @@ async def test_signing_out_ends_the_session_on_every_service_also_after_a_restar
 
 
 async def test_signing_in_again_begins_a_session_of_its_own(stack: Stack) -> None:
-    async with httpx.AsyncClient(base_url=stack.web, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=stack.web, timeout=PATIENCE) as client:
         body = {"email": "Again@Example.com ", "password": PASSWORD}
         assert (await client.post("/api/users/signup", json=body)).status_code == 201
         await client.post("/api/users/signout")

@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 
 from settings import ServiceName
+from tests.people import PATIENCE
 from tests.web.conftest import Browser, is_page, text_of
 from tests.web.market import Market
 from tests.web.served import Services
@@ -128,7 +129,7 @@ async def test_a_process_with_as_many_streams_as_it_can_have_refuses_more(
     """Its browsers come back later and later, and may reach another copy."""
     ticket = market.ticket(market.user("ann@example.com")[0])
     monkeypatch.setattr(hub, "MAX_WATCHERS", 0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         answer = await browser.get(f"/live?ticket={ticket.id}")
     assert answer.status_code == 503
     assert answer.json()["title"] == "Live updates are unavailable for a moment"

@@ -7,6 +7,7 @@ import pytest
 
 from contracts.events import OrderUpdated, PaymentUpdated, SessionEnded, TicketUpdated
 from contracts.wire import now
+from tests.people import PATIENCE
 from web.hub import Change, Hub, Signal, Topic, Watcher
 from web.live_bus import Interpreter
 
@@ -148,7 +149,7 @@ async def test_closing_ends_open_streams_and_those_that_come_later() -> None:
     await asyncio.sleep(0)
     hub.close()
     hub.add(late)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         assert await reading is None
         assert [signal async for signal in late.signals(heartbeat=60)] == []
 
@@ -159,7 +160,7 @@ async def test_a_stream_ends_with_its_session_and_no_other() -> None:
         hub.add(watcher)
     hub.tell(Interpreter().change(SessionEnded(session_id="f" * 24, ended_at=now()), 1))
     hub.tell(Change(2, (TICKET,)))
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         assert [signal async for signal in ended.signals(heartbeat=60)] == []
     assert await told(other) == [Signal("ticket", "a" * 24, 2)]
 

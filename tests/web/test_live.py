@@ -19,6 +19,7 @@ from contracts.identity import SESSION_COOKIE
 from contracts.wire import now
 from sandbox.processes import Process
 from sandbox.testing import free_port, nats_server, running
+from tests.people import PATIENCE
 from tests.web.conftest import web_of
 from tests.web.market import Market
 from tests.web.served import Services
@@ -51,7 +52,7 @@ class Bus:
 async def stream(site: str, query: str, token: str | None = None, **headers: str) -> AsyncIterator["Stream"]:
     cookies = {SESSION_COOKIE: token} if token else None
     async with (
-        httpx.AsyncClient(base_url=site, timeout=5, cookies=cookies, headers=headers) as http,
+        httpx.AsyncClient(base_url=site, timeout=PATIENCE, cookies=cookies, headers=headers) as http,
         http.stream("GET", f"/live?{query}") as response,
     ):
         yield Stream(response)
@@ -64,13 +65,13 @@ class Stream:
 
     async def next(self) -> dict[str, str]:
         """The fields of the next signal; empty when the stream has ended."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while (fields := await self._fields()).get("event") == "here":
                 pass
         return fields
 
     async def is_open(self) -> bool:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             return self.response.status_code == 200 and await self._fields() != {}
 
     async def _fields(self) -> dict[str, str]:
@@ -89,7 +90,7 @@ class Stream:
         What was missed comes before that, so who expects some of it doesn't ask.
         """
         assert self.response.status_code == 200
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             fields = await self._fields()
         assert fields["event"] == "here"
         return fields.get("id")
@@ -323,7 +324,7 @@ async def test_one_address_cant_take_the_streams_of_all_others(scene: Scene) -> 
             assert watching.response.headers["retry-after"] == "5"
         async with stream(scene.site, ticket, **{"X-Forwarded-For": "203.0.113.8"}) as watching:
             await watching.opened()
-    async with httpx.AsyncClient(base_url=scene.site) as http, asyncio.timeout(5):
+    async with httpx.AsyncClient(base_url=scene.site, timeout=PATIENCE) as http, asyncio.timeout(PATIENCE):
         while await open_streams(http):
             pass
     async with stream(scene.site, ticket, **{"X-Forwarded-For": mine}) as watching:
@@ -338,7 +339,7 @@ async def open_streams(http: httpx.AsyncClient) -> float:
 
 
 async def test_a_browser_that_leaves_is_forgotten(scene: Scene) -> None:
-    async with httpx.AsyncClient(base_url=scene.site) as http, asyncio.timeout(5):
+    async with httpx.AsyncClient(base_url=scene.site, timeout=PATIENCE) as http, asyncio.timeout(PATIENCE):
         async with stream(scene.site, f"ticket={scene.ticket.id}") as watching:
             await watching.opened()
             assert await open_streams(http) == 1
@@ -391,7 +392,7 @@ async def test_a_start_without_the_bus_isnt_held_up_and_neither_is_the_end(
 
     async def answers() -> str | None:
         try:
-            async with httpx.AsyncClient() as http:
+            async with httpx.AsyncClient(timeout=PATIENCE) as http:
                 await http.get(f"http://127.0.0.1:{process.port}/health/live")
         except httpx.TransportError:
             return "nothing listens"
@@ -399,7 +400,7 @@ async def test_a_start_without_the_bus_isnt_held_up_and_neither_is_the_end(
 
     alive = Process(process.name, process.command, answers, process.port, environment=process.environment)
     async with running(alive, tmp_path / "web.log", SIGTERM):
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{process.port}") as http:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{process.port}", timeout=PATIENCE) as http:
             assert (await http.get("/")).status_code == 200
             assert (await http.get("/health/ready")).json()["missing"] == ["nats"]
         asked = time.monotonic()

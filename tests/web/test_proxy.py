@@ -12,6 +12,7 @@ from aiohttp import web
 from contracts.problems import PROBLEM_JSON, Problem
 from sandbox.testing import nats_server, running
 from settings import ServiceName
+from tests.people import PATIENCE
 from tests.web.conftest import Browser, web_of
 from tests.web.market import PASSWORD, Market
 from tests.web.served import Services
@@ -220,7 +221,10 @@ async def test_the_real_server_passes_paths_and_bodies_on_as_they_are(
 ) -> None:
     async with nats_server(tmp_path / "nats") as bus:
         process = web_of(services, bus, tmp_path)
-        async with running(process, tmp_path / "web.log", SIGTERM), httpx.AsyncClient() as http:
+        async with (
+            running(process, tmp_path / "web.log", SIGTERM),
+            httpx.AsyncClient(timeout=PATIENCE) as http,
+        ):
             sent = "/api/payments/a%2Fb%20c?q=%C3%A9+%2F"
             await http.post(f"http://127.0.0.1:{process.port}{sent}", content=b"\x00raw\xff")
     assert (echo.requests[0].raw_path, echo.bodies) == (sent, [b"\x00raw\xff"])
