@@ -8,7 +8,7 @@ from typing import Any, Literal
 Stored = Mapping[str, Any]
 """A document as it is in the database."""
 
-Kind = Literal["ticket", "order", "payment"]
+Kind = Literal["ticket", "order", "payment", "session", "expiration"]
 
 
 @dataclass(frozen=True)
@@ -21,21 +21,63 @@ class Said:
     about: str
     """The id of what it is about."""
     version: int
+    """0 of what has none: it happens once."""
     body: Mapping[str, Any] = field(default_factory=dict)
+    subject: str = ""
+    at: datetime | None = None
+    """When the stream took it."""
+    echo: bool = False
+    """Published again on purpose, under another id, to see that it changes nothing."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a client asked to be changed, and how it was answered."""
+class Timer:
+    """A message that waits for its time."""
 
-    what: Literal["offer", "reserve", "cancel", "pay"]
+    order: str
+    due: datetime
+
+
+What = Literal[
+    "sign up",
+    "sign in",
+    "sign out",
+    "use an ended session",
+    "offer",
+    "edit",
+    "withdraw",
+    "reserve",
+    "extend",
+    "cancel",
+    "pay",
+    "look",
+]
+
+
+@dataclass
+class Request:
+    """What a client asked for, and how it was answered. It is noted before it is sent."""
+
+    what: What
     user: str
+    """Their id; of who signs up, the e-mail address."""
     about: str = ""
-    """The ticket to reserve, the order to cancel or to pay."""
+    """The ticket to edit, withdraw or reserve; the order to cancel or to pay; the session to end; what is
+    looked at."""
     status: int | None = None
     """None: it was never answered."""
     made: str = ""
     """The id of what was made, by the answer."""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """Title and price of an offer or an edit, the card of a payment."""
+    key: str = ""
+    """Idempotency-Key: all requests of a user under one key are one offer."""
+    version: int | None = None
+    """Of what it is about or was made, as the answer shows it."""
+    told: str = ""
+    """The state that the answer shows."""
+    form: bool = False
+    """Sent by a form of a page. Who reserves twice with it is led to the order that is there."""
 
     @property
     def is_done(self) -> bool:
@@ -43,27 +85,40 @@ class Request:
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody was told what became of it: it is wholly done or not at all."""
-        return self.status is None or self.status >= 500
+        """Whether nobody was told what became of it: it is wholly done or not at all.
+
+        A redirect is the answer of a form that says no more than where to look.
+        """
+        return self.status is None or self.status >= 500 or 300 <= self.status < 400
+
+    @property
+    def is_refused(self) -> bool:
+        return not self.is_done and not self.is_open
 
 
 @dataclass(frozen=True)
 class History:
     at: datetime
     """When it was read."""
+    users: Sequence[Stored] = ()
+    sessions: Sequence[Stored] = ()
     tickets: Sequence[Stored] = ()
     orders: Sequence[Stored] = ()
     payments: Sequence[Stored] = ()
+    notices: Sequence[Stored] = ()
+    """Webhooks in the inbox of payments."""
     tickets_known_to_orders: Sequence[Stored] = ()
     orders_known_to_payments: Sequence[Stored] = ()
     events: Sequence[Said] = ()
     """In the order of the stream."""
     intents: Sequence[Mapping[str, Any]] = ()
     """Stripe's PaymentIntents, each with its latest charge."""
-    timers: Sequence[datetime] = ()
-    """When each timer that still waits is due."""
+    timers: Sequence[Timer] = ()
+    """Those that still wait."""
+    unheard: Mapping[str, int] = field(default_factory=dict)
+    """By consumer: how many messages it hasn't handled."""
     dead: Sequence[str] = ()
-    """The message ids of dead letters."""
+    """The message ids of what was buried as a dead letter, as they were in the stream."""
     poisoned: frozenset[str] = frozenset()
     """The message ids of what was put there to be buried."""
     requests: Sequence[Request] = ()

@@ -132,9 +132,9 @@ def nothing_waits(history: History) -> Iterator[str]:
         for owner in owned:
             if owner.get("outbox"):
                 yield f"{len(owner['outbox'])} events of {kind} {_key(owner)} were never published"
-    for due in history.timers:
-        if due < history.at:
-            yield f"a timer was due at {due:%H:%M:%S} and waits"
+    for timer in history.timers:
+        if timer.due < history.at:
+            yield f"a timer was due at {timer.due:%H:%M:%S} and waits"
     for order in history.orders:
         if order["status"] in OPEN and order["expires_at"] < history.at:
             yield f"order {_key(order)} is {order['status']} after its time is over"

@@ -15,7 +15,7 @@ from pymongo import AsyncMongoClient
 
 from settings import Settings
 from streams.topology import DEAD, EVENTS, TIMERS
-from tests.chaos.history import History, Kind, Request, Said, Stored
+from tests.chaos.history import History, Kind, Request, Said, Stored, Timer
 
 STRIPE = "https://api.stripe.com"
 KINDS: dict[str, Kind] = {"ticket": "ticket", "order": "order", "payment": "payment"}
@@ -60,7 +60,7 @@ async def _with_messages(history: History, servers: Sequence[str]) -> History:
             history,
             events=[event async for message in _messages(js, EVENTS) if (event := said(message))],
             dead=[_header(message, Header.MSG_ID) async for message in _messages(js, DEAD)],
-            timers=[_due(message) async for message in _messages(js, TIMERS) if _is_set(message)],
+            timers=[_timer(message) async for message in _messages(js, TIMERS) if _is_set(message)],
         )
     finally:
         await connection.close()
@@ -100,9 +100,10 @@ def _is_set(message: RawStreamMsg) -> bool:
     return (message.subject or "").startswith("timers.set.")
 
 
-def _due(message: RawStreamMsg) -> datetime:
-    """Its subject ends with the milliseconds of its deadline."""
-    return datetime.fromtimestamp(int((message.subject or "").rpartition(".")[2]) / 1000, UTC)
+def _timer(message: RawStreamMsg) -> Timer:
+    """Its subject ends with its order and the milliseconds of its deadline."""
+    _, _, order, milliseconds = (message.subject or "").split(".")
+    return Timer(order, datetime.fromtimestamp(int(milliseconds) / 1000, UTC))
 
 
 async def _intents(settings: Settings) -> AsyncIterator[dict[str, Any]]:

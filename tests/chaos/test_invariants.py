@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.history import History, Request, Said, Stored
+from tests.chaos.history import History, Request, Said, Stored, Timer
 from tests.chaos.invariants import INVARIANTS, violations
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -67,7 +67,7 @@ def sound() -> History:
         orders_known_to_payments=orders,
         events=[*events, events[0]],  # published twice: one event
         intents=[intent("o2", received=PRICE)],
-        timers=[AT + timedelta(minutes=3)],
+        timers=[Timer("o9", AT + timedelta(minutes=3))],
         dead=["poison"],
         poisoned=frozenset({"poison"}),
         requests=[
@@ -131,7 +131,7 @@ BREAKS: list[tuple[str, Break]] = [
     ("every_change_is_said_once", added("events", Said("x", "order", "o9", 0))),
     ("every_change_is_said_once", without("events")),
     ("nothing_waits", changed("payments", "p1", outbox=[{}])),
-    ("nothing_waits", added("timers", AT - timedelta(seconds=30))),
+    ("nothing_waits", added("timers", Timer("o1", AT - timedelta(seconds=30)))),
     ("nothing_waits", changed("orders", "o1", status="created")),
     ("only_poison_is_buried", added("dead", "order.created of o1")),
     ("only_poison_is_buried", without("dead")),
