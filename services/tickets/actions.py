@@ -1,7 +1,10 @@
 """Offer, edit, withdraw; hold, sell and free as orders decide."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
+
+from pymongo.errors import DuplicateKeyError
 
 from contracts.api import TicketBody
 from contracts.events import OrderEvent
@@ -16,15 +19,26 @@ from services.tickets.documents import Ticket
 from services.tickets.images import rendered
 
 
-async def offer(seller: str, body: TicketBody) -> Ticket:
-    """Put a ticket on sale.
+async def offer(seller: str, body: TicketBody, key: str | None = None) -> Ticket:
+    """Put a ticket on sale: once, however often the same is offered with the same key.
+
+    A repeat gives the ticket as it is now, also if it couldn't be offered any more.
 
     Raises:
-        EventInThePast
+        EventInThePast, IdempotencyKeyReused
     """
-    rules.check_is_ahead(body.starts_at, now())
-    ticket = Ticket(user_id=seller, **_details(body))
-    await ticket.add()
+    said = _hash_of(body)
+    try:
+        rules.check_is_ahead(body.starts_at, now())
+        ticket = Ticket(user_id=seller, offer=key, offered_as=said if key else None, **_details(body))
+        await ticket.add()
+    except (rules.EventInThePast, DuplicateKeyError):
+        known = await Ticket.find_one({"user_id": seller, "offer": key}) if key else None
+        if known is None:
+            raise
+        if known.offered_as != said:
+            raise rules.IdempotencyKeyReused from None
+        return known
     return ticket
 
 
@@ -109,6 +123,11 @@ async def _show_with(ticket_id: str, seller: str, picture: str | None) -> Ticket
 async def _change(ticket_id: str, decide: Callable[[Ticket], Changes | None]) -> Ticket:
     key = object_id(ticket_id)
     return await change(lambda: Ticket.find_one({"_id": key}), decide)
+
+
+def _hash_of(body: TicketBody) -> str:
+    # What a newer version of this service may ask besides, and isn't told, changes nothing.
+    return sha256(body.model_dump_json(exclude_defaults=True).encode()).hexdigest()
 
 
 def _details(body: TicketBody) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """HTTP ↔ tickets."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Request, Response, Router, delete, get, post, put
-from litestar.params import FromPath, RequestBody
+from litestar.params import FromPath, HeaderParameter, RequestBody
 
 from contracts.api import Ticket as TicketView
 from contracts.api import TicketBody
@@ -12,6 +12,16 @@ from services.kit.http import SIGNED_IN, ApiRequest, problem_response, signed_in
 from services.tickets import actions, browsing, picture_api, sales_api
 from services.tickets.rules import EventInThePast
 from services.tickets.views import view_of
+
+Key = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        pattern="^[!-~]{1,100}$",
+        description="Any text of the caller's, 1 to 100 visible ASCII characters. An offer that is repeated "
+        "with its key is the same offer: the answer is the ticket that the first one made",
+    ),
+]
 
 
 def _names_the_date(_: Request[Any, Any, Any], error: EventInThePast) -> Response[bytes]:
@@ -27,8 +37,10 @@ async def show_ticket(ticket_id: FromPath[str]) -> TicketView:
 
 
 @post("/", guards=[signed_in], security=SIGNED_IN, summary="Offer a ticket")
-async def offer_ticket(request: ApiRequest, data: RequestBody[TicketBody]) -> TicketView:
-    return view_of(await actions.offer(request.user.id, data))
+async def offer_ticket(
+    request: ApiRequest, data: RequestBody[TicketBody], idempotency_key: Key = None
+) -> TicketView:
+    return view_of(await actions.offer(request.user.id, data, idempotency_key))
 
 
 @put("/{ticket_id:str}", guards=[signed_in], security=SIGNED_IN, summary="Edit a ticket of mine")

@@ -29,8 +29,15 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 Text = Annotated[str, QueryParameter(name="q", max_length=200)]
 City = Annotated[str, QueryParameter(name="city", max_length=200)]
 OfCategory = Annotated[Category | None, QueryParameter(name="category")]
-From = Annotated[str | None, QueryParameter(name="from", description=f"Begins then or later: {BOUND}")]
-To = Annotated[str | None, QueryParameter(name="to", description=f"Begins then or earlier: {BOUND}")]
+_A_BOUND = {"anyOf": [{"format": "date"}, {"format": "date-time"}]}
+From = Annotated[
+    str | None,
+    QueryParameter(name="from", description=f"Begins then or later: {BOUND}", schema_extra=_A_BOUND),
+]
+To = Annotated[
+    str | None,
+    QueryParameter(name="to", description=f"Begins then or earlier: {BOUND}", schema_extra=_A_BOUND),
+]
 Days = Annotated[When | None, QueryParameter(name="when")]
 MinPrice = Annotated[float | None, QueryParameter(name="minPrice", ge=0, le=1e9)]
 MaxPrice = Annotated[float | None, QueryParameter(name="maxPrice", ge=0, le=1e9)]

@@ -20,6 +20,11 @@ class Ticket(TicketState, Aggregate):
     touched: Moment | None = None
     """When it was last written. None: by a version of this service that didn't say so."""
 
+    offer: str | None = None
+    """The key under which its seller offered it, if they gave one: an offer that comes again has the same."""
+    offered_as: str | None = None
+    """A hash of what was said then, to tell a repeat from another offer with the same key."""
+
     written: ClassVar[Callable[["Ticket"], None]] = staticmethod(lambda _: None)
     """Hears of each write that this process makes. Set by the catalogue of the process."""
 
@@ -30,6 +35,12 @@ class Ticket(TicketState, Aggregate):
             IndexModel([("status", ASCENDING), ("_id", DESCENDING)], name="on_sale"),
             IndexModel([("user_id", ASCENDING), ("_id", DESCENDING)], name="of_seller"),
             IndexModel([("user_id", ASCENDING), ("status", ASCENDING)], name="sales"),
+            IndexModel(
+                [("user_id", ASCENDING), ("offer", ASCENDING)],
+                name="one_ticket_an_offer",
+                unique=True,
+                partialFilterExpression={"offer": {"$gt": ""}},
+            ),
             IndexModel([("touched", ASCENDING)], name="touched"),
             IndexModel([("picture", ASCENDING)], name="picture"),
         ]

@@ -1,12 +1,10 @@
 """HTTP ↔ the pictures of tickets."""
 
 from litestar import Response, delete, get, put
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
 from contracts.api import Ticket as TicketView
-from contracts.problems import PROBLEM_JSON, Problem
-from services.kit.http import SIGNED_IN, ApiRequest, signed_in
+from services.kit.http import SIGNED_IN, ApiRequest, problems, signed_in
 from services.kit.limits import limit
 from services.tickets import actions, pictures
 from services.tickets.images import MAX_BYTES
@@ -22,10 +20,7 @@ WEBP = "image/webp"
     security=SIGNED_IN,
     request_max_body_size=MAX_BYTES,
     summary="Give a ticket of mine a picture",
-    responses={
-        status: ResponseSpec(Problem, description=words, media_type=PROBLEM_JSON, generate_examples=False)
-        for status, words in {413: "It has more than 5 MB", 415: "It is no JPEG, PNG or WebP"}.items()
-    },
+    responses=problems({413: "It has more than 5 MB", 415: "It is no JPEG, PNG or WebP"}),
 )
 async def give_picture(request: ApiRequest, ticket_id: FromPath[str]) -> TicketView:
     """The body is the picture: a JPEG, PNG or WebP of at most 5 MB. It is shown without its metadata, cut to

@@ -31,6 +31,10 @@ class EventInThePast(Invalid):
     message = "The event must be in the future"
 
 
+class IdempotencyKeyReused(Conflict):
+    message = "Another ticket was offered with the same Idempotency-Key"
+
+
 class TicketState(BaseModel):
     """A ticket, as rules see it."""
 
