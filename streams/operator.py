@@ -6,14 +6,15 @@ from contextlib import asynccontextmanager
 
 import nats
 import nats.errors
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 import settings
 
 
 @asynccontextmanager
-async def jetstream() -> AsyncIterator[JetStreamContext]:
-    """JetStream, for as long as a command takes; ends the program with one line if NATS is away."""
+async def connected() -> AsyncIterator[Client]:
+    """A connection for as long as a command takes; ends the program with one line if NATS is away."""
     servers = settings.load().bus
 
     async def say_nothing(_: Exception) -> None:
@@ -26,6 +27,13 @@ async def jetstream() -> AsyncIterator[JetStreamContext]:
     except (nats.errors.Error, OSError):
         sys.exit(f"NATS doesn't answer at {', '.join(servers)}. Is the marketplace running?")
     try:
-        yield connection.jetstream(timeout=10)
+        yield connection
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def jetstream() -> AsyncIterator[JetStreamContext]:
+    """JetStream, for as long as a command takes; ends the program with one line if NATS is away."""
+    async with connected() as connection:
+        yield connection.jetstream(timeout=10)

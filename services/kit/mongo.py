@@ -24,6 +24,9 @@ Database = AsyncDatabase[dict[str, Any]]
 DatabaseError = PyMongoError
 """Whatever goes wrong with the database."""
 
+HALF_RESTORED = "half_restored"
+"""The collection that is there while a backup is being restored."""
+
 OUT_OF_REACH = (ConnectionFailure, ServerSelectionTimeoutError, WTimeoutError)
 """What pymongo raises while the database can't be reached: worth another try later."""
 
@@ -41,12 +44,17 @@ if sys.version_info < (3, 12):
     pymongo.lock.wait_for = wait_for  # type: ignore[attr-defined, assignment] # pymongo's import of asyncio's
 
 
+class HalfRestored(Exception):
+    """A restore of the database began and didn't end: what is in it is of no use."""
+
+
 @asynccontextmanager
 async def database(url: str, name: str, documents: Documents) -> AsyncIterator[Database]:
     """Connect, bind the documents to the database `name` and make their indexes.
 
     Raises:
         pymongo.errors.PyMongoError: the database can't be reached within five seconds.
+        HalfRestored
     """
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
         url,
@@ -60,6 +68,10 @@ async def database(url: str, name: str, documents: Documents) -> AsyncIterator[D
     )
     async with client:
         bound = client.get_database(name)
+        if await bound[HALF_RESTORED].find_one() is not None:
+            raise HalfRestored(
+                f"database {name} is half restored: wait, or repeat `just restore FOLDER --replace`"
+            )
         await init_beanie(database=bound, document_models=list(documents))
         yield bound
 

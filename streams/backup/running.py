@@ -1,0 +1,51 @@
+"""Which processes work on the databases and streams now."""
+
+import asyncio
+
+import aiohttp
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
+
+from settings import SERVICES, ServiceName, Settings
+from streams.topology import consumers
+
+ANSWER_SECONDS = 3.0
+PULLS_END_SECONDS = 5.0
+"""How long the pulls of a process that is gone may seem to wait."""
+POLL_SECONDS = 0.5
+
+
+async def running(settings: Settings, js: JetStreamContext) -> list[str]:
+    """The services of which a process answers under its address, or pulls from NATS wherever it is."""
+    pulling = {service for service in SERVICES if await _pulls(service, js)}
+    deadline = asyncio.get_running_loop().time() + PULLS_END_SECONDS
+    while pulling and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(POLL_SECONDS)
+        pulling = {service for service in pulling if await _pulls(service, js)}
+    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as http:
+        found = await asyncio.gather(*(_answers(http, settings.url_of(service)) for service in SERVICES))
+    answering = {service for service, answers in zip(SERVICES, found, strict=True) if answers}
+    return sorted(pulling | answering)
+
+
+async def _pulls(service: ServiceName, js: JetStreamContext) -> bool:
+    for consumer in consumers(service):
+        try:
+            info = await js.consumer_info(consumer.stream, consumer.name)
+        except NotFoundError:
+            continue
+        if info.num_waiting:
+            return True
+    return False
+
+
+async def _answers(http: aiohttp.ClientSession, url: str) -> bool:
+    """A time-out is an answer too: something is there."""
+    try:
+        async with http.get(f"{url}/health/live"):
+            return True
+    except TimeoutError:
+        return True
+    except (aiohttp.ClientError, OSError):
+        return False
