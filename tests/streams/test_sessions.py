@@ -12,7 +12,7 @@ from contracts.events import SessionEnded
 from contracts.wire import now
 from services.kit.tokens import EndedSessions
 from settings import Settings
-from streams.bus import Bus
+from streams.bus import CATCH_UP_SECONDS, Bus
 from streams.topology import provision
 from tests.people import until
 from tests.streams.conftest import Nats
@@ -47,7 +47,7 @@ async def heard(ended: EndedSessions, session_id: str) -> bool:
 async def test_a_session_that_ends_is_heard_of_at_once(server: Nats, js: JetStreamContext) -> None:
     async with hearing(server.url) as ended:
         await say(js, FIRST)
-        await until(lambda: heard(ended, FIRST), bool, seconds=1)
+        await until(lambda: heard(ended, FIRST), bool, seconds=CATCH_UP_SECONDS / 2)
 
 
 async def test_a_process_that_starts_hears_what_ended_before(server: Nats, js: JetStreamContext) -> None:
@@ -76,6 +76,6 @@ async def test_what_ended_while_the_connection_was_lost_is_caught_up_with(server
             await say(connection.jetstream(), FIRST)  # nobody else may be back yet
             await until(lambda: heard(ended, FIRST), bool)
             await say(connection.jetstream(), SECOND)
-            await until(lambda: heard(ended, SECOND), bool, seconds=1)
+            await until(lambda: heard(ended, SECOND), bool, seconds=CATCH_UP_SECONDS / 2)
             await connection.close()
             await process.aclose()

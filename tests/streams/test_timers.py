@@ -19,6 +19,8 @@ from tests.people import until
 from tests.streams.conftest import Nats, stored
 
 ORDER = "a" * 24
+SOON = (0.2, 1.0, 5.0, 25.0)
+"""Seconds for what has to be done before a timer is due: more, if the machine wasn't quick enough."""
 
 
 def due(seconds: float, order: str = ORDER) -> ExpirationComplete:
@@ -48,7 +50,7 @@ async def waiting(js: JetStreamContext) -> int:
 async def test_a_timer_fires_when_its_time_has_come(timers: JetStreamTimers, js: JetStreamContext) -> None:
     event = due(0.3)
     await timers.set(event)
-    assert await fired(js) == []
+    assert await fired(js) == [] or now() >= event.expires_at
     assert await until(lambda: fired(js), len) == [event]
     assert now() >= event.expires_at
 
@@ -60,10 +62,14 @@ async def test_a_time_that_is_past_fires_at_once(timers: JetStreamTimers, js: Je
 
 
 async def test_a_cleared_timer_never_fires(timers: JetStreamTimers, js: JetStreamContext) -> None:
-    await timers.set(due(0.2))
-    later = due(0.4, order="b" * 24)
-    await timers.set(later)
-    await timers.clear(ORDER)
+    for seconds in SOON:
+        await js.purge_stream("TIMERS")
+        cleared, later = due(seconds), due(2 * seconds, order="b" * 24)
+        await timers.set(cleared)
+        await timers.set(later)
+        await timers.clear(ORDER)
+        if now() < cleared.expires_at:
+            break
     assert await until(lambda: fired(js), len) == [later]
 
 
@@ -73,13 +79,18 @@ async def test_old_news_of_an_order_does_not_replace_its_later_timer(
     early, late = due(0.2), due(0.6)
     await timers.set(late)
     await timers.set(early)
-    assert await until(lambda: fired(js), lambda seen: len(seen) == 2) == [early, late]
+    seen = await until(lambda: fired(js), lambda seen: len(seen) == 2)
+    assert sorted(seen, key=lambda event: event.expires_at) == [early, late]
 
 
 async def test_setting_a_timer_twice_fires_it_once(timers: JetStreamTimers, js: JetStreamContext) -> None:
-    event, witness = due(0.2), due(0.5, order="b" * 24)
-    for each in (event, event, witness):
-        await timers.set(each)
+    for seconds in SOON:
+        await js.purge_stream("TIMERS")
+        event, witness = due(seconds), due(2 * seconds, order="b" * 24)
+        for each in (event, event, witness):
+            await timers.set(each)
+        if now() < event.expires_at:
+            break
     await until(lambda: fired(js), lambda seen: witness in seen)
     assert (await fired(js)).count(event) == 1
     assert await waiting(js) == 0

@@ -8,6 +8,7 @@ import httpx
 import nats
 import pytest
 
+from streams.bus import CATCH_UP_SECONDS
 from tests.people import PASSWORD, PATIENCE, Person, signed_up, until
 from tests.stack import Stack
 
@@ -112,7 +113,7 @@ async def test_signing_out_ends_the_session_on_every_service_also_after_a_restar
 
         assert await refused() == {200}
         assert (await person.client.post("/api/users/signout")).status_code == 200
-        await until(refused, lambda codes: codes == {401}, seconds=1)
+        await until(refused, lambda codes: codes == {401}, seconds=CATCH_UP_SECONDS / 2)
         assert (await person.client.get("/api/users/currentuser")).json() == {"currentUser": None}
         await stack.stop("tickets")
         await stack.start("tickets")
