@@ -197,8 +197,10 @@ class Services:
     async def ticket(self, ticket_id: str) -> Ticket:
         return (await self._call("tickets", "GET", f"/api/tickets/{checked(ticket_id)}")).parse(_TICKET)
 
-    async def create_ticket(self, body: Mapping[str, str | int]) -> Ticket:
-        return (await self._call("tickets", "POST", "/api/tickets", body=body)).parse(_TICKET)
+    async def create_ticket(self, body: Mapping[str, str | int], offer: str) -> Ticket:
+        """Once, however often it is asked for with the same `offer`."""
+        key = {"Idempotency-Key": offer}
+        return (await self._call("tickets", "POST", "/api/tickets", body=body, headers=key)).parse(_TICKET)
 
     async def edit_ticket(self, ticket_id: str, body: Mapping[str, str | int]) -> Ticket:
         return (await self._call("tickets", "PUT", f"/api/tickets/{checked(ticket_id)}", body=body)).parse(
@@ -256,6 +258,7 @@ class Services:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         upload: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> _Answer:
         waits = PAYMENT_TIMEOUT if service == "payments" and method == "POST" else TIMEOUT
         try:
@@ -264,7 +267,7 @@ class Services:
                 URL(self._settings.url_of(service) + path).with_query(query),
                 json=body,
                 data=None if upload is None else io.BytesIO(upload),
-                headers=self.caller.headers(),
+                headers={**self.caller.headers(), **(headers or {})},
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=waits, connect=3),
             ) as answer:

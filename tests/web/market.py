@@ -42,6 +42,8 @@ class Market:
     """Seconds from a payment until the order is complete; None is never."""
     page_size: int = 20
     has_facets: bool = True
+    offers: dict[tuple[str, str], tuple[str, Ticket]] = field(default_factory=dict)
+    """By seller and key: what was said, and the ticket that was made of it."""
     pictures: dict[str, bytes] = field(default_factory=dict)
     """By name: what was uploaded."""
     seen: list[web.Request] = field(default_factory=list)

@@ -165,7 +165,13 @@ class Tickets:
     async def create(self, request: web.Request) -> web.Response:
         user = self.market.signed_in(request)
         body = await read(request, TicketBody)
-        return answer(self.market.ticket(user, **dict(body)), 201)
+        offer = (user.id, request.headers["Idempotency-Key"])
+        if offer not in self.market.offers:
+            self.market.offers[offer] = (body.model_dump_json(), self.market.ticket(user, **dict(body)))
+        said, ticket = self.market.offers[offer]
+        if said != body.model_dump_json():
+            raise no(409, "Another ticket was offered with it", code="idempotency-key-reused")
+        return answer(ticket, 201)
 
     async def edit(self, request: web.Request) -> web.Response:
         ticket = self._own(request)

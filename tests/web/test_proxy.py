@@ -59,6 +59,7 @@ async def test_a_request_arrives_as_it_was_sent(browser: Browser, echo: Echo) ->
     body = b'{"b":1,  "a":"\xc3\xa9"}\r\n'
     headers = {
         "Stripe-Signature": "t=1,v1=abc",
+        "Idempotency-Key": "7c9b6b3e",
         "Content-Type": "application/json",
         "Authorization": "Bearer x",
     }

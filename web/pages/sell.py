@@ -1,26 +1,22 @@
 """A seller's side: list a ticket, change it, take it back."""
 
-import asyncio
 import re
+import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from litestar import Request, Response, Router, get, post
-from litestar.datastructures import UploadFile
+from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.exceptions import HTTPException
 from litestar.params import FromPath, MultipartBody, URLEncodedBody
-from litestar.response import Redirect
-from litestar.types import Receive, Scope, Send
 
 from contracts.api import Ticket
 from contracts.tickets import CATEGORIES, MAX_QUANTITY
 from web.forms import ZONES, Fields, Form, plain_price, utc_of
 from web.page import Page, WebRequest, sign_in_address
 from web.services import Refused, ServiceDown
+from web.uploads import MAX_PICTURE_FORM_BYTES, content_of, far_too_large
 
 FIELDS = Fields(
     {
@@ -39,7 +35,6 @@ FIELDS = Fields(
 )
 BLANK_WORDS = {"title": "Say what it is a ticket for", "price": "Say what it costs, such as 19.99"}
 MAX_PICTURE_BYTES = 5 * 1024 * 1024
-MAX_PICTURE_FORM_BYTES = 6_000_000
 TOO_LARGE = "The picture is too large: choose one of at most 5 MB"
 PICTURE_WORDS = {
     "too-large": TOO_LARGE,
@@ -47,9 +42,22 @@ PICTURE_WORDS = {
     "away": "The picture didn't get through: choose it once more",
 }
 """By what an address says of a picture that wasn't taken."""
-MOST_DROPPED_BYTES = 50_000_000
-MOST_DROPPED_SECONDS = 60
-BLANK = Form({"timeZone": "UTC", "quantity": "1"})
+BLANK = {"timeZone": "UTC", "quantity": "1"}
+AWAY = "The tickets are away for a moment. Send this again in a few seconds: it is listed once, however often"
+SENT_BEFORE = (
+    "You sent this form before, and that ticket is on sale as it was then. Send this to list another one"
+)
+_OFFER = re.compile("[A-Za-z0-9_-]{1,100}", re.ASCII)
+
+
+def _new_offer() -> str:
+    """By which a form that is sent twice, or again after no answer came, is one offer."""
+    return secrets.token_urlsafe(16)
+
+
+def _offer_of(data: Mapping[str, Any]) -> str:
+    given = data.get("offer")
+    return given if isinstance(given, str) and _OFFER.fullmatch(given) else _new_offer()
 
 
 @get("/sell")
@@ -57,7 +65,7 @@ async def new(page: NamedDependency[Page]) -> Response[Any]:
     await page.look()
     if page.viewer.known and page.user is None:
         return page.go(sign_in_address("/sell"))
-    return _form(page, replace(BLANK, errors=_wrong_picture(page)))
+    return _form(page, Form(BLANK | {"offer": _new_offer()}, _wrong_picture(page)), is_new=True)
 
 
 @get("/tickets/{ticket_id:str}/edit")
@@ -86,44 +94,28 @@ async def save(
     return page.go(f"/tickets/{ticket_id}")
 
 
-class _OnceItIsSent(Redirect):
-    """Browsers lose an answer that comes while they still send: what they send is read, and dropped."""
-
-    def to_asgi_response(self, *args: Any, **options: Any) -> Any:
-        answer = super().to_asgi_response(*args, **options)
-
-        async def read_and_answer(scope: Scope, receive: Receive, send: Send) -> None:
-            left, more = MOST_DROPPED_BYTES, True
-            with suppress(TimeoutError):
-                async with asyncio.timeout(MOST_DROPPED_SECONDS):
-                    while more and left > 0:
-                        message = await receive()
-                        left -= len(message.get("body", b""))  # type: ignore[arg-type] # of http.request only
-                        more = bool(message.get("more_body"))
-            await answer(scope, receive, send)
-
-        return read_and_answer
-
-
-def _far_too_large(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
-    """Nothing of its body is kept, so nothing is known but the address."""
-    ticket_id = request.path_params.get("ticket_id")
-    form = f"/tickets/{ticket_id}/edit" if ticket_id else "/sell"
-    return _OnceItIsSent(f"{form}?picture=too-large", status_code=303)
-
-
-@post("/sell", request_max_body_size=MAX_PICTURE_FORM_BYTES, exception_handlers={413: _far_too_large})
+@post("/sell", request_max_body_size=MAX_PICTURE_FORM_BYTES, exception_handlers={413: far_too_large})
 async def create(page: NamedDependency[Page], request: WebRequest) -> Response[Any]:
     """The ticket, and then its picture: where that isn't taken the ticket is on sale all the same."""
     data = await request.form()
-    typed = FIELDS.values({name: value for name, value in data.items() if isinstance(value, str)})
-    picture = await _content(data.get("picture"))
+    said = FIELDS.values({name: value for name, value in data.items() if isinstance(value, str)})
+    typed = {**said, "offer": _offer_of(data)}
+    picture = await content_of(data.get("picture"))
     if len(picture) > MAX_PICTURE_BYTES:
         await page.look()
         return _form(page, Form(typed, {"picture": TOO_LARGE}), status=422)
     try:
-        ticket = await page.services.create_ticket(_body(typed))
+        ticket = await page.services.create_ticket(_body(typed), typed["offer"])
+    except ServiceDown:
+        await page.look()
+        lost = bool(picture) and not page.is_partial
+        answer = _form(page, Form(typed), status=503, alert=AWAY, lost_picture=lost)
+        answer.headers["Retry-After"] = "3"
+        return answer
     except Refused as refused:
+        if refused.problem.type == "/problems/idempotency-key-reused":
+            await page.look()
+            return _form(page, Form(typed | {"offer": _new_offer()}), status=409, alert=SENT_BEFORE)
         return await _refused(page, typed, refused, had_picture=bool(picture))
     reason = await _not_taken(page, ticket, picture) if picture else None
     return page.go(
@@ -142,19 +134,15 @@ async def _not_taken(page: Page, ticket: Ticket, picture: bytes) -> str | None:
     return None
 
 
-async def _content(upload: object) -> bytes:
-    return await upload.read() if isinstance(upload, UploadFile) else b""
-
-
 @post(
     "/tickets/{ticket_id:str}/picture",
     request_max_body_size=MAX_PICTURE_FORM_BYTES,
-    exception_handlers={413: _far_too_large},
+    exception_handlers={413: far_too_large},
 )
 async def give_picture(
     page: NamedDependency[Page], ticket_id: FromPath[str], data: MultipartBody[dict[str, Any]]
 ) -> Response[Any]:
-    content = await _content(data.get("picture"))
+    content = await content_of(data.get("picture"))
     if not content:
         return await _refused_picture(page, ticket_id, "Choose a picture first")
     try:
@@ -217,6 +205,8 @@ def _form(
     status: int = 200,
     picture: Form | None = None,
     *,
+    alert: str = "",
+    is_new: bool = False,
     lost_picture: bool = False,
 ) -> Response[Any]:
     zone = form["timeZone"]
@@ -226,7 +216,8 @@ def _form(
         "ticket": ticket,
         "picture": picture or Form(),
         "is_listed": page.has("listed"),
-        "is_new": ticket is None and form.values is BLANK.values,
+        "alert": alert,
+        "is_new": is_new,
         "lost_picture": lost_picture,
         "zones": [(name, name.replace("_", " ")) for name in zones],
         "quantities": [(str(count), str(count)) for count in range(1, MAX_QUANTITY + 1)],
