@@ -158,6 +158,12 @@ class Settings(BaseSettings):
     )
 
     # Operation
+    web_places: int = Field(
+        32,
+        ge=1,
+        le=1000,
+        description="Pages that one web process makes at once; a few more wait, others get 503",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What is logged")
     outbox_sweep_seconds: float = Field(
         5, gt=0, le=3600, description="How often events that were not delivered are looked for"

@@ -14,6 +14,13 @@ DATABASE_SERVER = ROOT / ".database-venv" / "bin" / "secantusd-py"
 START_ORDER: tuple[ServiceName, ...] = ("auth", "tickets", "orders", "payments", "expiration")
 FROM_CHECKOUT = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
+LIMITS = (
+    *("--http", "1", "--http1-header-read-timeout", "20000", "--http1-buffer-size", "65536"),
+    *("--backlog", "2048", "--backpressure", "8000"),
+)
+"""Of granian: 64 KiB of a request's head within 20 s, which is also what it waits for the next request, and
+longer than the web tier keeps a connection; 8,000 connections, of which live updates may be 5,000."""
+
 Ready = Callable[[], Awaitable[str | None]]
 """Answers None when the process is ready, otherwise what is still missing."""
 
@@ -128,6 +135,7 @@ def granian(app: str, host: str, port: int) -> tuple[str, ...]:
         *(str(BINARIES / "granian"), "--interface", "asgi", "--factory", app),
         *("--host", host, "--port", str(port), "--workers", "1", "--loop", "uvloop"),
         *("--no-ws", "--log-level", "warning", "--workers-kill-timeout", "3"),
+        *LIMITS,
     )
 
 

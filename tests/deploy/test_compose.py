@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 import yaml  # type: ignore[import-untyped]  # comes with Litestar, its types don't
 
+from sandbox.processes import LIMITS
 from settings import SERVICES, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +69,11 @@ def test_a_service_listens_where_the_others_look_for_it(name: str) -> None:
     port = command[command.index("--port") + 1]
     assert PARTS["web"]["environment"][f"{name.upper()}_URL"] == f"http://{name}:{port}"
     assert f":{port}/health/ready" in PARTS[name]["healthcheck"]["test"][-1]
+
+
+@pytest.mark.parametrize("name", sorted(OURS - ONE_SHOT))
+def test_a_process_has_the_limits_that_it_has_outside_of_a_container(name: str) -> None:
+    assert PARTS[name]["command"][-len(LIMITS) :] == list(LIMITS)
 
 
 def test_everything_that_goes_on_running_has_a_health_check() -> None:

@@ -8,7 +8,7 @@ from pymongo import AsyncMongoClient
 
 import settings
 from sandbox.lock import NAME, Refused, locked
-from sandbox.processes import ROOT, answering, groups, service
+from sandbox.processes import LIMITS, ROOT, answering, groups, service
 from sandbox.reset import reset
 from sandbox.testing import free_port, mongo_server, nats_server
 
@@ -133,3 +133,4 @@ def test_the_procfile_runs_the_same_servers_on_the_same_ports() -> None:
         app = process.command[process.command.index("--factory") + 1]
         assert f"--factory {app} " in lines[process.name]
         assert f"${{{process.port_setting}:-{process.port}}}" in lines[process.name]
+        assert lines[process.name].endswith(" ".join(LIMITS))

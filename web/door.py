@@ -1,0 +1,134 @@
+"""The door: so many requests are served at once, a few wait a moment, and the others are told to come again.
+
+It stands before everything else, so that who can't be served costs next to nothing. What tells how the
+process is doing (/health, /metrics), and what costs next to nothing too (/static), goes past it.
+"""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Literal, get_args
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Receive, Scope, Send
+from prometheus_client import Counter, Gauge
+
+from web.bodies import LARGEST, Bodies, BodyRefused, BrokeOff, declared, drop
+from web.room import Place, Room
+from web.turned_away import Answers
+
+Name = Literal["pages", "orders", "payments", "passwords", "live"]
+
+INSIDE = Gauge("web_door_inside", "Requests that are being served", ["room"])
+TURNED_AWAY = Counter("web_door_turned_away", "Requests that were told to come again", ["room", "status"])
+
+_PAST_THE_DOOR = re.compile(r"/health/\w+|/metrics|/static/[^/]+")
+_PASSWORDS = re.compile(r"/sign(in|up)|/account/password|/api/users/(sign(in|up)|password)")
+_PAYMENTS = re.compile(r"/orders/[^/]+/pay|/api/payments(/.*)?")
+_ORDERS = re.compile(r"/orders(/.*)?|/tickets/[^/]+/buy|/api/orders(/.*)?")
+
+
+def room_of(method: str, path: str) -> Name | None:
+    """Who waits for the same thing shares a room: a Stripe that is slow keeps nobody from looking around.
+
+    None goes past the door. An odd spelling of an address may lead into the wrong room, never past the door.
+    """
+    if _PAST_THE_DOOR.fullmatch(path):
+        return None
+    if path == "/live":
+        return "live"
+    if method == "POST" and _PASSWORDS.fullmatch(path):
+        return "passwords"
+    if _PAYMENTS.fullmatch(path):
+        return "payments"
+    return "orders" if _ORDERS.fullmatch(path) else "pages"
+
+
+def rooms(places: int) -> dict[Name, Room]:
+    """Payments wait for Stripe and passwords for the processor: of the latter few at once are enough."""
+    shares: dict[Name, tuple[float, float]] = {
+        "pages": (1, 1.0),
+        "orders": (0.5, 2.0),
+        "payments": (1, 2.0),
+        "passwords": (0.25, 3.0),
+        "live": (0.5, 2.0),
+    }
+    return {
+        name: Room(max(1, round(share * places)), line=2 * places, patience=patience)
+        for name, (share, patience) in shares.items()
+    }
+
+
+class Door:
+    """An ASGI app that lets into another one."""
+
+    def __init__(self, app: ASGIApp, rooms: Mapping[Name, Room], answers: Answers, bodies: Bodies) -> None:
+        self._app = app
+        self._rooms = rooms
+        self._answers = answers
+        self._bodies = bodies
+        for name in get_args(Name):
+            INSIDE.labels(name).set_function(lambda room=rooms[name]: room.inside)  # type: ignore[misc]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name = room_of(scope["method"], scope["path"]) if scope["type"] == ScopeType.HTTP else None
+        if scope["type"] != ScopeType.HTTP or name is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            with suppress(BrokeOff):
+                await self._serve(name, scope, receive, send)
+        except BodyRefused as refused:
+            await self._turn_away(name, refused.status, scope, b"", send)
+
+    async def _serve(self, name: Name, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Nobody takes up a place before their body is here."""
+        length = declared(scope)
+        if length is not None and length > LARGEST:
+            if scope["path"].startswith("/api/"):
+                raise BodyRefused(413)
+            await drop(receive)
+            receive = _nothing  # the page says what it means, for which the declared length is enough
+            length = 0
+        async with self._bodies.arrived(receive, length) as body:
+            place = await self._rooms[name].enter()
+            if place is None:
+                await self._turn_away(name, 503, scope, body, send)
+                return
+            try:
+                send = _leaving(place, send) if name == "live" else send
+                await self._app(scope, receive if length == 0 else _again(body, receive), send)
+            finally:
+                place.leave()
+
+    async def _turn_away(self, name: Name, status: int, scope: HTTPScope, body: bytes, send: Send) -> None:
+        TURNED_AWAY.labels(name, str(status)).inc()
+        await self._answers.send(status, scope, body, send)
+
+
+async def _nothing() -> HTTPReceiveMessage:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """The body as one message, and what comes after it."""
+    is_told = False
+
+    async def receive_again() -> HTTPReceiveMessage:
+        nonlocal is_told
+        if is_told:
+            return await receive()  # type: ignore[return-value] # of HTTP, as the scope is
+        is_told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
+
+
+def _leaving(place: Place, send: Send) -> Send:
+    """A stream goes on for hours; what asks the services is over when it begins."""
+
+    async def send_and_leave(message: Message) -> None:
+        place.leave()
+        await send(message)
+
+    return send_and_leave
