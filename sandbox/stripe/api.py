@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -29,6 +29,7 @@ from sandbox.stripe.store import Answer, Ledger, Store
 
 AnyRequest = Request[Any, Any, Any]
 Operation = Callable[[Tree], Job]
+Bank = Callable[[], Awaitable[None]]
 T = TypeVar("T")
 
 
@@ -70,7 +71,7 @@ class Api:
 
     Args:
         base_url: where browsers reach the server; its pages are below it.
-        bank_seconds: how long the bank takes to authorize, capture, void or refund.
+        bank: what takes its time whenever it has to authorize, capture, void or refund; None: at once.
         tell: called when there may be events to deliver; None if nobody is to be told of them.
     """
 
@@ -79,14 +80,14 @@ class Api:
         store: Store,
         *,
         base_url: str,
-        bank_seconds: float,
+        bank: Bank | None,
         faults: Faults,
         tell: Callable[[], None] | None,
     ) -> None:
         self.store = store
         self.base_url = base_url.rstrip("/")
         self.faults = faults
-        self._bank_seconds = bank_seconds
+        self._bank = bank
         self._tell = tell
         self._renderer = Renderer(self.base_url)
         self._keys = Keys(store)
@@ -165,8 +166,8 @@ class Api:
         """Wait for the bank, then do the work: nothing else changes the object in between."""
         lock = self._locks.setdefault(job.changes or mint("new"), asyncio.Lock())
         async with lock:
-            if job.asks_bank and self._bank_seconds:
-                await asyncio.sleep(self._bank_seconds)
+            if job.asks_bank and self._bank is not None:
+                await self._bank()
             answer = await self.store.run(work)
         self._told()
         return answer

@@ -21,7 +21,7 @@ from litestar.types import Message, Scope
 
 import settings
 from sandbox.stripe import operations, queries
-from sandbox.stripe.api import AnyRequest, Api, request_id
+from sandbox.stripe.api import AnyRequest, Api, Bank, request_id
 from sandbox.stripe.browser import PAGES, api_of
 from sandbox.stripe.checkout import operations as checkout
 from sandbox.stripe.errors import StripeError, failure, unknown_path
@@ -115,7 +115,7 @@ def create_app(
     path: Path,
     *,
     base_url: str,
-    bank_seconds: float = 0.0,
+    bank: Bank | None = None,
     endpoint: Endpoint | None = None,
     faults: Switch | None = None,
 ) -> Litestar:
@@ -123,7 +123,7 @@ def create_app(
 
     Args:
         base_url: where browsers reach this server.
-        bank_seconds: how long the bank takes to authorize, capture, void or refund.
+        bank: what takes its time whenever it has to authorize, capture, void or refund; None: at once.
         endpoint: who is told of events; None: nobody.
         faults: what goes wrong on the way from the start; None: nothing.
     """
@@ -132,7 +132,7 @@ def create_app(
     api = Api(
         store,
         base_url=base_url,
-        bank_seconds=bank_seconds,
+        bank=bank,
         faults=Faults(faults or Switch()),
         tell=webhooks.wake if webhooks else None,
     )
