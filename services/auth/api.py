@@ -1,6 +1,5 @@
 """HTTP ↔ auth."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from litestar import Response, Router, get, post
@@ -10,6 +9,7 @@ from litestar.types import ControllerRouterHandler
 
 from contracts.api import CurrentUser, PasswordBody, Profile, SignIn, SignUp, User
 from contracts.identity import SESSION_COOKIE
+from contracts.wire import now
 from services.auth.actions import Auth, SignedIn
 from services.kit.http import SIGNED_IN, ApiRequest, signed_in, token_of
 from services.kit.limits import limit
@@ -92,7 +92,7 @@ def _auth(request: ApiRequest) -> Auth:
 
 
 def _signed_in(signed_in: SignedIn, settings: Settings, *, status: int) -> Response[User]:
-    lifetime = int((signed_in.expires_at - datetime.now(UTC)).total_seconds())
+    lifetime = int((signed_in.expires_at - now()).total_seconds())
     user = User(id=signed_in.identity.id, email=signed_in.identity.email)
     return Response(user, status_code=status, cookies=[_cookie(settings, signed_in.token, max_age=lifetime)])
 

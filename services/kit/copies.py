@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Self
 
 from beanie import Document, PydanticObjectId
 from pydantic import Field
 from pymongo.errors import DuplicateKeyError
 
+from contracts.wire import now
 from services.kit.errors import NotFound
 from services.kit.mongo import object_id
 
@@ -61,7 +62,7 @@ class Copy(Document):
         """
         wanted = object_id(key)
         # An id tells the second in which it was made, not more.
-        age = datetime.now(UTC) - wanted.generation_time - timedelta(seconds=1)
+        age = now() - wanted.generation_time - timedelta(seconds=1)
         deadline = time.monotonic() + (PATIENCE - age).total_seconds()
         pause = FIRST_POLL_SECONDS
         while True:

@@ -1,12 +1,12 @@
 """Rate limits that hold across all copies of a service: counters in its database."""
 
-import time
 from datetime import UTC, datetime, timedelta
 
 from beanie import Document
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
+from contracts.wire import now
 from services.kit.errors import TooManyRequests
 
 WINDOW_SECONDS = 60
@@ -32,7 +32,7 @@ async def limit(action: str, who: str, per_minute: int) -> None:
     """
     if per_minute == 0:
         return
-    second = time.time()
+    second = now().timestamp()
     window = int(second // WINDOW_SECONDS)
     counter = f"{action}:{who}:{window}"
     expires = datetime.fromtimestamp((window + 2) * WINDOW_SECONDS, UTC) + timedelta(seconds=1)

@@ -168,6 +168,11 @@ async def test_an_expired_token_is_nobodys(sessions: Sessions) -> None:
     assert await sessions.identify(SIGNER.sign(ADA, now() - timedelta(seconds=1))) is None
 
 
+async def test_a_token_from_an_auth_whose_clock_is_ahead_counts_at_once(sessions: Sessions) -> None:
+    issued = now() + timedelta(minutes=5)
+    assert await sessions.identify(signed(claims(iat=issued, exp=issued + LIFETIME))) == ADA
+
+
 async def test_a_token_of_another_issuer_is_nobodys(sessions: Sessions) -> None:
     assert await sessions.identify(signed(claims(iss="somebody-else"))) is None
 
@@ -187,6 +192,8 @@ async def test_a_token_without_a_claim_is_nobodys(sessions: Sessions, claim: str
         {"sid": {"$ne": None}},
         {"exp": "soon"},
         {"exp": None},
+        {"exp": [1]},
+        {"exp": 0},
     ],
     ids=repr,
 )

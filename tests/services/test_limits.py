@@ -1,6 +1,6 @@
 import asyncio
 import time
-from types import SimpleNamespace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -17,14 +17,14 @@ class Clock:
     def __init__(self) -> None:
         self.at = time.time() // 60 * 60 + 10
 
-    def time(self) -> float:
-        return self.at
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.at, UTC)
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(limits, "time", SimpleNamespace(time=clock.time))
+    monkeypatch.setattr(limits, "now", clock.now)
     return clock
 
 
