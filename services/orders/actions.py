@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
@@ -122,18 +123,18 @@ async def follow_payment(payment: PaymentEvent, window: timedelta) -> None:
 
 async def follow_ticket(ticket: TicketEvent) -> None:
     """Remember a ticket's newest state. What an older publisher doesn't say takes nothing away."""
-    await Ticket.follow(
-        ticket.id,
-        ticket.version,
-        {
-            "title": ticket.title,
-            "price_minor": to_minor_units(ticket.price),
-            "user_id": ticket.user_id,
-            "status": ticket.status,
-            **ticket.model_dump(include=set(rules.Details.model_fields), exclude_unset=True),
-        },
-        learns=True,
-    )
+    await Ticket.follow(ticket.id, ticket.version, known_of(ticket), learns=True)
+
+
+def known_of(ticket: TicketEvent) -> dict[str, Any]:
+    """What orders remembers of a ticket. What an older publisher doesn't say isn't in it."""
+    return {
+        "title": ticket.title,
+        "price_minor": to_minor_units(ticket.price),
+        "user_id": ticket.user_id,
+        "status": ticket.status,
+        **ticket.model_dump(include=set(rules.Details.model_fields), exclude_unset=True),
+    }
 
 
 async def _change(order_id: str, decide: Callable[[Order], Changes | None]) -> Order:

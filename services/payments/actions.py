@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prometheus_client import Counter
 from pymongo.errors import DuplicateKeyError
@@ -108,17 +108,7 @@ class Payments:
         Raises:
             OutcomeUnknown, PaymentsUnavailable: to be tried again.
         """
-        await Order.follow(
-            event.id,
-            event.version,
-            {
-                "status": event.status,
-                "user_id": event.user_id,
-                "price_minor": to_minor_units(event.ticket.price),
-                "ticket_title": event.ticket.title,
-                "expires_at": event.expires_at,
-            },
-        )
+        await Order.follow(event.id, event.version, known_of(event))
         if event.status == "created":
             return  # nothing to settle yet: who waits to pay must not wait for Stripe
         payment = await Payment.find_one({"order_id": event.id})
@@ -332,6 +322,17 @@ class Payments:
             return payment
         abandoned = await payment.publish(changes, intent_id=None, session_id=None)
         return abandoned or await _reload(payment)
+
+
+def known_of(order: OrderEvent) -> dict[str, Any]:
+    """What payments remembers of an order."""
+    return {
+        "status": order.status,
+        "user_id": order.user_id,
+        "price_minor": to_minor_units(order.ticket.price),
+        "ticket_title": order.ticket.title,
+        "expires_at": order.expires_at,
+    }
 
 
 async def _at_once(things: Sequence[A], do: Callable[[A], Awaitable[B]]) -> list[B]:
