@@ -244,53 +244,63 @@ async def test_a_dead_target_is_seen_as_one(line: Wire, call: Call) -> None:
 
 
 async def test_who_says_more_than_the_other_hears_has_to_wait() -> None:
-    said, heard = 64_000_000, 0
+    megabyte = bytes(1_000_000)
+    said = heard = 0
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal heard
-        while some := await reader.read(1_000_000):
+        while some := await reader.read(len(megabyte)):
             heard += len(some)
         writer.close()
 
-    async def say(port: int) -> None:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        for _ in range(64):
-            writer.write(bytes(said // 64))
+    async def say(writer: asyncio.StreamWriter, megabytes: int) -> None:
+        nonlocal said
+        for _ in range(megabytes):
+            writer.write(megabyte)
             await writer.drain()
-        writer.close()
-        await writer.wait_closed()
+            said += len(megabyte)
 
-    async def all_heard() -> bool:
-        return heard == said
+    async def more_is_said() -> bool:
+        before = said
+        await asyncio.sleep(A_WHILE)
+        return said > before
+
+    async def unheard() -> int:
+        return said - heard
 
     port = free_port()
     async with await asyncio.start_server(hear, "127.0.0.1", port), wire(port) as line:
+        _, writer = await asyncio.open_connection("127.0.0.1", line.port)
+        await say(writer, 1)
+        await until(unheard, (0).__eq__, PATIENCE)
         line.silence()
-        saying = asyncio.create_task(say(line.port))
-        await nothing_comes_of(asyncio.shield(saying))
+        saying = asyncio.create_task(say(writer, 64))
+        await until(more_is_said, lambda more: not more, PATIENCE)
+        assert await unheard() < 32 * len(megabyte), "most of it in the system's own buffers"
         line.mend()
         await saying
-        await until(all_heard, bool, PATIENCE)
+        await until(unheard, (0).__eq__, PATIENCE)
+        writer.close()
+        await writer.wait_closed()
 
 
 @pytest.mark.parametrize("broken", [Wire.mend, Wire.silence, Wire.half_open, Wire.cut])
 async def test_nothing_is_left_of_a_wire_that_is_taken_down(
     server: Server, broken: Callable[[Wire], None]
 ) -> None:
-    before = asyncio.all_tasks()
     async with wire(server.port) as line:
         ends = [await asyncio.open_connection("127.0.0.1", line.port) for _ in range(3)]
         for _, writer in ends:
             writer.write(b"hello\n")
         await connections(line, 3)
+        assert [task for task in asyncio.all_tasks() if "_Link" in repr(task)]
         broken(line)
     for reader, writer in ends:
         with suppress(ConnectionError):  # an answer may have come before the end
             async with asyncio.timeout(PATIENCE):
                 await reader.read()
         writer.close()
-    ours = {task for task in asyncio.all_tasks() - before if "wires" in str(task.get_coro())}
-    assert not ours
+    assert not [task for task in asyncio.all_tasks() if "_Link" in repr(task)]
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", line.port)
 

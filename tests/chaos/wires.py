@@ -25,7 +25,7 @@ CLOSE_SECONDS = 1.0
 BACKLOG = 1024
 
 UnderWay = asyncio.Queue[tuple[float, bytes | None]]
-"""When it arrives, and what."""
+"""When it may arrive, and what. Nothing overtakes what is before it."""
 
 _RESET = None
 """What comes after the last bytes when the connection was reset at the other end; its plain end is b""."""
@@ -193,15 +193,13 @@ class _Link:
         tasks.create_task(self._arrive(under_way, writer, passage))
 
     async def _set_out(self, reader: asyncio.StreamReader, under_way: UnderWay) -> None:
-        due = 0.0
         chunk: bytes | None = b"-"
         while chunk:
             try:
                 chunk = await reader.read(CHUNK)
             except OSError:
                 chunk = _RESET
-            due = max(due, asyncio.get_running_loop().time() + self._wire.delay())
-            await under_way.put((due, chunk))
+            await under_way.put((asyncio.get_running_loop().time() + self._wire.delay(), chunk))
 
     async def _arrive(
         self, under_way: UnderWay, writer: asyncio.StreamWriter, passage: Callable[[], Passage]
