@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from sandbox.processes import ROOT, Process, mongo, nats, stripe
@@ -21,6 +22,9 @@ _PORTS = random.SystemRandom()
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _given: set[int] = set()
+
+ENDS_WITHIN = 60.0
+"""Seconds for who is asked to end: enough for a machine that is busy."""
 
 
 def free_port() -> int:
@@ -70,7 +74,8 @@ async def stripe_sandbox(folder: Path) -> AsyncIterator[str]:
 async def running(process: Process, log: Path, stop: signal.Signals) -> AsyncIterator[int]:
     """Any single process, once it is ready; yields its process id.
 
-    Raises RuntimeError with its log when it ends early or isn't ready in time.
+    Raises RuntimeError with its log when it ends early or isn't ready in time, or has to be killed though
+    it was asked to end.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output, Watchdog() as watchdog:
@@ -89,10 +94,19 @@ async def running(process: Process, log: Path, stop: signal.Signals) -> AsyncIte
             yield child.pid
         finally:
             end(child.pid, stop)
-            await _ended(child, within=5)
+            ended = await _ended(child, ENDS_WITHIN)
             end(child.pid, signal.SIGKILL)
             child.wait()
             watchdog.forget(child.pid)
+        if not ended:
+            raise RuntimeError(f"{process.name} didn't end when it was asked to\n{_text(log)}")
+
+
+def never_killed(process: Process) -> Process:
+    """A granian that waits for its worker for good, so that one sees whether that ends by itself."""
+    command = list(process.command)
+    command[command.index("--workers-kill-timeout") + 1] = f"{2 * ENDS_WITHIN:g}"
+    return replace(process, command=tuple(command))
 
 
 async def _ready(process: Process, child: subprocess.Popen[bytes], log: Path) -> None:
@@ -104,10 +118,11 @@ async def _ready(process: Process, child: subprocess.Popen[bytes], log: Path) ->
         await asyncio.sleep(0.005)
 
 
-async def _ended(child: subprocess.Popen[bytes], within: float) -> None:
+async def _ended(child: subprocess.Popen[bytes], within: float) -> bool:
     deadline = time.monotonic() + within
     while child.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 Popen has no event
         await asyncio.sleep(0.005)
+    return child.poll() is not None
 
 
 def _text(log: Path) -> str:

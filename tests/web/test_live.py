@@ -1,7 +1,6 @@
 """Live updates, in the real process, over the real bus."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from contracts.events import OrderedTicket, OrderUpdated, PaymentUpdated, Sessio
 from contracts.identity import SESSION_COOKIE
 from contracts.wire import now
 from sandbox.processes import Process
-from sandbox.testing import free_port, nats_server, running
+from sandbox.testing import free_port, nats_server, never_killed, running
 from tests.people import PATIENCE
 from tests.web.conftest import web_of
 from tests.web.market import Market
@@ -350,7 +349,7 @@ async def test_a_browser_that_leaves_is_forgotten(scene: Scene) -> None:
 async def test_open_streams_dont_hold_up_the_end_of_the_process(
     services: Services, market: Market, bus: str, tmp_path: Path
 ) -> None:
-    process = web_of(services, bus, tmp_path)
+    process = never_killed(web_of(services, bus, tmp_path))
     site = f"http://127.0.0.1:{process.port}"
     async with AsyncExitStack() as open_streams:
         async with running(process, tmp_path / "web.log", SIGTERM):
@@ -359,8 +358,6 @@ async def test_open_streams_dont_hold_up_the_end_of_the_process(
             ]
             for watching in streams:
                 await watching.opened()
-            asked = time.monotonic()
-        assert time.monotonic() - asked < 2
         for watching in streams:
             assert await watching.next() == {}, "each stream was ended properly"
 
@@ -388,7 +385,7 @@ async def test_after_the_bus_was_away_every_browser_fetches_everything(
 async def test_a_start_without_the_bus_isnt_held_up_and_neither_is_the_end(
     services: Services, tmp_path: Path
 ) -> None:
-    process = web_of(services, f"nats://127.0.0.1:{free_port()}", tmp_path)
+    process = never_killed(web_of(services, f"nats://127.0.0.1:{free_port()}", tmp_path))
 
     async def answers() -> str | None:
         try:
@@ -399,9 +396,9 @@ async def test_a_start_without_the_bus_isnt_held_up_and_neither_is_the_end(
         return None
 
     alive = Process(process.name, process.command, answers, process.port, environment=process.environment)
-    async with running(alive, tmp_path / "web.log", SIGTERM):
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{process.port}", timeout=PATIENCE) as http:
-            assert (await http.get("/")).status_code == 200
-            assert (await http.get("/health/ready")).json()["missing"] == ["nats"]
-        asked = time.monotonic()
-    assert time.monotonic() - asked < 2
+    async with (
+        running(alive, tmp_path / "web.log", SIGTERM),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{process.port}", timeout=PATIENCE) as http,
+    ):
+        assert (await http.get("/")).status_code == 200
+        assert (await http.get("/health/ready")).json()["missing"] == ["nats"]
