@@ -107,6 +107,21 @@ dead *ARGS="list": setup
 republish SERVICE: setup
     @exec {{ python }} -m streams.republish {{ SERVICE }}
 
+# Save all databases and streams in a new folder, also while people buy
+[no-exit-message]
+backup FOLDER: setup
+    @exec {{ python }} -m sandbox.offline streams.backup.save '{{ FOLDER }}'
+
+# Put a backup back while no service runs: `just restore FOLDER --replace` loses what is there
+[no-exit-message]
+restore FOLDER *ARGS: setup
+    @exec {{ python }} -m sandbox.offline streams.backup.restore '{{ FOLDER }}' {{ ARGS }}
+
+# Build what orders or payments knows of others anew from the stream
+[no-exit-message]
+rebuild SERVICE: setup
+    @exec {{ python }} -m streams.rebuild {{ SERVICE }}
+
 # What happened to an order, event by event
 [no-exit-message]
 trace ORDER: setup

@@ -42,10 +42,10 @@ async def restore(conf: Settings, connection: Client, folder: Path, *, replace: 
             raise BackupError(f"{why}: give --replace to lose all of that. Nothing was touched.")
         # First, so that no service starts from here on; then a look at those that had.
         await stored.begin_restore()
-        if found := await running(conf, js):
+        if services := await running(conf, js):
             if not begun:
                 await stored.end_restore()
-            raise BackupError(f"Stop the services first: {', '.join(found)} run. Nothing was touched.")
+            raise BackupError(f"Stop the services first: {', '.join(services)} run. Nothing was touched.")
         for name in DATABASES:
             counts = await stored.restore(name, folder / "databases")
             if counts != manifest.databases[name]:

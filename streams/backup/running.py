@@ -15,18 +15,20 @@ PULLS_END_SECONDS = 5.0
 POLL_SECONDS = 0.5
 
 
-async def running(settings: Settings, js: JetStreamContext) -> list[str]:
+async def running(settings: Settings, js: JetStreamContext) -> list[ServiceName]:
     """The services of which a process answers under its address, or pulls from NATS wherever it is."""
-    pulling = {service for service in SERVICES if await _pulls(service, js)}
-    deadline = asyncio.get_running_loop().time() + PULLS_END_SECONDS
-    while pulling and asyncio.get_running_loop().time() < deadline:
-        await asyncio.sleep(POLL_SECONDS)
-        pulling = {service for service in pulling if await _pulls(service, js)}
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as http:
         found = await asyncio.gather(*(_answers(http, settings.url_of(service)) for service in SERVICES))
-    answering = {service for service, answers in zip(SERVICES, found, strict=True) if answers}
-    return sorted(pulling | answering)
+    if answering := [service for service, answers in zip(SERVICES, found, strict=True) if answers]:
+        return answering
+    clock = asyncio.get_running_loop()
+    deadline = clock.time() + PULLS_END_SECONDS
+    while pulling := [service for service in SERVICES if await _pulls(service, js)]:
+        if clock.time() > deadline:
+            return pulling
+        await asyncio.sleep(POLL_SECONDS)
+    return []
 
 
 async def _pulls(service: ServiceName, js: JetStreamContext) -> bool:
