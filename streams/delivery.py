@@ -20,8 +20,8 @@ from faststream.nats import JStream, NatsBroker, NatsRouter, PullSub
 from nats.aio.msg import Msg
 
 from contracts.events import Event
+from services.kit import mongo
 from services.kit.errors import Unavailable
-from services.kit.mongo import OUT_OF_REACH
 from services.kit.tracing import continue_trace
 from settings import ServiceName
 from streams.topology import ACK_WAIT, DEAD, DEAD_PREFIX, EVENTS, Consumer
@@ -55,8 +55,8 @@ POISON = (ValueError, RecursionError)
 """What a body that isn't what its subject promises leads to, before it reaches the handler: it won't get
 better. FastStream's and pydantic's errors, json's and those of text that isn't UTF-8 are all ValueErrors."""
 
-OUTAGE = (Unavailable, *OUT_OF_REACH, nats.errors.Error, TimeoutError)
-"""Not the message's fault: tried again for as long as it takes."""
+OUTAGE = (Unavailable, nats.errors.Error, TimeoutError)
+"""Not the message's fault, nor is an outage of the database: tried again for as long as it takes."""
 
 
 _handler_has_it: ContextVar[bool] = ContextVar("handler_has_it", default=False)
@@ -107,7 +107,8 @@ class Delivery(BaseMiddleware[Any, Msg]):
             return False  # the process is stopping: the message comes again by itself
         attempt = self.msg.metadata.num_delivered
         is_poison = not _handler_has_it.get() and isinstance(exc_val, POISON)
-        if is_poison or (attempt >= MAX_ATTEMPTS and not isinstance(exc_val, OUTAGE)):
+        is_outage = isinstance(exc_val, OUTAGE) or mongo.is_outage(exc_val)
+        if is_poison or (attempt >= MAX_ATTEMPTS and not is_outage):
             await self._bury(exc_val, attempt)
         else:
             delay = backoff(attempt)
@@ -117,7 +118,7 @@ class Delivery(BaseMiddleware[Any, Msg]):
                 attempt,
                 delay,
                 exc_val,
-                exc_info=None if isinstance(exc_val, OUTAGE) else exc_val,
+                exc_info=None if is_outage else exc_val,
             )
             await self.msg.nak(delay=delay)
         return True

@@ -12,7 +12,13 @@ from bson import ObjectId
 from bson.errors import InvalidId
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeoutError, WTimeoutError
+from pymongo.errors import (
+    ConnectionFailure,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WTimeoutError,
+)
 
 from services.kit.errors import NotFound
 
@@ -30,6 +36,20 @@ HALF_RESTORED = "half_restored"
 OUT_OF_REACH = (ConnectionFailure, ServerSelectionTimeoutError, WTimeoutError)
 """What pymongo raises while the database can't be reached: worth another try later."""
 
+OUT_OF_ORDER = {
+    1: "InternalError",
+    6: "HostUnreachable",
+    7: "HostNotFound",
+    43: "CursorNotFound",
+    89: "NetworkTimeout",
+    134: "ReadConcernMajorityNotAvailableYet",
+    262: "ExceededTimeLimit",
+    9001: "SocketException",
+    14031: "OutOfDiskSpace",
+}
+"""Codes of a database that answers, but isn't able to do what it was asked. With InternalError the embedded
+one answers everything from the moment its disk is full until it is started again."""
+
 
 async def wait_for(awaitable: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109 - asyncio's own name
     """asyncio.wait_for as it is from Python 3.12 on: what is waited for stays in the task that waits."""
@@ -46,6 +66,13 @@ if sys.version_info < (3, 12):
 
 class HalfRestored(Exception):
     """A restore of the database began and didn't end: what is in it is of no use."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether it is the database that isn't able, whatever it was asked."""
+    return isinstance(error, OUT_OF_REACH) or (
+        isinstance(error, OperationFailure) and error.code in OUT_OF_ORDER
+    )
 
 
 @asynccontextmanager
@@ -77,10 +104,13 @@ async def database(url: str, name: str, documents: Documents) -> AsyncIterator[D
 
 
 async def answers(database: Database, within: float) -> bool:
-    """Whether the database answers within so many seconds."""
+    """Whether the database answers within so many seconds.
+
+    It has to read something: the embedded one still answers a ping after its disk was full, and nothing else.
+    """
     try:
         async with asyncio.timeout(within):
-            await database.command("ping")
+            await database[HALF_RESTORED].find_one()
     except (PyMongoError, TimeoutError):
         return False
     return True

@@ -3,9 +3,11 @@
 import asyncio
 import json
 
+import nats.errors
 import pytest
 from nats.js import JetStreamContext
 from pydantic import ValidationError
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from contracts.events import TicketCreated
 from services.kit.errors import Unavailable
@@ -117,17 +119,22 @@ async def test_a_body_that_lacks_a_field_is_buried_at_once(server: Nats, js: Jet
     assert "version" in (letter.headers or {})[DeadLetter.ERROR]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("never works"), OperationFailure("never works", code=2)],
+    ids=lambda error: type(error).__name__,
+)
 async def test_an_event_that_always_fails_is_buried_after_its_last_attempt(
-    server: Nats, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+    server: Nats, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     monkeypatch.setattr(delivery, "MAX_ATTEMPTS", 3)
-    heard = Heard(*[ValueError("never works")] * 10)
+    heard = Heard(*[error] * 10)
     async with listening(server.url, heard):
         await publish(js)
         await settled(js)
     assert heard.calls == 3
     (letter,) = await stored(js, "DEAD")
-    assert (letter.headers or {})[DeadLetter.ERROR] == "ValueError: never works"
+    assert (letter.headers or {})[DeadLetter.ERROR] == f"{type(error).__name__}: never works"
     assert (letter.headers or {})[DeadLetter.ATTEMPTS] == "3"
 
 
@@ -171,11 +178,21 @@ async def test_a_body_that_cannot_be_decoded_in_any_way_is_buried_at_once(
     assert (letter.headers or {})[DeadLetter.ATTEMPTS] == "1"
 
 
+@pytest.mark.parametrize(
+    "outage",
+    [
+        Unavailable(),
+        AutoReconnect("the database is away"),
+        OperationFailure("the database's disk is full", code=1),
+        nats.errors.TimeoutError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 async def test_an_outage_is_nobodys_fault_and_buries_nothing(
-    server: Nats, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+    server: Nats, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch, outage: Exception
 ) -> None:
     monkeypatch.setattr(delivery, "MAX_ATTEMPTS", 3)
-    heard = Heard(*[Unavailable()] * 6)
+    heard = Heard(*[outage] * 6)
     async with listening(server.url, heard):
         await publish(js)
         await settled(js)
