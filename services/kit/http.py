@@ -30,7 +30,7 @@ from services.kit.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from services.kit.mongo import OUT_OF_REACH
+from services.kit.mongo import OUT_OF_REACH, Refused, is_outage
 from services.kit.tokens import Sessions
 from services.kit.tracing import continue_trace, trace_id
 from settings import Settings
@@ -208,6 +208,10 @@ def _out_of_reach(_: Request[Any, Any, Any], error: Exception) -> Response[bytes
     return problem_response(Problem.of(503, Unavailable.message, code="unavailable"), retry_after=2)
 
 
+def _refused(request: Request[Any, Any, Any], error: Refused) -> Response[bytes]:
+    return _out_of_reach(request, error) if is_outage(error) else _unexpected(request, error)
+
+
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     reference = trace_id()
     log.exception("%s %s failed, reference %s", request.method, request.url.path, reference, exc_info=error)
@@ -218,6 +222,7 @@ EXCEPTION_HANDLERS: ExceptionHandlersMap = {
     ServiceError: _service_error,
     HTTPException: _http_error,
     **dict.fromkeys(OUT_OF_REACH, _out_of_reach),
+    Refused: _refused,
     Exception: _unexpected,
 }
 

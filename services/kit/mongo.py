@@ -33,6 +33,9 @@ DatabaseError = PyMongoError
 HALF_RESTORED = "half_restored"
 """The collection that is there while a backup is being restored."""
 
+Refused = OperationFailure
+"""What the database answers when it doesn't do what it was asked."""
+
 OUT_OF_REACH = (ConnectionFailure, ServerSelectionTimeoutError, WTimeoutError)
 """What pymongo raises while the database can't be reached: worth another try later."""
 
@@ -70,9 +73,7 @@ class HalfRestored(Exception):
 
 def is_outage(error: BaseException) -> bool:
     """Whether it is the database that isn't able, whatever it was asked."""
-    return isinstance(error, OUT_OF_REACH) or (
-        isinstance(error, OperationFailure) and error.code in OUT_OF_ORDER
-    )
+    return isinstance(error, OUT_OF_REACH) or (isinstance(error, Refused) and error.code in OUT_OF_ORDER)
 
 
 @asynccontextmanager
