@@ -16,7 +16,6 @@ import settings
 from sandbox.lock import Refused, locked
 from sandbox.processes import ROOT, Process, groups
 from sandbox.testing import running
-from settings import Settings
 
 
 def main() -> int:
@@ -25,13 +24,9 @@ def main() -> int:
     command = [sys.executable, "-m", *sys.argv[1:]]
     try:
         with locked(given.data_dir):
-            return asyncio.run(_with(_embedded(given), given.data_dir, command))
+            return asyncio.run(_with(groups(given)[0], given.data_dir, command))
     except Refused:  # it runs, with all of its servers
         return subprocess.run(command, check=False).returncode  # noqa: S603 - an operator's own words
-
-
-def _embedded(given: Settings) -> Sequence[Process]:
-    return [process for process in groups(given)[0] if process.name in ("nats", "mongo")]
 
 
 async def _with(servers: Sequence[Process], data_dir: Path, command: Sequence[str]) -> int:

@@ -98,11 +98,11 @@ class Stack:
 
 
 @asynccontextmanager
-async def stagedoor(folder: Path, **environment: str) -> AsyncIterator[Stack]:
+async def stagedoor(folder: Path, *, copies: bool = True, **environment: str) -> AsyncIterator[Stack]:
     """A marketplace with its data under `folder`, on free ports, without rate limits.
 
-    Beside it run a copy of orders whose reservations last two seconds, a copy of payments where one pays on
-    Stripe's page, and for each a copy of web that uses it.
+    Beside it, unless it is to be without `copies`, run a copy of orders whose reservations last two seconds,
+    a copy of payments where one pays on Stripe's page, and for each a copy of web that uses it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = "WEB TICKETS AUTH ORDERS EXPIRATION PAYMENTS NATS MONGO STRIPE_SANDBOX".split()
@@ -125,8 +125,10 @@ async def stagedoor(folder: Path, **environment: str) -> AsyncIterator[Stack]:
         *first, services = groups(settings)
         for group in first:
             await asyncio.gather(*(stack.run(process) for process in group))
-        copies = [copy(stack) for copy in (_hasty_orders, _hasty_web, _checkout_payments, _checkout_web)]
-        await asyncio.gather(*(stack.run(process) for process in [*services, *copies]))
+        if copies:
+            others = (_hasty_orders, _hasty_web, _checkout_payments, _checkout_web)
+            services = [*services, *(copy(stack) for copy in others)]
+        await asyncio.gather(*(stack.run(process) for process in services))
         yield stack
     finally:
         await stack.close()
