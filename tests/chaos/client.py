@@ -6,6 +6,7 @@ from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -170,6 +171,14 @@ class Person:
                 return str(order["id"])
         return ""
 
+    async def lets_go(self, latest: datetime) -> None:
+        """Cancel each unpaid order of theirs that would be held for longer than that."""
+        orders = (await self.opens("/api/orders")).body
+        for order in orders if isinstance(orders, list) else []:
+            unpaid = order["status"] in ("created", "awaiting:payment")
+            if unpaid and datetime.fromisoformat(order["expiresAt"]) > latest:
+                await self.cancels(str(order["id"]))
+
     async def payment(self, order: str) -> dict[str, Any]:
         found = (await self.opens(f"/api/payments?orderId={order}")).body
         return dict(found[0]) if isinstance(found, list) and found else {}
@@ -204,7 +213,8 @@ class Person:
         return answer
 
     def _cookies(self) -> dict[str, str]:
-        return {"Cookie": f"session={self.token}; csrf={self._csrf}"}
+        kept = {"session": self.token, "csrf": self._csrf}
+        return {"Cookie": "; ".join(f"{name}={value}" for name, value in kept.items() if value)}
 
     async def _send(self, method: str, url: str, note: Request | None = None, **request: Any) -> Answer:
         waits = PAYMENT_SECONDS if note and note.what == "pay" else ANSWER_SECONDS

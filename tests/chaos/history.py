@@ -8,6 +8,9 @@ from typing import Any, Literal
 Stored = Mapping[str, Any]
 """A document as it is in the database."""
 
+DECLINED = ("tok_chargeDeclined", "tok_chargeDeclinedInsufficientFunds", "tok_visa_chargeDeclinedExpiredCard")
+"""Cards that no bank takes."""
+
 Kind = Literal["ticket", "order", "payment", "session", "expiration"]
 
 

@@ -1,24 +1,90 @@
 """Reads the history of a marketplace that has come to rest: databases, streams, and Stripe's books."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import nats
+import nats.errors
+import nats.js.errors
 from nats.js import JetStreamContext
 from nats.js.api import Header, RawStreamMsg
-from nats.js.errors import NotFoundError
 from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
 
 from settings import Settings
-from streams.topology import DEAD, EVENTS, TIMERS
+from streams.delivery import DeadLetter
+from streams.topology import DEAD, EVENTS, LISTENS, TIMERS, consumers
 from tests.chaos.history import History, Kind, Request, Said, Stored, Timer
+from tests.chaos.invariants import violations
+
+ECHO = "Stagedoor-Echo"
+"""A header of what was published again on purpose, under another id."""
 
 STRIPE = "https://api.stripe.com"
-KINDS: dict[str, Kind] = {"ticket": "ticket", "order": "order", "payment": "payment"}
+KINDS: Mapping[str, Kind] = {
+    "ticket": "ticket",
+    "order": "order",
+    "payment": "payment",
+    "session": "session",
+    "expiration": "expiration",
+}
+LOOK_SECONDS = 0.5
+MESSAGE_SECONDS = 10.0
+
+
+class Incomplete(Exception):
+    """Not all of a stream was read: it changed, or the way to it broke."""
+
+
+UNREADABLE = (PyMongoError, nats.errors.Error, httpx.HTTPError, OSError, TimeoutError, Incomplete)
+"""What goes wrong with reading while something is still away."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One of a stream."""
+
+    subject: str
+    sequence: int
+    at: datetime
+    headers: Mapping[str, str]
+    data: bytes
+
+    @property
+    def id(self) -> str:
+        return self.headers.get(Header.MSG_ID, "")
+
+    @property
+    def says(self) -> tuple[str, bytes]:
+        return self.subject, self.data
+
+
+async def at_rest(
+    settings: Settings, requests: Sequence[Request], poisoned: frozenset[str], seconds: float
+) -> History:
+    """The history once there is nothing to object to, or the last one that could be read in these seconds.
+
+    Raises:
+        pymongo.errors.PyMongoError, nats.errors.Error, httpx.HTTPError, OSError, TimeoutError, Incomplete:
+            something can't be read when the time is over.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if not await _is_busy(settings, timedelta(seconds=deadline - time.monotonic())):
+                history = await read(settings, requests, poisoned)
+                if not violations(history):
+                    return history
+        except UNREADABLE:
+            pass
+        await asyncio.sleep(LOOK_SECONDS)
+    return await read(settings, requests, poisoned)
 
 
 async def read(
@@ -27,12 +93,36 @@ async def read(
     """Everything that is stored now, with what the clients noted.
 
     Raises:
-        pymongo.errors.PyMongoError, nats.errors.Error, httpx.HTTPError: something can't be read.
+        pymongo.errors.PyMongoError, nats.errors.Error, httpx.HTTPError, OSError, TimeoutError, Incomplete:
+            something can't be read.
     """
-    history = History(datetime.now(UTC), requests=requests, poisoned=poisoned)
+    history = History(datetime.now(UTC), requests=requests)
     history = await _with_documents(history, settings.database)
-    history = await _with_messages(history, settings.bus)
+    history = await _with_messages(history, settings.bus, poisoned)
     return replace(history, intents=[intent async for intent in _intents(settings)])
+
+
+async def _is_busy(settings: Settings, left: timedelta) -> bool:
+    """Whether something is plainly under way; much cheaper than to read all and find out."""
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(settings.database, tz_aware=True)
+    async with client:
+        for database, collection in (
+            *(("tickets", "tickets"), ("orders", "orders"), ("payments", "payments"), ("auth", "sessions")),
+        ):
+            if await client[database][collection].find_one({"outbox.id": {"$gt": ""}}, {"_id": 1}):
+                return True
+        over = datetime.now(UTC) + left  # one that lives longer, by a clock that was wrong, isn't waited for
+        async for order in client["orders"]["orders"].find({"live": True}, {"expires_at": 1}):
+            if order["expires_at"] < over:
+                return True
+        for status in ("authorized", "refunding"):
+            if await client["payments"]["payments"].find_one({"status": status}, {"_id": 1}):
+                return True
+    connection = await nats.connect(list(settings.bus), connect_timeout=5, max_reconnect_attempts=3)
+    try:
+        return any((await _unheard(connection.jetstream(timeout=MESSAGE_SECONDS))).values())
+    finally:
+        await connection.close()
 
 
 async def _with_documents(history: History, url: str) -> History:
@@ -44,66 +134,124 @@ async def _with_documents(history: History, url: str) -> History:
 
         return replace(
             history,
+            users=await all_of("auth", "users"),
+            sessions=await all_of("auth", "sessions"),
             tickets=await all_of("tickets", "tickets"),
             orders=await all_of("orders", "orders"),
             payments=await all_of("payments", "payments"),
+            notices=await all_of("payments", "notices"),
             tickets_known_to_orders=await all_of("orders", "tickets"),
             orders_known_to_payments=await all_of("payments", "orders"),
         )
 
 
-async def _with_messages(history: History, servers: Sequence[str]) -> History:
-    connection = await nats.connect(list(servers))
+async def _with_messages(history: History, servers: Sequence[str], poisoned: frozenset[str]) -> History:
+    connection = await nats.connect(list(servers), connect_timeout=5, max_reconnect_attempts=3)
     try:
-        js = connection.jetstream(timeout=10)
+        js = connection.jetstream(timeout=MESSAGE_SECONDS)
+        events, letters = await _all_of(js, EVENTS), await _all_of(js, DEAD)
+        poison = {message.says: message.id for message in events if message.id in poisoned}
         return replace(
             history,
-            events=[event async for message in _messages(js, EVENTS) if (event := said(message))],
-            dead=[_header(message, Header.MSG_ID) async for message in _messages(js, DEAD)],
-            timers=[_timer(message) async for message in _messages(js, TIMERS) if _is_set(message)],
+            # An echo of poison is poison too, and says nothing either.
+            events=[event for each in events if each.says not in poison and (event := said(each))],
+            dead=_buried(letters, {each.sequence: each for each in events}, poison),
+            poisoned=frozenset(poison.values()),
+            timers=[_timer(message) async for message in _waiting_timers(js)],
+            unheard=await _unheard(js),
         )
     finally:
         await connection.close()
 
 
-async def _messages(js: JetStreamContext, stream: str) -> AsyncIterator[RawStreamMsg]:
-    sequence = (await js.stream_info(stream)).state.first_seq
+async def _all_of(js: JetStreamContext, stream: str) -> list[Message]:
+    """All messages, in order.
+
+    Raises:
+        Incomplete
+    """
+    state = (await js.stream_info(stream)).state
+    messages: list[Message] = []
+    if not state.messages:
+        return messages
+    subscription = await js.subscribe(">", stream=stream, ordered_consumer=True)
+    try:
+        while not messages or messages[-1].sequence < state.last_seq:
+            got = await subscription.next_msg(timeout=MESSAGE_SECONDS)
+            meta = got.metadata
+            messages.append(
+                Message(got.subject, meta.sequence.stream, meta.timestamp, got.headers or {}, got.data)
+            )
+    finally:
+        await subscription.unsubscribe()
+    sequences = {message.sequence for message in messages if message.sequence <= state.last_seq}
+    if len(sequences) != state.messages:
+        raise Incomplete(f"{len(sequences)} of {state.messages} messages of {stream} were read")
+    return messages
+
+
+def said(message: Message) -> Said | None:
+    """The event that a message is; None of other things, and of poison, which says nothing.
+
+    A service whose own event can't be read is found all the same: its version is missing.
+    """
+    kind = KINDS.get(message.subject.partition(".")[0])
+    try:
+        body = json.loads(message.data)
+        match kind:
+            case None:
+                return None
+            case "session":
+                about, version = body["sessionId"], 0
+            case "expiration":
+                about, version = body["orderId"], 0
+            case _:
+                about, version = body["id"], body["version"]
+    except (ValueError, LookupError, TypeError):
+        return None
+    echo = ECHO in message.headers
+    return Said(message.id, kind, about, version, body, message.subject, message.at, echo=echo)
+
+
+def _buried(
+    letters: Iterable[Message], events: Mapping[int, Message], poison: Mapping[tuple[str, bytes], str]
+) -> list[str]:
+    """What dead letters were in the stream: they have ids of their own, which tell where they come from."""
+    ids = []
+    for letter in letters:
+        _, stream, sequence = letter.id.rsplit(":", 2)
+        event = events.get(int(sequence)) if stream == EVENTS else None
+        is_echo = ECHO in letter.headers
+        says = (letter.headers.get(DeadLetter.SUBJECT, ""), letter.data)
+        ids.append((is_echo and poison.get(says)) or (event.id if event else "") or letter.id)
+    return ids
+
+
+async def _waiting_timers(js: JetStreamContext) -> AsyncIterator[RawStreamMsg]:
+    """One by one: a stream that is a queue has no second reader."""
+    sequence = (await js.stream_info(TIMERS)).state.first_seq
     while True:
         try:
-            message = await js.get_msg(stream, seq=sequence, subject=">", next=True)
-        except NotFoundError:
+            message = await js.get_msg(TIMERS, seq=sequence, subject="timers.set.>", next=True)
+        except nats.js.errors.NotFoundError:
             return
         yield message
         sequence = (message.seq or sequence) + 1
 
 
-def _header(message: RawStreamMsg, name: str) -> str:
-    return str((message.headers or {}).get(name, ""))
-
-
-def said(message: RawStreamMsg) -> Said | None:
-    """The event that a message is; None of other things, and of poison, which says nothing.
-
-    A service whose own event can't be read is found all the same: its version is missing.
-    """
-    kind = KINDS.get((message.subject or "").partition(".")[0])
-    try:
-        body = json.loads(message.data or b"")
-        about, version = body["id"], body["version"]
-    except (ValueError, LookupError, TypeError):
-        return None
-    return Said(_header(message, Header.MSG_ID), kind, about, version, body) if kind else None
-
-
-def _is_set(message: RawStreamMsg) -> bool:
-    """Whether it is a timer that still runs, and not one that was just due."""
-    return (message.subject or "").startswith("timers.set.")
-
-
 def _timer(message: RawStreamMsg) -> Timer:
     """Its subject ends with its order and the milliseconds of its deadline."""
     _, _, order, milliseconds = (message.subject or "").split(".")
-    return Timer(order, datetime.fromtimestamp(int(milliseconds) / 1000, UTC))
+    return Timer(order, datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(milliseconds)))
+
+
+async def _unheard(js: JetStreamContext) -> dict[str, int]:
+    waiting = {}
+    for service in LISTENS:
+        for consumer in consumers(service):
+            info = await js.consumer_info(consumer.stream, consumer.name)
+            waiting[consumer.name] = (info.num_pending or 0) + (info.num_ack_pending or 0)
+    return waiting
 
 
 async def _intents(settings: Settings) -> AsyncIterator[dict[str, Any]]:

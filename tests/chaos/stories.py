@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from tests.chaos.client import Answer, Person
+from tests.chaos.history import DECLINED
 
 TRIES = 4
 """How often people ask before they give up."""
@@ -15,7 +16,6 @@ TRIES = 4
 PATIENCE_SECONDS = 20.0
 """For an outcome to show."""
 
-DECLINED = ("tok_chargeDeclined", "tok_chargeDeclinedInsufficientFunds", "tok_visa_chargeDeclinedExpiredCard")
 CHECKED = "tok_threeDSecure2Required"
 """Its bank asks whether it is the buyer who pays."""
 TROUBLED = ("tok_fault_rate_limit", "tok_fault_server_error", "tok_fault_slow", "tok_fault_lost")

@@ -1,0 +1,37 @@
+"""Parts of histories: several tests use the same marketplace, and each only knows what itself did."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from tests.chaos.history import History
+
+
+def about(tickets: Collection[str], history: History) -> History:
+    """What is about these tickets and about who asked for something. Who uses the bus how isn't known."""
+    emails = {request.user for request in history.requests if request.what == "sign up"}
+    sessions = {request.about for request in history.requests if request.what == "sign out"}
+    orders = [order for order in history.orders if order["ticket_id"] in tickets]
+    of = {str(order["_id"]) for order in orders}
+    payments = [payment for payment in history.payments if payment["order_id"] in of]
+    mine = {*tickets, *of, *(str(payment["_id"]) for payment in payments)}
+    return replace(
+        history,
+        users=[each for each in history.users if each["email"] in emails],
+        sessions=[each for each in history.sessions if str(each["_id"]) in sessions],
+        tickets=[each for each in history.tickets if str(each["_id"]) in tickets],
+        orders=orders,
+        payments=payments,
+        notices=[each for each in history.notices if each["order_id"] in of],
+        tickets_known_to_orders=[
+            each for each in history.tickets_known_to_orders if str(each["_id"]) in mine
+        ],
+        orders_known_to_payments=[
+            each for each in history.orders_known_to_payments if str(each["_id"]) in mine
+        ],
+        events=[event for event in history.events if event.about in mine | sessions],
+        intents=[intent for intent in history.intents if intent["metadata"].get("order_id") in of],
+        timers=[timer for timer in history.timers if timer.order in of],
+        unheard={},
+        dead=(),
+        requests=[each for each in history.requests if each.what != "look" or each.about in mine],
+    )

@@ -1,0 +1,109 @@
+"""Whose money is where."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tests.chaos.history import History, Stored
+from tests.chaos.invariants.things import OPEN, by, by_key, key
+
+ENDS = {"complete": {"captured"}, "refunded": {"refunded"}, "cancelled": {"voided", "refunded"}}
+"""The payments of an order that is over."""
+UNPAID = {"pending", "failed", "voided"}
+"""Those of one that isn't."""
+
+
+def money_follows_orders(history: History) -> Iterator[str]:
+    """What is complete was captured once, at its price; nothing else keeps anybody's money."""
+    intents = by(history.intents, _order_of)
+    for order in history.orders:
+        own = intents.get(key(order), [])
+        captured = [intent["amount_received"] for intent in own if intent["amount_received"]]
+        kept = sum(map(_kept, own))
+        price, status = order["price_minor"], order["status"]
+        if status == "complete" and (captured != [price] or kept != price):
+            yield f"order {key(order)} is complete at {price}; {captured} was captured and {kept} kept"
+        if status != "complete" and kept:
+            yield f"order {key(order)} is {status}, and {kept} of its buyer's money is kept"
+        if len(captured) > 1:
+            yield f"order {key(order)} was captured {len(captured)} times"
+        if any(intent["status"] == "requires_capture" for intent in own):
+            yield f"order {key(order)} is {status}, and an authorization is left open"
+    known = by_key(history.orders)
+    for order_id, own in intents.items():
+        if order_id not in known and any(
+            intent["amount_received"] or intent["status"] == "requires_capture" for intent in own
+        ):
+            yield f"money was taken for order {order_id!r}, which nobody knows"
+
+
+def orders_are_paid_once(history: History) -> Iterator[str]:
+    """One payment an order, of its price and by its buyer, which ended as the order did."""
+    orders = by_key(history.orders)
+    payments = by(history.payments, lambda payment: str(payment["order_id"]))
+    for order_id, own in payments.items():
+        if len(own) > 1:
+            yield f"order {order_id} has {len(own)} payments"
+        if (order := orders.get(order_id)) is None:
+            yield f"a payment is of order {order_id}, which isn't there"
+            continue
+        for payment in own:
+            if payment["status"] not in ENDS.get(order["status"], UNPAID):
+                yield f"order {order_id} is {order['status']}, its payment {payment['status']}"
+            if payment["amount"] != order["price_minor"]:
+                yield f"order {order_id} costs {order['price_minor']}, its payment is of {payment['amount']}"
+            if payment["user_id"] != order["user_id"]:
+                yield f"order {order_id} is of {order['user_id']}, its payment of {payment['user_id']}"
+    for order_id, order in orders.items():
+        if order["status"] == "complete" and order_id not in payments:
+            yield f"order {order_id} is complete without a payment"
+        if order["status"] not in OPEN | ENDS.keys():
+            yield f"order {order_id} is {order['status']}"
+
+
+def payments_are_as_stripe_has_them(history: History) -> Iterator[str]:
+    """The intent that a payment names is in the state that the payment says; no other is alive."""
+    intents = {intent["id"]: intent for intent in history.intents}
+    for payment in history.payments:
+        intent = intents.get(payment["intent_id"] or "")
+        named = f"payment {key(payment)} of order {payment['order_id']}"
+        if payment["intent_id"] and intent is None:
+            yield f"{named} has intent {payment['intent_id']}, which Stripe doesn't know"
+        elif intent is None:
+            if payment["status"] not in ("pending", "voided"):
+                yield f"{named} is {payment['status']} without an intent"
+        elif _order_of(intent) != payment["order_id"]:
+            yield f"{named} has intent {intent['id']}, of order {_order_of(intent)}"
+        elif not _agrees(payment, intent):
+            yield f"{named} is {payment['status']}, and its intent {intent}"
+    named_by = {payment["intent_id"] for payment in history.payments}
+    for intent in history.intents:
+        if intent["id"] not in named_by and intent["status"] not in ("requires_payment_method", "canceled"):
+            yield f"intent {intent['id']} is {intent['status']}, and no payment knows of it"
+
+
+def _agrees(payment: Stored, intent: Mapping[str, Any]) -> bool:
+    status, received, refunded = intent["status"], intent["amount_received"], _refunded(intent)
+    match payment["status"]:
+        case "captured":
+            return bool(status == "succeeded" and received == payment["amount"] and not refunded)
+        case "refunded":
+            return bool(status == "succeeded" and received == refunded)
+        case "voided":
+            # One that nobody tried to pay yet, and that payments heard of too late, holds no money.
+            return status in ("canceled", "requires_payment_method") and not received
+        case _:
+            return status in ("requires_payment_method", "requires_confirmation", "requires_action")
+
+
+def _order_of(intent: Mapping[str, Any]) -> str:
+    return str(intent["metadata"].get("order_id", ""))
+
+
+def _kept(intent: Mapping[str, Any]) -> int:
+    """What was taken and not given back. To let go of an authorization is called a refund too."""
+    return int(intent["amount_received"]) and intent["amount_received"] - _refunded(intent)
+
+
+def _refunded(intent: Mapping[str, Any]) -> int:
+    charge = intent.get("latest_charge") or {}
+    return int(charge.get("amount_refunded", 0))
