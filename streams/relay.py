@@ -39,46 +39,58 @@ class Relay:
         while True:
             try:
                 await self.relay_all()
-            except (nats.errors.Error, TimeoutError, DatabaseError) as error:
-                log.warning("events are waiting: %r", error)
+            except Exception as error:
+                is_outage = isinstance(error, nats.errors.Error | TimeoutError | DatabaseError)
+                log.warning("events are waiting: %r", error, exc_info=None if is_outage else error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             await self._outbox.written(self._sweep_seconds)
 
     async def relay_all(self) -> None:
-        """Publish what is waiting now.
+        """Publish what is waiting now. One that is too large for the bus waits, and keeps no other waiting.
 
         Raises:
             nats.errors.Error, TimeoutError: the bus didn't acknowledge; the rest still waits.
         """
         room = asyncio.Semaphore(AT_ONCE)
 
-        async def relay(document: WaitingDocument) -> None:
+        async def relay(document: WaitingDocument) -> int:
+            delivered = 0
             async with room:
                 for event in document.events:
-                    await self._publish(event)
-                    await document.delivered(event)
+                    if await self._publish(event):
+                        await document.delivered(event)
+                        delivered += 1
+            return delivered
 
         more = True
         while more:
             waiting = [document async for document in self._outbox.waiting()]
+            delivered = 0
             for result in await asyncio.gather(*map(relay, waiting), return_exceptions=True):
                 if isinstance(result, BaseException):
                     raise result
-            more = len(waiting) >= BATCH
+                delivered += result
+            more = len(waiting) >= BATCH and delivered > 0
 
-    async def _publish(self, event: Waiting) -> None:
-        await self._broker.publish(
-            event.body.encode(),
-            event.subject,
-            headers=cloudevents.headers(
-                event_id=event.id,
-                subject=event.subject,
-                about=event.about,
-                time=event.time,
-                traceparent=event.traceparent,
-                source=self._source,
-            ),
-            stream=EVENTS,
-            timeout=PUBLISH_SECONDS,
-        )
+    async def _publish(self, event: Waiting) -> bool:
+        """Whether the bus has it. If not, it never will as it is."""
+        try:
+            await self._broker.publish(
+                event.body.encode(),
+                event.subject,
+                headers=cloudevents.headers(
+                    event_id=event.id,
+                    subject=event.subject,
+                    about=event.about,
+                    time=event.time,
+                    traceparent=event.traceparent,
+                    source=self._source,
+                ),
+                stream=EVENTS,
+                timeout=PUBLISH_SECONDS,
+            )
+        except nats.errors.MaxPayloadError:
+            log.error("%s %s of %s is too large for the bus", event.subject, event.id, event.about)
+            return False
+        return True

@@ -1,12 +1,17 @@
 """Events that are written but not yet delivered."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from services.kit.aggregates import Aggregate
+
+log = logging.getLogger(__name__)
 
 BATCH = 200
 """Documents read at once."""
@@ -25,7 +30,7 @@ class Waiting:
     body: str
 
 
-_FIELDS = tuple(field.name for field in fields(Waiting))
+_WAITING = TypeAdapter(Waiting)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Outbox:
     def __init__(self, kinds: Sequence[type[Aggregate]]) -> None:
         self.kinds = kinds
         self._written = asyncio.Event()
+        self._told_of: set[Any] = set()
         for kind in kinds:
             kind.wake_relay = self._written.set
 
@@ -63,12 +69,25 @@ class Outbox:
             self._written.clear()
 
     async def waiting(self) -> AsyncIterator[WaitingDocument]:
-        """The documents that have events to deliver; at most a batch of each kind."""
+        """The documents that have events to deliver; at most a batch of each kind.
+
+        An entry that can't be read is left where it is, and keeps no other waiting.
+        """
         for kind in self.kinds:
             # This form uses the sparse index on the embedded database too, where {"outbox.0":
             # {"$exists": true}} reads the whole collection.
             found = kind.get_pymongo_collection().find({"outbox.id": {"$gt": ""}}, {"outbox": 1}, limit=BATCH)
             async for raw in found:
-                # Fields that a newer version of this process wrote are left to it.
-                events = [Waiting(**{name: entry[name] for name in _FIELDS}) for entry in raw["outbox"]]
-                yield WaitingDocument(kind, raw["_id"], events)
+                events = [event for entry in raw["outbox"] if (event := self._read(entry, raw["_id"]))]
+                if events:
+                    yield WaitingDocument(kind, raw["_id"], events)
+
+    def _read(self, entry: Any, document_id: Any) -> Waiting | None:
+        try:
+            # Fields that a newer version of this process wrote are left to it.
+            return _WAITING.validate_python(entry)
+        except ValidationError as error:
+            if document_id not in self._told_of:
+                log.error("an event in the outbox of %s can't be read: %r", document_id, error)
+                self._told_of.add(document_id)
+            return None

@@ -156,6 +156,62 @@ async def test_what_is_written_while_nats_is_away_arrives_when_it_is_back(server
         await connection.close()
 
 
+async def entry_like_that_of(offered: Ticket, **changes: Any) -> dict[str, Any]:
+    found = await Ticket.get_pymongo_collection().find_one({"_id": offered.id})
+    assert found is not None
+    return {**found["outbox"][0], "id": "spoilt", **changes}
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"body": "x" * 2_000_000},
+        {"body": None},
+        {"time": "noon"},
+        "no entry at all",
+    ],
+    ids=["too large", "no text", "no time", "nothing"],
+)
+async def test_an_event_that_cannot_be_published_keeps_no_other_waiting(
+    broker: NatsBroker, js: JetStreamContext, caplog: pytest.LogCaptureFixture, spoilt: Any
+) -> None:
+    bad, good = ticket(), ticket()
+    for offered in (bad, good):
+        await offered.add()
+    entry = await entry_like_that_of(bad, **spoilt) if isinstance(spoilt, dict) else {"id": spoilt}
+    await Ticket.get_pymongo_collection().update_one(
+        {"_id": bad.id}, {"$push": {"outbox": {"$each": [entry], "$position": 0}}}
+    )
+    task = asyncio.create_task(relay(broker).run())
+    found = await until(lambda: stored(js, "EVENTS"), lambda found: len(found) == 2)
+    assert {(message.headers or {})["ce-subject"] for message in found} == {bad.key, good.key}
+    later = ticket()
+    await later.add()
+    await until(lambda: stored(js, "EVENTS"), lambda found: len(found) == 3)
+    assert not task.done()
+    assert sorted(map(len, await until(outboxes, lambda boxes: sum(map(len, boxes)) == 1))) == [0, 0, 1]
+    assert caplog.text
+    task.cancel()
+
+
+async def test_a_failure_that_nobody_thought_of_ends_no_relay(
+    broker: NatsBroker, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = asyncio.Event()
+
+    async def fails(*_: object) -> None:
+        tried.set()
+        raise LookupError("nobody thought of it")
+
+    await ticket().add()
+    with monkeypatch.context() as patched:
+        patched.setattr(WaitingDocument, "delivered", fails)
+        task = asyncio.create_task(relay(broker).run())
+        await tried.wait()
+    await until(outboxes, lambda found: found == [[]])
+    task.cancel()
+
+
 async def test_a_state_can_be_published_again_for_a_new_listener(
     broker: NatsBroker, js: JetStreamContext
 ) -> None:
