@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from contextlib import suppress
 from datetime import timedelta
 
@@ -22,6 +23,13 @@ RETRY_SECONDS = 0.5
 CATCH_UP_SECONDS = 60.0
 """What is said live may be missed by one who is slow: this long at most."""
 
+PING_SECONDS = 3
+"""A server that answers none of three pings is left for another. nats-py's own two minutes would be six."""
+
+LOOK_SECONDS = 2.0
+MOST_UNLED = 4
+"""A node is left when nobody leads JetStream there in so many looks on end: more than most elections take."""
+
 
 class Bus:
     """The broker of a service and what it listens to. Nothing is connected before `start`."""
@@ -29,8 +37,12 @@ class Bus:
     def __init__(self, settings: Settings, service: ServiceName, ended: EndedSessions) -> None:
         self.consumers = tuple(consumers(service))
         self.started = asyncio.Event()
+        # Every process begins with another node, and goes on to the next: never back to one that it left.
+        self._servers = random.sample(settings.bus, len(settings.bus))
         self.broker = NatsBroker(
-            settings.bus,
+            self._servers,
+            dont_randomize=True,
+            ping_interval=PING_SECONDS,
             name=f"stagedoor-{service}",
             # When attempts run out, nats-py's pull loop spins and starves the event loop.
             max_reconnect_attempts=-1,
@@ -44,6 +56,7 @@ class Bus:
         lifetime = timedelta(seconds=settings.session_lifetime_seconds)
         self._sessions = EndedSessionsFeed(self.broker, ended, lifetime)
         self._missed_sessions = asyncio.Event()
+        self._unled = 0
 
     async def start(self) -> None:
         """Connect, wait until the consumers are provisioned, and begin to listen.
@@ -55,6 +68,7 @@ class Bus:
         while missing := await self.missing():
             log.warning("waiting for %s: run `just provision`", ", ".join(missing))
             await asyncio.sleep(RETRY_SECONDS)
+            await self._leave_if_cut_off()
         while not self.started.is_set():
             try:
                 await self.broker.start()
@@ -67,7 +81,11 @@ class Bus:
         log.info("listening to %s consumers", len(self.consumers))
 
     async def keep_up(self) -> None:
-        """Catch up with the sessions that ended: after each reconnection, and now and then. Never ends."""
+        """Hear of what was missed, and stay where there is something to hear. Never ends."""
+        await asyncio.gather(self._keep_up_with_sessions(), self._stay_in_reach())
+
+    async def _keep_up_with_sessions(self) -> None:
+        """Catch up with the sessions that ended: after each reconnection, and now and then."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CATCH_UP_SECONDS):
@@ -79,6 +97,29 @@ class Bus:
                 log.warning("sessions that ended are not all known yet: %r", error)
                 await asyncio.sleep(RETRY_SECONDS)
                 self._missed_sessions.set()
+
+    async def _stay_in_reach(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self._leave_if_cut_off()
+
+    async def _leave_if_cut_off(self) -> None:
+        """Go on from a node that has lost its cluster: it answers, so that to nats-py all seems well."""
+        self._unled = 0 if await self._is_led() else self._unled + 1
+        if self._unled >= MOST_UNLED and len(self._servers) > 1:
+            log.warning("nobody leads JetStream here: another server may know better")
+            await self.broker.connection.force_reconnect()
+            self._unled = 0
+
+    async def _is_led(self) -> bool:
+        """Whether JetStream answers where we are connected; who isn't connected is on the way already."""
+        if not self.broker.connection.is_connected:
+            return True
+        try:
+            await self.broker.connection.jetstream(timeout=2).account_info()
+        except (nats.errors.Error, TimeoutError):
+            return False
+        return True
 
     async def stop(self) -> None:
         """Let handlers finish, then disconnect."""

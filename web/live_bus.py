@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
+import nats.errors
 from faststream.nats import NatsBroker, NatsMessage
 from pydantic import ValidationError
 
@@ -17,6 +19,16 @@ log = logging.getLogger(__name__)
 
 MAX_BUYERS = 10_000
 """Orders whose buyer is remembered: about a megabyte."""
+
+PING_SECONDS = 3
+"""A server that answers none of three pings is left for another."""
+
+INBOX = "_INBOX.web"
+"""Where web is answered. It may hear nobody else's answers."""
+
+LOOK_SECONDS = 2.0
+MOST_UNLED = 4
+"""A node is left when nobody leads JetStream there in so many looks on end: more than most elections take."""
 
 IsHeard = Callable[[], Awaitable[bool]]
 """Tells whether the bus is connected now."""
@@ -62,7 +74,15 @@ async def listening(settings: Settings, hub: Hub) -> AsyncIterator[IsHeard]:
         hub.lose_track()
 
     broker = NatsBroker(
-        settings.bus, max_reconnect_attempts=-1, reconnect_time_wait=1, reconnected_cb=lose_track, logger=None
+        # As services do: begin with any node, and go on to the next.
+        random.sample(settings.bus, len(settings.bus)),
+        dont_randomize=True,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=1,
+        ping_interval=PING_SECONDS,
+        inbox_prefix=INBOX,
+        reconnected_cb=lose_track,
+        logger=None,
     )
     interpreter = Interpreter()
 
@@ -76,6 +96,8 @@ async def listening(settings: Settings, hub: Hub) -> AsyncIterator[IsHeard]:
     async def start() -> None:
         await broker.start()
         hub.lose_track()
+        if len(settings.bus) > 1:
+            await _stay_in_reach(broker)
 
     starting = asyncio.create_task(start())
     try:
@@ -85,6 +107,28 @@ async def listening(settings: Settings, hub: Hub) -> AsyncIterator[IsHeard]:
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
                 await broker.stop()
+
+
+async def _stay_in_reach(broker: NatsBroker) -> None:
+    """Leave a node of a cluster that is cut off from the others, where nothing is heard. Never ends."""
+    unled = 0
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        unled = 0 if await _is_led(broker) else unled + 1
+        if unled >= MOST_UNLED:
+            log.warning("nobody leads JetStream here: another server may know better")
+            await broker.connection.force_reconnect()
+            unled = 0
+
+
+async def _is_led(broker: NatsBroker) -> bool:
+    if not broker.connection.is_connected:
+        return True  # on the way already
+    try:
+        await broker.connection.jetstream(timeout=2).account_info()
+    except (nats.errors.Error, TimeoutError):
+        return False
+    return True
 
 
 def _event_in(message: NatsMessage) -> Event | None:

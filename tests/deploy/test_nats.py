@@ -15,8 +15,10 @@ from nats.js.api import AckPolicy, ConsumerConfig, RePublish, RetentionPolicy, S
 
 from sandbox.testing import free_port
 from tests.people import PATIENCE
+from web.live_bus import INBOX
 
 CONFIG = Path(__file__).parents[2] / "deploy/nats/nats.conf"
+CLUSTER = CONFIG.with_name("cluster.conf")
 SERVER = Path(sysconfig.get_path("scripts")) / "nats-server"
 PUBLISHES = {
     "auth": ["session.ended"],
@@ -44,7 +46,7 @@ USERS = [*PUBLISHES, "web", "provision"]
 PASSWORD = "7e10"
 ENVIRONMENT = {f"NATS_{user.upper()}_PASSWORD": f'"{PASSWORD}"' for user in USERS}
 
-SignIn = Callable[[str], Awaitable[Client]]
+SignIn = Callable[..., Awaitable[Client]]
 
 
 async def ignore(_: Exception) -> None:
@@ -61,12 +63,13 @@ async def sign_in(tmp_path: Path) -> AsyncIterator[SignIn]:
             SERVER, "--config", CONFIG, "--store_dir", tmp_path, *listen, env=ENVIRONMENT, stderr=log
         )
 
-        async def connect(user: str) -> Client:
+        async def connect(user: str, inbox_prefix: str = "_INBOX") -> Client:
             client = await nats.connect(
                 f"nats://{user}:{PASSWORD}@127.0.0.1:{port}",
                 error_cb=ignore,
                 allow_reconnect=False,
                 connect_timeout=PATIENCE,
+                inbox_prefix=inbox_prefix,
             )
             open_clients.push_async_callback(client.close)
             return client
@@ -125,6 +128,18 @@ async def refused(attempt: Awaitable[object]) -> bool:
 def test_the_server_accepts_the_configuration() -> None:
     checked = subprocess.run(  # noqa: S603  our own file
         [SERVER, "-t", "-c", CONFIG], env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_the_server_accepts_the_configuration_of_a_node_of_a_cluster() -> None:
+    node = {
+        "NATS_NAME": "nats-1",
+        "NATS_ROUTE_PASSWORD": f'"{PASSWORD}"',
+        "NATS_ROUTES": "[nats://route:secret@nats-1:6222, nats://route:secret@nats-2:6222]",
+    }
+    checked = subprocess.run(  # noqa: S603  our own file
+        [SERVER, "-t", "-c", CLUSTER], env=ENVIRONMENT | node, capture_output=True, text=True, check=False
     )
     assert checked.returncode == 0, checked.stderr
 
@@ -213,3 +228,14 @@ async def test_the_web_tier_hears_what_happens_and_says_nothing(sign_in: SignIn)
     await web.flush()
     assert await refused(live.next_msg(timeout=0.3))
     assert await refused(everything.next_msg(timeout=0.1))
+
+
+async def test_the_web_tier_is_told_whether_jetstream_is_led_and_hears_no_other_answers(
+    sign_in: SignIn,
+) -> None:
+    web = await sign_in("web", inbox_prefix=INBOX)
+    assert (await web.jetstream(timeout=PATIENCE).account_info()).streams == 3
+    others = await web.subscribe("_INBOX.>")
+    await web.flush()
+    await (await sign_in("tickets")).jetstream().publish("ticket.created", b"{}", timeout=PATIENCE)
+    assert await refused(others.next_msg(timeout=0.3))
