@@ -6,11 +6,14 @@ silently change it for all others.
 
 import asyncio
 import logging
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import nats
+import nats.errors
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -22,7 +25,7 @@ from nats.js.api import (
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 import settings
 from contracts.events import (
@@ -56,6 +59,13 @@ DUE_TIMERS = "timers.due.*"
 
 ACK_WAIT = timedelta(seconds=60)
 """A message that was neither acknowledged nor refused by then comes again. Three tries of Stripe fit in."""
+
+PATIENCE_SECONDS = 60.0
+RETRY_SECONDS = 1.0
+
+UNAVAILABLE = 503
+NO_SUITABLE_PEERS = 10005
+"""The code of JetStream's error when fewer nodes are there than a stream is to have copies."""
 
 PUBLISHES: Mapping[ServiceName, Sequence[type[Event]]] = {
     "tickets": (TicketCreated, TicketUpdated),
@@ -154,12 +164,44 @@ async def provision(js: JetStreamContext, replicas: int = 1) -> None:
             await js.add_consumer(consumer.stream, consumer_config(consumer))
 
 
+async def provision_patiently(
+    js: JetStreamContext, replicas: int, patience: float = PATIENCE_SECONDS
+) -> None:
+    """Provision a bus that may still be electing who leads it, or waiting for its other nodes.
+
+    Raises:
+        nats.errors.Error: it refused, or wasn't ready within so many seconds.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return await provision(js, replicas)
+        except nats.errors.Error as error:
+            if not _may_pass(error) or time.monotonic() > deadline:
+                raise
+            log.warning("the bus isn't ready, once more: %s", reason(error))
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+def _may_pass(error: nats.errors.Error) -> bool:
+    return not isinstance(error, APIError) or error.code == UNAVAILABLE or error.err_code == NO_SUITABLE_PEERS
+
+
+def reason(error: nats.errors.Error) -> str:
+    """What JetStream says, or for want of words what kind of error it is."""
+    return (error.description if isinstance(error, APIError) else None) or repr(error)
+
+
 async def main() -> None:
     configured = settings.load()
     log_to_stdout(configured.log_level)
     connection = await nats.connect(configured.bus, connect_timeout=5, max_reconnect_attempts=3)
     try:
-        await provision(connection.jetstream(timeout=10), configured.nats_replicas)
+        await provision_patiently(connection.jetstream(timeout=5), configured.nats_replicas)
+    except nats.errors.Error as error:
+        sys.exit(
+            f"The bus can't be provisioned with NATS_REPLICAS={configured.nats_replicas}: {reason(error)}"
+        )
     finally:
         await connection.close()
     log.info("the bus is provisioned")

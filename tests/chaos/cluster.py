@@ -104,16 +104,17 @@ class Cluster:
     processes: Sequence[Process]
     servers: Sequence[str]
     """What clients are given: each node behind its wire."""
-    _between: Mapping[Way, Wire]
-    _before: Mapping[str, Wire]
+    between: Mapping[Way, Wire]
+    before: Mapping[str, Wire]
+    """The wire to each node, over which all its clients come."""
 
     def peers(self, node: str) -> list[Wire]:
         """Every way between a node and the others."""
-        return [wire for way, wire in self._between.items() if node in way]
+        return [wire for way, wire in self.between.items() if node in way]
 
     def around(self, node: str) -> list[Wire]:
         """Every way to and from a node, that of its clients as well."""
-        return [*self.peers(node), self._before[node]]
+        return [*self.peers(node), self.before[node]]
 
 
 @asynccontextmanager
