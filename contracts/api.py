@@ -2,15 +2,24 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from contracts.events import CancelReason, OrderedTicket, OrderStatus, PaymentStatus, TicketStatus
 from contracts.identity import Email, EmailGiven
-from contracts.money import Price
-from contracts.tickets import Category, CategoryGiven, FaceValue, Notes, Quantity, Seat, TimeZoneGiven
+from contracts.money import Price, PriceGiven
+from contracts.tickets import (
+    NOT_BLANK,
+    Category,
+    CategoryGiven,
+    FaceValue,
+    Notes,
+    Quantity,
+    Seat,
+    TimeZoneGiven,
+)
 from contracts.wire import Id, Moment, Wire
 
 
@@ -35,12 +44,22 @@ def _title(value: str) -> str:
 
 
 Trimmed = Annotated[str, StringConstraints(strip_whitespace=True)]
-Place = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
+Place = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120), NOT_BLANK]
+NewPassword = Annotated[
+    str,
+    AfterValidator(_password),
+    WithJsonSchema({"type": "string", "minLength": 8, "maxLength": 128, "format": "password"}),
+]
+Title = Annotated[
+    Trimmed,
+    AfterValidator(_title),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"\S"}),
+]
 
 
 class SignUp(Body):
     email: Email
-    password: Annotated[str, AfterValidator(_password)]
+    password: NewPassword
 
 
 class SignIn(Body):
@@ -52,7 +71,7 @@ class PasswordBody(Body):
     """A new password, from who knows the present one."""
 
     current_password: Annotated[str, StringConstraints(max_length=1024)]
-    new_password: Annotated[str, AfterValidator(_password)]
+    new_password: NewPassword
 
 
 class User(Wire):
@@ -75,8 +94,8 @@ class CurrentUser(Wire):
 class TicketBody(Body):
     """What a seller says of a ticket. Only title and price are required."""
 
-    title: Annotated[Trimmed, AfterValidator(_title)]
-    price: Price
+    title: Title
+    price: PriceGiven
     starts_at: Moment | None = None
     """When the event begins."""
     venue: Place | None = None
@@ -169,8 +188,21 @@ def _ticket_id(value: str) -> str:
     return value
 
 
+def _needs_a_ticket(schema: dict[str, Any]) -> None:
+    """The default is refused, in the words of the first version of this API: the field is required."""
+    schema["required"] = ["ticketId"]
+    del schema["properties"]["ticketId"]["default"]
+
+
 class OrderBody(Body):
-    ticket_id: Annotated[Trimmed, AfterValidator(_ticket_id), Field(validate_default=True)] = ""
+    model_config = ConfigDict(json_schema_extra=_needs_a_ticket)
+
+    ticket_id: Annotated[
+        Trimmed,
+        AfterValidator(_ticket_id),
+        Field(validate_default=True),
+        WithJsonSchema({"type": "string", "minLength": 1, "pattern": r"\S"}),
+    ] = ""
 
 
 LONGEST_HOLD = timedelta(minutes=30)

@@ -58,6 +58,21 @@ Price = Annotated[
 ]
 """An amount of the marketplace's currency: greater than 0, at most 999999.99, two decimals."""
 
+PRICE_GIVEN_SCHEMA = {
+    "anyOf": [
+        PRICE_SCHEMA,
+        {
+            "type": "string",
+            "pattern": r"^\s*(0{0,4}[1-9][0-9]{0,5}(\.[0-9]{1,2})?|0{1,4}\.(0[1-9]|[1-9][0-9]?))\s*$",
+            "examples": ["19.99"],
+        },
+    ]
+}
+"""How a price may come: what `parse_price` takes."""
+
+PriceGiven = Annotated[Price, WithJsonSchema(PRICE_GIVEN_SCHEMA, mode="validation")]
+"""A price as a client says it."""
+
 MinorUnits = Annotated[int, Field(gt=0)]
 """An amount in the smallest unit of the currency, as Stripe counts: 19.99 is 1999."""
 

@@ -4,12 +4,12 @@ import zoneinfo
 from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import BeforeValidator, Field, PlainSerializer, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from contracts.money import PRICE_SCHEMA, parse_price
+from contracts.money import PRICE_GIVEN_SCHEMA, PRICE_SCHEMA, parse_price
 
 Category = Literal["music", "theatre", "comedy", "sport", "festival", "family", "art", "other"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
@@ -33,8 +33,9 @@ def _one_of(names: Callable[[], Any], error: str, message: str) -> BeforeValidat
 
 
 def _quantity(value: object) -> object:
-    if type(value) is int and 1 <= value <= MAX_QUANTITY:
-        return value
+    # 2.0 is a whole number too: JSON has but one kind of number.
+    if type(value) in (int, float) and value in range(1, MAX_QUANTITY + 1):
+        return int(cast("float", value))
     raise PydanticCustomError("quantity", f"Quantity must be a whole number from 1 to {MAX_QUANTITY}")
 
 
@@ -47,16 +48,22 @@ CategoryGiven = Annotated[
     _one_of(lambda: CATEGORIES, "category", f"Category must be one of {', '.join(CATEGORIES)}"),
 ]
 TimeZoneGiven = Annotated[
-    str, _one_of(time_zones, "time_zone", "Time zone must be the name of one, as in Europe/Berlin")
+    str,
+    _one_of(time_zones, "time_zone", "Time zone must be the name of one, as in Europe/Berlin"),
+    Field(json_schema_extra={"format": "iana-time-zone", "examples": ["Europe/Berlin"]}),
 ]
 """A name of the IANA time zone database."""
 
-Quantity = Annotated[int, BeforeValidator(_quantity), Field(ge=1, le=MAX_QUANTITY)]
+NOT_BLANK = Field(json_schema_extra={"pattern": r"\S"})
+"""For the documentation, of text that must have something left when it is trimmed."""
+
+Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY), BeforeValidator(_quantity)]
 FaceValue = Annotated[
     Decimal,
     BeforeValidator(_face_value),
     PlainSerializer(float, return_type=float, when_used="json"),
-    WithJsonSchema(PRICE_SCHEMA),
+    WithJsonSchema(PRICE_GIVEN_SCHEMA, mode="validation"),
+    WithJsonSchema(PRICE_SCHEMA, mode="serialization"),
 ]
-Seat = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
-Notes = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+Seat = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), NOT_BLANK]
+Notes = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000), NOT_BLANK]

@@ -20,6 +20,7 @@ from services.kit.aggregates import Aggregate
 from services.kit.http import (
     EXCEPTION_HANDLERS,
     MAX_BODY_BYTES,
+    AllMethodsAllowed,
     ApiRequest,
     DocumentedProblems,
     tracing_middleware,
@@ -84,7 +85,7 @@ def service_app(service: Service, settings: Settings) -> Litestar:
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=MAX_BODY_BYTES,
         middleware=[tracing_middleware, PrometheusConfig(app_name=service.name, group_path=True).middleware],
-        plugins=[PydanticPlugin(prefer_alias=True), DocumentedProblems()],
+        plugins=[PydanticPlugin(prefer_alias=True), DocumentedProblems(), AllMethodsAllowed()],
         openapi_config=docs.openapi(title, service.summary),
         logging_config=None,
         lifespan=[part for part in lifespan if part is not None],

@@ -14,6 +14,7 @@ from litestar.types import ControllerRouterHandler
 
 from contracts.identity import SESSION_COOKIE
 from settings import ServiceName
+from streams.openapi import CompleteDocument
 from streams.topology import EVENTS, PUBLISHES
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
@@ -33,7 +34,8 @@ def openapi(title: str, description: str) -> OpenAPIConfig:
         version=VERSION,
         description=description,
         path="/docs",
-        render_plugins=[StaticPage(path="/")],
+        render_plugins=[StaticPage(path="/"), CompleteDocument()],
+        operation_id_creator=lambda handler, _method, _path: handler.handler_name,
         use_handler_docstrings=True,
         components=Components(
             security_schemes={

@@ -8,7 +8,7 @@ from typing import Any
 
 from litestar import Request
 from litestar.connection import ASGIConnection
-from litestar.enums import ScopeType
+from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import ClientException, HTTPException, ValidationException
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
@@ -99,9 +99,17 @@ SIGNED_IN: Sequence[SecurityRequirement] = [{"cookie": []}, {"bearer": []}]
 
 OPERATORS: Sequence[SecurityRequirement] = [{"operator": []}]
 
-_PROBLEMS = {
-    status: ResponseSpec(Problem, description=description, media_type=PROBLEM_JSON, generate_examples=False)
-    for status, description in {
+
+def problems(descriptions: Mapping[int, str]) -> dict[int, ResponseSpec]:
+    """What the documentation says of the refusals of a route, by status."""
+    return {
+        status: ResponseSpec(Problem, description=words, media_type=PROBLEM_JSON, generate_examples=False)
+        for status, words in descriptions.items()
+    }
+
+
+_PROBLEMS = problems(
+    {
         400: "Something in the request is wrong: each field is named",
         401: "Nobody is signed in",
         403: "Not allowed to this user",
@@ -109,8 +117,8 @@ _PROBLEMS = {
         409: "Not possible in its present state",
         429: "Too often; Retry-After says when to try again",
         503: "Out of reach for a moment; asking again is safe",
-    }.items()
-}
+    }
+)
 
 
 class DocumentedProblems(ReceiveRoutePlugin):
@@ -120,6 +128,22 @@ class DocumentedProblems(ReceiveRoutePlugin):
         if isinstance(route, HTTPRoute):
             for handler in route.route_handlers:
                 handler.responses = {**_PROBLEMS, **(handler.responses or {})}
+
+
+class AllMethodsAllowed(ReceiveRoutePlugin):
+    """Has OPTIONS name all methods of a path. Litestar 2.25 names those of the handler that came first."""
+
+    def receive_route(self, route: BaseRoute) -> None:
+        if not isinstance(route, HTTPRoute):
+            return
+        allow = ", ".join(sorted(route.methods))
+
+        async def name_them(_: Request[Any, Any, Any]) -> Response[None]:
+            return Response(None, status_code=204, headers={"Allow": allow})
+
+        for handler in route.route_handlers:
+            if handler.http_methods == {HttpMethod.OPTIONS}:
+                handler.before_request = name_them
 
 
 async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:

@@ -7,14 +7,20 @@ from litestar.params import HeaderParameter, QueryParameter, RawBody, RequestBod
 
 from contracts.api import Payment as PaymentView
 from contracts.api import PaymentBody, PaymentResult, RefundBody
-from services.kit.http import OPERATORS, SIGNED_IN, ApiRequest, operators_only, signed_in
+from services.kit.http import OPERATORS, SIGNED_IN, ApiRequest, operators_only, problems, signed_in
 from services.kit.limits import limit
 from services.payments.actions import Payments
 from services.payments.documents import Payment
 from settings import Settings
 
 
-@post("/", guards=[signed_in], security=SIGNED_IN, summary="Pay for an order of mine")
+@post(
+    "/",
+    guards=[signed_in],
+    security=SIGNED_IN,
+    summary="Pay for an order of mine",
+    responses=problems({402: "The card was declined, in Stripe's words"}),
+)
 async def pay(request: ApiRequest, data: RequestBody[PaymentBody]) -> PaymentResult:
     settings: Settings = request.app.state.settings
     await limit("pay", request.user.id, settings.rate_pay)

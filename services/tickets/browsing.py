@@ -39,8 +39,9 @@ To = Annotated[
     QueryParameter(name="to", description=f"Begins then or earlier: {BOUND}", schema_extra=_A_BOUND),
 ]
 Days = Annotated[When | None, QueryParameter(name="when")]
-MinPrice = Annotated[float | None, QueryParameter(name="minPrice", ge=0, le=1e9)]
-MaxPrice = Annotated[float | None, QueryParameter(name="maxPrice", ge=0, le=1e9)]
+_NOT_NEGATIVE = {"minimum": 0}  # Litestar 2.25 doesn't tell a bound of 0 from none
+MinPrice = Annotated[float | None, QueryParameter(name="minPrice", ge=0, le=1e9, schema_extra=_NOT_NEGATIVE)]
+MaxPrice = Annotated[float | None, QueryParameter(name="maxPrice", ge=0, le=1e9, schema_extra=_NOT_NEGATIVE)]
 
 
 @get(

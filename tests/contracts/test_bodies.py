@@ -137,8 +137,8 @@ def test_anything_else_is_no_time_zone(zone: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("quantity", [1, 10])
-def test_1_to_10_tickets_are_sold_together(quantity: int) -> None:
+@pytest.mark.parametrize("quantity", [1, 10, 2.0])
+def test_1_to_10_tickets_are_sold_together(quantity: float) -> None:
     ticket = TicketBody.model_validate({"title": "x", "price": 5, "quantity": quantity})
     assert ticket.quantity == quantity
 

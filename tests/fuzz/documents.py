@@ -1,0 +1,143 @@
+"""schemathesis over what a process says of itself: every answer is held against its OpenAPI document."""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import schemathesis
+from hypothesis import strategies as st
+from PIL import Image
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import events, from_schema
+from schemathesis.engine.recorder import ScenarioRecorder
+
+from contracts.tickets import time_zones
+
+PHASES = ("examples", "coverage", "fuzzing", "stateful")
+
+BY_RULE = {"event-in-the-past", "bad-cursor", "bad-signature"}
+"""Refusals of what looks like what is taken: they depend on the time, on other answers, on a key."""
+
+
+def _picture(kind: str) -> bytes:
+    written = io.BytesIO()
+    Image.new("RGB", (64, 36), "teal").save(written, kind)
+    return written.getvalue()
+
+
+for _kind in ("jpeg", "png", "webp"):
+    schemathesis.openapi.media_type(f"image/{_kind}", st.just(_picture(_kind)))
+schemathesis.openapi.format("iana-time-zone", st.sampled_from(sorted(time_zones())))
+
+
+@dataclass
+class Findings:
+    """What was asked, and what was wrong with the answers."""
+
+    requests: int = 0
+    checks: int = 0
+    links: int = 0
+    """Requests about what an earlier one of the same chain made, as the document's links say."""
+    statuses: Counter[int] = field(default_factory=Counter)
+    failures: dict[str, str] = field(default_factory=dict)
+    """One example of each kind."""
+
+    def note(self, recorder: ScenarioRecorder) -> None:
+        self.requests += len(recorder.interactions)
+        self.links += sum(case.is_transition_applied for case in recorder.cases.values())
+        for interaction in recorder.interactions.values():
+            status = interaction.response.status_code if interaction.response else 0
+            self.statuses[status] += 1
+            if status == 0 or status >= 500:
+                self.failures[f"status {status}"] = f"{interaction.request.method} {interaction.request.uri}"
+        for case_id, checks in recorder.checks.items():
+            self.checks += len(checks)
+            for check in checks:
+                if check.failure_info is None:
+                    continue
+                response = recorder.interactions[case_id].response
+                answer = response.content if response and response.content else b""
+                if check.name == "positive_data_acceptance" and _refused_by_rule(answer):
+                    continue
+                failure = check.failure_info.failure
+                title = f"{check.name}: {failure.operation}: {failure.title}"
+                words = (
+                    failure.message,
+                    check.failure_info.code_sample,
+                    answer[:400].decode("utf-8", "replace"),
+                )
+                self.failures.setdefault(title, "\n".join(words))
+
+
+def examine(
+    url: str,
+    credentials: Mapping[str, str],
+    *,
+    examples: int,
+    seed: int | None = 1,
+    phases: Sequence[str] = PHASES,
+    known: Mapping[str, Sequence[str]] | None = None,
+    forget: Sequence[str] = (),
+) -> Findings:
+    """Send what the document of the process at `url` allows, and what it doesn't.
+
+    Args:
+        credentials: by the name of their security scheme.
+        examples: how many of each kind.
+        seed: of the same seed, the same requests. None: others each time.
+        known: by the name of a field of the body, values of things that are there.
+        forget: statuses that are taken out of the document before it is used.
+    """
+    known = known or {}
+    config: dict[str, Any] = {
+        "base-url": url,
+        "continue-on-failure": True,
+        "request-timeout": 60,
+        "auth": {"openapi": {name: {"bearer": secret} for name, secret in credentials.items()}},
+        "generation": {
+            "max-examples": examples,
+            "no-shrink": True,
+            "database": "none",
+            "deterministic": seed is not None,
+        },
+        "phases": {phase: {"enabled": phase in phases} for phase in PHASES},
+        "checks": {"positive_data_acceptance": {"expected-statuses": _TAKEN}},
+        "dictionaries": {name: {"values": list(values)} for name, values in known.items()},
+        "parameters": {f"body.{name}": {"dictionary": name, "probability": 0.8} for name in known},
+    }
+    if seed is not None:
+        config["seed"] = seed
+    document = httpx.get(f"{url}/docs/openapi.json", timeout=60).json()
+    for operation in (operation for item in document["paths"].values() for operation in item.values()):
+        operation["responses"] = {
+            status: response for status, response in operation["responses"].items() if status not in forget
+        }
+    schema = schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict(config))
+    findings = Findings()
+    for event in from_schema(schema).execute():
+        match event:
+            case events.ScenarioFinished():
+                findings.note(event.recorder)
+            case events.NonFatalError():
+                findings.failures[f"error: {event.label}"] = repr(event.value)
+            case events.FatalError():
+                raise event.exception
+    return findings
+
+
+_TAKEN = ["2xx", "3xx", "401", "402", "403", "404", "409", "429"]
+"""What a request may be answered that is as the document says. 402: the card was declined."""
+
+
+def _refused_by_rule(answer: bytes) -> bool:
+    try:
+        problem = json.loads(answer)
+    except ValueError:
+        return False
+    fields = {error.get("field") for error in problem["errors"]}
+    # Which domains mail can be sent to is known to email-validator alone.
+    return problem["type"].rpartition("/")[2] in BY_RULE or fields == {"email"}
