@@ -1,6 +1,6 @@
 """A small disk for a server, to be filled up and freed: a tmpfs that only the server sees.
 
-It is mounted in a mount namespace of its own, which needs Linux, and either root or user namespaces. A process
+It is mounted in a mount namespace of its own, which takes Linux, and root or user namespaces. A process
 that does nothing holds the namespace, so the data outlives the servers that are started in it and killed.
 """
 
@@ -43,7 +43,7 @@ class Disk:
         return replace(process, command=(*enter, "--", *process.command))
 
     def fill(self) -> None:
-        """Leave no byte free. A server may find some in files that it has already, or free some: then again."""
+        """Leave no byte free. Servers find some in files that they have already, or free some: then again."""
         ballast = os.open(self.contents / _BALLAST, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             block = _BLOCK

@@ -1,0 +1,200 @@
+"""What the servers do when their disk is full, and that all they acknowledged is there once it is freed."""
+
+import errno
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nats
+import nats.errors
+import pytest
+from nats.js import JetStreamContext
+from nats.js.api import PubAck
+from pydantic import SecretStr
+from pymongo import AsyncMongoClient
+from pymongo.errors import OperationFailure
+
+from contracts.wire import now
+from sandbox import processes
+from sandbox.testing import free_port, running
+from services.kit.mongo import is_outage
+from settings import Settings
+from streams.topology import provision
+from tests.chaos.disk import Disk, small_disk
+from tests.people import PATIENCE, until
+from tests.services.served import Served, messages, new_id, serving
+
+KILOBYTE = b"x" * 1000
+
+
+@pytest.fixture
+async def disk(tmp_path: Path) -> AsyncIterator[Disk]:
+    async with small_disk(tmp_path / "disk", megabytes=32) as disk:
+        yield disk
+
+
+async def test_a_disk_is_full_to_the_last_byte_until_it_is_freed(disk: Disk) -> None:
+    (disk.contents / "before").write_bytes(b"!")
+    disk.fill()
+    (disk.contents / "empty").touch()
+    for more in "empty", "before":
+        with pytest.raises(OSError, match="No space left") as refused:
+            (disk.contents / more).write_bytes(bytes(5_000))
+        assert refused.value.errno == errno.ENOSPC
+    disk.free()
+    disk.free()
+    (disk.contents / "empty").write_bytes(bytes(5_000))
+    assert list(disk.folder.iterdir()) == [], "it is nobody else's"
+
+
+async def test_a_machine_that_cannot_make_one_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(RuntimeError, match="needs Linux"):
+        async with small_disk(tmp_path / "disk", megabytes=1):
+            pass
+
+
+class Bus:
+    """A NATS server on the disk; its streams are there."""
+
+    def __init__(self, disk: Disk, log: Path) -> None:
+        self.log = log
+        self._port = free_port()
+        self._server = disk.under(processes.nats(self._port, disk.folder / "nats"))
+        self._keys = count()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[JetStreamContext]:
+        """It is killed at the end."""
+        async with running(self._server, self.log, signal.SIGKILL):
+            connection = await nats.connect(f"nats://127.0.0.1:{self._port}")
+            await provision(connection.jetstream())
+            yield connection.jetstream(timeout=PATIENCE)
+            await connection.close()
+
+    async def takes(self, js: JetStreamContext, subject: str, *, within: float = 1) -> PubAck | None:
+        """Its acknowledgement of a message, if that comes within so many seconds."""
+        headers = {"Nats-Msg-Id": str(next(self._keys))}
+        with suppress(nats.errors.TimeoutError):
+            return await js.publish(subject, KILOBYTE, timeout=within, headers=headers)
+        return None
+
+    def refused(self, stream: str) -> bool:
+        return f"failed to store a msg on stream '$G > {stream}'" in self.log.read_text()
+
+
+@pytest.fixture
+def bus(disk: Disk, tmp_path: Path) -> Bus:
+    return Bus(disk, tmp_path / "log")
+
+
+async def test_nats_on_a_full_disk_acknowledges_nothing_that_it_loses(disk: Disk, bus: Bus) -> None:
+    acknowledged: list[int] = []
+
+    async def publish(js: JetStreamContext, *, within: float = 1) -> bool:
+        ack = await bus.takes(js, "ticket.created", within=within)
+        acknowledged.extend([ack.seq] if ack else [])
+        return ack is not None
+
+    async with bus.running() as js:
+        for _ in range(10):
+            await publish(js, within=PATIENCE)
+        disk.fill()
+        await until(lambda: publish(js), lambda taken: not taken and bus.refused("EVENTS"))
+        disk.free()
+        assert not await publish(js), "it has to be started again"
+    async with bus.running() as js:
+        assert await publish(js, within=PATIENCE)
+        for sequence in acknowledged:
+            assert (await js.get_msg("EVENTS", sequence)).data == KILOBYTE
+    assert len(acknowledged) == len(set(acknowledged)) > 10
+
+
+async def test_a_timer_that_is_due_on_a_full_disk_is_told_once_there_is_room(disk: Disk, bus: Bus) -> None:
+    async def told(js: JetStreamContext) -> dict[str, int]:
+        return (await js.stream_info("TIMERS", subjects_filter="timers.due.*")).state.subjects or {}
+
+    async def clock() -> datetime:
+        return now()
+
+    async with bus.running() as js:
+        start = now()
+        timers = {f"timers.due.{seconds}": start + timedelta(seconds=seconds) for seconds in range(60)}
+        for subject, time in timers.items():
+            schedule = {"Nats-Schedule": f"@at {time:%Y-%m-%dT%H:%M:%SZ}", "Nats-Schedule-Target": subject}
+            await js.publish(subject.replace("due", "set"), headers=schedule)
+        disk.fill()
+        await until(
+            lambda: bus.takes(js, "timers.set.more"), lambda taken: not taken and bus.refused("TIMERS")
+        )
+        full = now()
+        subject, due = next(timer for timer in timers.items() if timer[1] > full + timedelta(seconds=1))
+        await until(clock, lambda time: time > due + timedelta(seconds=1))
+        assert subject not in await told(js)
+    disk.free()
+    async with bus.running() as js:
+        await until(lambda: told(js), lambda subjects: subject in subjects)
+
+
+async def test_a_service_whose_database_has_no_room_says_so_and_keeps_what_it_promised(
+    disk: Disk, tmp_path: Path
+) -> None:
+    port, ann = free_port(), new_id()
+    server = disk.under(processes.mongo(port, disk.folder / "mongo"))
+    url = f"mongodb://127.0.0.1:{port}/?retryWrites=false"
+    conf = Settings(
+        _env_file=None,
+        data_dir=tmp_path,
+        mongo_url=SecretStr(url),
+        nats_url=f"nats://127.0.0.1:{free_port()}",
+    )
+
+    async def missing(tickets: Served) -> list[str]:
+        answer = await tickets.ask("GET", "/health/ready")
+        found: list[str] = answer.json().get("missing", [])
+        return found
+
+    async def offer(tickets: Served) -> httpx.Response:
+        return await tickets.ask("POST", "/api/tickets", by=ann, json={"title": "Hamlet", "price": 1})
+
+    async with running(server, tmp_path / "log", signal.SIGKILL), serving("tickets", conf) as tickets:
+        acknowledged: list[int] = []
+        promised = (await offer(tickets)).json()
+        with pytest.raises(OperationFailure) as refused:
+            await _use_up(url, disk, acknowledged)
+        assert is_outage(refused.value)
+        answer = await offer(tickets)
+        assert messages(answer, 503) == ["This is unavailable for a moment. Try again"]
+        assert int(answer.headers["retry-after"]) > 0
+        disk.free()
+        assert "database" in await missing(tickets), "it has to be started again"
+    async with running(server, tmp_path / "log", signal.SIGKILL):
+        assert await _all_there(url, acknowledged)
+        async with serving("tickets", conf, fresh=False) as tickets:
+            await until(lambda: missing(tickets), lambda them: "database" not in them)
+            assert (await tickets.ask("GET", f"/api/tickets/{promised['id']}")).json() == promised
+            assert (await offer(tickets)).status_code == 201
+
+
+async def _use_up(url: str, disk: Disk, acknowledged: list[int]) -> None:
+    """Fill the disk, and write into what the database has of it already, until it refuses."""
+    async with AsyncMongoClient[dict[str, Any]](url) as client:
+        await client["other"]["ballast"].insert_one({"_id": -1})
+        for number in range(1_000):
+            disk.fill()
+            await client["other"]["ballast"].insert_one({"_id": number, "some": bytes(100_000)})
+            acknowledged.append(number)
+
+
+async def _all_there(url: str, acknowledged: list[int]) -> bool:
+    async with AsyncMongoClient[dict[str, Any]](url) as client:
+        there = [each["_id"] async for each in client["other"]["ballast"].find({}, {"_id": 1})]
+    return set(acknowledged) <= set(there)
