@@ -66,6 +66,8 @@ async def reconcile(payments: Payments, seconds: float) -> None:
             await payments.reconcile()
         except DatabaseError as error:
             log.warning("payments can't be reconciled now: %s", error)
+        except Exception:
+            log.exception("payments can't be reconciled now")
         await asyncio.sleep(seconds)
 
 
@@ -78,6 +80,8 @@ async def read_inbox(payments: Payments, seconds: float) -> None:
                 pass
         except DatabaseError as error:
             log.warning("webhooks can't be handled now: %s", error)
+        except Exception:
+            log.exception("webhooks can't be handled now")
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await payments.noticed.wait()

@@ -58,6 +58,8 @@ async def _sweep_pictures() -> None:
             await pictures.sweep()
         except DatabaseError as error:
             log.warning("pictures are swept later: %s", error)
+        except Exception:
+            log.exception("pictures are swept later")
         await asyncio.sleep(pictures.SWEEP_SECONDS)
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -207,19 +207,22 @@ class Payments:
 
     async def _handle(self, notice: Notice) -> bool:
         """Whether it is done. What stops here is handled again, which changes nothing."""
-        payment = await notice.payment()
-        if payment is not None and await self._try(payment, look=True) is None:
-            await notice.put_off()
-            return False
-        await notice.close()
-        return True
+        with _one_of_many(f"webhook {notice.id}"):
+            payment = await notice.payment()
+            if payment is not None:
+                await self.advance(payment, look=True)
+            await notice.close()
+            return True
+        await notice.put_off()
+        return False
 
     async def reconcile(self) -> Sequence[Mended]:
         """Advance every payment that isn't final, whatever was lost on the way; gives those that moved."""
+        payments = Payment.get_pymongo_collection()
         open_payments = [
-            payment
+            listed["_id"]
             for status in ("pending", "failed", "authorized", "refunding")
-            for payment in await Payment.find({"status": status}).to_list()
+            async for listed in payments.find({"status": status}, {"_id": 1})
         ]
         found = [mended for mended in await _at_once(open_payments, self._mend) if mended is not None]
         for mended in found:
@@ -227,24 +230,12 @@ class Payments:
             log.warning("mended payment %s of order %s: %s -> %s", *astuple(mended))
         return found
 
-    async def _mend(self, listed: Payment) -> Mended | None:
-        known = await _reload(listed)
-        payment = await self._try(known)
-        if payment is None or payment.version == known.version:
-            return None
-        return Mended(known.key, known.order_id, known.status, payment.status)
-
-    async def _try(self, payment: Payment, *, look: bool = False) -> Payment | None:
-        """Advance; None, and a line in the log, if that can't be done now."""
-        try:
-            return await self.advance(payment, look=look)
-        except (Unavailable, NotFound) as error:
-            log.warning("payment %s isn't settled yet: %s", payment.key, error)
-        except DatabaseError:
-            raise
-        except Exception:
-            # One that can't be settled must not keep the others from it.
-            log.exception("payment %s can't be settled", payment.key)
+    async def _mend(self, payment_id: Any) -> Mended | None:
+        with _one_of_many(f"payment {payment_id}"):
+            known = await _stored(payment_id)
+            payment = await self.advance(known)
+            if payment.version != known.version:
+                return Mended(known.key, known.order_id, known.status, payment.status)
         return None
 
     async def _begin(self, order: Order, token: str | None) -> Payment:
@@ -345,7 +336,24 @@ async def _at_once(things: Sequence[A], do: Callable[[A], Awaitable[B]]) -> list
     return await asyncio.gather(*map(one, things))
 
 
+@contextmanager
+def _one_of_many(what: str) -> Iterator[None]:
+    """One that can't be settled now, or not even be read, must not keep the others from it."""
+    try:
+        yield
+    except (Unavailable, NotFound) as error:
+        log.warning("%s isn't settled yet: %s", what, error)
+    except DatabaseError:
+        raise
+    except Exception:
+        log.exception("%s can't be settled", what)
+
+
 async def _reload(payment: Payment) -> Payment:
-    found = await Payment.find_one({"_id": payment.id})
+    return await _stored(payment.id)
+
+
+async def _stored(payment_id: Any) -> Payment:
+    found = await Payment.find_one({"_id": payment_id})
     assert found is not None, "payments are never deleted"
     return found
