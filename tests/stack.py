@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 from litestar import Litestar
 
+import streams.auth
 from sandbox.processes import FROM_CHECKOUT, Process, answering, granian, groups
 from sandbox.testing import free_port, running
 from services.kit.limits import RateCounter
@@ -18,6 +20,7 @@ from services.orders.documents import Order, Ticket
 from settings import Settings, load
 from streams.app import Service, service_app
 from streams.delivery import Listener
+from tests.services.served import cheap_passwords
 
 _DOCUMENTS = [Order, Ticket, RateCounter]
 WINDOW_SECONDS = 900
@@ -123,6 +126,7 @@ async def stagedoor(folder: Path, *, copies: bool = True, **environment: str) ->
     stack = Stack(folder, settings, environment)
     try:
         *first, services = groups(settings)
+        services = [_cheap_auth(process) if process.name == "auth" else process for process in services]
         for group in first:
             await asyncio.gather(*(stack.run(process) for process in group))
         if copies:
@@ -132,6 +136,17 @@ async def stagedoor(folder: Path, *, copies: bool = True, **environment: str) ->
         yield stack
     finally:
         await stack.close()
+
+
+def auth() -> Litestar:
+    """Auth with passwords that take no time and protect nothing: nearly every test has people sign up."""
+    patch.object(streams.auth, "Passwords", cheap_passwords).start()
+    return streams.auth.app()
+
+
+def _cheap_auth(process: Process) -> Process:
+    assert process.port is not None
+    return replace(process, command=granian("tests.stack:auth", "127.0.0.1", process.port))
 
 
 def hasty_orders() -> Litestar:
