@@ -159,7 +159,7 @@ class Settings(BaseSettings):
 
     # Operation
     web_places: int = Field(
-        32,
+        16,
         ge=1,
         le=1000,
         description="Pages that one web process makes at once; a few more wait, others get 503",

@@ -45,17 +45,14 @@ def room_of(method: str, path: str) -> Name | None:
 
 
 def rooms(places: int) -> dict[Name, Room]:
-    """Payments wait for Stripe and passwords for the processor: of the latter few at once are enough."""
-    shares: dict[Name, tuple[float, float]] = {
-        "pages": (1, 1.0),
-        "orders": (0.5, 2.0),
-        "payments": (1, 2.0),
-        "passwords": (0.25, 3.0),
-        "live": (0.5, 2.0),
-    }
+    """Few at once of what makes the processor work, which is done the sooner; more of what waits for news of
+    another service or for Stripe."""
     return {
-        name: Room(max(1, round(share * places)), line=2 * places, patience=patience)
-        for name, (share, patience) in shares.items()
+        "pages": Room(places, line=places, patience=1.0),
+        "orders": Room(2 * places, line=places, patience=2.0),
+        "payments": Room(2 * places, line=places, patience=2.0),
+        "passwords": Room(max(1, places // 4), line=2 * places, patience=3.0),
+        "live": Room(places, line=places, patience=2.0),
     }
 
 
