@@ -167,3 +167,8 @@ lock:
 [no-exit-message]
 saga *ARGS: setup
     @exec {{ python }} -m tests.saga {{ ARGS }}
+
+# Ask a marketplace for three times what it can do, and then by a thousand clients that never finish: `just overload --seconds 10`
+[no-exit-message]
+overload *ARGS: setup
+    @exec {{ python }} -m tests.overload {{ ARGS }}
