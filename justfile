@@ -147,6 +147,11 @@ storm *ARGS: setup
 bench *ARGS: setup
     @exec {{ python }} -m sandbox.bench {{ ARGS }}
 
+# Break a marketplace in every way and check that nothing was lost or happened twice: `just chaos --minutes 5 --seed 3`
+[no-exit-message]
+chaos *ARGS: setup
+    @exec {{ python }} -m tests.chaos {{ ARGS }}
+
 # Create or update the JetStream streams and consumers; `just up` does it too
 [no-exit-message]
 provision: setup

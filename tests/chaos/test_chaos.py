@@ -1,0 +1,29 @@
+"""A short run with all faults; `just chaos` is the long one. Its control is in test_control.py."""
+
+from pathlib import Path
+
+from tests.chaos.faults import FAULTS
+from tests.chaos.market import Plan
+from tests.chaos.run import Course, chaos, told
+
+
+async def test_nothing_is_lost_or_sold_or_charged_twice_whatever_befalls_the_marketplace(
+    tmp_path: Path,
+) -> None:
+    said: list[str] = []
+    course = Course(
+        Plan(window=10, small_disks=True),
+        FAULTS,
+        seed=11,
+        rate=3,
+        seconds=35,
+        round_seconds=35,
+        at_once=2,
+        pause=(0.2, 1),
+    )
+    report = await chaos(course, tmp_path, said.append)
+    history = report.history
+    assert report.wrong == [], "\n".join([*said, *told(report)])
+    assert report.blows.total() >= 6, said
+    assert history is not None
+    assert {"complete", "cancelled"} <= {order["status"] for order in history.orders}, said
