@@ -15,9 +15,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     ConnectionFailure,
     OperationFailure,
+    ProtocolError,
     PyMongoError,
     ServerSelectionTimeoutError,
-    WTimeoutError,
+    WriteConcernError,
 )
 
 from services.kit.errors import NotFound
@@ -36,22 +37,38 @@ HALF_RESTORED = "half_restored"
 Refused = OperationFailure
 """What the database answers when it doesn't do what it was asked."""
 
-OUT_OF_REACH = (ConnectionFailure, ServerSelectionTimeoutError, WTimeoutError)
-"""What pymongo raises while the database can't be reached: worth another try later."""
+OUT_OF_REACH = (ConnectionFailure, ServerSelectionTimeoutError, WriteConcernError, ProtocolError)
+"""What pymongo raises while the database can't be reached, or its replicas, or a connection is broken: worth
+another try later."""
 
 OUT_OF_ORDER = {
     1: "InternalError",
     6: "HostUnreachable",
     7: "HostNotFound",
+    13: "Unauthorized",
+    18: "AuthenticationFailed",
+    24: "LockTimeout",
     43: "CursorNotFound",
+    50: "MaxTimeMSExpired",
     89: "NetworkTimeout",
+    91: "ShutdownInProgress",
+    112: "WriteConflict",
+    133: "FailedToSatisfyReadPreference",
     134: "ReadConcernMajorityNotAvailableYet",
+    189: "PrimarySteppedDown",
     262: "ExceededTimeLimit",
     9001: "SocketException",
+    10107: "NotWritablePrimary",
+    11600: "InterruptedAtShutdown",
+    11601: "Interrupted",
+    11602: "InterruptedDueToReplStateChange",
+    13435: "NotPrimaryNoSecondaryOk",
+    13436: "NotPrimaryOrSecondary",
     14031: "OutOfDiskSpace",
 }
-"""Codes of a database that answers, but isn't able to do what it was asked. With InternalError the embedded
-one answers everything from the moment its disk is full until it is started again."""
+"""Codes of a database that answers, but isn't able to do what it was asked, or lets nobody in. With
+InternalError the embedded one answers everything from the moment its disk is full until it is started again.
+pymongo has errors of its own for some, but not where they come as the error of a single write."""
 
 
 async def wait_for(awaitable: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109 - asyncio's own name

@@ -1,4 +1,4 @@
-"""A cancellation that comes just as a wait is over leaves no lock behind."""
+"""A cancellation just as a wait is over leaves no lock behind; an outage of the database is known as one."""
 
 import asyncio
 import sys
@@ -6,8 +6,10 @@ from contextlib import suppress
 
 import pymongo.lock
 import pytest
+from pymongo import errors
 
 import services.kit.mongo
+from services.kit.mongo import is_outage
 from tests.people import until
 
 
@@ -73,3 +75,40 @@ async def test_a_wait_tells_whether_there_was_news(monkeypatch: pytest.MonkeyPat
         telling = asyncio.create_task(tell())
         assert await pymongo.lock._async_cond_wait(news, 30) is True
     await telling
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.NotPrimaryError("not primary"),
+        errors.NetworkTimeout("timed out"),
+        errors.WaitQueueTimeoutError("no connection is free"),
+        errors.ServerSelectionTimeoutError("nobody is there"),
+        errors.ProtocolError("half a message"),
+        errors.ExecutionTimeout("operation exceeded time limit", 50),
+        errors.WriteConcernError("not enough data-bearing nodes", 100),
+        errors.WTimeoutError("waiting for replication timed out", 64),
+        errors.WriteError("not primary", 10107),
+        errors.OperationFailure("Authentication failed.", 18),
+        errors.OperationFailure("No space left on device", 14031),
+        errors.OperationFailure("interrupted at shutdown", 11600),
+    ],
+    ids=repr,
+)
+def test_an_outage_is_known_as_one(error: Exception) -> None:
+    assert is_outage(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.DuplicateKeyError("E11000 duplicate key error", 11000),
+        errors.WriteError("Document failed validation", 121),
+        errors.DocumentTooLarge("BSON document too large"),
+        errors.OperationFailure("unknown operator: $where", 2),
+        ValueError("not of the database at all"),
+    ],
+    ids=repr,
+)
+def test_what_will_not_get_better_is_no_outage(error: Exception) -> None:
+    assert not is_outage(error)
