@@ -167,7 +167,7 @@ async def play(stack: Stack, people: list[Person]) -> AsyncIterator[tuple[str, S
 
 async def _perform(seller: Person, buyer: Person, rival: Person, newcomer: Person) -> Cast:
     """Something of everything that can happen to a ticket."""
-    soon = datetime.now(UTC) + timedelta(seconds=3)
+    soon = datetime.now(UTC) + timedelta(seconds=5)
     past = (await seller.offers(15, "Matinee for early birds", startsAt=soon.isoformat()))["id"]
     tickets = [await listing.offer(seller) for listing in LISTINGS]
     orders = {}

@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Request, Route, expect
 
 from e2e.visitors import House, Visitor, some_title
+from tests.people import PATIENCE
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -27,7 +28,7 @@ class Streams:
 
     async def settle(self, *topics: str) -> None:
         """Until there is one, and it is about these."""
-        async with asyncio.timeout(10), httpx.AsyncClient() as http:
+        async with asyncio.timeout(PATIENCE), httpx.AsyncClient(timeout=PATIENCE) as http:
             while await self._open(http) != 1 or not all(topic in self._asked for topic in topics):
                 pass
 

@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Route, expect
 
 from e2e.visitors import House, Visitor
+from tests.people import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -27,10 +28,16 @@ async def test_a_countdown_agrees_with_the_server_however_late_its_script_comes(
     await buyer.page.route("**/static/app.*.js", _comes_late)
     await buyer.open(f"/orders/{order['id']}")
     await runs(buyer)
-    shown = await buyer.page.get_by_role("timer").inner_text()
-    left = (expires_at - datetime.now(UTC)).total_seconds()
-    minutes, seconds = shown.split(":")
-    assert abs(int(minutes) * 60 + int(seconds) - left) < 1.5  # a whole second, rounded up, and the way here
+
+    async def ahead() -> float:
+        """By how many seconds the countdown is, once it was read."""
+        shown = await buyer.page.get_by_role("timer").inner_text()
+        left = (expires_at - datetime.now(UTC)).total_seconds()
+        minutes, seconds = shown.split(":")
+        return int(minutes) * 60 + int(seconds) - left
+
+    # A whole second, rounded up, and the way here; which takes longer, now and then, on a busy machine.
+    await until(ahead, lambda seconds: abs(seconds) < 1.5)
 
 
 async def _comes_late(route: Route) -> None:

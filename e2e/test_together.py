@@ -122,5 +122,7 @@ async def test_an_order_that_is_not_paid_in_time_ends_on_screen_and_frees_its_ti
     await expect(onlooker.button("Buy")).to_be_visible()
     assert await buyer.still_has_the_mark()
     assert await onlooker.still_has_the_mark()
+    buyer.site = house.site  # where there is time to be seen
+    await buyer.open(buyer.path)
     await buyer.button("Reserve it again").click()
     await expect(buyer.heading("Is this the one?")).to_be_visible()
