@@ -1,14 +1,18 @@
 """What is provisioned is what services use."""
 
+import asyncio
 import importlib
+import os
 
 import pytest
 from nats.js import JetStreamContext
 
 from contracts.events import ALL_EVENTS, SessionEnded
+from sandbox.processes import FROM_CHECKOUT, provisioning
 from settings import SERVICES, ServiceName
 from streams.delivery import Listener
 from streams.topology import ACK_WAIT, LISTENS, PUBLISHES, consumers, provision, streams
+from tests.streams.conftest import Nats
 
 
 async def test_provisioning_twice_changes_nothing(js: JetStreamContext) -> None:
@@ -54,3 +58,17 @@ def test_every_event_has_one_that_says_it() -> None:
 def test_every_event_has_somebody_who_hears_it() -> None:
     heard = {event for events in LISTENS.values() for event in events}
     assert heard | {SessionEnded} == set(ALL_EVENTS)  # that one is heard by every process
+
+
+async def test_a_single_server_refuses_three_copies_in_one_line(server: Nats) -> None:
+    async with server.running():
+        child = await asyncio.create_subprocess_exec(
+            *provisioning().command,
+            env={**os.environ, **FROM_CHECKOUT, "NATS_URL": server.url, "NATS_REPLICAS": "3"},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, complaint = await child.communicate()
+    assert child.returncode == 1
+    [line] = complaint.decode().splitlines()
+    assert line.startswith("The bus can't be provisioned with NATS_REPLICAS=3: replicas > 1")
