@@ -116,6 +116,8 @@ class Databases:
             await stack.enter_async_context(
                 await session.start_transaction(read_concern=ReadConcern("snapshot"))
             )
+            # The moment is that of the first read: this one, and not whenever a database isn't empty.
+            await self._client[self._names[0]][HALF_RESTORED].find_one(session=session)
             yield Moment(self._client, session)
 
     def at_rest(self) -> Moment:
