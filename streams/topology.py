@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-import nats
 import nats.errors
 from nats.js import JetStreamContext
 from nats.js.api import (
@@ -42,6 +41,7 @@ from contracts.events import (
 )
 from services.kit.logs import log_to_stdout
 from settings import ServiceName
+from streams.operator import connected
 
 log = logging.getLogger(__name__)
 
@@ -195,15 +195,12 @@ def reason(error: nats.errors.Error) -> str:
 async def main() -> None:
     configured = settings.load()
     log_to_stdout(configured.log_level)
-    connection = await nats.connect(configured.bus, connect_timeout=5, max_reconnect_attempts=3)
-    try:
-        await provision_patiently(connection.jetstream(timeout=5), configured.nats_replicas)
-    except nats.errors.Error as error:
-        sys.exit(
-            f"The bus can't be provisioned with NATS_REPLICAS={configured.nats_replicas}: {reason(error)}"
-        )
-    finally:
-        await connection.close()
+    async with connected() as connection:
+        try:
+            await provision_patiently(connection.jetstream(timeout=5), configured.nats_replicas)
+        except nats.errors.Error as error:
+            copies = f"NATS_REPLICAS={configured.nats_replicas}"
+            sys.exit(f"The bus can't be provisioned with {copies}: {reason(error)}")
     log.info("the bus is provisioned")
 
 
