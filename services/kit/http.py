@@ -77,14 +77,14 @@ class ApiRequest(Request[Identity, Any, Any]):
 
         Raises:
             UnsupportedMediaType: the body isn't declared to be JSON.
-            NotJson: it is nested beyond all measure.
+            NotJson: it is nested beyond all measure, or no UTF-8.
         """
         if self.content_type[0] != "application/json":
             raise UnsupportedMediaType
         try:
             return await super().json()
-        except RecursionError:
-            raise NotJson from None
+        except (RecursionError, UnicodeDecodeError):
+            raise NotJson from None  # Litestar takes other mistakes for what they are, but not these
 
     @property
     def client_address(self) -> str:

@@ -95,6 +95,7 @@ def examine(
     known = known or {}
     config: dict[str, Any] = {
         "base-url": url,
+        "cache": {"enabled": False},
         "continue-on-failure": True,
         "request-timeout": 60,
         "auth": {"openapi": {name: {"bearer": secret} for name, secret in credentials.items()}},

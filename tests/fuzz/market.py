@@ -1,5 +1,9 @@
-"""Two people on a running marketplace, and things of theirs that requests can be about."""
+"""Two people on a running marketplace, and things of theirs that requests can be about.
 
+For tests that ask without waiting for anything else, in a thread of their own, as schemathesis does.
+"""
+
+import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from tests.people import PASSWORD
+from tests.people import PASSWORD, until
 
 
 @dataclass
@@ -17,6 +21,10 @@ class Market:
 
     buyer: httpx.Client
     seller: httpx.Client
+    buyer_id: str
+    seller_id: str
+    buyer_email: str
+    seller_email: str
     token: str
     """The buyer's."""
     tickets: list[str] = field(default_factory=list)
@@ -30,8 +38,14 @@ class Market:
         return made
 
     def reserve(self, tickets: list[str]) -> list[str]:
+        """Returns once the tickets' own service knows of it too."""
         made = [_made(self.buyer.post("/api/orders", json={"ticketId": id_}))["id"] for id_ in tickets]
         self.orders += made
+
+        async def states() -> set[str]:
+            return {self.seller.get(f"/api/tickets/{id_}").json()["status"] for id_ in tickets}
+
+        asyncio.run(until(states, lambda seen: seen == {"reserved"}, seconds=60))
         return made
 
 
@@ -41,19 +55,20 @@ def market(web: str) -> Iterator[Market]:
         httpx.Client(base_url=web, timeout=60) as buyer,
         httpx.Client(base_url=web, timeout=60) as seller,
     ):
-        token = _sign_up(buyer)
-        _sign_up(seller)
-        yield Market(buyer, seller, token)
+        buyer_id, buyer_email, token = _sign_up(buyer)
+        seller_id, seller_email, _ = _sign_up(seller)
+        yield Market(buyer, seller, buyer_id, seller_id, buyer_email, seller_email, token)
 
 
-def _sign_up(client: httpx.Client) -> str:
+def _sign_up(client: httpx.Client) -> tuple[str, str, str]:
+    """Gives id, email and token."""
     email = f"{secrets.token_hex(8)}@example.com"
     answer = client.post("/api/users/signup", json={"email": email, "password": PASSWORD})
-    _made(answer)
+    user = _made(answer)
     token = answer.cookies["session"]
     client.cookies.clear()
     client.headers["Authorization"] = f"Bearer {token}"
-    return token
+    return user["id"], email, token
 
 
 def _made(answer: httpx.Response) -> dict[str, Any]:
