@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 TIMEOUT = 15.0
 """Seconds within which a service answers, or is taken to be down."""
+SAFE = {"GET", "HEAD"}
+"""What may be asked again."""
 PAYMENT_TIMEOUT = 35.0
 """Stripe may be slow, and a payment that was given up on is still made."""
 
@@ -137,11 +139,32 @@ class _Answer:
             raise ServiceDown(self.service) from error
 
 
+class BrokenOff(aiohttp.ClientError):
+    """The connection ended before there was an answer: what was asked for may have been done."""
+
+
+async def sent_once(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """aiohttp sends a PUT or DELETE again when its connection breaks: an edit would be made twice, the second
+    time perhaps over a later one, and a service that died over it would seem to have been away all along.
+    """
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if request.method in SAFE:
+            raise
+        raise BrokenOff(str(error)) from error
+
+
 def open_session() -> aiohttp.ClientSession:
     """One for the process. It keeps no cookies: those of one user must not reach the next."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=400, limit_per_host=100),
         cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=[sent_once],
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 
 from tests.chaos.history import Request
+from web.services import sent_once
 
 ANSWER_SECONDS = 20.0
 PAYMENT_SECONDS = 40.0
@@ -43,18 +44,20 @@ class Answer:
         """Whether asking again makes no sense. 404 may mean that a service hasn't heard of something yet."""
         return self.status not in (0, 404, 429) and self.status < 500
 
+    @property
+    def is_refused(self) -> bool:
+        return self.is_final and self.status >= 400
+
     def said(self, name: str) -> str:
         return str(self.body.get(name) or "") if isinstance(self.body, dict) else ""
 
 
 def browser() -> aiohttp.ClientSession:
-    """For all of them: they keep their cookies themselves.
-
-    No connection is used twice: when one that was used before breaks, aiohttp sends a PUT or DELETE again by
-    itself, and one note would stand for two requests.
-    """
+    """For all of them: they keep their cookies themselves. One note never stands for two requests."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=True), cookie_jar=aiohttp.DummyCookieJar()
+        connector=aiohttp.TCPConnector(limit=0, force_close=True),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=[sent_once],
     )
 
 
@@ -69,7 +72,7 @@ class Person:
         self._csrf = ""
         self._http = http
         self._web = web
-        self._notes = notes
+        self.notes = notes
 
     @property
     def session(self) -> str:
@@ -157,7 +160,7 @@ class Person:
             if isinstance(thing, dict) and {"id", "status"} <= thing.keys():
                 note = Request("look", self.id, thing["id"], 200, told=thing["status"])
                 note.version = thing.get("version")
-                self._notes.requests.append(note)
+                self.notes.requests.append(note)
         return answer
 
     async def order(self, order: str) -> Answer:
@@ -219,7 +222,7 @@ class Person:
     async def _send(self, method: str, url: str, note: Request | None = None, **request: Any) -> Answer:
         waits = PAYMENT_SECONDS if note and note.what == "pay" else ANSWER_SECONDS
         if note is not None:
-            self._notes.requests.append(note)
+            self.notes.requests.append(note)
         answer = Answer()
         try:
             async with self._http.request(
@@ -231,7 +234,7 @@ class Person:
                 answer = Answer(got.status, body, got.headers.get("Location", ""), cookies)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             pass  # half an answer is none
-        self._notes.answers[answer.status] += 1
+        self.notes.answers[answer.status] += 1
         if note is not None and answer.status:
             note.status = answer.status
             if note.is_done:

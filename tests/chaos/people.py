@@ -22,6 +22,12 @@ REFUSED_WITHIN_SECONDS = 20.0
 """For a service that was away to hear again who signed out."""
 
 
+def story_of(seed: int, number: int) -> tuple[Story, random.Random]:
+    """What the story of this number is, with its dice."""
+    rng = random.Random(f"{seed}-{number}")  # noqa: S311 - repeatable
+    return rng.choices(list(STORIES), list(STORIES.values()))[0], rng
+
+
 class Load:
     """Buyers and sellers who use the marketplace over HTTP at a steady rate, and note what they asked and
     were told.
@@ -148,8 +154,7 @@ class Load:
         await self._http.close()
 
     def _begin(self, number: int) -> None:
-        rng = random.Random(f"{self.seed}-{number}")  # noqa: S311 - repeatable
-        story: Story = rng.choices(list(STORIES), list(STORIES.values()))[0]
+        story, rng = story_of(self.seed, number)
         self.stories[getattr(story, "__name__", "")] += 1
         scene = Scene(
             name=f"seat-{number}-{self._run}",

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -150,13 +150,14 @@ async def _with_messages(history: History, servers: Sequence[str], poisoned: fro
     try:
         js = connection.jetstream(timeout=MESSAGE_SECONDS)
         events, letters = await _all_of(js, EVENTS), await _all_of(js, DEAD)
-        poison = {message.says: message.id for message in events if message.id in poisoned}
+        stored = {message.id for message in events} & poisoned
+        poison = {message.says: message.id for message in events if message.id in stored}
         return replace(
             history,
             # An echo of poison is poison too, and says nothing either.
             events=[event for each in events if each.says not in poison and (event := said(each))],
-            dead=_buried(letters, {each.sequence: each for each in events}, poison),
-            poisoned=frozenset(poison.values()),
+            dead=_buried(letters, {each.sequence: each.id for each in events}, stored, poison),
+            poisoned=frozenset(stored),
             timers=[_timer(message) async for message in _waiting_timers(js)],
             unheard=await _unheard(js),
         )
@@ -214,17 +215,20 @@ def said(message: Message) -> Said | None:
 
 
 def _buried(
-    letters: Iterable[Message], events: Mapping[int, Message], poison: Mapping[tuple[str, bytes], str]
+    letters: Iterable[Message],
+    ids: Mapping[int, str],
+    poisoned: Set[str],
+    poison: Mapping[tuple[str, bytes], str],
 ) -> list[str]:
-    """What dead letters were in the stream: they have ids of their own, which tell where they come from."""
-    ids = []
+    """What dead letters were in the stream: their own ids tell where they come from."""
+    buried = []
     for letter in letters:
         _, stream, sequence = letter.id.rsplit(":", 2)
-        event = events.get(int(sequence)) if stream == EVENTS else None
-        is_echo = ECHO in letter.headers
+        came_as = ids.get(int(sequence), letter.id) if stream == EVENTS else letter.id
         says = (letter.headers.get(DeadLetter.SUBJECT, ""), letter.data)
-        ids.append((is_echo and poison.get(says)) or (event.id if event else "") or letter.id)
-    return ids
+        is_echo = ECHO in letter.headers and came_as not in poisoned
+        buried.append(poison.get(says, came_as) if is_echo else came_as)
+    return buried
 
 
 async def _waiting_timers(js: JetStreamContext) -> AsyncIterator[RawStreamMsg]:

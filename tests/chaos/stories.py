@@ -118,8 +118,12 @@ class Scene:
         await self.thinks()
         return buyer, order
 
+    async def pays_for_good(self, buyer: Person, order: str, card: str = "tok_visa") -> None:
+        """And looks at the order until it is owned or over, unless paying was refused."""
+        if not (await self.pays(buyer, order, card)).is_refused:
+            await self.waits_for_the_end(buyer, order)
+
     async def waits_for_the_end(self, buyer: Person, order: str) -> None:
-        """Look at the order until it is paid or over."""
 
         async def over() -> bool:
             return (await buyer.order(order)).said("status") not in ("", *UNPAID)
@@ -156,8 +160,7 @@ def with_an_order(story: Paying) -> Story:
 
 @with_an_order
 async def buys(scene: Scene, buyer: Person, order: str) -> None:
-    await scene.pays(buyer, order)
-    await scene.waits_for_the_end(buyer, order)
+    await scene.pays_for_good(buyer, order)
     await buyer.opens("/api/orders")
 
 
@@ -180,8 +183,7 @@ async def presses_twice(scene: Scene) -> None:
 async def is_declined_first(scene: Scene, buyer: Person, order: str) -> None:
     for card in scene.rng.sample(DECLINED, scene.rng.randint(1, 2)):
         await scene.pays(buyer, order, card)
-    await scene.pays(buyer, order)
-    await scene.waits_for_the_end(buyer, order)
+    await scene.pays_for_good(buyer, order)
 
 
 @with_an_order
@@ -191,17 +193,17 @@ async def gives_up_after_a_decline(scene: Scene, buyer: Person, order: str) -> N
 
 @with_an_order
 async def approves_at_the_bank(scene: Scene, buyer: Person, order: str) -> None:
-    await scene.pays(buyer, order, CHECKED)
-    await scene.answers_bank(buyer, order, "approve")
-    await scene.waits_for_the_end(buyer, order)
+    if not (await scene.pays(buyer, order, CHECKED)).is_refused:
+        await scene.answers_bank(buyer, order, "approve")
+        await scene.waits_for_the_end(buyer, order)
 
 
 @with_an_order
 async def refuses_at_the_bank(scene: Scene, buyer: Person, order: str) -> None:
-    await scene.pays(buyer, order, CHECKED)
-    await scene.answers_bank(buyer, order, "refuse")
-    if scene.rng.random() < 0.5:
-        await scene.pays(buyer, order)
+    if not (await scene.pays(buyer, order, CHECKED)).is_refused:
+        await scene.answers_bank(buyer, order, "refuse")
+        if scene.rng.random() < 0.5:
+            await scene.pays(buyer, order)
 
 
 @with_an_order
@@ -211,8 +213,7 @@ async def leaves_the_bank_waiting(scene: Scene, buyer: Person, order: str) -> No
 
 @with_an_order
 async def has_a_card_with_which_something_goes_wrong(scene: Scene, buyer: Person, order: str) -> None:
-    await scene.pays(buyer, order, scene.rng.choice(TROUBLED))
-    await scene.waits_for_the_end(buyer, order)
+    await scene.pays_for_good(buyer, order, scene.rng.choice(TROUBLED))
 
 
 @with_an_order
@@ -231,8 +232,8 @@ async def cancels_while_paying(scene: Scene, buyer: Person, order: str) -> None:
         await asyncio.sleep(moment)
         return await scene.insists(lambda: buyer.cancels(order))
 
-    await gather([scene.pays(buyer, order, card), cancel()])
-    if card == CHECKED and scene.rng.random() < 0.5:
+    paid, _ = await gather([scene.pays(buyer, order, card), cancel()])
+    if card == CHECKED and not paid.is_refused:
         await scene.answers_bank(buyer, order, "approve")
     await buyer.order(order)
 
@@ -351,8 +352,7 @@ async def comes_back(scene: Scene) -> None:
     await person.signs_out()
     ticket = await scene.lists(scene.seller)
     if ticket and await person.signs_in() and (order := await scene.reserves(person, ticket)):
-        await scene.pays(person, order)
-        await scene.waits_for_the_end(person, order)
+        await scene.pays_for_good(person, order)
 
 
 async def does_what_is_refused(scene: Scene) -> None:
@@ -373,8 +373,7 @@ async def does_what_is_refused(scene: Scene) -> None:
         await stranger.pays(order)
         await seller.edits(ticket, f"{scene.name}, too late", "1")
         await seller.withdraws(ticket)
-        await scene.pays(buyer, order)
-        await scene.waits_for_the_end(buyer, order)
+        await scene.pays_for_good(buyer, order)
         await buyer.cancels(order)
 
 

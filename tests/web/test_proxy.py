@@ -192,6 +192,25 @@ async def test_a_broken_answer_is_a_502(browser: Browser, services: Services, an
     assert asked == 1, "a payment is never sent twice"
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "POST"])
+async def test_what_a_service_broke_off_over_is_a_502_and_not_asked_again(
+    browser: Browser, services: Services, method: str
+) -> None:
+    asked = []
+
+    async def breaks_off(request: web.Request) -> web.Response:
+        asked.append(request.method)
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    await services.replace("tickets", [web.route("*", "/{path:.*}", breaks_off)])
+    body = None if method == "DELETE" else {"title": "Row 4", "price": 1}
+    response = await browser.http.request(method, f"/api/tickets/{'a' * 24}", json=body)
+    assert problem_of(response).status == 502
+    assert asked == [method]
+
+
 async def test_an_answer_that_is_too_large_is_a_502(browser: Browser, services: Services) -> None:
     await answer_with(services, "tickets", web.Response(body=b"x" * 10_000_001))
     assert problem_of(await browser.http.get("/api/tickets")).status == 502
