@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import nats.errors
 from faststream.nats import NatsBroker
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
@@ -64,7 +65,7 @@ class Bus:
         Takes as long as NATS is away. Consumers are waited for because nats-py would create a
         missing one with settings of its own.
         """
-        await self.broker.connect()
+        outlive_errors(await self.broker.connect())
         while missing := await self.missing():
             log.warning("waiting for %s: run `just provision`", ", ".join(missing))
             await asyncio.sleep(RETRY_SECONDS)
@@ -156,3 +157,21 @@ class Bus:
     async def _on_reconnect(self) -> None:
         log.info("NATS is back")
         self._missed_sessions.set()
+
+
+def outlive_errors(connection: Client) -> None:
+    """Connect anew when the server reports an error that it ends the connection for.
+
+    nats-py 2.16 closes it for good then, whatever `max_reconnect_attempts` says: the process would live on
+    and never hear anything again, though another connection, or a mended server, would serve it.
+    """
+    usual = connection._process_err
+
+    async def process(err_msg: str) -> None:
+        if "permissions violation" in err_msg.lower():  # of one subject: the connection goes on
+            await usual(err_msg)
+            return
+        log.warning("NATS ends the connection: %s", err_msg)
+        await connection._process_op_err(nats.errors.Error(f"nats: {err_msg}"))
+
+    connection._process_err = process  # type: ignore[method-assign] # there is no option for it

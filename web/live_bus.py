@@ -9,6 +9,7 @@ from functools import partial
 
 import nats.errors
 from faststream.nats import NatsBroker, NatsMessage
+from nats.aio.client import Client
 from pydantic import ValidationError
 
 from contracts.events import ALL_EVENTS, Event, OrderEvent, PaymentEvent, SessionEnded, TicketEvent
@@ -95,6 +96,7 @@ async def listening(settings: Settings, hub: Hub) -> AsyncIterator[IsHeard]:
 
     async def start() -> None:
         await broker.start()
+        _outlive_errors(broker.connection)
         hub.lose_track()
         if len(settings.bus) > 1:
             await _stay_in_reach(broker)
@@ -107,6 +109,21 @@ async def listening(settings: Settings, hub: Hub) -> AsyncIterator[IsHeard]:
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
                 await broker.stop()
+
+
+def _outlive_errors(connection: Client) -> None:
+    """Connect anew when the server reports an error that it ends the connection for. nats-py 2.16 would close
+    it for good, and browsers would hear of nothing any more."""
+    usual = connection._process_err
+
+    async def process(err_msg: str) -> None:
+        if "permissions violation" in err_msg.lower():  # of one subject: the connection goes on
+            await usual(err_msg)
+        else:
+            log.warning("NATS ends the connection: %s", err_msg)
+            await connection._process_op_err(nats.errors.Error(f"nats: {err_msg}"))
+
+    connection._process_err = process  # type: ignore[method-assign] # there is no option for it
 
 
 async def _stay_in_reach(broker: NatsBroker) -> None:

@@ -18,6 +18,7 @@ from contracts.identity import SESSION_COOKIE
 from contracts.wire import now
 from sandbox.processes import Process
 from sandbox.testing import free_port, nats_server, never_killed, running
+from tests.interpreter import Interpreter
 from tests.people import PATIENCE
 from tests.web.conftest import web_of
 from tests.web.market import Market
@@ -380,6 +381,24 @@ async def test_after_the_bus_was_away_every_browser_fetches_everything(
         assert (await watching.next())["event"] == "resync"
         late = stream(f"http://127.0.0.1:{process.port}", f"{ticket}&since={last}")
         assert (await (await second.enter_async_context(late)).next())["event"] == "resync"
+
+
+async def test_an_error_of_the_bus_makes_the_process_connect_anew(
+    services: Services, market: Market, bus: str, tmp_path: Path
+) -> None:
+    between = Interpreter(free_port(), int(bus.rpartition(":")[2]))
+    process = web_of(services, f"nats://127.0.0.1:{between.port}", tmp_path)
+    ticket = f"ticket={'c' * 24}"
+    async with (
+        between.listening(),
+        running(process, tmp_path / "web.log", SIGTERM),
+        stream(f"http://127.0.0.1:{process.port}", ticket) as watching,
+    ):
+        await watching.opened()
+        between.say("-ERR 'Unknown Protocol Operation'\r\n")
+        assert (await watching.next())["event"] == "resync"
+        await Bus(bus).say(ticket_event("c" * 24))
+        assert (await watching.next())["event"] == "ticket"
 
 
 async def test_a_start_without_the_bus_isnt_held_up_and_neither_is_the_end(
