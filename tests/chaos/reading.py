@@ -34,6 +34,8 @@ KINDS: Mapping[str, Kind] = {
     "session": "session",
     "expiration": "expiration",
 }
+OUTBOXES = (("tickets", "tickets"), ("orders", "orders"), ("payments", "payments"), ("auth", "sessions"))
+"""Database and collection."""
 LOOK_SECONDS = 0.5
 MESSAGE_SECONDS = 10.0
 
@@ -58,7 +60,7 @@ class Message:
 
     @property
     def id(self) -> str:
-        return self.headers.get(Header.MSG_ID, "")
+        return self.headers.get(Header.MSG_ID) or self.headers.get("ce-id", "")
 
     @property
     def says(self) -> tuple[str, bytes]:
@@ -98,17 +100,17 @@ async def read(
     """
     history = History(datetime.now(UTC), requests=requests)
     history = await _with_documents(history, settings.database)
-    history = await _with_messages(history, settings.bus, poisoned)
+    history = await with_messages(history, settings.bus, poisoned)
     return replace(history, intents=[intent async for intent in _intents(settings)])
 
 
 async def _is_busy(settings: Settings, left: timedelta) -> bool:
     """Whether something is plainly under way; much cheaper than to read all and find out."""
-    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(settings.database, tz_aware=True)
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+        settings.database, tz_aware=True, timeoutMS=30_000
+    )
     async with client:
-        for database, collection in (
-            *(("tickets", "tickets"), ("orders", "orders"), ("payments", "payments"), ("auth", "sessions")),
-        ):
+        for database, collection in OUTBOXES:
             if await client[database][collection].find_one({"outbox.id": {"$gt": ""}}, {"_id": 1}):
                 return True
         over = datetime.now(UTC) + left  # one that lives longer, by a clock that was wrong, isn't waited for
@@ -126,7 +128,7 @@ async def _is_busy(settings: Settings, left: timedelta) -> bool:
 
 
 async def _with_documents(history: History, url: str) -> History:
-    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url, tz_aware=True)
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url, tz_aware=True, timeoutMS=30_000)
     async with client:
 
         async def all_of(database: str, collection: str) -> list[Stored]:
@@ -145,11 +147,14 @@ async def _with_documents(history: History, url: str) -> History:
         )
 
 
-async def _with_messages(history: History, servers: Sequence[str], poisoned: frozenset[str]) -> History:
+async def with_messages(
+    history: History, servers: Sequence[str], poisoned: frozenset[str] = frozenset()
+) -> History:
+    """With what is in the streams, and what of the poison has arrived there."""
     connection = await nats.connect(list(servers), connect_timeout=5, max_reconnect_attempts=3)
     try:
         js = connection.jetstream(timeout=MESSAGE_SECONDS)
-        events, letters = await _all_of(js, EVENTS), await _all_of(js, DEAD)
+        events, letters = await messages_of(js, EVENTS), await messages_of(js, DEAD)
         stored = {message.id for message in events} & poisoned
         poison = {message.says: message.id for message in events if message.id in stored}
         return replace(
@@ -165,7 +170,7 @@ async def _with_messages(history: History, servers: Sequence[str], poisoned: fro
         await connection.close()
 
 
-async def _all_of(js: JetStreamContext, stream: str) -> list[Message]:
+async def messages_of(js: JetStreamContext, stream: str) -> list[Message]:
     """All messages, in order.
 
     Raises:
@@ -179,16 +184,16 @@ async def _all_of(js: JetStreamContext, stream: str) -> list[Message]:
     try:
         while not messages or messages[-1].sequence < state.last_seq:
             got = await subscription.next_msg(timeout=MESSAGE_SECONDS)
-            meta = got.metadata
-            messages.append(
-                Message(got.subject, meta.sequence.stream, meta.timestamp, got.headers or {}, got.data)
-            )
+            meta, headers = got.metadata, got.headers or {}
+            message = Message(got.subject, meta.sequence.stream, meta.timestamp, headers, got.data)
+            if not messages or message.sequence > messages[-1].sequence:  # or its reader began anew
+                messages.append(message)
     finally:
         await subscription.unsubscribe()
-    sequences = {message.sequence for message in messages if message.sequence <= state.last_seq}
-    if len(sequences) != state.messages:
-        raise Incomplete(f"{len(sequences)} of {state.messages} messages of {stream} were read")
-    return messages
+    read = [message for message in messages if message.sequence <= state.last_seq]
+    if len(read) != state.messages:
+        raise Incomplete(f"{len(read)} of {state.messages} messages of {stream} were read")
+    return read
 
 
 def said(message: Message) -> Said | None:

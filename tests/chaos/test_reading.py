@@ -1,17 +1,29 @@
 """A real marketplace is read as it is: what happened in it breaks nothing, what is tampered with does."""
 
-from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
 from bson import ObjectId
+from faststream.nats import NatsBroker
+from nats.js import JetStreamContext
+from nats.js.api import Header
 from pymongo import AsyncMongoClient
 
+from contracts.events import ExpirationComplete
+from sandbox.testing import nats_server
+from streams.delivery import DeadLetter
+from streams.timers import JetStreamTimers
+from streams.topology import DEAD, EVENTS, provision
 from tests.chaos.excerpts import about
-from tests.chaos.history import History, Request
+from tests.chaos.history import History, Request, Timer
 from tests.chaos.invariants import violations
-from tests.chaos.reading import Message, read, said
+from tests.chaos.reading import ECHO, Message, at_rest, messages_of, read, said, with_messages
 from tests.people import Person, signed_up, until
 from tests.stack import Stack
 
@@ -75,3 +87,82 @@ async def test_what_somebody_changed_by_hand_is_found(stack: Stack) -> None:
 )
 async def test_poison_in_the_stream_says_nothing_and_stops_nobody(body: bytes) -> None:
     assert said(Message("order.created", 1, datetime.now(UTC), {}, body)) is None
+
+
+@asynccontextmanager
+async def bus(folder: Path) -> AsyncIterator[tuple[str, JetStreamContext]]:
+    async with nats_server(folder) as url:
+        connection = await nats.connect(url)
+        try:
+            await provision(connection.jetstream())
+            yield url, connection.jetstream()
+        finally:
+            await connection.close()
+
+
+async def test_a_long_stream_is_read_whole_and_in_order(tmp_path: Path) -> None:
+    async with bus(tmp_path) as (_, js):
+        for some in range(0, 3000, 500):
+            await asyncio.gather(
+                *(js.publish("ticket.created", str(number).encode()) for number in range(some, some + 500))
+            )
+        await js.delete_msg(EVENTS, 1500)
+        messages = await messages_of(js, EVENTS)
+    assert [message.sequence for message in messages] == [*range(1, 1500), *range(1501, 3001)]
+    assert {int(message.data) for message in messages} == set(range(3000)) - {1499}
+
+
+async def test_an_empty_stream_has_nothing_to_read(tmp_path: Path) -> None:
+    async with bus(tmp_path) as (_, js):
+        assert await messages_of(js, DEAD) == []
+
+
+async def test_dead_letters_are_known_by_what_they_were(tmp_path: Path) -> None:
+    """Poison has an id that was chosen for it, also where the same comes twice; its echo is poison too."""
+    async with bus(tmp_path) as (url, js):
+
+        async def publish(body: bytes, message_id: str, **headers: str) -> None:
+            await js.publish("order.created", body, headers={Header.MSG_ID: message_id, **headers})
+
+        async def bury(body: bytes, sequence: int, **headers: str) -> None:
+            headers |= {Header.MSG_ID: f"payments-order-created:{EVENTS}:{sequence}"}
+            headers |= {DeadLetter.SUBJECT: "order.created"}
+            await js.publish("dead.payments-order-created.order.created", body, headers=headers)
+
+        await publish(b"{", "poison-1", **{ECHO: "1"})
+        await publish(b"{", "poison-2", **{ECHO: "1"})
+        await publish(b"{", "echo-1", **{ECHO: "1"})
+        await publish(b"[]", "nobody's")
+        for sequence, body in ((1, b"{"), (2, b"{"), (3, b"{")):
+            await bury(body, sequence, **{ECHO: "1"})
+        await bury(b"[]", 4)
+        poisoned = frozenset({"poison-1", "poison-2", "never arrived"})
+        history = await with_messages(History(datetime.now(UTC)), [url], poisoned)
+    assert history.events == []
+    assert history.poisoned == {"poison-1", "poison-2"}
+    assert [*history.dead[:2], history.dead[3]] == ["poison-1", "poison-2", "nobody's"]
+    assert history.dead[2] in history.poisoned
+    assert [words for words in violations(history) if "is a dead letter" in words] == [
+        "only_poison_is_buried: nobody's is a dead letter"
+    ]
+
+
+async def test_timers_and_what_no_listener_has_handled_are_read(tmp_path: Path) -> None:
+    order, due = "a" * 24, datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    async with bus(tmp_path) as (url, js):
+        broker = NatsBroker(url, logger=None)
+        async with broker:
+            await JetStreamTimers(broker).set(ExpirationComplete(order_id=order, expires_at=due))
+        await js.publish("order.created", b"{}")
+        history = await with_messages(History(datetime.now(UTC)), [url])
+    assert history.timers == [Timer(order, due)]
+    heard_by = {"tickets-order-created", "expiration-order-created", "payments-order-created"}
+    assert {consumer for consumer, count in history.unheard.items() if count} == heard_by
+
+
+async def test_what_does_not_come_to_rest_in_time_is_given_as_it_is(stack: Stack) -> None:
+    """Here: that somebody was signed up whom nobody asked for, as far as is known."""
+    async with signed_up(stack.web, 1) as (stranger,):
+        history = await at_rest(stack.settings, [], frozenset(), seconds=1)
+    assert stranger.id in {str(user["_id"]) for user in history.users}
+    assert any("nobody asked for" in words for words in violations(history))
