@@ -31,10 +31,6 @@ class BodyRefused(Exception):
         super().__init__(status)
 
 
-class BrokeOff(Exception):
-    """Nobody is there any more who could be answered."""
-
-
 def declared(scope: HTTPScope) -> int | None:
     """The length of the body in bytes; None if it isn't said. Chunks go before it (RFC 9112, section 6.3)."""
     headers = dict(scope["headers"])
@@ -56,8 +52,7 @@ class Bodies:
         """The body, which counts as in memory until the block ends.
 
         Raises:
-            BodyRefused: it is too large, comes too slowly, or as one too many large ones.
-            BrokeOff
+            BodyRefused: it is too large, comes too slowly or as one too many large ones, or breaks off.
         """
         body = bytearray()
         is_large, more = False, length != 0
@@ -87,7 +82,7 @@ async def _next(receive: Receive, body: bytearray, deadline: float) -> bool:
     except TimeoutError:
         raise BodyRefused(408) from None
     if message["type"] == "http.disconnect":
-        raise BrokeOff
+        raise BodyRefused(400)  # of somebody who left, or whose chunks aren't chunks
     body += message.get("body", b"")  # type: ignore[arg-type] # of http.request only
     if len(body) > LARGEST:
         raise BodyRefused(413)

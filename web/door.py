@@ -6,14 +6,13 @@ process is doing (/health, /metrics), and what costs next to nothing too (/stati
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Literal, get_args
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import Counter, Gauge
 
-from web.bodies import LARGEST, Bodies, BodyRefused, BrokeOff, declared, drop
+from web.bodies import LARGEST, Bodies, BodyRefused, declared, drop
 from web.room import Place, Room
 from web.turned_away import Answers
 
@@ -45,11 +44,10 @@ def room_of(method: str, path: str) -> Name | None:
 
 
 def rooms(places: int) -> dict[Name, Room]:
-    """Few at once of what makes the processor work, which is done the sooner; more of what waits for news of
-    another service or for Stripe."""
+    """Few at once of what makes the processor work, which is done the sooner; more that wait for Stripe."""
     return {
         "pages": Room(places, line=places, patience=1.0),
-        "orders": Room(2 * places, line=places, patience=2.0),
+        "orders": Room(places, line=places, patience=1.0),
         "payments": Room(2 * places, line=places, patience=2.0),
         "passwords": Room(max(1, places // 4), line=2 * places, patience=3.0),
         "live": Room(places, line=places, patience=2.0),
@@ -73,8 +71,7 @@ class Door:
             await self._app(scope, receive, send)
             return
         try:
-            with suppress(BrokeOff):
-                await self._serve(name, scope, receive, send)
+            await self._serve(name, scope, receive, send)
         except BodyRefused as refused:
             await self._turn_away(name, refused.status, scope, b"", send)
 

@@ -16,6 +16,7 @@ SOONEST, LATEST = 2, 5
 """Seconds after which to come again; not the same ones for all, who would meet again then."""
 
 _PROBLEMS = {
+    400: Problem.of(400, "The request broke off", code="broke-off"),
     408: Problem.of(408, "The body took too long to arrive", code="too-slow"),
     413: Problem.of(413, "The body is too large", code="too-large"),
     503: Problem.of(503, "More is asked than can be served right now", code="busy"),
@@ -31,6 +32,7 @@ class Words:
 
 
 _WORDS = {
+    400: Words("That didn't reach us whole", "Nothing was changed. Your connection may have broken off."),
     408: Words(
         "That took too long to reach us", "Nothing was changed. Your connection may be slow right now."
     ),

@@ -31,6 +31,10 @@ class NotJson(Invalid):
     message = "The body isn't valid JSON"
 
 
+class BrokeOff(Invalid):
+    message = "The request broke off"
+
+
 class NotSignedIn(ServiceError):
     status = 401
     message = "Sign in first"

@@ -9,7 +9,7 @@ from typing import Any
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.enums import HttpMethod, ScopeType
-from litestar.exceptions import ClientException, HTTPException, ValidationException
+from litestar.exceptions import ClientException, HTTPException, InternalServerException, ValidationException
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import SecurityRequirement
@@ -23,6 +23,7 @@ from pydantic.alias_generators import to_camel
 from contracts.identity import SESSION_COOKIE, Identity
 from contracts.problems import PROBLEM_JSON, Problem, ProblemItem
 from services.kit.errors import (
+    BrokeOff,
     NotAnOperator,
     NotJson,
     NotSignedIn,
@@ -71,6 +72,17 @@ _TITLES = {
 
 class ApiRequest(Request[Identity, Any, Any]):
     """A request to a service's API; `user` is set on routes that need a signed-in user."""
+
+    async def body(self) -> bytes:
+        """All of the body.
+
+        Raises:
+            BrokeOff: it ended too early, or its chunks aren't chunks.
+        """
+        try:
+            return await super().body()
+        except InternalServerException:  # which says that the client left, and nothing else
+            raise BrokeOff from None
 
     async def json(self) -> Any:
         """The decoded body.
