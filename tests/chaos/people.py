@@ -10,7 +10,8 @@ from secrets import token_hex
 
 from tests.chaos.client import Notes, Person, browser
 from tests.chaos.history import Request
-from tests.chaos.stories import STORIES, Scene, Story
+from tests.chaos.scene import Scene
+from tests.chaos.stories import STORIES, Story
 
 SELLERS = 4
 BUYERS = 12
