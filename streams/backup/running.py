@@ -17,7 +17,7 @@ POLL_SECONDS = 0.5
 
 async def running(settings: Settings, js: JetStreamContext) -> list[ServiceName]:
     """The services of which a process answers under its address, or pulls from NATS wherever it is."""
-    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+    timeout = aiohttp.ClientTimeout(connect=ANSWER_SECONDS, sock_read=ANSWER_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as http:
         found = await asyncio.gather(*(_answers(http, settings.url_of(service)) for service in SERVICES))
     if answering := [service for service, answers in zip(SERVICES, found, strict=True) if answers]:
@@ -43,11 +43,10 @@ async def _pulls(service: ServiceName, js: JetStreamContext) -> bool:
 
 
 async def _answers(http: aiohttp.ClientSession, url: str) -> bool:
-    """A time-out is an answer too: something is there."""
     try:
         async with http.get(f"{url}/health/live"):
             return True
-    except TimeoutError:
-        return True
-    except (aiohttp.ClientError, OSError):
+    except aiohttp.SocketTimeoutError:
+        return True  # it hangs, and may come to itself
+    except (aiohttp.ClientError, TimeoutError, OSError):
         return False
