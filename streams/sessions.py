@@ -15,7 +15,7 @@ from streams.topology import EVENTS, LIVE_PREFIX
 log = logging.getLogger(__name__)
 
 OVERLAP = timedelta(minutes=1)
-"""How much earlier than it must a process begin to catch up: clocks differ a little."""
+"""How much earlier than it must a process begin to catch up: clocks of servers differ a little."""
 
 MESSAGE_SECONDS = 5.0
 
@@ -31,6 +31,7 @@ class EndedSessionsFeed:
         self._broker = broker
         self._ended = ended
         self._complete_until = now() - lifetime
+        """By the clock of NATS, once it has told of a session: this process's own may be ahead of it."""
 
         @broker.subscriber(
             f"{LIVE_PREFIX}.{SessionEnded.subject}",
@@ -48,7 +49,6 @@ class EndedSessionsFeed:
         Raises:
             nats.errors.Error, TimeoutError: not everything was read.
         """
-        began = now()
         subscription = await self._broker.connection.jetstream(timeout=MESSAGE_SECONDS).subscribe(
             SessionEnded.subject,
             stream=EVENTS,
@@ -63,9 +63,9 @@ class EndedSessionsFeed:
             for _ in range((info.num_pending or 0) + sent):
                 message = await subscription.next_msg(timeout=MESSAGE_SECONDS)
                 self._hear(message.data)
+                self._complete_until = max(self._complete_until, message.metadata.timestamp)
         finally:
             await subscription.unsubscribe()
-        self._complete_until = began
 
     def _hear(self, body: bytes) -> None:
         try:

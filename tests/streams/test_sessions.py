@@ -6,12 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import nats
+import pytest
 from nats.js import JetStreamContext
 
 from contracts.events import SessionEnded
 from contracts.wire import now
 from services.kit.tokens import EndedSessions
 from settings import Settings
+from streams import sessions
 from streams.bus import CATCH_UP_SECONDS, Bus
 from streams.topology import provision
 from tests.people import until
@@ -64,7 +66,13 @@ async def test_a_session_that_has_expired_is_not_remembered(server: Nats, js: Je
         assert FIRST not in ended
 
 
-async def test_what_ended_while_the_connection_was_lost_is_caught_up_with(server: Nats) -> None:
+@pytest.mark.parametrize(
+    "ahead", [timedelta(), timedelta(minutes=5)], ids=["on time", "with a clock that is ahead"]
+)
+async def test_what_ended_while_the_connection_was_lost_is_caught_up_with(
+    server: Nats, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
+) -> None:
+    monkeypatch.setattr(sessions, "now", lambda: now() + ahead)
     async with AsyncExitStack() as process:
         async with server.running():
             connection = await nats.connect(server.url)
