@@ -140,9 +140,11 @@ async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """
 
     def end_process(task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            log.critical("background work ended, so this process does", exc_info=task.exception())
-            signal.raise_signal(signal.SIGTERM)
+        if task.cancelled() and task.cancelling():
+            return  # somebody meant it; else it was a library that cancelled what the work waited for
+        error = None if task.cancelled() else task.exception()
+        log.critical("background work ended, so this process does", exc_info=error)
+        signal.raise_signal(signal.SIGTERM)
 
     task = asyncio.create_task(work)
     task.add_done_callback(end_process)

@@ -1,7 +1,10 @@
 """What a process does in the background: it gets all of it done, and ends when it is told to."""
 
 import asyncio
+import signal
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from typing import Any
 
 import nats.errors
 import pytest
@@ -54,6 +57,37 @@ async def test_background_work_that_a_library_kept_from_being_cancelled_once_end
             await started.wait()
     assert kept.is_set()
     assert ended.is_set()
+
+
+async def lost_future() -> None:
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+async def failure() -> None:
+    raise LookupError
+
+
+async def success() -> None:
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("work", [failure, success, lost_future])
+async def test_a_process_whose_background_work_ends_by_itself_ends_too(
+    work: Callable[[], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[int] = []
+    ended = asyncio.Event()
+
+    def remember(number: int) -> None:
+        raised.append(number)
+        ended.set()
+
+    monkeypatch.setattr(signal, "raise_signal", remember)
+    async with running(work()), asyncio.timeout(PATIENCE):
+        await ended.wait()
+    assert raised == [signal.SIGTERM]
 
 
 async def test_more_events_than_are_read_at_once_are_published_in_one_go(
