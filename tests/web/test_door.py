@@ -293,9 +293,10 @@ async def test_few_large_bodies_are_in_memory_at_once_and_small_ones_come_in_bes
     assert (await ask(house.door, "POST", "/", [whole], **large)).status == 200
 
 
-async def test_who_breaks_off_is_answered_nothing(house: House) -> None:
+async def test_a_request_that_breaks_off_is_refused_at_the_door(house: House) -> None:
+    """Whoever sends chunks that aren't chunks is still there to hear of it."""
     answer = await ask(house.door, "POST", "/", content_length="10")
-    assert answer == Answer()
+    assert answer.status == 400
     assert house.inside.came == []
 
 
