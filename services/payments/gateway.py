@@ -38,6 +38,8 @@ RATE_LIMIT_DELAYS = (0.5, 1.0, 2.0)
 
 LOOK_UP_WITHIN = timedelta(days=1)
 """After an order was made; it lives no longer."""
+CLOCKS_DIFFER = timedelta(hours=1)
+"""At most, so that what Stripe has of an order is found."""
 
 SANDBOX_KEY = "sk_test_sandbox"
 
@@ -398,7 +400,10 @@ def _known(payment: PaymentState) -> str:
 def _while_it_lives(order_id: str) -> Any:
     """From when the order was made, which the first four bytes of its id tell, give or take a clock."""
     made = int(order_id[:8], 16)
-    return {"gte": made - 300, "lte": made + int(LOOK_UP_WITHIN.total_seconds())}
+    return {
+        "gte": made - int(CLOCKS_DIFFER.total_seconds()),
+        "lte": made + int(LOOK_UP_WITHIN.total_seconds()),
+    }
 
 
 def _card(token: str) -> PaymentIntentConfirmParams:
