@@ -73,7 +73,7 @@ browser: setup
 # Run all tests: `just test`, or some: `just test tests/runner -k stops`
 [no-exit-message]
 test *ARGS: setup browser
-    @exec {{ python }} -m pytest -n auto --dist loadfile {{ ARGS }}
+    @exec {{ python }} -m pytest -n auto --dist loadfile --no-loadscope-reorder {{ ARGS }}
 
 # Run the tests in a browser
 [no-exit-message]

@@ -19,8 +19,18 @@ from tests.stack import Stack
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 AXE = (Path(__file__).parent.parent / "static" / "vendor" / "axe-core" / "axe.min.js").read_text()
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+Rules = Literal["all", "of colours"]
+SCHEMES: dict[Literal["light", "dark"], Rules] = {"light": "all", "dark": "of colours"}
+"""In the dark nothing but colours is another."""
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice"]
+RUN: dict[Rules, str] = {
+    "all": "(tags) => axe.run(document, {runOnly: tags, resultTypes: ['violations']})",
+    "of colours": """(tags) => {
+        const ours = ({ tags: of }) => of.some((tag) => tags.includes(tag));
+        const values = axe.getRules(["cat.color"]).filter(ours).map((rule) => rule.ruleId);
+        return axe.run(document, {runOnly: {type: "rule", values}, resultTypes: ["violations"]});
+    }""",
+}
 
 Windows = dict[str, Page]
 """By size."""
@@ -55,12 +65,11 @@ async def audience(stack: Stack, browser: Browser) -> AsyncIterator[Audience]:
         yield Audience(browser, stack.web, closes)
 
 
-async def violations(page: Page) -> list[str]:
-    """What axe says, an element a line."""
-    await page.evaluate(AXE)
-    found: dict[str, Any] = await page.evaluate(
-        "(tags) => axe.run(document, {runOnly: tags, resultTypes: ['violations']})", TAGS
-    )
+async def violations(page: Page, rules: Rules = "all") -> list[str]:
+    """What axe says, an element a line. It stays in the page until another is opened."""
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE)
+    found: dict[str, Any] = await page.evaluate(RUN[rules], TAGS)
     return [
         f"{rule['id']}: {node['target']} {node['failureSummary']}"
         for rule in found["violations"]
@@ -71,9 +80,9 @@ async def violations(page: Page) -> list[str]:
 async def _look_at(scene: Scene, size: str, page: Page, site: str) -> list[str]:
     await scene.open(page, site)
     found = []
-    for scheme in SCHEMES:
+    for scheme, rules in SCHEMES.items():
         await page.emulate_media(color_scheme=scheme)
-        found += [f"{scene.name}, {size}, {scheme}: {line}" for line in await violations(page)]
+        found += [f"{scene.name}, {size}, {scheme}: {line}" for line in await violations(page, rules)]
     return found
 
 
@@ -95,3 +104,7 @@ async def test_what_axe_objects_to_is_noticed(house: House) -> None:
     assert await violations(visitor.page) == []
     await visitor.page.evaluate("document.querySelector('label').remove()")
     assert any(line.startswith("label:") for line in await violations(visitor.page))
+    assert await violations(visitor.page, "of colours") == []
+    await visitor.page.evaluate("document.querySelector('h1').style.color = '#ddd'")
+    (line,) = await violations(visitor.page, "of colours")
+    assert line.startswith("color-contrast:")

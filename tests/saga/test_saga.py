@@ -13,6 +13,8 @@ VIOLATIONS = {
     "idempotency-key": "intents of one order|a page is left open",
     "arbiter": "cancelled became complete",
 }
+SEEDS = {"arbiter": 8}
+"""With which it goes wrong within a few sagas; with another version of Hypothesis that may take more."""
 
 
 @pytest.fixture(scope="module")
@@ -31,4 +33,4 @@ def test_every_order_ends_paid_once_or_not_at_all(world: World) -> None:
 @pytest.mark.parametrize("guard", GUARDS)
 def test_without_a_guard_the_books_go_wrong(world: World, guard: str) -> None:
     with GUARDS[guard](world), pytest.raises(AssertionError, match=VIOLATIONS[guard]):
-        run(world, sagas=400)
+        run(world, sagas=400, seed=SEEDS.get(guard))
