@@ -12,7 +12,7 @@ LONGEST_FIRST = (
     *("tests/chaos", "tests/overload", "tests/backup", "tests/fuzz"),
     *("e2e/test_accessibility.py", "tests/saga", "tests/system", "e2e", "tests/books", "tests/demo"),
 )
-"""Where tests take long. A worker that came to them last would work alone while the other has nothing to do."""
+"""Where tests take long. A worker that came to them last would work alone, the other being done."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
