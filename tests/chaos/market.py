@@ -25,6 +25,7 @@ BREATH_SECONDS = 0.3
 """Between a death and the next start, as with any supervisor."""
 
 WEB, NATS, DATABASE, STRIPE = "web", "nats", "mongo", "stripe"
+WITH_NEXT_JOURNAL = {"WIREDTIGER_CONFIG": "log=(prealloc=true)"}
 DISK_MEGABYTES = 400
 STORES = {NATS: "nats", DATABASE: "mongo"}
 """The folders of those whose disks can be full."""
@@ -259,6 +260,10 @@ class Market:
     async def _stored(self, server: Process) -> Process:
         if not self.plan.small_disks:
             return server
+        if server.name == DATABASE:
+            # Else the embedded one loses the last write that it acknowledged, if its journal needs a new
+            # file just then: it does that by itself, so there is nothing to be seen of ours.
+            server = replace(server, environment={**server.environment, **WITH_NEXT_JOURNAL})
         disk = small_disk(self.folder / STORES[server.name], DISK_MEGABYTES)
         self.disks[server.name] = await self.rooms.enter_async_context(disk)
         return self.disks[server.name].under(server)
