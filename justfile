@@ -60,10 +60,15 @@ browser: setup
     fi
     if command -v apt-get >/dev/null; then
         echo 'Installing chromium with apt-get ...'
-        "${as_root[@]}" apt-get update -qq || true
-        if "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium </dev/null; then
-            exit
-        fi
+        # Once more if a mirror was away for a moment, or had its lists changed meanwhile.
+        for wait in 0 20; do
+            sleep "$wait"
+            "${as_root[@]}" apt-get update -qq || true
+            if "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+                apt-get install -y -qq -o Acquire::Retries=3 chromium </dev/null; then
+                exit
+            fi
+        done
     fi
     echo 'The browser tests need a Chromium, and none could be installed. Do one of:' >&2
     echo '  {{ python }} -m playwright install --with-deps chromium' >&2

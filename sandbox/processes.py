@@ -38,7 +38,7 @@ class Process:
     """In addition to the runner's own."""
     chatter: str | None = None
     """Lines with this text are shown only if the process fails."""
-    ready_within: float = 30.0
+    ready_within: float = 60.0
     """Seconds."""
 
 

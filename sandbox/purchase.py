@@ -15,7 +15,7 @@ import httpx
 
 from sandbox.log import write
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 """Seconds that events may take."""
 POLL = 0.02
 
@@ -28,7 +28,7 @@ class User:
     """A browser's worth of cookies."""
 
     def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=url, timeout=10, trust_env=False)
+        self.http = httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False)
 
     def ask(self, method: str, path: str, expected: int, body: dict[str, Any] | None = None) -> Any:
         """Asks again while the answer is 404: a service hears of another's news milliseconds later."""

@@ -78,7 +78,7 @@ class Stack:
         await self._start(process)
 
     async def _start(self, process: Process) -> None:
-        process = replace(process, environment={**self._environment, **process.environment}, ready_within=60)
+        process = replace(process, environment={**self._environment, **process.environment}, ready_within=180)
         self._processes[process.name] = process
         log = self.folder / f"{process.name}.log"
         if process.ready is None:

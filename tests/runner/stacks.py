@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypedDict
 
+from sandbox import runner
 from sandbox.processes import ROOT, Process, listening
 from sandbox.testing import free_port
 from sandbox.up import up
@@ -64,9 +65,11 @@ class Running:
 
 
 @asynccontextmanager
-async def running(data_dir: Path, *groups: list[StandIn]) -> AsyncIterator[Running]:
+async def running(
+    data_dir: Path, *groups: list[StandIn], stop_within: float = runner.STOP_WITHIN
+) -> AsyncIterator[Running]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.runner.stacks", str(data_dir), json.dumps(groups)),
+        *(sys.executable, "-m", "tests.runner.stacks", str(data_dir), json.dumps(groups), str(stop_within)),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -117,5 +120,6 @@ def _process(stand_in: StandIn) -> Process:
 
 if __name__ == "__main__":
     stack: list[list[StandIn]] = json.loads(sys.argv[2])
+    runner.STOP_WITHIN = float(sys.argv[3])
     processes = [[_process(stand_in) for stand_in in group] for group in stack]
     sys.exit(up(processes, Path(sys.argv[1]), "http://localhost:3500"))

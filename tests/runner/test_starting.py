@@ -1,5 +1,4 @@
 import socket
-import sys
 from pathlib import Path
 
 from tests.runner.stacks import command, running, server
@@ -61,11 +60,11 @@ async def test_a_second_stack_in_the_same_folder_is_refused(tmp_path: Path) -> N
 
 async def test_a_process_that_never_gets_ready_is_named_with_what_is_missing(tmp_path: Path) -> None:
     web = server("web")
-    web["command"] = [sys.executable, "-c", "import signal; print('hm'); signal.pause()"]
-    web["ready_within"] = 1.0
+    web["command"] = ["/bin/sh", "-c", "echo hm; exec sleep 600"]
+    web["ready_within"] = 2.0
     async with running(tmp_path, [web]) as run:
         assert await run.ended() == 1
-        reason = f"web wasn't ready within 1 s: nothing listens on port {web['port']}"
+        reason = f"web wasn't ready within 2 s: nothing listens on port {web['port']}"
         assert run.lines[-2:] == [reason, "  web | hm"]
 
 

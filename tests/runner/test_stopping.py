@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.lock import locked
+from tests.people import PATIENCE
 from tests.runner.stacks import alive, command, die, running, server, until_gone
 
 
@@ -36,7 +37,8 @@ async def test_other_requests_to_end_do_the_same(tmp_path: Path, asked: signal.S
 
 
 async def test_what_started_last_stops_first(tmp_path: Path) -> None:
-    async with running(tmp_path, [server("bus")], [server("auth"), server("web")]) as run:
+    stack = [server("bus")], [server("auth"), server("web")]
+    async with running(tmp_path, *stack, stop_within=PATIENCE) as run:  # none is killed before it says so
         await run.until("Stagedoor is ready")
         run.process.send_signal(signal.SIGTERM)
         await run.ended()

@@ -13,7 +13,7 @@ VIOLATIONS = {
     "idempotency-key": "intents of one order|a page is left open",
     "arbiter": "cancelled became complete",
 }
-SEEDS = {"arbiter": 8}
+SEEDS = {"arbiter": 8, "idempotency-key": 8}
 """With which it goes wrong within a few sagas; with another version of Hypothesis that may take more."""
 
 
