@@ -11,7 +11,6 @@ CHECKED = "tok_threeDSecure2Required"
 """Its bank asks whether it is the buyer who pays."""
 TROUBLED = ("tok_fault_rate_limit", "tok_fault_server_error", "tok_fault_slow", "tok_fault_lost")
 
-
 Story = Callable[[Scene], Awaitable[None]]
 Paying = Callable[[Scene, Person, str], Awaitable[None]]
 

@@ -177,7 +177,8 @@ BREAKS: Mapping[str, Iterable[Break]] = {
         changed("payments", P4, status="pending"),
         changed("intents", f"pi_{O4}", status="requires_action"),
         changed("intents", f"pi_{O2}", latest_charge={"amount_refunded": 1}),
-        added("intents", intent(O2, "requires_capture", key="pi_forgotten")),
+        added("intents", intent(O1, "requires_capture", key="pi_forgotten")),
+        added("intents", intent(O2, "canceled", key="pi_second")),
     ],
     "every_change_is_said_once": [
         changed("tickets", T1, version=9),

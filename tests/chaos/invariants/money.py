@@ -61,7 +61,7 @@ def orders_are_paid_once(history: History) -> Iterator[str]:
 
 
 def payments_are_as_stripe_has_them(history: History) -> Iterator[str]:
-    """The intent that a payment names is in the state that the payment says; no other is alive."""
+    """An order has one intent at most. The one that a payment names is in the state that the payment says."""
     intents = {intent["id"]: intent for intent in history.intents}
     for payment in history.payments:
         intent = intents.get(payment["intent_id"] or "")
@@ -75,6 +75,9 @@ def payments_are_as_stripe_has_them(history: History) -> Iterator[str]:
             yield f"{named} has intent {intent['id']}, of order {_order_of(intent)}"
         elif not _agrees(payment, intent):
             yield f"{named} is {payment['status']}, and its intent {intent}"
+    for order, own in by(history.intents, _order_of).items():
+        if len(own) > 1:
+            yield f"order {order} has {len(own)} intents"
     named_by = {payment["intent_id"] for payment in history.payments}
     for intent in history.intents:
         if intent["id"] not in named_by and intent["status"] not in ("requires_payment_method", "canceled"):
