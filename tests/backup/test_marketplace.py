@@ -86,6 +86,7 @@ async def test_a_marketplace_goes_on_where_its_backup_was_made(tmp_path: Path) -
         stagedoor(tmp_path / "market", copies=False) as stack,
         signed_up(stack.web, 3) as (seller, buyer, trader),
     ):
+        opened = (await buyer.reserves((await seller.offers())["id"]))["id"]
         sold = await buys(seller, buyer)
         await buys(seller, buyer, "tok_chargeDeclined")
         await until(lambda: buyer.payment(sold), lambda seen: seen["status"] == "captured", SECONDS)
@@ -102,8 +103,8 @@ async def test_a_marketplace_goes_on_where_its_backup_was_made(tmp_path: Path) -
         assert checked(tmp_path / "busy").at_rest is False
         assert {order["_id"] for order in then.orders} <= {order["_id"] for order in whole.orders}
         assert (await buyer.order(sold))["status"] == "complete"
-        another = await buys(seller, buyer)
-        await until(lambda: buyer.order(another), lambda seen: seen["status"] == "complete", SECONDS)
+        await buyer.pays(opened)
+        await until(lambda: buyer.payment(opened), lambda seen: seen["status"] == "captured", SECONDS)
         await rests(stack)
 
         await services_stop(stack)
@@ -112,3 +113,11 @@ async def test_a_marketplace_goes_on_where_its_backup_was_made(tmp_path: Path) -
         await run(stack, "restore", str(tmp_path / "rested"), "--replace")
         again = replace(await read(stack.settings), at=whole.at, intents=whole.intents)
         assert asdict(again) == asdict(whole)
+
+        # Stripe still has the payment that was lost: paid again, it is the same.
+        await stack.start(*SERVICES)
+        assert (await buyer.order(opened))["status"] == "created"
+        assert (await buyer.pays(opened)).status_code == 201
+        await until(lambda: buyer.order(opened), lambda seen: seen["status"] == "complete", SECONDS)
+        intents = (await rests(stack)).intents
+        assert len([intent for intent in intents if intent["metadata"]["order_id"] == opened]) == 1

@@ -1,6 +1,8 @@
 """Copies of what others own are built anew, whatever became of them."""
 
 import asyncio
+import os
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -12,6 +14,7 @@ from faststream.nats import NatsBroker
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 
+from sandbox.processes import FROM_CHECKOUT
 from services.kit import rebuilding
 from services.kit.outbox import Outbox
 from services.orders.documents import Ticket as KnownTicket
@@ -128,3 +131,16 @@ async def test_poison_in_the_stream_stops_nobody(stored: Stored) -> None:
     await stored.js.publish("ticket.created", b"{]")
     await stored.offer()
     assert await rebuilt(stored) == {"written": 1}
+
+
+async def test_the_command_says_what_it_did(stored: Stored) -> None:
+    await stored.offer()
+    environment = {"NATS_URL": stored.settings.bus[0], "MONGO_URL": stored.settings.database}
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "streams.rebuild", "orders"),
+        env={**os.environ, **FROM_CHECKOUT, **environment},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await command.communicate()
+    assert output.decode() == "Of tickets, orders had 0 right; 1 were written anew and 0 removed.\n"
+    assert command.returncode == 0
