@@ -16,15 +16,15 @@ from web.bodies import LARGEST, Bodies, BodyRefused, declared, drop
 from web.room import Place, Room
 from web.turned_away import Answers
 
-Name = Literal["pages", "orders", "payments", "passwords", "live"]
+Name = Literal["pages", "orders", "payments", "webhooks", "passwords", "live"]
 
 INSIDE = Gauge("web_door_inside", "Requests that are being served", ["room"])
 TURNED_AWAY = Counter("web_door_turned_away", "Requests that were told to come again", ["room", "status"])
 
 _PAST_THE_DOOR = re.compile(r"/health/\w+|/metrics|/static/[^/]+")
 _PASSWORDS = re.compile(r"/sign(in|up)|/account/password|/api/users/(sign(in|up)|password)")
-_PAYMENTS = re.compile(r"/orders/[^/]+/pay|/api/payments(/.*)?")
-_ORDERS = re.compile(r"/orders(/.*)?|/tickets/[^/]+/buy|/api/orders(/.*)?")
+_PAYMENTS = re.compile(r"/orders/[^/]+/pay|/api/payments/?")
+_ORDERS = re.compile(r"/orders(/.*)?|/tickets/[^/]+/buy|/api/(orders|payments)(/.*)?")
 
 
 def room_of(method: str, path: str) -> Name | None:
@@ -36,19 +36,23 @@ def room_of(method: str, path: str) -> Name | None:
         return None
     if path == "/live":
         return "live"
+    if path == "/api/payments/webhook":
+        return "webhooks"
     if method == "POST" and _PASSWORDS.fullmatch(path):
         return "passwords"
-    if _PAYMENTS.fullmatch(path):
+    if method == "POST" and _PAYMENTS.fullmatch(path):
         return "payments"
     return "orders" if _ORDERS.fullmatch(path) else "pages"
 
 
 def rooms(places: int) -> dict[Name, Room]:
-    """Few at once of what makes the processor work, which is done the sooner; more that wait for Stripe."""
+    """Few at once of what makes a processor work, which is done the sooner. Of payments too: each brings work
+    that comes after it, and would be kept waiting by those that come next."""
     return {
         "pages": Room(places, line=places, patience=1.0),
         "orders": Room(places, line=places, patience=1.0),
-        "payments": Room(2 * places, line=places, patience=2.0),
+        "payments": Room(max(1, places // 2), line=places, patience=2.0),
+        "webhooks": Room(max(1, places // 4), line=2 * places, patience=5.0),
         "passwords": Room(max(1, places // 4), line=2 * places, patience=3.0),
         "live": Room(places, line=places, patience=2.0),
     }
