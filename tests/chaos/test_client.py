@@ -170,6 +170,7 @@ async def begun(url: str, seed: int, stories: int) -> Load:
     try:
         await load.open()
         running = asyncio.create_task(load.run())
+        somebody_owns = asyncio.create_task(load.somebody_owns_a_ticket())
 
         async def look() -> int:
             return load.stories.total()
@@ -179,6 +180,7 @@ async def begun(url: str, seed: int, stories: int) -> Load:
         await running
     finally:
         await load.close()
+    assert not await somebody_owns, "nothing was answered"
     return load
 
 

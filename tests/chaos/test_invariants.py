@@ -183,6 +183,7 @@ BREAKS: Mapping[str, Iterable[Break]] = {
     "every_change_is_said_once": [
         changed("tickets", T1, version=9),
         again(T1, message_id="another"),
+        again(S1, message_id="another"),
         added("events", Said("x", "order", O9, 0)),
         changed("sessions", S2, version=0),
         is_echo(T1, 2),

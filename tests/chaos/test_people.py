@@ -49,7 +49,9 @@ async def uses(load: Load, stories: int = ENOUGH) -> None:
 
 async def test_a_marketplace_is_used_in_every_way_and_all_of_it_is_true(stack: Stack) -> None:
     async with loaded(stack) as load:
+        somebody_owns = asyncio.create_task(load.somebody_owns_a_ticket())
         await uses(load)
+        assert await somebody_owns
 
     async def look() -> History:
         history = await read(stack.settings, load.requests)
@@ -66,13 +68,3 @@ async def test_a_marketplace_is_used_in_every_way_and_all_of_it_is_true(stack: S
     assert changes <= refused
     assert {"complete", "cancelled"} <= {order["status"] for order in history.orders}
     assert "captured" in {payment["status"] for payment in history.payments}
-
-
-async def test_it_is_noticed_when_somebody_owns_a_ticket_and_when_nobody_will(stack: Stack) -> None:
-    async with loaded(stack) as load:
-        running = asyncio.create_task(load.run())
-        assert await load.somebody_owns_a_ticket()
-        running.cancel()
-        await asyncio.wait({running})
-        await load.settle()
-        assert not await load.somebody_owns_a_ticket()
