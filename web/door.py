@@ -49,11 +49,11 @@ def rooms(places: int) -> dict[Name, Room]:
     """Few at once of what makes a processor work, which is done the sooner. Of payments too: each brings work
     that comes after it, and would be kept waiting by those that come next."""
     return {
-        "pages": Room(places, line=places, patience=1.0),
-        "orders": Room(places, line=places, patience=1.0),
-        "payments": Room(max(1, places // 2), line=places, patience=2.0),
+        "pages": Room(places, line=places, patience=2.0),
+        "orders": Room(places, line=places, patience=5.0),
+        "payments": Room(max(1, places // 2), line=places, patience=5.0),
         "webhooks": Room(max(1, places // 4), line=2 * places, patience=5.0),
-        "passwords": Room(max(1, places // 4), line=2 * places, patience=3.0),
+        "passwords": Room(max(1, places // 8), line=2 * places, patience=10.0),
         "live": Room(places, line=places, patience=2.0),
     }
 

@@ -19,7 +19,8 @@ from tests.overload.watch import Watch
 
 def told(plan: Plan, report: Report) -> Iterator[str]:
     served = [sample for sample in report.overload if sample.is_served]
-    yield f"can serve {report.rate:.0f} requests a second; half take {report.calm:.3f} s when there are few"
+    yield f"can serve {report.rate:.0f} requests a second; half take {report.calm:.3f} s when there are few,"
+    yield f"  and looking around and buying, from the offer to the ticket, {report.calm_visit:.2f} s"
     yield f"{plan.times:g} times that for {plan.seconds:.0f} s: {statuses(report.overload)}"
     yield f"  served, {len(served) / plan.seconds:.0f} a second: {seconds(served, lambda _: True)}"
     yield f"  refused with Retry-After: {seconds(report.overload, lambda one: one.is_refused)}"

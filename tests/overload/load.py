@@ -51,7 +51,7 @@ class Crowd:
     def _somebody(self) -> Person:
         return self.rng.choice(self.people)
 
-    async def _looks(self) -> object:
+    async def looks(self) -> object:
         return await self._somebody().opens("/")
 
     async def _searches(self) -> object:
@@ -87,7 +87,7 @@ class Crowd:
 Act = Callable[[Crowd], Awaitable[object]]
 
 ACTS: dict[Act, int] = {
-    Crowd._looks: 25,
+    Crowd.looks: 25,
     Crowd._searches: 20,
     Crowd._reads_a_ticket: 20,
     Crowd._signs_in: 5,
