@@ -7,10 +7,8 @@ Unknown fields are ignored, so that a service may be older than the one it liste
 
 from typing import ClassVar, Literal
 
-from pydantic import NonNegativeInt, PositiveInt
-
 from contracts.money import MinorUnits, Price
-from contracts.wire import Id, Moment, Wire
+from contracts.wire import Count, Id, Moment, Version, Wire
 
 TicketStatus = Literal["available", "reserved", "sold", "withdrawn"]
 OrderStatus = Literal["created", "awaiting:payment", "complete", "cancelled", "refunded"]
@@ -33,7 +31,7 @@ class TicketEvent(Event):
     """The public state of a ticket."""
 
     id: Id
-    version: NonNegativeInt
+    version: Version
     title: str
     price: Price
     user_id: Id
@@ -53,7 +51,7 @@ class TicketEvent(Event):
     category: str | None = None
     """One of contracts.tickets.CATEGORIES. There may be others some day, which a listener needn't know."""
     seat: str | None = None
-    quantity: PositiveInt = 1
+    quantity: Count = 1
     """How many are sold together. The price, and the face value, is of all of them."""
     face_value: Price | None = None
     notes: str | None = None
@@ -90,7 +88,7 @@ class OrderedTicket(Wire):
     category: str | None = None
     """One of contracts.tickets.CATEGORIES, or one that is newer than who reads it."""
     seat: str | None = None
-    quantity: PositiveInt = 1
+    quantity: Count = 1
     picture: str | None = None
 
 
@@ -98,7 +96,7 @@ class OrderEvent(Event):
     """The public state of an order."""
 
     id: Id
-    version: NonNegativeInt
+    version: Version
     status: OrderStatus
     user_id: Id
     """The buyer."""
@@ -106,7 +104,7 @@ class OrderEvent(Event):
     relisted: bool = False
     """Of a refunded order: its ticket is on sale again."""
     expires_at: Moment
-    hold: PositiveInt
+    hold: Count
     """The how-manieth order of this ticket it is: orders the holds of one ticket without clocks."""
     ticket: OrderedTicket
 
@@ -137,7 +135,7 @@ class PaymentEvent(Event):
     """The public state of the one payment of an order."""
 
     id: Id
-    version: NonNegativeInt
+    version: Version
     order_id: Id
     status: PaymentStatus
     amount: MinorUnits

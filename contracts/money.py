@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from contracts.wire import MAX_INTEGER
+
 MAX_PRICE = Decimal("999999.99")
 _PLAIN_NUMBER = re.compile(r"(?P<sign>-?)[0-9]{1,15}(?:\.(?P<decimals>[0-9]+))?", re.ASCII)
 
@@ -73,7 +75,7 @@ PRICE_GIVEN_SCHEMA = {
 PriceGiven = Annotated[Price, WithJsonSchema(PRICE_GIVEN_SCHEMA, mode="validation")]
 """A price as a client says it."""
 
-MinorUnits = Annotated[int, Field(gt=0)]
+MinorUnits = Annotated[int, Field(gt=0, le=MAX_INTEGER)]
 """An amount in the smallest unit of the currency, as Stripe counts: 19.99 is 1999."""
 
 # https://docs.stripe.com/currencies#zero-decimal and #three-decimal: a price here has two

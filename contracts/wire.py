@@ -4,7 +4,15 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -43,6 +51,13 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]
 """A MongoDB ObjectId as 24 lower-case hexadecimal digits."""
+
+
+MAX_INTEGER = 2**63 - 1
+"""No database of ours holds more."""
+
+Version = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+Count = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
 
 def now() -> datetime:
