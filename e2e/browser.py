@@ -8,6 +8,8 @@ from playwright.async_api import Browser, async_playwright
 
 SYSTEM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking"]
+LAUNCHES_WITHIN = 180_000
+"""Milliseconds."""
 
 
 @asynccontextmanager
@@ -15,7 +17,7 @@ async def browsing() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         own = Path(playwright.chromium.executable_path)
         browser = await playwright.chromium.launch(
-            executable_path=None if own.exists() else SYSTEM, args=ARGUMENTS
+            executable_path=None if own.exists() else SYSTEM, args=ARGUMENTS, timeout=LAUNCHES_WITHIN
         )
         try:
             yield browser

@@ -10,11 +10,12 @@ from playwright.async_api import Browser, expect
 
 from e2e.browser import browsing
 from e2e.visitors import House
+from tests import people
 from tests.people import Person, signed_up
 from tests.stack import Stack
 
-PATIENCE = 60_000
-"""Milliseconds that a page has to show what is expected; a busy machine is slow."""
+PATIENCE = people.PATIENCE * 1000
+"""Milliseconds that a page has to show what is expected."""
 
 _failed = pytest.StashKey[bool]()
 

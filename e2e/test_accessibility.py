@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page
 from e2e.scenes import Scene, play
 from e2e.shots import SIZES
 from e2e.visitors import House
-from tests.people import Person, signed_up
+from tests.people import PATIENCE, Person, signed_up
 from tests.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -53,6 +53,7 @@ class Audience:
     async def _window(self, person: Person | None, size: str) -> Page:
         context = await self._browser.new_context(viewport=SIZES[size], reduced_motion="reduce")
         self._closes.push_async_callback(context.close)
+        context.set_default_timeout(PATIENCE * 1000)
         if person is not None:
             session = person.client.headers["Authorization"].removeprefix("Bearer ")
             await context.add_cookies([{"name": "session", "value": session, "url": self._site}])

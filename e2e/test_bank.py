@@ -31,7 +31,7 @@ async def test_who_comes_back_from_a_bank_that_approves_sees_the_outcome_at_once
         await buyer.button("Approve").click()
     assert "The ticket is yours." in await (await first.value).text()
     await buyer.sees(re.compile("You paid \\$120.00"))
-    assert (await buyer.person.payment(order_id(order)))["status"] == "captured"
+    await until(lambda: buyer.person.payment(order_id(order)), lambda seen: seen["status"] == "captured")
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT

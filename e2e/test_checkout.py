@@ -159,4 +159,4 @@ async def test_the_success_address_alone_makes_nothing_paid(house: House, stack:
     await buyer.sees(re.compile("^We are checking your payment"))
     await buyer.link("Go back to your order").click()
     await buyer.sees("Finish paying")
-    assert (await buyer.person.order(order_id(path)))["status"] == "awaiting:payment"
+    await until(lambda: buyer.person.order(order_id(path)), lambda seen: seen["status"] == "awaiting:payment")

@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from e2e.visitors import House, order_id, some_title
+from tests.people import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -52,10 +53,10 @@ async def test_a_declined_card_says_why_keeps_the_reservation_and_another_card_c
     await buyer.sees("Your card has insufficient funds.")
     await expect(buyer.main).to_contain_text("Nothing was charged, and the ticket is still held for you")
     await expect(buyer.page.get_by_role("timer")).to_be_visible()
-    assert (await buyer.person.ticket(ticket["id"]))["status"] == "reserved"
+    await until(lambda: buyer.person.ticket(ticket["id"]), lambda seen: seen["status"] == "reserved")
     await buyer.pays("Visa")
     await buyer.sees(re.compile("You paid \\$84.00"))
-    assert (await buyer.person.order(order_id(order)))["status"] == "complete"
+    await until(lambda: buyer.person.order(order_id(order)), lambda seen: seen["status"] == "complete")
 
 
 @pytest.mark.parametrize("java_script_enabled", [True, False])

@@ -11,6 +11,7 @@ from PIL import Image
 from playwright.async_api import expect
 
 from e2e.visitors import House, some_title
+from tests.people import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -116,7 +117,7 @@ async def test_who_edits_or_withdraws_a_moment_after_a_reservation_is_told(
     await onlooker.sees("Held by someone")
     await seller.button(button).click()
     await expect(seller.main.get_by_role("alert")).to_contain_text("reserved")
-    assert (await seller.person.ticket(ticket["id"]))["status"] == "reserved"
+    await until(lambda: seller.person.ticket(ticket["id"]), lambda seen: seen["status"] == "reserved")
 
 
 def a_picture() -> bytes:
