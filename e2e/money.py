@@ -3,10 +3,19 @@
 from typing import Any
 
 import httpx
+from playwright.async_api import Response
 
 from e2e.visitors import Member
 from tests.people import PATIENCE, until
 from tests.stack import Stack
+
+AGAIN = 3
+"""Tries to see at once what was paid: the page waits two seconds for it, and the machine may be busy."""
+
+
+def shows(url: str, answer: Response) -> bool:
+    """Whether the answer is the page itself."""
+    return answer.url == url and answer.ok
 
 
 async def charges(stack: Stack, order: str) -> list[tuple[str, int]]:
