@@ -1,10 +1,11 @@
 """Somebody with a browser: asks over HTTP, by the API or the forms of pages, and notes every answer."""
 
+import asyncio
 import json
 import re
 from base64 import urlsafe_b64decode
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,8 @@ ANSWER_SECONDS = 20.0
 PAYMENT_SECONDS = 40.0
 """Longer than the web tier waits for an answer."""
 
+OFFER_KEY = "offer"
+"""The hidden field of a form that makes an offer once, however often the form is sent."""
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
 
 
@@ -28,6 +31,15 @@ class Notes:
     requests: list[Request] = field(default_factory=list)
     answers: Counter[int] = field(default_factory=Counter)
     """By status, 0 for none."""
+    _shown: set[tuple[str, str, int | None, str]] = field(default_factory=set)
+
+    def show(self, user: str, thing: Mapping[str, Any]) -> None:
+        """Somebody sees a state of something. To see it again says nothing new."""
+        shown = (user, thing["id"], thing.get("version"), thing["status"])
+        if shown not in self._shown:
+            self._shown.add(shown)
+            _, about, version, told = shown
+            self.requests.append(Request("look", user, about, 200, version=version, told=told))
 
 
 @dataclass(frozen=True)
@@ -105,9 +117,14 @@ class Person:
         headers = {"Idempotency-Key": key} if key else {}
         return await self._ask("POST", "/api/tickets", {"title": title, "price": price}, note, headers)
 
-    async def offers_by_form(self, title: str, price: str) -> Answer:
-        note = Request("offer", self.id, asked={"title": title, "price": price}, form=True)
-        return await self._submits("/sell", "/sell", {"title": title, "price": price, "quantity": "1"}, note)
+    async def offers_by_form(self, title: str, price: str, presses: int = 1) -> list[Answer]:
+        """Pressing the button several times at once is one offer: the form has a key of its own."""
+        notes = [
+            Request("offer", self.id, asked={"title": title, "price": price}, form=True)
+            for _ in range(presses)
+        ]
+        fields = {"title": title, "price": price, "quantity": "1"}
+        return await self._presses("/sell", "/sell", fields, notes)
 
     async def edits(self, ticket: str, title: str, price: str) -> Answer:
         note = Request("edit", self.id, ticket, asked={"title": title, "price": price})
@@ -158,9 +175,7 @@ class Person:
         shown = answer.body if isinstance(answer.body, list) else [answer.body]
         for thing in shown if answer.status == 200 else []:
             if isinstance(thing, dict) and {"id", "status"} <= thing.keys():
-                note = Request("look", self.id, thing["id"], 200, told=thing["status"])
-                note.version = thing.get("version")
-                self.notes.requests.append(note)
+                self.notes.show(self.id, thing)
         return answer
 
     async def order(self, order: str) -> Answer:
@@ -203,17 +218,29 @@ class Person:
         )
 
     async def _submits(self, page: str, action: str, fields: Mapping[str, str], note: Request) -> Answer:
+        (answer,) = await self._presses(page, action, fields, [note])
+        return answer
+
+    async def _presses(
+        self, page: str, action: str, fields: Mapping[str, str], notes: Sequence[Request]
+    ) -> list[Answer]:
         """Open a page and send its form with what is hidden in it. If there is none, nothing is sent."""
         shown = await self._send("GET", f"{self._web}{page}", headers=self._cookies())
         self._csrf = shown.cookies.get("csrf", self._csrf)
         hidden = dict(HIDDEN.findall(shown.body)) if isinstance(shown.body, str) else {}
         if shown.status != 200 or "_csrf_token" not in hidden:
-            return shown
-        form = aiohttp.FormData({**hidden, **fields}, default_to_multipart=page == "/sell")
-        note.key = hidden.get("idempotencyKey", "")
-        answer = await self._send("POST", f"{self._web}{action}", note, data=form, headers=self._cookies())
-        _read_redirect(note, answer)
-        return answer
+            return [shown]
+
+        async def press(note: Request) -> Answer:
+            note.key = hidden.get(OFFER_KEY, "")
+            form = aiohttp.FormData({**hidden, **fields}, default_to_multipart=page == "/sell")
+            answer = await self._send(
+                "POST", f"{self._web}{action}", note, data=form, headers=self._cookies()
+            )
+            _read_redirect(note, answer)
+            return answer
+
+        return await asyncio.gather(*map(press, notes))
 
     def _cookies(self) -> dict[str, str]:
         kept = {"session": self.token, "csrf": self._csrf}

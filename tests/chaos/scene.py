@@ -28,7 +28,7 @@ class Scene:
     """No other story has it. Begins the titles of its tickets, and is the key of its offer."""
     rng: random.Random
     sellers: Sequence[Person]
-    buyers: Sequence[Person]
+    buyers: list[Person]
     newcomer: Callable[[], Person]
     stripe: str
     window: float
@@ -92,11 +92,16 @@ class Scene:
 
         return people[-1] if await self.succeeds(tries) else None
 
+    def stays(self, newcomer: Person) -> None:
+        """Among the buyers, in the place of who was there longest: no list of orders grows without end."""
+        self.buyers.append(newcomer)
+        del self.buyers[0]
+
     async def lists(self, seller: Person) -> str:
         """A ticket of the seller's; empty if that couldn't be done. Trying again is safe under one key."""
         if self.by_form:
-            answer = await seller.offers_by_form(self.name, self.price())
-            return answer.location.split("/")[2] if answer.location.startswith("/tickets/") else ""
+            (answer,) = await seller.offers_by_form(self.name, self.price())
+            return ticket_at(answer)
         price = self.price()
         return (await self.insists(lambda: seller.offers(self.name, price, self.name))).said("id")
 
@@ -153,6 +158,11 @@ class Scene:
         if (asked := await self.until(page)) not in ("", "over"):
             await buyer.answers_bank(f"{self.stripe}{urlsplit(asked).path}", answer)
             await buyer.opens(f"/orders/{order}?payment_intent=back")
+
+
+def ticket_at(answer: Answer) -> str:
+    """The ticket that a form leads to."""
+    return answer.location.split("/")[2] if answer.location.startswith("/tickets/") else ""
 
 
 async def gather(doings: Iterable[Awaitable[T]]) -> list[T]:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from tests.chaos.client import Answer, Person
 from tests.chaos.history import DECLINED
-from tests.chaos.scene import Scene, gather
+from tests.chaos.scene import Scene, gather, ticket_at
 
 CHECKED = "tok_threeDSecure2Required"
 """Its bank asks whether it is the buyer who pays."""
@@ -36,9 +36,11 @@ async def buys(scene: Scene, buyer: Person, order: str) -> None:
 async def presses_twice(scene: Scene) -> None:
     """Two to four times at once, to list, to reserve and to pay."""
     buyer, seller, times, price = scene.buyer, scene.seller, scene.rng.randint(2, 4), scene.price()
-    offers = await gather(seller.offers(scene.name, price, scene.name) for _ in range(times))
-    ticket = next((said for offer in offers if (said := offer.said("id"))), "")
-    if not ticket:
+    if scene.by_form:
+        offers = await seller.offers_by_form(scene.name, price, times)
+    else:
+        offers = await gather(seller.offers(scene.name, price, scene.name) for _ in range(times))
+    if not (ticket := next(filter(None, (ticket_at(offer) or offer.said("id") for offer in offers)), "")):
         return
     reserve = buyer.reserves_by_form if scene.by_form else buyer.reserves
     await gather(reserve(ticket) for _ in range(times))
@@ -213,12 +215,15 @@ async def signs_out(scene: Scene) -> None:
 
 
 async def comes_back(scene: Scene) -> None:
-    """A newcomer signs up, out and in again, and buys."""
+    """A newcomer signs up, out and in again, buys, and stays."""
     if (person := await scene.joins()) is None:
         return
     await scene.insists(person.signs_out)
     ticket = await scene.lists(scene.seller)
-    if ticket and await scene.succeeds(person.signs_in) and (order := await scene.reserves(person, ticket)):
+    if not ticket or not await scene.succeeds(person.signs_in):
+        return
+    scene.stays(person)
+    if order := await scene.reserves(person, ticket):
         await scene.pays_for_good(person, order)
 
 

@@ -134,6 +134,19 @@ async def test_a_form_is_answered_by_where_it_leads(location: str, status: int, 
     assert (note.status, note.made, note.form) == (status, made, True)
 
 
+async def test_what_somebody_sees_again_is_noted_once() -> None:
+    states = iter(["created", "created", "complete"])
+
+    async def shows(_: web.Request) -> web.Response:
+        return web.json_response([{"id": "o1", "version": 0, "status": next(states)}])
+
+    async with site(shows) as url, somebody(url) as person:
+        for _ in range(3):
+            await person.opens("/api/orders")
+    seen = [(note.what, note.about, note.version, note.told) for note in person.notes.requests]
+    assert seen == [("look", "o1", 0, "created"), ("look", "o1", 0, "complete")]
+
+
 async def test_of_a_payment_by_form_it_is_not_known_what_came_of_it() -> None:
     async def leads(request: web.Request) -> web.Response:
         if request.method == "GET":
