@@ -9,7 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -221,19 +221,16 @@ async def _connected(servers: Sequence[str], **account: str) -> AsyncIterator[Cl
     async def say_nothing(_: Exception) -> None:
         """Whoever asks looks again."""
 
-    try:
-        client = await nats.connect(
-            list(servers),
-            connect_timeout=2,
-            max_reconnect_attempts=1,
-            allow_reconnect=False,
-            error_cb=say_nothing,
-            **account,
-        )
-    except (nats.errors.Error, OSError, TimeoutError):
-        yield None
-        return
+    # One after the other: nats-py gives up at the first that takes a connection and says nothing.
+    client = None
+    for server in servers:
+        with suppress(nats.errors.Error, OSError, TimeoutError):
+            client = await nats.connect(
+                server, connect_timeout=2, allow_reconnect=False, error_cb=say_nothing, **account
+            )
+            break
     try:
         yield client
     finally:
-        await client.close()
+        if client:
+            await client.close()

@@ -110,7 +110,9 @@ async def test_orders_made_while_the_leader_dies_reach_tickets_once_another_lead
             await until(
                 partial(buyer.ticket, ticket), lambda seen: seen["status"] == "reserved", ELECTED_WITHIN
             )
-    assert await leader_of(cluster.servers, EVENTS) not in {None, leader}
+    await until(
+        partial(leader_of, cluster.servers, EVENTS), lambda seen: seen not in {None, leader}, ELECTED_WITHIN
+    )
     await stack.start(leader)
     await ready(cluster.servers, within=ELECTED_WITHIN)
     async with connected(cluster.servers) as client:
