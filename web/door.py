@@ -51,7 +51,7 @@ def rooms(places: int) -> dict[Name, Room]:
     return {
         "pages": Room(places, line=places, patience=2.0),
         "orders": Room(places, line=places, patience=5.0),
-        "payments": Room(max(1, places // 2), line=places, patience=5.0),
+        "payments": Room(max(1, places // 2), line=max(1, places // 2), patience=5.0),
         "webhooks": Room(max(1, places // 4), line=2 * places, patience=5.0),
         "passwords": Room(max(1, places // 8), line=2 * places, patience=10.0),
         "live": Room(places, line=places, patience=2.0),

@@ -237,6 +237,7 @@ async def test_who_sends_a_head_and_nothing_more_takes_up_no_place(
     house: House, said: dict[str, str]
 ) -> None:
     slow = [asyncio.create_task(ask(house.door, "POST", "/", [b"a", None], **said)) for _ in range(5)]
+    await asyncio.sleep(0)  # all of them are at the door
     house.inside.may_answer.set()
     answer = await ask(house.door, "POST", "/", [b"a"], content_length="1")
     assert answer.status == 200
