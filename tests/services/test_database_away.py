@@ -2,6 +2,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -9,8 +10,9 @@ import pytest
 
 from sandbox import processes
 from sandbox.testing import free_port, running
+from tests.people import until
 from tests.services.conftest import SettingsWith
-from tests.services.served import Served, messages, new_id, serving, until
+from tests.services.served import Served, messages, new_id, serving
 
 ANN = new_id()
 
@@ -43,20 +45,19 @@ async def offer(tickets: Served) -> httpx.Response:
     return await tickets.ask("POST", "/api/tickets", by=ANN, json={"title": "Hamlet", "price": 1})
 
 
+def is_503(answer: httpx.Response) -> bool:
+    return answer.status_code == 503
+
+
 async def test_while_the_database_is_away_a_service_says_so_and_then_recovers(
     settings_with: SettingsWith, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving("tickets", settings_with(mongo_url=database.url)) as tickets:
         kept = (await offer(tickets)).json()
         await database.kill()
-
-        async def refused() -> bool:
-            return (await tickets.ask("GET", "/api/tickets")).status_code == 503
-
-        await until(refused)  # the list is in memory for a moment
         answers = await asyncio.gather(
             offer(tickets),
-            tickets.ask("GET", "/api/tickets"),
+            until(partial(tickets.ask, "GET", "/api/tickets"), is_503),  # it is in memory for a moment
             tickets.ask("GET", f"/api/tickets/{kept['id']}"),
             tickets.ask("DELETE", f"/api/tickets/{kept['id']}", by=ANN),
         )
@@ -66,10 +67,6 @@ async def test_while_the_database_is_away_a_service_says_so_and_then_recovers(
         assert "the database can't be reached" in caplog.text
         assert (await tickets.ask("GET", "/health/live")).status_code == 200
         await database.start()
-
-        async def answered() -> bool:
-            return (await tickets.ask("GET", "/api/tickets")).status_code == 200
-
-        await until(answered)
-        assert (await tickets.ask("GET", "/api/tickets")).json() == [kept]
+        seen = await until(partial(tickets.ask, "GET", "/api/tickets"), lambda answer: not is_503(answer))
+        assert seen.json() == [kept]
         assert (await offer(tickets)).status_code == 201

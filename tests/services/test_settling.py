@@ -1,7 +1,9 @@
 import asyncio
+from datetime import timedelta
 
 import pytest
 
+from services.kit import copies
 from services.kit.errors import NotFound
 from tests.services.market import an_order, moved
 from tests.services.served import new_id
@@ -113,7 +115,10 @@ async def test_the_reconciler_takes_what_an_event_was_lost_for(till: Till) -> No
     assert len(await till.payments.reconcile()) == 0
 
 
-async def test_a_payment_of_an_order_that_nobody_heard_of_is_not_begun(till: Till) -> None:
+async def test_a_payment_of_an_order_that_nobody_heard_of_is_not_begun(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "PATIENCE", timedelta(seconds=0.2))
     order = an_order(new_id())
     with pytest.raises(NotFound):
         await till.payments.pay(order.id, "tok_visa", order.user_id)
