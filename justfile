@@ -182,3 +182,8 @@ saga *ARGS: setup
 [no-exit-message]
 overload *ARGS: setup
     @exec {{ python }} -m tests.overload {{ ARGS }}
+
+# Send bad input to every service, form and listener at length: `just fuzz --examples 200 --seed 7`
+[no-exit-message]
+fuzz *ARGS: setup
+    @exec {{ python }} -m tests.fuzz {{ ARGS }}

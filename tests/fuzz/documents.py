@@ -1,11 +1,14 @@
 """schemathesis over what a process says of itself: every answer is held against its OpenAPI document."""
 
+import base64
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import schemathesis
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
-from schemathesis.engine.recorder import ScenarioRecorder
+from schemathesis.engine.recorder import Interaction, ScenarioRecorder
 
 from contracts.tickets import time_zones
 
@@ -54,6 +57,8 @@ class Findings:
             self.statuses[status] += 1
             if status == 0 or status >= 500:
                 self.failures[f"status {status}"] = f"{interaction.request.method} {interaction.request.uri}"
+            if status and (repeated := _repeated_as_markup(interaction)):
+                self.failures["markup"] = f"{interaction.request.uri} repeats {repeated}"
         for case_id, checks in recorder.checks.items():
             self.checks += len(checks)
             for check in checks:
@@ -77,8 +82,11 @@ def examine(
     url: str,
     credentials: Mapping[str, str],
     *,
+    document: dict[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+    without: Sequence[str] = (),
     examples: int,
-    seed: int | None = 1,
+    seed: int | None = None,
     phases: Sequence[str] = PHASES,
     known: Mapping[str, Sequence[str]] | None = None,
     forget: Sequence[str] = (),
@@ -87,8 +95,11 @@ def examine(
 
     Args:
         credentials: by the name of their security scheme.
+        document: instead of what is said at /docs/openapi.json.
+        headers: sent with every request.
+        without: checks that are left out.
         examples: how many of each kind.
-        seed: of the same seed, the same requests. None: others each time.
+        seed: of the same seed, the same requests. None: always the same ones.
         known: by the name of a field of the body, values of things that are there.
         forget: statuses that are taken out of the document before it is used.
     """
@@ -98,21 +109,26 @@ def examine(
         "cache": {"enabled": False},
         "continue-on-failure": True,
         "request-timeout": 60,
-        "auth": {"openapi": {name: {"bearer": secret} for name, secret in credentials.items()}},
         "generation": {
             "max-examples": examples,
             "no-shrink": True,
             "database": "none",
-            "deterministic": seed is not None,
+            "deterministic": seed is None,
         },
         "phases": {phase: {"enabled": phase in phases} for phase in PHASES},
-        "checks": {"positive_data_acceptance": {"expected-statuses": _TAKEN}},
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": _TAKEN},
+            **{name: {"enabled": False} for name in without},
+        },
+        "headers": dict(headers or {}),
         "dictionaries": {name: {"values": list(values)} for name, values in known.items()},
         "parameters": {f"body.{name}": {"dictionary": name, "probability": 0.8} for name in known},
     }
     if seed is not None:
         config["seed"] = seed
-    document = httpx.get(f"{url}/docs/openapi.json", timeout=60).json()
+    if credentials:
+        config["auth"] = {"openapi": {name: {"bearer": secret} for name, secret in credentials.items()}}
+    document = document or httpx.get(f"{url}/docs/openapi.json", timeout=60).json()
     for operation in (operation for item in document["paths"].values() for operation in item.values()):
         operation["responses"] = {
             status: response for status, response in operation["responses"].items() if status not in forget
@@ -132,6 +148,18 @@ def examine(
 
 _TAKEN = ["2xx", "3xx", "401", "402", "403", "404", "409", "429"]
 """What a request may be answered that is as the document says. 402: the card was declined."""
+
+
+def _repeated_as_markup(interaction: Interaction) -> str | None:
+    """What somebody sent in a form, if the page that answers has it as it was: as a part of itself."""
+    response = interaction.response
+    if response is None or "html" not in str(response.headers.get("content-type")):
+        return None
+    sent = base64.b64decode(interaction.request.encoded_body or "").decode("utf-8", "replace")
+    query = interaction.request.uri.partition("?")[2]
+    page = (response.content or b"").decode("utf-8", "replace")
+    values = (value for _, value in [*parse_qsl(sent), *parse_qsl(query)])
+    return next((value for value in values if re.search("[<\"']\\S{3}", value) and value in page), None)
 
 
 def _refused_by_rule(answer: bytes) -> bool:

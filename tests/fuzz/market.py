@@ -7,7 +7,7 @@ import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -17,8 +17,6 @@ from tests.people import PASSWORD, until
 
 @dataclass
 class Market:
-    """The seller's tickets are on sale, or reserved by the buyer."""
-
     buyer: httpx.Client
     seller: httpx.Client
     buyer_id: str
@@ -27,20 +25,15 @@ class Market:
     seller_email: str
     token: str
     """The buyer's."""
-    tickets: list[str] = field(default_factory=list)
-    orders: list[str] = field(default_factory=list)
 
-    def offer(self, how_many: int) -> list[str]:
-        """Put so many tickets on sale."""
+    def offer(self, how_many: int, by: httpx.Client | None = None) -> list[str]:
+        """Put so many tickets of the seller's, or of somebody else's, on sale."""
         body = {"title": "Low Roar", "price": 19.99}
-        made = [_made(self.seller.post("/api/tickets", json=body))["id"] for _ in range(how_many)]
-        self.tickets += made
-        return made
+        return [_made((by or self.seller).post("/api/tickets", json=body))["id"] for _ in range(how_many)]
 
     def reserve(self, tickets: list[str]) -> list[str]:
         """Returns once the tickets' own service knows of it too."""
         made = [_made(self.buyer.post("/api/orders", json={"ticketId": id_}))["id"] for id_ in tickets]
-        self.orders += made
 
         async def states() -> set[str]:
             return {self.seller.get(f"/api/tickets/{id_}").json()["status"] for id_ in tickets}

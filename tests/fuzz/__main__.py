@@ -1,0 +1,62 @@
+"""Bad input at length, and what came of it: `just fuzz --examples 200 --seed 7`."""
+
+import argparse
+import asyncio
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from settings import SERVICES
+from tests.fuzz.documents import Findings
+from tests.fuzz.test_documents import look_at
+from tests.fuzz.test_events import all_live, bury
+from tests.fuzz.test_forms import fill_in
+from tests.stack import Stack, stagedoor
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="just fuzz", description=__doc__)
+    parser.add_argument("--examples", type=int, default=100, help="of each kind, at each operation")
+    parser.add_argument("--seed", type=int, help="repeats a run")
+    given = parser.parse_args()
+    seed = secrets.randbelow(2**32) if given.seed is None else given.seed
+    sys.stdout.write(f"seed {seed}\n")
+    with TemporaryDirectory() as folder:
+        return asyncio.run(run(Path(folder) / "data", given.examples, seed))
+
+
+async def run(folder: Path, examples: int, seed: int) -> int:
+    """Gives 1 if anything was wrong."""
+    failures = 0
+    async with stagedoor(folder) as stack:
+        for service in SERVICES:
+            if service != "expiration":  # it has nothing but its health and its documents
+                failures += await _told(stack, service, look_at, stack, service, examples, seed)
+        failures += await _told(stack, "forms", fill_in, stack, examples, seed)
+        buried = await bury(stack, every=1)
+        sys.stdout.write(f"{'events':10} {buried:6} dead letters, one for each that heard a bad event\n")
+    sys.stdout.write(f"{failures} failures\n")
+    return min(failures, 1)
+
+
+async def _told(stack: Stack, name: str, look: Callable[..., Findings], *arguments: object) -> int:
+    """What was found, on a line and then one by one. Gives how many failures."""
+    began = time.monotonic()
+    found = await asyncio.to_thread(look, *arguments)
+    await all_live(stack)
+    statuses = ", ".join(f"{count} x {status}" for status, count in sorted(found.statuses.items()))
+    sys.stdout.write(
+        f"{name:10} {found.requests:6} requests, {found.checks} checks, {found.links} links, "
+        f"{time.monotonic() - began:.0f} s: {statuses}\n"
+    )
+    for title, words in found.failures.items():
+        sys.stdout.write(f"\n{title}\n{words}\n\n")
+    sys.stdout.flush()
+    return len(found.failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""The web tier's forms as an OpenAPI document: what browsers send, and what pages answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from contracts.tickets import CATEGORIES
+from web.forms import ZONES
+
+TEXT: dict[str, Any] = {"type": "string", "maxLength": 300}
+PRICE: dict[str, Any] = {"anyOf": [{"type": "string", "pattern": "^[0-9]{1,4}[.,][0-9]{2}$"}, TEXT]}
+MOMENT: dict[str, Any] = {
+    "anyOf": [{"type": "string", "pattern": "^20(2[6-9]|[3-9][0-9])-0[1-9]-1[0-9]T1[0-9]:[0-5][0-9]$"}, TEXT]
+}
+TICKET = {
+    "title": TEXT,
+    "price": PRICE,
+    "startsAt": MOMENT,
+    "timeZone": {"anyOf": [{"enum": list(ZONES)}, TEXT]},
+    "venue": TEXT,
+    "city": TEXT,
+    "category": {"anyOf": [{"enum": ["", *CATEGORIES]}, TEXT]},
+    "seat": TEXT,
+    "quantity": {"anyOf": [{"enum": ["1", "2", "10"]}, TEXT]},
+    "faceValue": PRICE,
+    "notes": TEXT,
+}
+SEARCH = {
+    **dict.fromkeys(("q", "city", "from", "to", "after", "sort", "minPrice", "maxPrice", "x"), TEXT),
+    "category": {"anyOf": [{"enum": list(CATEGORIES)}, TEXT]},
+    "when": {"anyOf": [{"enum": ["today", "weekend"]}, TEXT]},
+}
+NEXT = {"anyOf": [{"enum": ["/orders", "//example.com", "https://example.com", "/\\example.com"]}, TEXT]}
+NOT_ABOUT_FORMS = (
+    "positive_data_acceptance",
+    "negative_data_rejection",
+    "unsupported_method",
+    "missing_required_header",
+    "use_after_free",
+    "ensure_resource_availability",
+)
+"""Checks of what a document promises to clients. What is wrong in a form is said on a page."""
+
+
+def document(mine: str, free: str, order: str) -> dict[str, Any]:
+    """The forms about a ticket of somebody's own, another's that is on sale, and an order of theirs."""
+    forms: Mapping[str, Mapping[str, Any]] = {
+        "/signin": {"email": TEXT, "password": TEXT, "next": NEXT},
+        "/signup": {"email": TEXT, "password": TEXT, "next": NEXT},
+        "/account/password": {"currentPassword": TEXT, "newPassword": TEXT},
+        "/sell": {**TICKET, "offer": TEXT},
+        f"/tickets/{mine}/edit": TICKET,
+        f"/tickets/{mine}/withdraw": {},
+        f"/tickets/{free}/buy": {},
+        f"/orders/{order}/pay": {"token": {"anyOf": [{"enum": ["tok_chargeDeclined"]}, TEXT]}},
+        f"/orders/{order}/extend": {},
+        f"/orders/{order}/cancel": {},
+    }
+    paths: dict[str, Any] = {path: {"post": _form(fields)} for path, fields in forms.items()}
+    paths["/"] = {"get": _page(SEARCH)}
+    paths["/listings"] = {"get": _page({"status": TEXT, "after": TEXT})}
+    paths["/signin"]["get"] = _page({"next": NEXT})
+    return {"openapi": "3.1.0", "info": {"title": "Forms", "version": "1"}, "paths": paths}
+
+
+def _form(fields: Mapping[str, Any]) -> dict[str, Any]:
+    schema = {"type": "object", "properties": fields}
+    content = {"application/x-www-form-urlencoded": {"schema": schema}}
+    return {"requestBody": {"content": content}, "responses": _PAGES}
+
+
+def _page(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "schema": schema} for name, schema in parameters.items()
+        ],
+        "responses": _PAGES,
+    }
+
+
+_PAGES = {
+    # Redirects are followed: 200 is the page that comes after. 401 and 403 aren't among these: the forms are
+    # sent by who may send them, with the token of a page of ours.
+    status: {"description": "A page", "content": {"text/html": {}}}
+    for status in ("200", "400", "402", "404", "405", "409", "413", "415", "422")
+}
