@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from litestar import Litestar
 
 from contracts.api import User
 from contracts.identity import SESSION_COOKIE
+from contracts.wire import now
 from sandbox.processes import Process
 from sandbox.processes import web as web_process
 from sandbox.testing import free_port
@@ -30,6 +32,15 @@ def market() -> Market:
 async def services(market: Market) -> AsyncIterator[Services]:
     async with services_running(market) as services:
         yield services
+
+
+@pytest.fixture
+def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> datetime:
+    """For pages and their market no time goes by: what is left of it is what a test gave."""
+    moment = now()
+    for module in ("web.templating", "web.pages.orders", "web.pages.purchases", "tests.web.market"):
+        monkeypatch.setattr(f"{module}.now", lambda: moment)
+    return moment
 
 
 class Browser:
