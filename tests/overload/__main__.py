@@ -2,7 +2,7 @@
 
 It refuses early and says when to come again, answers health checks, keeps to its memory, loses nothing, and
 is well again within ten seconds. Then a thousand clients that never finish, and purchases beside them.
-Exits with 1 if anything is wrong.
+Exits with 1 if anything is wrong. With WEB_PLACES=1000 nobody is kept out, and it has to fail.
 """
 
 import argparse
