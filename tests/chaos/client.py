@@ -169,6 +169,11 @@ class Person:
         form = f"/orders/{order}?step=pay"
         return await self._submits(form, f"/orders/{order}/pay", {"token": card}, note)
 
+    async def refunds(self, order: str, *, relist: bool) -> Answer:
+        """As an operator, who asks payments itself."""
+        note = Request("refund", self.id, order, asked={"relist": relist})
+        return await self._ask("POST", "/api/payments/refunds", {"orderId": order, "relist": relist}, note)
+
     async def opens(self, path: str) -> Answer:
         """A page, or what the API tells of something. States that it shows are noted."""
         answer = await self._ask("GET", path)

@@ -280,6 +280,8 @@ def _requests(edited: str) -> list[Request]:
         Request("pay", BOB, O2, 201, P2, asked={"card": "tok_visa"}, told="authorized"),
         Request("pay", BOB, O4, 402, asked={"card": "tok_chargeDeclined"}),
         Request("pay", BOB, O5, 303, asked={"card": "tok_visa"}, form=True),
+        Request("refund", "operator", O5, 201, asked={"relist": False}),
+        Request("refund", "operator", O2, None, asked={"relist": True}),
         Request("look", BOB, O2, 200, version=1, told="complete"),
         Request("look", BOB, P2, 200, told="captured"),
         Request("sign out", ZOE, S1, 200),

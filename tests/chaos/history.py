@@ -53,6 +53,7 @@ What = Literal[
     "extend",
     "cancel",
     "pay",
+    "refund",
     "look",
 ]
 

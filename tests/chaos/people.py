@@ -5,9 +5,12 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
+from typing import Self
 
+from settings import Settings
 from tests.chaos.client import Notes, Person, browser
 from tests.chaos.history import Request
 from tests.chaos.scene import Scene
@@ -29,6 +32,27 @@ def story_of(seed: int, number: int) -> tuple[Story, random.Random]:
     return rng.choices(list(STORIES), list(STORIES.values()))[0], rng
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where the marketplace is."""
+
+    web: str
+    stripe: str
+    """The sandbox, which has the page of the bank too."""
+    payments: str
+    """Where operators ask for refunds."""
+    operator_token: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(
+            settings.site,
+            f"http://127.0.0.1:{settings.stripe_sandbox_port}",
+            settings.url_of("payments"),
+            settings.operator_secret,
+        )
+
+
 class Load:
     """Buyers and sellers who use the marketplace over HTTP at a steady rate, and note what they asked and
     were told.
@@ -37,16 +61,14 @@ class Load:
     not those before have ended.
     """
 
-    def __init__(self, web: str, stripe: str, seed: int, rate: float, window: float) -> None:
+    def __init__(self, places: Places, seed: int, rate: float, window: float) -> None:
         """
         Args:
-            web: where the web tier is.
-            stripe: where Stripe's sandbox is, which has the page of the bank too.
+            places: where they go.
             rate: stories begun a second. Each is about seven requests.
             window: seconds to pay.
         """
-        self.web = web
-        self.stripe = stripe
+        self.places = places
         self.seed = seed
         self.rate = rate
         self.window = window
@@ -55,6 +77,8 @@ class Load:
         self._notes = Notes()
         self._http = browser()
         self._run = token_hex(4)
+        self._operator = Person(self._http, places.payments, self._notes, "operator")
+        self._operator.token = places.operator_token
         self._sellers: list[Person] = []
         self._buyers: list[Person] = []
         self._ended: list[Person] = []
@@ -163,8 +187,9 @@ class Load:
             sellers=self._sellers,
             buyers=self._buyers,
             newcomer=self._newcomer,
-            stripe=self.stripe,
+            stripe=self.places.stripe,
             window=self.window,
+            operator=self._operator,
             ended=self._ended,
         )
         task = asyncio.ensure_future(story(scene))
@@ -181,7 +206,7 @@ class Load:
             raise BaseExceptionGroup("stories that failed", self._failures)
 
     def _newcomer(self) -> Person:
-        return Person(self._http, self.web, self._notes, f"{token_hex(8)}@example.com")
+        return Person(self._http, self.places.web, self._notes, f"{token_hex(8)}@example.com")
 
     async def _signed_up(self) -> Person:
         """Each try with another address: one that wasn't answered may have taken the first."""

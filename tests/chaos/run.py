@@ -15,7 +15,7 @@ from tests.chaos.faults import Fault, Struck
 from tests.chaos.history import History
 from tests.chaos.invariants import violations
 from tests.chaos.market import Market, Plan, market
-from tests.chaos.people import Load
+from tests.chaos.people import Load, Places
 from tests.chaos.reading import at_rest
 
 log = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ class Run:
 async def chaos(course: Course, folder: Path, say: Say) -> Report:
     """A run on a marketplace of its own, whose data and logs are in `folder`."""
     async with market(folder, course.plan) as struck:
-        load = Load(struck.web, struck.stripe, course.seed, course.rate, course.plan.window)
+        load = Load(Places.of(struck.settings), course.seed, course.rate, course.plan.window)
         await load.open()
         say("  the marketplace is open")
         try:
@@ -187,7 +187,7 @@ def told(report: Report) -> Sequence[str]:
         f"processes ended: {_counted(report.deaths)}",
     ]
     if history is not None:
-        asked = Counter[str](request.what for request in history.requests)
+        asked = Counter[str](request.what for request in history.requests if request.what != "look")
         orders = Counter(order["status"] for order in history.orders)
         payments = Counter(payment["status"] for payment in history.payments)
         lines += [

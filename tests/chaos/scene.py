@@ -33,6 +33,8 @@ class Scene:
     stripe: str
     window: float
     """Seconds to pay."""
+    operator: Person
+    """Who may give people their money back."""
     ended: list[Person] = field(default_factory=list)
     """Who signed out, with the tokens that they had."""
 

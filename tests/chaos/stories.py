@@ -83,6 +83,20 @@ async def leaves_the_bank_waiting(scene: Scene, buyer: Person, order: str) -> No
 
 
 @with_an_order
+async def gets_the_money_back(scene: Scene, buyer: Person, order: str) -> None:
+    """Once or twice at once, and the ticket goes on sale again or not."""
+    await scene.pays_for_good(buyer, order)
+    times = scene.rng.randint(1, 2)
+    relist = [scene.rng.random() < 0.5 for _ in range(times)]
+
+    async def asks(again: bool) -> Answer:
+        return await scene.insists(lambda: scene.operator.refunds(order, relist=again))
+
+    await gather(map(asks, relist))
+    await buyer.order(order)
+
+
+@with_an_order
 async def has_a_card_with_which_something_goes_wrong(scene: Scene, buyer: Person, order: str) -> None:
     await scene.pays_for_good(buyer, order, scene.rng.choice(TROUBLED))
 
@@ -240,6 +254,7 @@ async def does_what_is_refused(scene: Scene) -> None:
     await stranger.withdraws(ticket)
     await buyer.reserves(nothing)
     await buyer.pays(nothing)
+    await buyer.cancels(nothing)
     if order := await scene.reserves(buyer, ticket):
         await stranger.cancels(order)
         await stranger.pays(order)
@@ -258,6 +273,7 @@ STORIES: Mapping[Story, int] = {
     refuses_at_the_bank: 4,
     leaves_the_bank_waiting: 3,
     has_a_card_with_which_something_goes_wrong: 4,
+    gets_the_money_back: 5,
     cancels: 5,
     cancels_while_paying: 8,
     walks_away: 4,

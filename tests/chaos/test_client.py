@@ -10,7 +10,7 @@ from aiohttp import web
 
 from sandbox.testing import free_port
 from tests.chaos.client import Notes, Person, browser
-from tests.chaos.people import BUYERS, SELLERS, Load, story_of
+from tests.chaos.people import BUYERS, SELLERS, Load, Places, story_of
 from tests.people import until
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -179,7 +179,7 @@ async def lets_in(request: web.Request) -> web.StreamResponse:
 
 async def begun(url: str, seed: int, stories: int) -> Load:
     """People who have begun so many stories, and were then sent away."""
-    load = Load(url, url, seed, rate=100, window=5)
+    load = Load(Places(url, url, url, ""), seed, rate=100, window=5)
     try:
         await load.open()
         running = asyncio.create_task(load.run())

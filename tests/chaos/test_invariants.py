@@ -19,6 +19,7 @@ from tests.chaos.histories import (
     O2,
     O3,
     O4,
+    O5,
     P2,
     P4,
     PRICE,
@@ -304,6 +305,12 @@ BREAKS: Mapping[str, Iterable[Break]] = {
         changed("orders", O1, cancel_reason=None),
         asked("extend", BOB, O3, 201),
         changed("orders", O3, extensions=1),
+    ],
+    "refunds_are_as_told": [
+        unasked("refund"),
+        asked("refund", "operator", O2, 201, asked={"relist": False}),
+        asked("refund", "operator", O9, 201, asked={"relist": False}),
+        changed("orders", O5, relisted=True),
     ],
     "payments_are_as_told": [
         asked("pay", BOB, O1, 201, P2, asked={"card": "tok_visa"}),

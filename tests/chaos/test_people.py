@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.excerpts import about
 from tests.chaos.history import History
 from tests.chaos.invariants import violations
-from tests.chaos.people import Load
+from tests.chaos.people import Load, Places
 from tests.chaos.reading import read
 from tests.chaos.stories import STORIES
 from tests.people import until
@@ -17,15 +17,14 @@ from tests.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-SEED = 14369
-"""With it each story is among the first 27."""
-ENOUGH = 27
+SEED = 238
+"""With it each story is among the first 23."""
+ENOUGH = 23
 
 
 @asynccontextmanager
 async def loaded(stack: Stack, seed: int = SEED, rate: float = 6) -> AsyncIterator[Load]:
-    assert stack.settings.stripe_base is not None
-    load = Load(stack.web, stack.settings.stripe_base, seed, rate, window=2)
+    load = Load(Places.of(stack.settings), seed, rate, window=2)
     try:
         await load.open()
         yield load
@@ -63,7 +62,7 @@ async def test_a_marketplace_is_used_in_every_way_and_all_of_it_is_true(stack: S
     done = {(request.what, request.form) for request in load.requests if request.is_done}
     refused = {request.what for request in load.requests if request.is_refused}
     changes = {"offer", "edit", "withdraw", "reserve", "cancel", "pay"}
-    assert {(what, False) for what in changes | {"sign up", "sign in", "sign out", "look"}} <= done
+    assert {(what, False) for what in changes | {"sign up", "sign in", "sign out", "refund", "look"}} <= done
     assert {("offer", True), ("reserve", True)} <= done
     assert changes <= refused
     assert {"complete", "cancelled"} <= {order["status"] for order in history.orders}

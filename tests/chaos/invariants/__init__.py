@@ -12,6 +12,7 @@ from tests.chaos.invariants.answers import (
     edits_are_as_told,
     offers_are_as_told,
     payments_are_as_told,
+    refunds_are_as_told,
     reservations_are_as_told,
     sessions_end_as_told,
     what_was_shown_was_so,
@@ -70,6 +71,7 @@ INVARIANTS: Sequence[Invariant] = (
     reservations_are_as_told,
     cancellations_are_as_told,
     payments_are_as_told,
+    refunds_are_as_told,
     what_was_shown_was_so,
     sessions_end_as_told,
 )

@@ -146,6 +146,23 @@ def payments_are_as_told(history: History) -> Iterator[str]:
     yield from _of_nothing(history, asked.keys())
 
 
+def refunds_are_as_told(history: History) -> Iterator[str]:
+    """Who was told that the money goes back has it; nobody else's order is refunded, or ticket relisted."""
+    asked = by(_of(history, "refund"), lambda request: request.about)
+    orders = by_key(history.orders)
+    for order_id, requests in asked.items():
+        order = orders.get(order_id)
+        status = order and order["status"]
+        if status != "refunded" and any(request.is_done for request in requests):
+            yield f"order {order_id} was refunded, as an operator was told, and is {status}"
+    for order_id, order in orders.items():
+        taken = [request for request in asked.get(order_id, []) if not request.is_refused]
+        if order["status"] == "refunded" and not taken:
+            yield f"order {order_id} is refunded, and nobody asked for it"
+        if order["relisted"] and not any(request.asked["relist"] for request in taken):
+            yield f"the ticket of order {order_id} is on sale again, and nobody asked for it"
+
+
 def what_was_shown_was_so(history: History) -> Iterator[str]:
     """Every state that an answer shows is one that was said, and who was shown that they own it does."""
     said = {about: versions for (kind, about), versions in said_of(history).items() if kind != "expiration"}
