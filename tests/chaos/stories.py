@@ -87,6 +87,11 @@ async def gets_the_money_back(scene: Scene, buyer: Person, order: str) -> None:
     """Once or twice at once, and the ticket goes on sale again or not."""
     await scene.pays_for_good(buyer, order)
     times = scene.rng.randint(1, 2)
+
+    async def captured() -> bool:
+        return (await buyer.payment(order)).get("status") == "captured"
+
+    await scene.until(captured)
     relist = [scene.rng.random() < 0.5 for _ in range(times)]
 
     async def asks(again: bool) -> Answer:
