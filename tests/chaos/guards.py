@@ -152,5 +152,5 @@ GUARDS: Mapping[str, Guard] = {
     "hold-register": Guard(hold_register, ("replay", "echo")),
     "offer-key": Guard(offer_key, ()),
     "copies": Guard(copies, ("replay", "echo")),
-    "late-ack": Guard(late_ack, ("kill", "cut", "pause")),
+    "late-ack": Guard(late_ack, ("full-disk", "kill")),
 }
