@@ -79,8 +79,8 @@ class NotForStorms(Exception):
 
 
 @asynccontextmanager
-async def market(folder: Path, *, window: float) -> AsyncIterator[Market]:
-    """A marketplace without rate limits, whose reservations last `window` seconds.
+async def market(folder: Path, *, window: float, **more: str) -> AsyncIterator[Market]:
+    """A marketplace without rate limits, whose reservations last `window` seconds; `more` are settings too.
 
     Raises:
         NotForStorms: the environment names servers that others may use.
@@ -97,6 +97,7 @@ async def market(folder: Path, *, window: float) -> AsyncIterator[Market]:
         "OUTBOX_SWEEP_SECONDS": "1",
         "LOG_LEVEL": "WARNING",
         **{f"{name}_PORT": str(free_port()) for name in names},
+        **more,
     }
     settings = Settings.model_validate({name.lower(): value for name, value in environment.items()})
     others = [name for name in settings.model_fields_set if name.endswith("_url") or name in ELSEWHERE]
