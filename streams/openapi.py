@@ -50,8 +50,7 @@ UPLOADS: Mapping[str, tuple[str, ...]] = {
 """Operations that read their body themselves, and what it may be."""
 
 RETRY_AFTER = {
-    "description": "Seconds after which asking again makes sense",
-    "required": True,
+    "description": "Seconds after which asking again makes sense, where time is what it takes",
     "schema": {"type": "integer", "minimum": 1},
 }
 _OF_A_BODY = {"413": "The body is too large", "415": "The body must be application/json"}

@@ -34,6 +34,7 @@ NOT_ABOUT_FORMS = (
     "positive_data_acceptance",
     "negative_data_rejection",
     "unsupported_method",
+    "allow_header_conformance",
     "missing_required_header",
     "use_after_free",
     "ensure_resource_availability",

@@ -87,7 +87,7 @@ async def on_the_bus(stack: Stack) -> AsyncIterator[Bus]:
 
 
 async def test_an_event_that_is_not_as_its_contract_says_is_buried_and_does_nothing(stack: Stack) -> None:
-    assert await bury(stack, every=4) > 100
+    assert await bury(stack, every=6) > 60
 
 
 async def bury(stack: Stack, every: int) -> int:
