@@ -165,9 +165,9 @@ def repeated_as_markup(interaction: Interaction) -> str | None:
 
 
 def _is_over(answer: bytes) -> bool:
-    """What was taken off sale or let go of is no longer there to be had, but it can be looked at."""
+    """What was taken off sale or let go of can be looked at, and what is like it: it can't be had."""
     thing = json.loads(answer)
-    return isinstance(thing, dict) and thing.get("status") in ("withdrawn", "cancelled")
+    return isinstance(thing, list) or thing.get("status") in ("withdrawn", "cancelled")
 
 
 def _refused_by_rule(answer: bytes) -> bool:
