@@ -8,10 +8,12 @@ import errno
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from sandbox.processes import Process
@@ -20,6 +22,11 @@ from sandbox.testing import running
 _BALLAST = "ballast"
 _BLOCK = 1024 * 1024
 
+_AS_USER = ("--user", "--map-root-user")
+_WAYS: tuple[tuple[str, ...], ...] = ((), _AS_USER)
+"""To come to a mount namespace: as who may make one, or as the root of a user namespace."""
+_NEEDS = "A small disk needs Linux, unshare and nsenter (of util-linux), and root or user namespaces"
+_TRIAL = "mount -t tmpfs -o size=1m none /tmp"
 _HOLD = 'mount -t tmpfs -o "size=$2m,mode=700" none "$1" && touch "$1.mounted" && exec sleep infinity'
 
 
@@ -29,6 +36,8 @@ class Disk:
     """Where servers on this disk find it. Others see an empty folder there."""
     holder: int
     """The process that keeps it."""
+    as_user: bool
+    """Whether it is in a user namespace too."""
 
     @property
     def contents(self) -> Path:
@@ -38,7 +47,7 @@ class Disk:
     def under(self, process: Process) -> Process:
         """The same process on this disk; its id is still its own."""
         enter = ["nsenter", "--target", str(self.holder), "--mount"]
-        if os.geteuid() != 0:
+        if self.as_user:
             enter += ["--user", "--preserve-credentials"]
         return replace(process, command=(*enter, "--", *process.command))
 
@@ -62,6 +71,23 @@ class Disk:
         (self.contents / _BALLAST).unlink(missing_ok=True)
 
 
+def possible() -> str | None:
+    """Why no small disk can be made here; None if one can."""
+    if sys.platform != "linux" or not (shutil.which("unshare") and shutil.which("nsenter")):
+        return _NEEDS
+    return None if _way() is not None else f"{_NEEDS}; here neither may mount anything"
+
+
+@cache
+def _way() -> tuple[str, ...] | None:
+    """The first way that works. Root in a container may be allowed less than the root of a user namespace."""
+    for way in _WAYS:
+        trial = (str(shutil.which("unshare")), *way, "--mount", "sh", "-c", _TRIAL)
+        if subprocess.run(trial, check=False, capture_output=True).returncode == 0:  # noqa: S603 - all ours
+            return way
+    return None
+
+
 @asynccontextmanager
 async def small_disk(folder: Path, megabytes: int) -> AsyncIterator[Disk]:
     """An empty disk at this folder; what is on it is gone at the end.
@@ -69,21 +95,21 @@ async def small_disk(folder: Path, megabytes: int) -> AsyncIterator[Disk]:
     Raises:
         RuntimeError: this machine can't make one.
     """
-    if sys.platform != "linux" or not (shutil.which("unshare") and shutil.which("nsenter")):
-        raise RuntimeError("A small disk needs Linux, with unshare and nsenter (of util-linux)")
+    if reason := possible():
+        raise RuntimeError(reason)
+    way = _way() or ()
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
     mounted = folder.with_name(f"{folder.name}.mounted")
     mounted.unlink(missing_ok=True)
 
     async def ready() -> str | None:
-        return None if mounted.exists() else "it isn't mounted: that takes root or user namespaces"
+        return None if mounted.exists() else "it isn't mounted"
 
-    as_user = () if os.geteuid() == 0 else ("--user", "--map-root-user")
     holder = Process(
         name="disk",
-        command=("unshare", *as_user, "--mount", "sh", "-c", _HOLD, "sh", str(folder), str(megabytes)),
+        command=("unshare", *way, "--mount", "sh", "-c", _HOLD, "sh", str(folder), str(megabytes)),
         ready=ready,
     )
     async with running(holder, folder.with_name(f"{folder.name}.log"), signal.SIGKILL) as pid:
-        yield Disk(folder, pid)
+        yield Disk(folder, pid, as_user=way == _AS_USER)
