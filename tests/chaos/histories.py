@@ -24,6 +24,7 @@ AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 EARLIER = AT - timedelta(minutes=15)
 LATER = AT + timedelta(minutes=10)
 TITLE, PRICE = "Nine Bridges", 4500
+HEARS_ORDERS = ("tickets-order-created", "payments-order-created")
 
 State = Mapping[str, Any]
 
@@ -246,8 +247,8 @@ def sound() -> History:
         ],
         timers=[Timer(O3, LATER)],
         unheard={"orders-ticket-created": 0},
-        dead=["poison"],
-        poisoned=frozenset({"poison"}),
+        dead=[("poison", consumer) for consumer in HEARS_ORDERS],
+        poisoned=[("poison", consumer) for consumer in HEARS_ORDERS],
         requests=_requests(edited["title"]),
     )
 

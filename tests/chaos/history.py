@@ -33,6 +33,10 @@ class Said:
     """Published again on purpose, under another id, to see that it changes nothing."""
 
 
+Burial = tuple[str, str]
+"""The id of a message as it was in the stream, and the consumer that couldn't read it."""
+
+
 @dataclass(frozen=True)
 class Timer:
     """A message that waits for its time."""
@@ -121,8 +125,8 @@ class History:
     """Those that still wait."""
     unheard: Mapping[str, int] = field(default_factory=dict)
     """By consumer: how many messages it hasn't handled."""
-    dead: Sequence[str] = ()
-    """The message ids of what was buried as a dead letter, as they were in the stream."""
-    poisoned: frozenset[str] = frozenset()
-    """The message ids of what was put there to be buried."""
+    dead: Sequence[Burial] = ()
+    """What was buried as a dead letter."""
+    poisoned: Sequence[Burial] = ()
+    """What was put into the stream to be buried, once for each that hears it."""
     requests: Sequence[Request] = ()

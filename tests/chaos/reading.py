@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from pymongo.errors import PyMongoError
 from settings import Settings
 from streams.delivery import DeadLetter
 from streams.topology import DEAD, EVENTS, LISTENS, TIMERS, consumers
-from tests.chaos.history import History, Kind, Request, Said, Stored, Timer
+from tests.chaos.history import Burial, History, Kind, Request, Said, Stored, Timer
 from tests.chaos.invariants import violations
 
 ECHO = "Stagedoor-Echo"
@@ -155,14 +155,15 @@ async def with_messages(
     try:
         js = connection.jetstream(timeout=MESSAGE_SECONDS)
         events, letters = await messages_of(js, EVENTS), await messages_of(js, DEAD)
-        stored = {message.id for message in events} & poisoned
-        poison = {message.says: message.id for message in events if message.id in stored}
+        # An echo of poison is poison too, says nothing either, and is buried for itself.
+        poison = {message.says for message in events if message.id in poisoned}
         return replace(
             history,
-            # An echo of poison is poison too, and says nothing either.
             events=[event for each in events if each.says not in poison and (event := said(each))],
-            dead=_buried(letters, {each.sequence: each.id for each in events}, stored, poison),
-            poisoned=frozenset(stored),
+            dead=_buried(letters, {each.sequence: each.id for each in events}),
+            poisoned=[
+                (each.id, name) for each in events if each.says in poison for name in _hearing(each.subject)
+            ],
             timers=[_timer(message) async for message in _waiting_timers(js)],
             unheard=await _unheard(js),
         )
@@ -219,20 +220,23 @@ def said(message: Message) -> Said | None:
     return Said(message.id, kind, about, version, body, message.subject, message.at, echo=echo)
 
 
-def _buried(
-    letters: Iterable[Message],
-    ids: Mapping[int, str],
-    poisoned: Set[str],
-    poison: Mapping[tuple[str, bytes], str],
-) -> list[str]:
-    """What dead letters were in the stream: their own ids tell where they come from."""
+def _hearing(subject: str) -> list[str]:
+    """The consumers of an event."""
+    heard = (consumer for service in LISTENS for consumer in consumers(service))
+    return [consumer.name for consumer in heard if (consumer.stream, consumer.subject) == (EVENTS, subject)]
+
+
+def _buried(letters: Iterable[Message], ids: Mapping[int, str]) -> list[Burial]:
+    """What dead letters were in the stream: their own ids tell where they come from.
+
+    One that is there twice under one id is the same: a burial that its consumer didn't get to know of is
+    repeated, and the stream remembers ids for two minutes.
+    """
     buried = []
-    for letter in letters:
+    for letter in {letter.id: letter for letter in letters}.values():
         _, stream, sequence = letter.id.rsplit(":", 2)
         came_as = ids.get(int(sequence), letter.id) if stream == EVENTS else letter.id
-        says = (letter.headers.get(DeadLetter.SUBJECT, ""), letter.data)
-        is_echo = ECHO in letter.headers and came_as not in poisoned
-        buried.append(poison.get(says, came_as) if is_echo else came_as)
+        buried.append((came_as, letter.headers.get(DeadLetter.CONSUMER, "")))
     return buried
 
 

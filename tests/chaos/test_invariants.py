@@ -14,6 +14,7 @@ from tests.chaos.histories import (
     AT,
     BOB,
     EVE,
+    HEARS_ORDERS,
     LATER,
     O1,
     O2,
@@ -238,7 +239,14 @@ BREAKS: Mapping[str, Iterable[Break]] = {
         without("timers"),
         lambda history: replace(history, unheard={"orders-ticket-created": 1}),
     ],
-    "only_poison_is_buried": [added("dead", "order.created of o1"), without("dead")],
+    "only_poison_is_buried": [
+        added("dead", ("order.created of o1", HEARS_ORDERS[0])),
+        added("dead", ("poison", HEARS_ORDERS[0])),
+        added("dead", ("poison", "orders-ticket-created")),
+        without("dead"),
+        without("dead", lambda burial: burial == ("poison", HEARS_ORDERS[1])),
+        without("poisoned"),
+    ],
     "accounts_are_as_told": [
         without("users"),
         changed("users", ANN, _id=EVE),

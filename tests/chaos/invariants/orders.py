@@ -1,5 +1,6 @@
 """Who has which ticket, and that all services know it."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -115,12 +116,12 @@ def nothing_waits(history: History) -> Iterator[str]:
 
 
 def only_poison_is_buried(history: History) -> Iterator[str]:
-    """No event that somebody needs is a dead letter, and all that can't be read is."""
-    for message_id in history.dead:
-        if message_id not in history.poisoned:
-            yield f"{message_id} is a dead letter"
-    for message_id in history.poisoned - set(history.dead):
-        yield f"{message_id} was poison, and isn't buried"
+    """No event that somebody needs is a dead letter, and all that can't be read is: once a listener."""
+    dead, poisoned = Counter(history.dead), Counter(history.poisoned)
+    for message_id, consumer in (dead - poisoned).elements():
+        yield f"{message_id} is a dead letter of {consumer or 'nobody'}"
+    for message_id, consumer in (poisoned - dead).elements():
+        yield f"{message_id} was poison, and isn't buried by {consumer}"
 
 
 def _expected(ticket: Stored, newest: Stored | None) -> dict[str, Any]:
