@@ -6,7 +6,7 @@ import json
 import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from uuid import uuid4
 
 import nats
@@ -15,9 +15,9 @@ from nats.js.api import Header
 
 from contracts.events import ALL_EVENTS
 from settings import SERVICES
-from streams.topology import EVENTS, consumer_config, consumers
+from streams.topology import EVENTS, consumers
 from tests.chaos import cluster
-from tests.chaos.market import DATABASE, NATS, STRIPE, WEB, Market
+from tests.chaos.market import DATABASE, NATS, STRIPE, WEB, Market, NotRunning
 from tests.chaos.reading import ECHO
 from tests.chaos.wires import Wire
 
@@ -46,8 +46,11 @@ class Struck:
         return self.rng.choice([*SERVICES, WEB, *self.market.nats_names, DATABASE, STRIPE])
 
     def a_link(self) -> tuple[str, Wire]:
-        (client, server), link = self.rng.choice(sorted(self.market.wires.items(), key=lambda item: item[0]))
-        return f"{client} to {server}", link
+        """One over which somebody is talking now: others wouldn't notice."""
+        links = sorted(self.market.wires)
+        self.rng.shuffle(links)
+        client, server = next((link for link in links if self.market.wires[link].connections), links[0])
+        return f"{client} to {server}", self.market.wires[client, server]
 
 
 async def kill(struck: Struck) -> str:
@@ -127,7 +130,8 @@ async def full_disk(struck: Struck) -> str:
     finally:
         disk.free()
         # Neither takes up its work again by itself: an operator restarts it, as docs/operations.md says.
-        struck.market.kill(name)
+        with suppress(NotRunning):
+            struck.market.kill(name)
     return name
 
 
@@ -136,8 +140,9 @@ async def replay(struck: Struck) -> str:
     service = struck.rng.choice([name for name in SERVICES if list(consumers(name))])
     consumer = struck.rng.choice([each for each in consumers(service) if each.stream == EVENTS])
     async with _bus(struck.market) as js:
+        config = (await js.consumer_info(EVENTS, consumer.name)).config
         await js.delete_consumer(EVENTS, consumer.name)
-        await js.add_consumer(EVENTS, consumer_config(consumer))
+        await js.add_consumer(EVENTS, config)
     return consumer.name
 
 

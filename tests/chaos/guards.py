@@ -5,7 +5,7 @@ They are patches of a process, made before it starts; tests/chaos/process.py app
 """
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -16,6 +16,12 @@ class Guard:
     take_away: Callable[[], None]
     faults: tuple[str, ...]
     """What makes its absence felt; nothing, where plain use does."""
+    noticed_by: tuple[str, ...]
+    """Invariants that fail without it. That something merely took too long shows nothing."""
+
+    def is_missed(self, wrong: Iterable[str]) -> bool:
+        """Whether its absence is among what is wrong."""
+        return any(words.partition(":")[0] in self.noticed_by for words in wrong)
 
 
 def _module(name: str) -> Any:
@@ -54,11 +60,12 @@ def outbox() -> None:
     relay = _module("streams.relay").Relay
     careful = relay._publish
 
-    async def publish(self: Any, event: Any) -> None:
+    async def publish(self: Any, event: Any) -> bool:
         try:
-            await careful(self, event)
+            return bool(await careful(self, event))
         except Exception as error:
             _module("logging").getLogger(__name__).warning("lost %s: %r", event.id, error)
+            return True  # forget it
 
     relay._publish = publish
 
@@ -75,7 +82,7 @@ def message_id() -> None:
 
 
 def idempotency_key() -> None:
-    """Stripe takes each repeat for a new request, and nobody looks whether the order has an intent."""
+    """Stripe takes each repeat for a new request."""
     httpx_client = _module("stripe").HTTPXClient
     request = httpx_client.request_async
 
@@ -142,15 +149,21 @@ def late_ack() -> None:
     delivery.on_receive, delivery.after_processed = on_receive, after_processed
 
 
+SAID = ("every_change_is_said_once",)
+TAKEN_TWICE = ("one_order_a_ticket", "holds_are_counted")
+REVIVED = ("nothing_comes_back_to_life",)
+MONEY = ("money_follows_orders", "orders_are_paid_once", "payments_are_as_stripe_has_them")
+KNOWN = ("copies_are_up_to_date", "tickets_follow_orders")
+
 GUARDS: Mapping[str, Guard] = {
-    "unique-index": Guard(unique_index, ()),
-    "version-guard": Guard(version_guard, ("copies", "replay", "kill")),
-    "outbox": Guard(outbox, ("kill", "pause", "cut")),
-    "message-id": Guard(message_id, ("half-open", "kill", "silent")),
-    "idempotency-key": Guard(idempotency_key, ("half-open", "kill")),
-    "arbiter": Guard(arbiter, ("pause", "slow", "silent")),
-    "hold-register": Guard(hold_register, ("replay", "echo")),
-    "offer-key": Guard(offer_key, ()),
-    "copies": Guard(copies, ("replay", "echo")),
-    "late-ack": Guard(late_ack, ("full-disk", "kill")),
+    "unique-index": Guard(unique_index, (), TAKEN_TWICE),
+    "version-guard": Guard(version_guard, ("copies", "replay", "kill"), SAID),
+    "outbox": Guard(outbox, ("kill", "pause", "cut"), SAID),
+    "message-id": Guard(message_id, ("half-open", "kill", "silent"), SAID),
+    "idempotency-key": Guard(idempotency_key, ("half-open", "kill"), MONEY),
+    "arbiter": Guard(arbiter, ("pause", "slow", "silent"), (*TAKEN_TWICE, *MONEY, *REVIVED)),
+    "hold-register": Guard(hold_register, ("replay", "echo"), ("tickets_follow_orders",)),
+    "offer-key": Guard(offer_key, (), ("offers_are_as_told",)),
+    "copies": Guard(copies, ("replay", "echo"), ("copies_are_up_to_date",)),
+    "late-ack": Guard(late_ack, ("full-disk", "kill"), (*KNOWN, "orders_expire_when_their_time_is_over")),
 }

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import signal
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from tests.people import until
 
 START_SECONDS = 120.0
 """Within which a process is ready, also while others keep the machine busy."""
+YOUNG_SECONDS = 20.0
+"""A service that doesn't reach its database ends within that time of its start."""
 BREATH_SECONDS = 0.3
 """Between a death and the next start, as with any supervisor."""
 
@@ -45,6 +48,10 @@ class Plan:
     """Whether the disks of NATS and of the database can be filled."""
 
 
+class NotRunning(Exception):
+    """It ended just now, and is about to be started again."""
+
+
 class Kept:
     """A process that is started again whenever it ends, until it's told to leave."""
 
@@ -52,25 +59,39 @@ class Kept:
         self.process = process
         self.pid = 0
         self.deaths = 0
+        self.failed_starts = 0
+        """How often it ended by itself soon after its start: something that it needs was away."""
+        self.own_deaths = 0
+        """How often it ended by itself later, which nothing should make it do."""
+        self._is_told = False
+        """Whether somebody had the process that runs now end."""
         self._log = log
         self._watchdog = watchdog
         self._leaves = False
         self._task = asyncio.create_task(self._keep())
 
     def send(self, how: signal.Signals) -> None:
-        """To the process and its children."""
-        if self.pid:
-            end(self.pid, how)
+        """To the process and its children.
+
+        Raises:
+            NotRunning
+        """
+        if not self.pid:
+            raise NotRunning(self.process.name)
+        self._is_told = self._is_told or how in (signal.SIGKILL, signal.SIGTERM)
+        end(self.pid, how)
 
     async def leave(self, how: signal.Signals) -> None:
         """End it for good; gives when it is gone, after ten seconds by force."""
         self._leaves = True
-        self.send(signal.SIGCONT)
-        self.send(how)
+        with suppress(NotRunning):
+            self.send(signal.SIGCONT)
+            self.send(how)
         with suppress(TimeoutError):
             async with asyncio.timeout(10):
                 await asyncio.shield(self._task)
-        self.send(signal.SIGKILL)
+        with suppress(NotRunning):
+            self.send(signal.SIGKILL)
         await self._task
 
     async def _keep(self) -> None:
@@ -85,9 +106,14 @@ class Kept:
                     stderr=output,
                     start_new_session=True,
                 )
-            self.pid = child.pid
+            self.pid, self._is_told = child.pid, False
+            began = time.monotonic()
             self._watchdog.watch(child.pid)
             await child.wait()
+            if not self._is_told:
+                is_young = time.monotonic() - began < YOUNG_SECONDS
+                self.failed_starts += is_young
+                self.own_deaths += not is_young
             end(child.pid, signal.SIGKILL)  # its children
             self._watchdog.forget(child.pid)
             self.pid = 0
@@ -130,9 +156,9 @@ class Market:
     def names(self) -> list[str]:
         return list(self.kept)
 
-    @property
-    def deaths(self) -> Counter[str]:
-        return Counter({name: kept.deaths for name, kept in self.kept.items()})
+    def counted(self, what: Callable[[Kept], int]) -> Counter[str]:
+        """By process."""
+        return Counter({name: count for name, kept in self.kept.items() if (count := what(kept))})
 
     def clock_of(self, name: str) -> Path:
         return self.folder / "clocks" / name
@@ -163,6 +189,7 @@ class Market:
         for (_, server), link in self.wires.items():
             if server == service:
                 link.add(port)
+                link.reset()  # who asks keeps connections, and would go on to ask the others alone
         return name
 
     async def leave(self, name: str, how: signal.Signals) -> None:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from settings import SERVICES
 from tests.chaos.faults import Fault, Struck
 from tests.chaos.history import History
 from tests.chaos.invariants import violations
-from tests.chaos.market import Market, Plan, market
+from tests.chaos.market import WEB, Market, Plan, market
 from tests.chaos.people import Load, Places
 from tests.chaos.reading import at_rest
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 Say = Callable[[str], None]
 
 WARM_UP_SECONDS = 3.0
+MOST_FAILED = 20
+"""Blows in vain, after which those who never struck are given up."""
 MEASURED = ("kill", "leader", "isolate")
 """Faults after which it's measured how long it takes until somebody owns a ticket again."""
 
@@ -41,9 +44,13 @@ class Course:
     """After which everything has to come to rest, and is checked."""
     at_once: int = 1
     """Faults at the same time, at most."""
+    alone: bool = True
+    """Whether each strikes once alone before several do at a time."""
+    each: bool = False
+    """Whether the first round goes on until each has struck."""
     pause: tuple[float, float] = (0.5, 4.0)
     """Seconds between the end of a fault and the next."""
-    rest_seconds: float = 150.0
+    rest_seconds: float = 90.0
     """In which all that is under way comes to its end once nothing is broken any more."""
 
 
@@ -61,7 +68,12 @@ class Report:
     """Faults that couldn't strike: the marketplace was too broken for it."""
     recoveries: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Seconds until somebody owns a ticket that was asked for after the blow, by whom was struck."""
+    unseen: Counter[str] = field(default_factory=Counter)
+    """Recoveries that nobody was there to see: all stories had ended before."""
+    rested: list[float] = field(default_factory=list)
+    """Seconds from the last answer to anybody until all was as it has to be."""
     deaths: Counter[str] = field(default_factory=Counter)
+    failed_starts: Counter[str] = field(default_factory=Counter)
     answers: Counter[int] = field(default_factory=Counter)
     history: History | None = None
     poisoned: set[str] = field(default_factory=set)
@@ -80,6 +92,8 @@ class Run:
         self._began = time.monotonic()
         self._number = 0
         self._aims = random.Random(f"{course.seed}-faults")  # noqa: S311 - repeats a run, guards no secret
+        self._bag: list[str] = []
+        """Kinds of faults that are still to strike before those that did strike again."""
         self._recovering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> Report:
@@ -88,7 +102,8 @@ class Run:
             await self._round(min(self.course.round_seconds, self.course.seconds - self._elapsed))
         self.report.seconds = self._elapsed
         self.report.answers = self._load.answers
-        self.report.deaths = self._market.deaths
+        self.report.deaths = self._market.counted(lambda kept: kept.deaths)
+        self.report.failed_starts = self._market.counted(lambda kept: kept.failed_starts)
         return self.report
 
     @property
@@ -101,7 +116,9 @@ class Run:
         try:
             await asyncio.sleep(WARM_UP_SECONDS)
             if self.course.faults:
-                await asyncio.gather(*(self._strike(until) for _ in range(self.course.at_once)))
+                is_alone = self.course.alone and len(self.report.blows) < len(self.course.faults)
+                at_once = 1 if is_alone else self.course.at_once
+                await asyncio.gather(*(self._strike(until) for _ in range(at_once)))
             await asyncio.sleep(max(0.0, until - time.monotonic()))
         finally:
             using.cancel()
@@ -109,8 +126,8 @@ class Run:
         await self._check()
 
     async def _strike(self, until: float) -> None:
-        while time.monotonic() < until:
-            kind = self._aims.choice(sorted(self.course.faults))
+        while time.monotonic() < until or (self.course.each and self._outstanding):
+            kind = self._next()
             self._number += 1
             rng = random.Random(f"{self.course.seed}-{self._number}-{kind}")  # noqa: S311 - repeats a run
             began = time.monotonic()
@@ -118,6 +135,7 @@ class Run:
                 whom = await self.course.faults[kind](Struck(self._market, rng, self.report.poisoned))
             except Exception as error:
                 self.report.failed.append(f"{kind}: {error!r}")
+                self._bag.insert(0, kind)  # once more, after the others
                 self._say(f"  {self._elapsed:6.1f} s  {kind} couldn't strike: {error!r}"[:200])
             else:
                 self.report.blows[kind] += 1
@@ -127,10 +145,22 @@ class Run:
                     self._measure(whom if kind == "kill" else f"{kind} {whom}", began)
             await asyncio.sleep(rng.uniform(*self.course.pause))
 
+    @property
+    def _outstanding(self) -> bool:
+        return len(self.report.blows) < len(self.course.faults) and len(self.report.failed) < MOST_FAILED
+
+    def _next(self) -> str:
+        if not self._bag:
+            self._bag = sorted(self.course.faults)
+            self._aims.shuffle(self._bag)
+        return self._bag.pop()
+
     def _measure(self, whom: str, began: float) -> None:
         async def recovers() -> None:
             if await self._load.somebody_owns_a_ticket():
                 self.report.recoveries[whom].append(time.monotonic() - began)
+            else:
+                self.report.unseen[whom] += 1
 
         task = asyncio.create_task(recovers())
         self._recovering.add(task)
@@ -144,6 +174,7 @@ class Run:
             await asyncio.wait(self._recovering)
         await self._load.settle()
         await self._load.let_go()
+        answered = time.monotonic()
         history = await at_rest(
             self._market.settings,
             self._load.requests,
@@ -152,9 +183,14 @@ class Run:
         )
         self.report.history = history
         self.report.rests += 1
+        self.report.rested.append(time.monotonic() - answered)
         self.report.wrong = violations(history)
         if failures := self._load.answers[500]:
             self.report.wrong.append(f"{failures} answers were 500")
+        ours = {*SERVICES, WEB}
+        for name, count in self._market.counted(lambda kept: kept.own_deaths).items():
+            if name.partition("-")[0] in ours:
+                self.report.wrong.append(f"{name} ended by itself {count} times")
         if self.report.wrong:
             self.report.wrong_after = self._elapsed
         self._say(
@@ -184,7 +220,9 @@ def told(report: Report) -> Sequence[str]:
         f"{report.seconds:.0f} s, {report.rests} times at rest, {sum(report.answers.values())} answers: "
         + _counted({str(status or "none"): count for status, count in sorted(report.answers.items())}),
         f"blows: {report.blows.total()}; {_counted(report.blows)}",
-        f"processes ended: {_counted(report.deaths)}",
+        f"processes ended: {_counted(report.deaths)}; at their start, without what they need:"
+        f" {_counted(report.failed_starts)}",
+        f"seconds to rest: median {median(report.rested):.1f}, worst {max(report.rested):.1f}",
     ]
     if history is not None:
         asked = Counter[str](request.what for request in history.requests if request.what != "look")
@@ -200,7 +238,7 @@ def told(report: Report) -> Sequence[str]:
     for whom, seconds in sorted(report.recoveries.items()):
         lines.append(
             f"a ticket is owned again after {whom}: median {median(seconds):.1f} s,"
-            f" worst {max(seconds):.1f} s of {len(seconds)}"
+            f" worst {max(seconds):.1f} s of {len(seconds)}; {report.unseen[whom]} not seen"
         )
     if report.failed:
         lines.append(f"{len(report.failed)} faults couldn't strike, such as {report.failed[0]}"[:300])
