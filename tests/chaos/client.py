@@ -100,9 +100,11 @@ class Person:
 
     async def _begins(self, what: Any, path: str) -> bool:
         account = {"email": self.email, "password": self.password}
-        answer = await self._ask("POST", path, account, Request(what, self.email))
+        note = Request(what, self.email)
+        answer = await self._ask("POST", path, account, note)
         if token := answer.cookies.get("session"):
             self.id, self.token = answer.said("id"), token
+            note.session = self.session
         return bool(token)
 
     async def signs_out(self) -> Answer:
@@ -275,7 +277,7 @@ class Person:
 
 
 def _read(note: Request, answer: Answer) -> None:
-    if note.what in ("offer", "reserve", "pay", "sign up"):
+    if note.what in ("offer", "reserve", "pay", "sign up", "sign in"):
         note.made = answer.said("id")
     note.told = answer.said("status")
     if isinstance(answer.body, dict):

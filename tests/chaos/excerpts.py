@@ -9,7 +9,8 @@ from tests.chaos.history import History
 def about(tickets: Collection[str], history: History) -> History:
     """What is about these tickets and about who asked for something. Who uses the bus how isn't known."""
     emails = {request.user for request in history.requests if request.what == "sign up"}
-    sessions = {request.about for request in history.requests if request.what == "sign out"}
+    ended = {request.about for request in history.requests if request.what == "sign out"}
+    sessions = ended | {request.session for request in history.requests if request.session}
     orders = [order for order in history.orders if order["ticket_id"] in tickets]
     of = {str(order["_id"]) for order in orders}
     payments = [payment for payment in history.payments if payment["order_id"] in of]

@@ -38,7 +38,7 @@ ANN, BOB, EVE, ZOE = map(ident, ("ann", "bob", "eve", "zoe"))
 T1, T2, T3, T4, T5 = map(ident, ("t1", "t2", "t3", "t4", "t5"))
 O1, O2, O3, O4, O5 = map(ident, ("o1", "o2", "o3", "o4", "o5"))
 P2, P4, P5 = map(ident, ("p2", "p4", "p5"))
-S1, S2 = map(ident, ("s1", "s2"))
+S1, S2, S3 = map(ident, ("s1", "s2", "s3"))
 
 DETAILS: dict[str, Any] = {
     **dict.fromkeys(("venue", "city", "time_zone", "category", "seat", "picture")),
@@ -221,6 +221,7 @@ def sound() -> History:
         payment(P5, O5, "captured", "refunding", "refunded"),
     ]
     alive: Stored = {"_id": S2, "user_id": ZOE, "version": -1, "ended_at": None, "outbox": []}
+    anns: Stored = {**alive, "_id": S3, "user_id": ANN}
     ended: Stored = {**alive, "_id": S1, "version": 0, "ended_at": EARLIER}
     events = [
         *(event for states in tickets for event in said("ticket", states)),
@@ -231,8 +232,8 @@ def sound() -> History:
     ]
     return History(
         AT,
-        users=[{"_id": ANN, "email": "ann@example.com"}],
-        sessions=[alive, ended],
+        users=[{"_id": ANN, "email": "ann@example.com"}, {"_id": ZOE, "email": "zoe@example.com"}],
+        sessions=[alive, ended, anns],
         tickets=[states[-1] for states in tickets],
         orders=[states[-1] for states in orders],
         payments=[states[-1] for states in payments],
@@ -259,7 +260,11 @@ def _requests(edited: str) -> list[Request]:
         return Request("offer", ANN, asked=asked, key=key, **{"status": 201, "made": of, **answer})
 
     return [
-        Request("sign up", "ann@example.com", status=201, made=ANN),
+        Request("sign up", "ann@example.com", status=201, made=ANN, session=S3),
+        Request("sign in", "zoe@example.com", status=200, made=ZOE, session=S1),
+        Request("sign in", "zoe@example.com", status=200, made=ZOE, session=S2),
+        Request("sign in", "zoe@example.com", status=401),
+        Request("sign up", "zoe@example.com"),
         Request("sign up", "eve@example.com"),
         *map(offer, (T1, T2, T4, T5)),
         offer(T3, "key"),

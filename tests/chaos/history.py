@@ -84,6 +84,8 @@ class Request:
     """Of what it is about or was made, as the answer shows it."""
     told: str = ""
     """The state that the answer shows."""
+    session: str = ""
+    """The id of the session that began, by the token in the answer."""
     form: bool = False
     """Sent by a form of a page. Who reserves twice with it is led to the order that is there."""
 

@@ -1,6 +1,7 @@
 """Each request is one note, made before it is sent, which tells no more than was answered."""
 
 import asyncio
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -168,12 +169,29 @@ async def test_a_page_without_the_form_sends_nothing() -> None:
     assert person.notes.requests == []
 
 
+TOKEN = ".".join(("e30", urlsafe_b64encode(b'{"sid": "s1"}').decode().rstrip("="), "signature"))
+"""Of session s1."""
+
+
+async def test_who_is_let_in_notes_their_session_and_who_is_not_has_none() -> None:
+    async def lets_in_once(request: web.Request) -> web.StreamResponse:
+        if request.path != "/api/users/signup":
+            return web.json_response({"title": "Invalid credentials"}, status=401)
+        return await lets_in(request)
+
+    async with site(lets_in_once) as url, somebody(url) as person:
+        assert await person.signs_up()
+        assert not await person.signs_in()
+    seen = [(note.what, note.status, note.made, note.session) for note in person.notes.requests]
+    assert seen == [("sign up", 201, "1", "s1"), ("sign in", 401, "", "")]
+
+
 async def lets_in(request: web.Request) -> web.StreamResponse:
     """Everybody signs up; whatever else they ask for is never answered."""
     if request.path != "/api/users/signup":
         return await hangs(request)
     answer = web.json_response({"id": "1", "email": "somebody@example.com"}, status=201)
-    answer.set_cookie("session", "token")
+    answer.set_cookie("session", TOKEN)
     return answer
 
 

@@ -14,6 +14,7 @@ from tests.chaos.invariants.answers import (
     payments_are_as_told,
     refunds_are_as_told,
     reservations_are_as_told,
+    sessions_begin_as_told,
     sessions_end_as_told,
     what_was_shown_was_so,
     withdrawals_are_as_told,
@@ -73,6 +74,7 @@ INVARIANTS: Sequence[Invariant] = (
     payments_are_as_told,
     refunds_are_as_told,
     what_was_shown_was_so,
+    sessions_begin_as_told,
     sessions_end_as_told,
 )
 

@@ -185,6 +185,27 @@ def what_was_shown_was_so(history: History) -> Iterator[str]:
             yield f"{request.user} was shown {request.told}, and payment {about} is {end}"
 
 
+def sessions_begin_as_told(history: History) -> Iterator[str]:
+    """Who was let in has a session of their own, and their own account."""
+    users = {str(user["email"]): key(user) for user in history.users}
+    sessions = by_key(history.sessions)
+    seen = set[str]()
+    for request in (*_of(history, "sign up"), *_of(history, "sign in")):
+        if not request.is_done:
+            continue
+        account = users.get(request.user)
+        if account != request.made:
+            yield f"{request.user} was let in as {request.made}, and is {account}"
+        session = sessions.get(request.session)
+        if session is None:
+            yield f"{request.user} was let in with session {request.session!r}, which isn't there"
+        elif session["user_id"] != account:
+            yield f"{request.user} was let in with session {request.session}, of {session['user_id']}"
+        if request.session in seen:
+            yield f"{request.user} was let in with session {request.session}, which had begun before"
+        seen.add(request.session)
+
+
 def sessions_end_as_told(history: History) -> Iterator[str]:
     """Who signed out is out everywhere; nobody else is."""
     sessions = by_key(history.sessions)
