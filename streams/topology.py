@@ -8,7 +8,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -41,7 +41,7 @@ from contracts.events import (
 )
 from services.kit.logs import log_to_stdout
 from settings import ServiceName
-from streams.operator import connected
+from streams.operator import NoAnswer, connection_to
 
 log = logging.getLogger(__name__)
 
@@ -172,10 +172,31 @@ async def provision_patiently(
     Raises:
         nats.errors.Error: it refused, or wasn't ready within so many seconds.
     """
+    await _patiently(lambda: provision(js, replicas), patience)
+
+
+async def provision_servers(
+    servers: Sequence[str], replicas: int, patience: float = PATIENCE_SECONDS
+) -> None:
+    """Provision a bus that may not even run yet. Each try has a connection of its own: one that was closed
+    for good would never answer.
+
+    Raises:
+        NoAnswer, nats.errors.Error: it refused, or wasn't ready within so many seconds.
+    """
+
+    async def attempt() -> None:
+        async with connection_to(servers) as connection:
+            await provision(connection.jetstream(timeout=5), replicas)
+
+    await _patiently(attempt, patience)
+
+
+async def _patiently(attempt: Callable[[], Awaitable[None]], patience: float) -> None:
     deadline = time.monotonic() + patience
     while True:
         try:
-            return await provision(js, replicas)
+            return await attempt()
         except nats.errors.Error as error:
             if not _may_pass(error) or time.monotonic() > deadline:
                 raise
@@ -188,19 +209,22 @@ def _may_pass(error: nats.errors.Error) -> bool:
 
 
 def reason(error: nats.errors.Error) -> str:
-    """What JetStream says, or for want of words what kind of error it is."""
+    """What is said of it, or for want of words what kind of error it is."""
+    if isinstance(error, NoAnswer):
+        return str(error)
     return (error.description if isinstance(error, APIError) else None) or repr(error)
 
 
 async def main() -> None:
     configured = settings.load()
     log_to_stdout(configured.log_level)
-    async with connected() as connection:
-        try:
-            await provision_patiently(connection.jetstream(timeout=5), configured.nats_replicas)
-        except nats.errors.Error as error:
-            copies = f"NATS_REPLICAS={configured.nats_replicas}"
-            sys.exit(f"The bus can't be provisioned with {copies}: {reason(error)}")
+    try:
+        await provision_servers(configured.bus, configured.nats_replicas)
+    except NoAnswer as error:
+        sys.exit(str(error))
+    except nats.errors.Error as error:
+        copies = f"NATS_REPLICAS={configured.nats_replicas}"
+        sys.exit(f"The bus can't be provisioned with {copies}: {reason(error)}")
     log.info("the bus is provisioned")
 
 

@@ -10,7 +10,9 @@ from nats.js import JetStreamContext
 from contracts.events import ALL_EVENTS, SessionEnded
 from sandbox.processes import FROM_CHECKOUT, provisioning
 from settings import SERVICES, ServiceName
+from streams import topology
 from streams.delivery import Listener
+from streams.operator import NoAnswer
 from streams.topology import ACK_WAIT, LISTENS, PUBLISHES, consumers, provision, streams
 from tests.streams.conftest import Nats
 
@@ -72,3 +74,49 @@ async def test_a_single_server_refuses_three_copies_in_one_line(server: Nats) ->
     assert child.returncode == 1
     [line] = complaint.decode().splitlines()
     assert line.startswith("The bus can't be provisioned with NATS_REPLICAS=3: replicas > 1")
+
+
+async def test_provisioning_waits_for_a_server_that_does_not_run_yet(server: Nats) -> None:
+    child = await asyncio.create_subprocess_exec(
+        *provisioning().command,
+        env={
+            **os.environ,
+            **FROM_CHECKOUT,
+            "NATS_URL": f"nats://provision:well-kept@127.0.0.1:{server.port}",
+            "LOG_LEVEL": "INFO",
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert child.stdout is not None
+    first = (await child.stdout.readline()).decode()
+    assert f"NATS doesn't answer at 127.0.0.1:{server.port}." in first
+    async with server.running():
+        rest, _ = await child.communicate()
+    said = first + rest.decode()
+    assert child.returncode == 0, said
+    assert "the bus is provisioned" in said
+    assert "well-kept" not in said
+
+
+async def test_provisioning_outlives_a_connection_that_is_closed_for_good(
+    server: Nats, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    async def cut_off_at_first(js: JetStreamContext, replicas: int) -> None:
+        tries.append(replicas)
+        if len(tries) == 1:
+            await js._nc.close()
+        await provision(js, replicas)
+
+    monkeypatch.setattr(topology, "provision", cut_off_at_first)
+    await js.delete_consumer("EVENTS", "orders-ticket-created")
+    await topology.provision_servers([server.url], 1)
+    assert (await js.consumer_info("EVENTS", "orders-ticket-created")).name
+    assert tries == [1, 1]
+
+
+async def test_provisioning_in_vain_ends_when_patience_does(server: Nats) -> None:
+    with pytest.raises(NoAnswer):
+        await topology.provision_servers([server.url], 1, patience=0)
