@@ -6,6 +6,7 @@ They are patches of a process, made before it starts; tests/chaos/process.py app
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -56,16 +57,16 @@ def version_guard() -> None:
 
 
 def outbox() -> None:
-    """An event is published once, after the write; if that fails, it failed."""
+    """An event is published once, after the write; if the bus is away just then, nobody hears of it."""
     relay = _module("streams.relay").Relay
     careful = relay._publish
 
     async def publish(self: Any, event: Any) -> bool:
-        try:
-            return bool(await careful(self, event))
-        except Exception as error:
-            _module("logging").getLogger(__name__).warning("lost %s: %r", event.id, error)
-            return True  # forget it
+        # Else nats-py would keep it until the bus is back: an outbox that dies with its process.
+        if self._broker.connection.is_connected:
+            with suppress(Exception):
+                await careful(self, event)
+        return True  # forget it
 
     relay._publish = publish
 
