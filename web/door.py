@@ -23,14 +23,22 @@ TURNED_AWAY = Counter("web_door_turned_away", "Requests that were told to come a
 
 _PAST_THE_DOOR = re.compile(r"/health/\w+|/metrics|/static/[^/]+")
 _PASSWORDS = re.compile(r"/sign(in|up)|/account/password|/api/users/(sign(in|up)|password)")
-_PAYMENTS = re.compile(r"/orders/[^/]+/pay|/api/payments/?")
+_PAYMENTS = re.compile(r"/orders/[^/]+/pay|/api/payments")
 _ORDERS = re.compile(r"/orders(/.*)?|/tickets/[^/]+/buy|/api/(orders|payments)(/.*)?")
+
+
+def plain(path: str) -> str:
+    """The path as the router reads it, to which `/live`, `//live` and `/live/` are one address."""
+    return "/" + "/".join(filter(None, path.split("/")))
 
 
 def room_of(method: str, path: str) -> Name | None:
     """Who waits for the same thing shares a room: a Stripe that is slow keeps nobody from looking around.
 
-    None goes past the door. An odd spelling of an address may lead into the wrong room, never past the door.
+    None goes past the door.
+
+    Args:
+        path: as `plain` gives it.
     """
     if _PAST_THE_DOOR.fullmatch(path):
         return None
@@ -70,8 +78,12 @@ class Door:
             INSIDE.labels(name).set_function(lambda room=rooms[name]: room.inside)  # type: ignore[misc]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name = room_of(scope["method"], scope["path"]) if scope["type"] == ScopeType.HTTP else None
-        if scope["type"] != ScopeType.HTTP or name is None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        scope["path"] = plain(scope["path"])
+        name = room_of(scope["method"], scope["path"])
+        if name is None:
             await self._app(scope, receive, send)
             return
         try:
@@ -94,8 +106,8 @@ class Door:
                 await self._turn_away(name, 503, scope, body, send)
                 return
             try:
-                send = _leaving(place, send) if name == "live" else send
-                await self._app(scope, receive if length == 0 else _again(body, receive), send)
+                receive = receive if length == 0 else _again(body, receive)
+                await self._app(scope, receive, _leaving(place, send))
             finally:
                 place.leave()
 
@@ -123,10 +135,11 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _leaving(place: Place, send: Send) -> Send:
-    """A stream goes on for hours; what asks the services is over when it begins."""
+    """A stream, whatever its address, may go on for hours; what asks the services is over when it begins."""
 
     async def send_and_leave(message: Message) -> None:
-        place.leave()
+        if message["type"] == "http.response.body" and message.get("more_body"):
+            place.leave()
         await send(message)
 
     return send_and_leave

@@ -81,6 +81,7 @@ class Inside:
         self._arrival.set()
         if self.streams:
             await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"it is ", "more_body": True})
         await self.may_answer.wait()
         if scope["path"] == "/broken":
             raise RuntimeError("as planned")

@@ -9,6 +9,7 @@ import pytest
 from settings import Settings
 from tests.people import until
 from tests.web.asgi import Answer, Inside, ask
+from tests.web.conftest import Browser
 from web import bodies as of_bodies
 from web.bodies import LARGEST, SMALL, Bodies
 from web.door import Door, Name, room_of
@@ -67,7 +68,6 @@ async def refused(house: House, *args: object, **headers: str) -> Answer:
         ("POST", "/sell", "pages"),
         ("GET", "/health", "pages"),
         ("GET", "/static/a/b", "pages"),
-        ("GET", "//metrics", "pages"),
         ("POST", "/signin", "passwords"),
         ("POST", "/signup", "passwords"),
         ("POST", "/account/password", "passwords"),
@@ -92,6 +92,38 @@ async def refused(house: House, *args: object, **headers: str) -> Answer:
 )
 def test_who_waits_for_the_same_thing_shares_a_room(method: str, path: str, room: str | None) -> None:
     assert room_of(method, path) == room
+
+
+SPELLINGS = pytest.mark.parametrize("spelling", ["/{}", "//{}", "/{}/", "///{}//"])
+
+
+@SPELLINGS
+@pytest.mark.parametrize(
+    ("method", "address"),
+    [
+        ("GET", "live"),
+        ("GET", "tickets/1"),
+        ("POST", "signin"),
+        ("POST", "api/users//signin"),
+        ("POST", "orders/1//pay"),
+        ("POST", "api/payments"),
+        ("POST", "api/payments/webhook"),
+    ],
+)
+async def test_an_odd_spelling_of_an_address_leads_into_its_room(
+    house: House, method: str, address: str, spelling: str
+) -> None:
+    await house.is_full(spelling.format(address), method=method)
+    [name] = [name for name, room in house.rooms.items() if room.inside]
+    assert name == room_of(method, f"/{address}".replace("//", "/"))
+
+
+@SPELLINGS
+async def test_the_door_and_the_router_read_addresses_alike(browser: Browser, spelling: str) -> None:
+    """The control: were an odd spelling another address to the router, the door needn't know it."""
+    for address, status in (("live", 400), ("signin", 200)):
+        answer = await browser.get(str(browser.http.base_url) + spelling.format(address))
+        assert answer.status_code == status
 
 
 # --- Who is served ---
@@ -150,9 +182,10 @@ async def test_a_place_falls_free_when_a_request_is_stopped(house: House) -> Non
     await house.empties()
 
 
-async def test_a_stream_has_a_place_until_it_begins(house: House) -> None:
+@pytest.mark.parametrize("address", ["/live", "/live/", "//live", "/tickets"])
+async def test_a_stream_has_a_place_until_it_begins(house: House, address: str) -> None:
     house.inside.streams = True
-    await house.is_full("/live", "/live", "/live")
+    await house.is_full(*[address] * 3)
     await house.empties()
 
 
