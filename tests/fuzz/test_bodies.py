@@ -1,9 +1,10 @@
 """Bodies that nobody should send: each is refused, says why beside the field, and changes nothing."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -23,11 +24,27 @@ INTERNALS = (
 )
 """What no answer may tell."""
 
+Route = tuple[ServiceName, str, str]
+
 TICKET = {"title": "Low Roar", "price": 19.99}
 TEXTS = ("venue", "city", "timeZone", "category", "seat", "notes")
 
+REFUNDS = "/api/payments/refunds"
+WEBHOOK: Route = ("payments", "POST", "/api/payments/webhook")
+OF_ONE = (
+    ("GET", "/api/tickets/{}"),
+    ("PUT", "/api/tickets/{}"),
+    ("GET", "/api/orders/{}"),
+    ("GET", "/api/users/{}"),
+)
+NEED_NO_BODY: Sequence[Route] = (
+    ("tickets", "DELETE", "/api/tickets/{}"),
+    ("orders", "DELETE", "/api/orders/{}"),
+    ("orders", "POST", "/api/orders/{}/extend"),
+)
+
 Wrong = Mapping[str, list[Any]]
-FIELDS: dict[tuple[ServiceName, str, str], tuple[dict[str, Any], Wrong]] = {
+FIELDS: dict[Route, tuple[dict[str, Any], Wrong]] = {
     ("auth", "POST", "/api/users/signup"): (
         {"email": "ada@example.com", "password": PASSWORD},
         {
@@ -82,6 +99,10 @@ FIELDS: dict[tuple[ServiceName, str, str], tuple[dict[str, Any], Wrong]] = {
             ],
         },
     ),
+    ("payments", "POST", REFUNDS): (
+        {"orderId": "{order}", "relist": False},
+        {"orderId": [*corpus.NO_TEXT, "", "0" * 65], "relist": corpus.NO_BOOL},
+    ),
 }
 """What each route takes, and what it doesn't, by field."""
 
@@ -96,7 +117,8 @@ async def test_what_is_wrong_in_a_body_is_refused_by_name_and_changes_nothing(
             ticket, *free = people.offer(3)
             (order,) = people.reserve(free[:1])
             with unchanged(stack, people):
-                for (service, method, path), (good, fields) in FIELDS.items():
+                for service, method, path in _routes(through):
+                    good, fields = FIELDS[service, method, path]
                     url = (stack.web if through == "web" else stack.settings.url_of(service)) + path
                     url = url.replace("{ticket}", ticket)
                     by = people.seller if service == "tickets" else people.buyer
@@ -105,11 +127,13 @@ async def test_what_is_wrong_in_a_body_is_refused_by_name_and_changes_nothing(
                     for field, values in fields.items():
                         # The web tier passes on what it gets, byte for byte: a part of it shows that.
                         for value in values[:: 1 if through == "service" else 7]:
-                            answer = by.request(method, url, json={**right, field: value})
+                            body = {**right, field: value}
+                            answer = by.request(method, url, json=body, headers=_token(stack, path))
                             complaint = _complaint(answer, {400}, field)
                             if complaint:
                                 wrong.append(f"{method} {path} {field}={value!r:.60}: {complaint}")
-                    unknown = by.request(method, url, json={**right, "$where": "1", "isAdmin": True})
+                    more = {**right, "$where": "1", "isAdmin": True}
+                    unknown = by.request(method, url, json=more, headers=_token(stack, path))
                     if complaint := _complaint(unknown, {400}, "isAdmin"):
                         wrong.append(f"{method} {path} with unknown fields: {complaint}")
         return wrong
@@ -125,16 +149,16 @@ async def test_what_is_no_json_object_is_refused_and_changes_nothing(stack: Stac
         with market(stack.web) as people:
             (ticket,) = people.offer(1)
             with unchanged(stack, people):
-                for service, method, path in [*FIELDS, ("payments", "POST", "/api/payments/webhook")]:
+                for service, method, path in [*_routes(through), WEBHOOK]:
                     url = (stack.web if through == "web" else stack.settings.url_of(service)) + path
                     url = url.replace("{ticket}", ticket)
                     by = people.seller if service == "tickets" else people.buyer
                     for name, body in corpus.NO_JSON_OBJECT.items():
-                        headers = {"Content-Type": "application/json"}
+                        headers = {"Content-Type": "application/json", **_token(stack, path)}
                         answer = by.request(method, url, content=body, headers=headers)
                         if complaint := _complaint(answer, {400}):
                             wrong.append(f"{method} {path} with {name}: {complaint}")
-                    if complaint := _complaint_of_too_much(by, method, url):
+                    if complaint := _complaint_of_too_much(by, method, url, _token(stack, path)):
                         wrong.append(f"{method} {path} with too much: {complaint}")
                     for kind in (
                         "text/plain",
@@ -142,7 +166,8 @@ async def test_what_is_no_json_object_is_refused_and_changes_nothing(stack: Stac
                         "multipart/form-data",
                         "x",
                     ):
-                        answer = by.request(method, url, content=b"{}", headers={"Content-Type": kind})
+                        headers = {"Content-Type": kind, **_token(stack, path)}
+                        answer = by.request(method, url, content=b"{}", headers=headers)
                         if complaint := _complaint(answer, {400, 415}):
                             wrong.append(f"{method} {path} as {kind}: {complaint}")
         return wrong
@@ -159,11 +184,36 @@ async def test_what_is_the_id_of_nothing_is_not_found(stack: Stack) -> None:
                 answers = [people.buyer.post("/api/orders", json={"ticketId": made_up})]
                 if len(made_up) <= 64:
                     answers.append(people.buyer.post("/api/payments", json={"orderId": made_up}))
+                    url, token = stack.settings.url_of("payments") + REFUNDS, _token(stack, REFUNDS)
+                    answers.append(people.buyer.post(url, json={"orderId": made_up}, headers=token))
+                for method, path in (*OF_ONE, *(each[1:] for each in NEED_NO_BODY)):
+                    body = TICKET if method == "PUT" else None
+                    url = path.format(quote(made_up, safe=""))
+                    answers.append(people.buyer.request(method, url, json=body))
                 wrong += [
                     f"{answer.request.url.path} {made_up!r}: {complaint}"
                     for answer in answers
                     if (complaint := _complaint(answer, {404}))
                 ]
+        return wrong
+
+    wrong = await asyncio.to_thread(ask_all)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("through", ["web", "service"])
+async def test_a_body_that_nobody_asked_for_does_nothing(stack: Stack, through: str) -> None:
+    def ask_all() -> list[str]:
+        wrong: list[str] = []
+        with market(stack.web) as people, unchanged(stack, people):
+            for service, method, path in NEED_NO_BODY:
+                url = stack.web if through == "web" else stack.settings.url_of(service)
+                url += path.format("0" * 24)
+                for name, body in corpus.NO_JSON_OBJECT.items():
+                    headers = {"Content-Type": "application/json"}
+                    answer = people.buyer.request(method, url, content=body, headers=headers)
+                    if complaint := _complaint(answer, {404}):
+                        wrong.append(f"{method} {path} with {name}: {complaint}")
         return wrong
 
     wrong = await asyncio.to_thread(ask_all)
@@ -229,9 +279,19 @@ def _all_of(stack: Stack, people: Market) -> dict[str, Any]:
         }
 
 
-def _complaint_of_too_much(by: httpx.Client, method: str, url: str) -> str | None:
+def _routes(through: str) -> Iterator[Route]:
+    """Operators ask payments itself."""
+    return (route for route in FIELDS if through == "service" or route[2] != REFUNDS)
+
+
+def _token(stack: Stack, path: str) -> dict[str, str]:
+    """The operator's, where nobody else gets far enough to be told what is wrong."""
+    return {"Authorization": f"Bearer {stack.settings.operator_secret}"} if path == REFUNDS else {}
+
+
+def _complaint_of_too_much(by: httpx.Client, method: str, url: str, token: Mapping[str, str]) -> str | None:
     body = b'{"title": "' + b"x" * 1_000_000 + b'"}'
-    headers = {"Content-Type": "application/json", "Connection": "close"}
+    headers = {"Content-Type": "application/json", "Connection": "close", **token}
     try:
         return _complaint(by.request(method, url, content=body, headers=headers), {413})
     except httpx.TransportError:
