@@ -17,6 +17,7 @@ from streams.backup.restore import restore
 from streams.backup.save import save
 from streams.topology import EVENTS
 from tests.backup.conftest import Stored
+from tests.people import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -122,7 +123,6 @@ async def test_a_stream_that_cant_be_restored_isnt_left_half(stored: Stored, tmp
 async def test_nothing_is_put_back_under_a_service_that_runs(
     stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "PULLS_END_SECONDS", 0.1)
     await stored.offer("Low Roar")
     folder = await saved(stored, tmp_path / "backup")
     await stored.offer("Later")
@@ -130,8 +130,13 @@ async def test_nothing_is_put_back_under_a_service_that_runs(
     request = json.dumps({"batch": 1, "expires": 60_000_000_000}).encode()
     next_of = f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS}.orders-ticket-updated"
     await stored.connection.publish(next_of, request, reply=inbox)
-    with pytest.raises(BackupError, match="Stop the services first: orders run"):
-        await put_back(stored, folder)
+    await until(
+        lambda: stored.js.consumer_info(EVENTS, "orders-ticket-updated"), lambda info: info.num_waiting
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "PULLS_END_SECONDS", 0.1)
+        with pytest.raises(BackupError, match="Stop the services first: orders run"):
+            await put_back(stored, folder)
     assert await titles(stored) == ["Later", "Low Roar"]
     await pull.unsubscribe()
     await put_back(stored, folder)
