@@ -98,7 +98,9 @@ class Door:
             if scope["path"].startswith("/api/"):
                 raise BodyRefused(413)
             await drop(receive)
-            receive = _nothing  # the page says what it means, for which the declared length is enough
+            receive = _again(
+                b"", receive
+            )  # the page says what it means, for which the declared length is enough
             length = 0
         async with self._bodies.arrived(receive, length) as body:
             place = await self._rooms[name].enter()
@@ -114,10 +116,6 @@ class Door:
     async def _turn_away(self, name: Name, status: int, scope: HTTPScope, body: bytes, send: Send) -> None:
         TURNED_AWAY.labels(name, str(status)).inc()
         await self._answers.send(status, scope, body, send)
-
-
-async def _nothing() -> HTTPReceiveMessage:
-    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

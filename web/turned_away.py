@@ -10,7 +10,8 @@ from litestar import Request
 from litestar.types import HTTPScope, Send
 
 from contracts.problems import PROBLEM_JSON, Problem
-from web.page import is_partial
+from web.bodies import SMALL
+from web.page import is_partial, local_address
 
 SOONEST, LATEST = 2, 5
 """Seconds after which to come again; not the same ones for all, who would meet again then."""
@@ -23,6 +24,8 @@ _PROBLEMS = {
 }
 _SECRET = "/sign", "/account"
 """Forms with passwords, which don't stand in a page that says to send them again."""
+MOST_FIELDS = 50
+"""Forms of ours have fewer. To give back many would be more work than what was turned away."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +80,18 @@ class Answers:
 class _Form:
     """A form that was sent: who sent it can send it again as it was."""
 
-    address: str
+    address: str = ""
     fields: tuple[tuple[str, str], ...] = ()
-    """None of them, where they are secret or a picture is among them."""
+    """None of them, where they are secret, many or large, or a picture is among them."""
 
     @classmethod
     def sent(cls, scope: HTTPScope, body: bytes) -> "_Form":
-        query = scope["query_string"].decode("latin-1")
-        path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
-        address = path + (f"?{query}" if query else "")
         headers: dict[bytes, Any] = dict(scope["headers"])
         is_plain = headers.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded")
-        if not is_plain or address.startswith(_SECRET):
-            return cls(address)
+        is_small = len(body) <= SMALL and body.count(b"&") < MOST_FIELDS
+        query = scope["query_string"].decode("latin-1")
+        path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
+        address = local_address(path + (f"?{query}" if query else ""), otherwise="")
+        if not (is_plain and is_small and address) or scope["path"].startswith(_SECRET):
+            return cls()
         return cls(address, tuple(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)))

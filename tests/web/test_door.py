@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import suppress
-from typing import get_args
+from typing import Any, cast, get_args
 
 import pytest
 
@@ -10,6 +10,7 @@ from settings import Settings
 from tests.people import until
 from tests.web.asgi import Answer, Inside, ask
 from tests.web.conftest import Browser
+from tests.web.market import Market
 from web import bodies as of_bodies
 from web.bodies import LARGEST, SMALL, Bodies
 from web.door import Door, Name, room_of
@@ -246,6 +247,29 @@ async def test_what_is_secret_or_a_picture_stays_with_the_browser(
     assert b"reload this page to send it again" in page.body
 
 
+@pytest.mark.parametrize(
+    ("address", "secret"),
+    [
+        ("//evil.example/x", "a=hush"),
+        ("/\\evil.example", "a=hush"),
+        ("//signout", "a=hush"),
+        ("/sell", "a=hush&" + "a&" * 300_000),
+        ("/sell", "a=hush&" + "a&" * 50),
+        ("/sell", "a=hush" * 3_000),
+    ],
+    ids=["another site", "a backslash", "an odd spelling", "very many fields", "many fields", "a large one"],
+)
+async def test_no_form_of_ours_is_like_that_and_it_stays_with_the_browser(
+    house: House, address: str, secret: str
+) -> None:
+    await house.is_full("/")
+    body = secret.encode()
+    page = await refused(house, "POST", address, [body], content_length=str(len(body)), content_type=FORM)
+    assert b"<form" not in page.body
+    assert b"hush" not in page.body
+    assert b"reload this page to send it again" in page.body
+
+
 # --- Bodies ---
 
 
@@ -311,6 +335,19 @@ async def test_a_form_that_is_too_large_is_read_to_its_end_and_answered_by_its_p
     answer = await ask(house.door, "POST", "/sell", pieces, content_length="7000000")
     assert answer.status == 200
     assert house.inside.came == [("/sell", b"")]
+
+
+async def test_a_stream_that_is_asked_for_with_too_large_a_body_lasts_until_its_browser_leaves(
+    browser: Browser, market: Market
+) -> None:
+    """As long as it lasts it asks whether the browser is still there, and waits for the answer."""
+    ticket = market.ticket(market.user("seller@example.com")[0])
+    app = cast("Any", browser.http)._transport.app
+    async with asyncio.timeout(30):
+        answer = await ask(
+            app, "GET", f"/live?ticket={ticket.id}", [b"x" * 1_000_000] * 7, content_length="7000000"
+        )
+    assert answer.status == 200
 
 
 async def test_few_large_bodies_are_in_memory_at_once_and_small_ones_come_in_beside_them() -> None:
