@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+from contextlib import aclosing
 
 import nats.errors
 from faststream.nats import NatsBroker
 
 from services.kit.mongo import DatabaseError
-from services.kit.outbox import BATCH, Outbox, Waiting, WaitingDocument
+from services.kit.outbox import Outbox, Waiting, WaitingDocument
 from streams import cloudevents
 from streams.delivery import PUBLISH_SECONDS
 from streams.topology import EVENTS
@@ -54,24 +55,17 @@ class Relay:
         """
         room = asyncio.Semaphore(AT_ONCE)
 
-        async def relay(document: WaitingDocument) -> int:
-            delivered = 0
+        async def relay(document: WaitingDocument) -> None:
             async with room:
                 for event in document.events:
                     if await self._publish(event):
                         await document.delivered(event)
-                        delivered += 1
-            return delivered
 
-        more = True
-        while more:
-            waiting = [document async for document in self._outbox.waiting()]
-            delivered = 0
-            for result in await asyncio.gather(*map(relay, waiting), return_exceptions=True):
-                if isinstance(result, BaseException):
-                    raise result
-                delivered += result
-            more = len(waiting) >= BATCH and delivered > 0
+        async with aclosing(self._outbox.waiting()) as waiting:
+            async for documents in waiting:
+                for result in await asyncio.gather(*map(relay, documents), return_exceptions=True):
+                    if isinstance(result, BaseException):
+                        raise result
 
     async def _publish(self, event: Waiting) -> bool:
         """Whether the bus has it. If not, it never will as it is."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -68,19 +68,28 @@ class Outbox:
         finally:
             self._written.clear()
 
-    async def waiting(self) -> AsyncIterator[WaitingDocument]:
-        """The documents that have events to deliver; at most a batch of each kind.
+    async def waiting(self) -> AsyncGenerator[Sequence[WaitingDocument], None]:
+        """All documents that have events to deliver, a batch at a time.
 
-        An entry that can't be read is left where it is, and keeps no other waiting.
+        An entry that can't be read is left where it is, and keeps no other waiting, however many there are.
         """
         for kind in self.kinds:
             # This form uses the sparse index on the embedded database too, where {"outbox.0":
-            # {"$exists": true}} reads the whole collection.
-            found = kind.get_pymongo_collection().find({"outbox.id": {"$gt": ""}}, {"outbox": 1}, limit=BATCH)
-            async for raw in found:
-                events = [event for entry in raw["outbox"] if (event := self._read(entry, raw["_id"]))]
-                if events:
-                    yield WaitingDocument(kind, raw["_id"], events)
+            # {"$exists": true}} reads the whole collection. One cursor over all of them: that database
+            # looks at everything that is waiting for each new one, whatever its limit.
+            async with kind.get_pymongo_collection().find(
+                {"outbox.id": {"$gt": ""}}, {"outbox": 1}, batch_size=BATCH
+            ) as found:
+                batch = []
+                async for raw in found:
+                    events = [event for entry in raw["outbox"] if (event := self._read(entry, raw["_id"]))]
+                    if events:
+                        batch.append(WaitingDocument(kind, raw["_id"], events))
+                    if len(batch) >= BATCH:
+                        yield batch
+                        batch = []
+            if batch:
+                yield batch
 
     def _read(self, entry: Any, document_id: Any) -> Waiting | None:
         try:

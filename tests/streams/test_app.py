@@ -94,7 +94,6 @@ async def test_more_events_than_are_read_at_once_are_published_in_one_go(
     server: Nats, js: JetStreamContext, mongo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.kit.outbox.BATCH", 2)
-    monkeypatch.setattr("streams.relay.BATCH", 2)
     async with database(mongo, "batches", [Ticket]) as bound, NatsBroker(server.url, logger=None) as broker:
         await bound.client.drop_database("batches")
         for number in range(5):

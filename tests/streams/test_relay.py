@@ -194,6 +194,27 @@ async def test_an_event_that_cannot_be_published_keeps_no_other_waiting(
     task.cancel()
 
 
+@pytest.mark.parametrize(
+    "spoilt", [{"body": None}, {"body": "x" * 2_000_000}], ids=["unreadable", "too large"]
+)
+async def test_more_events_that_cannot_be_published_than_are_read_at_once_keep_no_other_waiting(
+    broker: NatsBroker, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch, spoilt: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("services.kit.outbox.BATCH", 2)
+    for _ in range(3):
+        bad = ticket()
+        await bad.add()
+        entry = await entry_like_that_of(bad, id="!", **spoilt)  # found before all others
+        await Ticket.get_pymongo_collection().update_one({"_id": bad.id}, {"$set": {"outbox": [entry]}})
+    good = [ticket() for _ in range(5)]
+    for offered in good:
+        await offered.add()
+    await relay(broker).relay_all()
+    found = await stored(js, "EVENTS")
+    assert {(message.headers or {})["ce-subject"] for message in found} == {offered.key for offered in good}
+    assert sorted(map(len, await outboxes())) == [0] * 5 + [1] * 3
+
+
 async def test_a_failure_that_nobody_thought_of_ends_no_relay(
     broker: NatsBroker, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
