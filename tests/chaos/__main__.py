@@ -44,6 +44,7 @@ def course(given: argparse.Namespace) -> Course:
         rate=given.rate,
         seconds=given.minutes * 60,
         round_seconds=given.round,
+        links=GUARDS[given.without].links if given.without else (),
         at_once=given.at_once,
         # What can't come right needn't be waited for as long as what must.
         rest_seconds=30.0 if given.without else 90.0,

@@ -5,7 +5,7 @@ import asyncio
 import json
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from uuid import uuid4
 
@@ -32,11 +32,15 @@ MOST_ECHOES = 200
 class Struck:
     """A marketplace, and the dice of one blow."""
 
-    def __init__(self, market: Market, rng: random.Random, poisoned: set[str]) -> None:
+    def __init__(
+        self, market: Market, rng: random.Random, poisoned: set[str], links: Sequence[tuple[str, str]] = ()
+    ) -> None:
         self.market = market
         self.rng = rng
         self.poisoned = poisoned
         """Message ids of what was put into the stream to be buried."""
+        self.links = links or sorted(market.wires)
+        """Those that may be struck."""
 
     async def wait(self, least: float, most: float) -> None:
         await asyncio.sleep(self.rng.uniform(least, most))
@@ -47,8 +51,7 @@ class Struck:
 
     def a_link(self) -> tuple[str, Wire]:
         """One over which somebody is talking now: others wouldn't notice."""
-        links = sorted(self.market.wires)
-        self.rng.shuffle(links)
+        links = self.rng.sample(self.links, len(self.links))
         client, server = next((link for link in links if self.market.wires[link].connections), links[0])
         return f"{client} to {server}", self.market.wires[client, server]
 

@@ -19,6 +19,8 @@ class Guard:
     """What makes its absence felt; nothing, where plain use does."""
     noticed_by: tuple[str, ...]
     """Invariants that fail without it. That something merely took too long shows nothing."""
+    links: tuple[tuple[str, str], ...] = ()
+    """The links that faults of the network strike, from whom to whom; all, if none are named."""
 
     def is_missed(self, wrong: Iterable[str]) -> bool:
         """Whether its absence is among what is wrong."""
@@ -156,15 +158,19 @@ REVIVED = ("nothing_comes_back_to_life",)
 MONEY = ("money_follows_orders", "orders_are_paid_once", "payments_are_as_stripe_has_them")
 KNOWN = ("copies_are_up_to_date", "tickets_follow_orders")
 
+SAYING = (("tickets", "nats"), ("orders", "nats"), ("payments", "nats"))
+STORING = (("tickets", "mongo"), ("orders", "mongo"), ("payments", "mongo"))
+PAYING = (("payments", "stripe"),)
+
 GUARDS: Mapping[str, Guard] = {
     "unique-index": Guard(unique_index, (), TAKEN_TWICE),
     "version-guard": Guard(version_guard, ("copies", "replay", "kill"), SAID),
-    "outbox": Guard(outbox, ("kill", "pause", "cut"), SAID),
-    "message-id": Guard(message_id, ("half-open", "kill", "silent"), SAID),
-    "idempotency-key": Guard(idempotency_key, ("half-open", "kill"), MONEY),
-    "arbiter": Guard(arbiter, ("pause", "slow", "silent"), (*TAKEN_TWICE, *MONEY, *REVIVED)),
+    "outbox": Guard(outbox, ("cut", "reset"), SAID, SAYING),
+    "message-id": Guard(message_id, ("half-open",), SAID, SAYING),
+    "idempotency-key": Guard(idempotency_key, ("half-open", "slow"), MONEY, PAYING),
+    "arbiter": Guard(arbiter, ("slow", "silent"), (*TAKEN_TWICE, *MONEY, *REVIVED), SAYING),
     "hold-register": Guard(hold_register, ("replay", "echo"), ("tickets_follow_orders",)),
     "offer-key": Guard(offer_key, (), ("offers_are_as_told",)),
     "copies": Guard(copies, ("replay", "echo"), ("copies_are_up_to_date",)),
-    "late-ack": Guard(late_ack, ("full-disk", "kill"), (*KNOWN, "orders_expire_when_their_time_is_over")),
+    "late-ack": Guard(late_ack, ("reset", "cut", "silent"), KNOWN, STORING),
 }

@@ -42,6 +42,8 @@ class Course:
     seconds: float
     round_seconds: float = 60.0
     """After which everything has to come to rest, and is checked."""
+    links: Sequence[tuple[str, str]] = ()
+    """Those that faults of the network strike, from whom to whom; all, if none are named."""
     at_once: int = 1
     """Faults at the same time, at most."""
     alone: bool = True
@@ -132,7 +134,8 @@ class Run:
             rng = random.Random(f"{self.course.seed}-{self._number}-{kind}")  # noqa: S311 - repeats a run
             began = time.monotonic()
             try:
-                whom = await self.course.faults[kind](Struck(self._market, rng, self.report.poisoned))
+                struck = Struck(self._market, rng, self.report.poisoned, self.course.links)
+                whom = await self.course.faults[kind](struck)
             except Exception as error:
                 self.report.failed.append(f"{kind}: {error!r}")
                 self._bag.insert(0, kind)  # once more, after the others
