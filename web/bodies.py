@@ -14,8 +14,8 @@ LARGEST = 6_000_000
 """Bytes: a picture and the form around it. What is allowed at an address is checked there."""
 SMALL = 16_384
 """Bytes. Every form but those with a picture, and nearly all that the API takes."""
-LARGE_AT_ONCE = 8
-"""Bodies that aren't small, in memory at the same time."""
+MOST_HELD = 48_000_000
+"""Bytes in memory at the same time, of bodies that aren't small."""
 SECONDS = 10.0
 BYTES_A_SECOND = 50_000
 """A body that is large and keeps coming at this rate gets more time."""
@@ -43,35 +43,32 @@ def declared(scope: HTTPScope) -> int | None:
 class Bodies:
     """Takes in the bodies that are sent to one process."""
 
-    def __init__(self, *, seconds: float = SECONDS, large_at_once: int = LARGE_AT_ONCE) -> None:
+    def __init__(self, *, seconds: float = SECONDS, most_held: int = MOST_HELD) -> None:
         self._seconds = seconds
-        self._room_for_large = large_at_once
+        self._left = most_held
 
     @asynccontextmanager
     async def arrived(self, receive: Receive, length: int | None) -> AsyncIterator[bytes]:
-        """The body, which counts as in memory until the block ends.
+        """The body, which counts as in memory until the block ends. What was only announced doesn't count.
 
         Raises:
-            BodyRefused: it is too large, comes too slowly or as one too many large ones, or breaks off.
+            BodyRefused: it is too large, comes too slowly or beside too many large ones, or breaks off.
         """
-        body = bytearray()
-        is_large, more = False, length != 0
+        body, held = bytearray(), 0
+        more = length != 0
         started = asyncio.get_running_loop().time()
         try:
             while more:
                 within = self._seconds + len(body) / BYTES_A_SECOND
                 more = await _next(receive, body, started + within)
-                if max(len(body), length or 0) > SMALL and not is_large:
-                    is_large = self._takes_a_large_one()
+                if len(body) > SMALL:
+                    self._left -= len(body) - held
+                    held = len(body)
+                    if self._left < 0:
+                        raise BodyRefused(503)
             yield bytes(body)
         finally:
-            self._room_for_large += is_large
-
-    def _takes_a_large_one(self) -> bool:
-        if self._room_for_large == 0:
-            raise BodyRefused(503)
-        self._room_for_large -= 1
-        return True
+            self._left += held
 
 
 async def _next(receive: Receive, body: bytearray, deadline: float) -> bool:

@@ -350,19 +350,34 @@ async def test_a_stream_that_is_asked_for_with_too_large_a_body_lasts_until_its_
     assert answer.status == 200
 
 
-async def test_few_large_bodies_are_in_memory_at_once_and_small_ones_come_in_beside_them() -> None:
-    house = House(places=10, bodies=Bodies(large_at_once=2))
-    large = {"content_length": str(SMALL + 1)}
-    slow = [asyncio.create_task(ask(house.door, "POST", "/", [b"x", None], **large)) for _ in range(2)]
+async def test_large_bodies_share_the_memory_there_is_and_small_ones_come_in_beside_them() -> None:
+    whole = b"x" * (SMALL + 1)
+    house = House(places=10, bodies=Bodies(most_held=2 * len(whole)))
+    large = {"content_length": str(2 * len(whole))}
+    slow = [asyncio.create_task(ask(house.door, "POST", "/", [whole, None], **large)) for _ in range(2)]
     await asyncio.sleep(0)  # both have begun to be read
-    await refused(house, "POST", "/api/tickets", [b"x", None], **large)
+    await refused(house, "POST", "/api/tickets", [whole, None], **large)
     house.inside.may_answer.set()
     assert (await ask(house.door, "POST", "/", [b"x"], content_length="1")).status == 200
     for task in slow:
         task.cancel()
     await asyncio.gather(*slow, return_exceptions=True)
-    whole = b"x" * (SMALL + 1)
-    assert (await ask(house.door, "POST", "/", [whole], **large)).status == 200
+    assert (await ask(house.door, "POST", "/", [whole, whole], **large)).status == 200
+
+
+async def test_who_announces_much_and_sends_little_keeps_nobody_from_sending_much() -> None:
+    whole = b"x" * LARGEST
+    house = House(places=10, bodies=Bodies(most_held=LARGEST))
+    large = {"content_length": str(LARGEST)}
+    slow = [asyncio.create_task(ask(house.door, "POST", "/", [b"x", None], **large)) for _ in range(50)]
+    await asyncio.sleep(0)  # all of them have begun to be read
+    house.inside.may_answer.set()
+    for _ in range(2):  # what was held falls free
+        assert (await ask(house.door, "POST", "/", [whole], **large)).status == 200
+    assert not any(task.done() for task in slow)
+    for task in slow:
+        task.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
 
 
 async def test_a_request_that_breaks_off_is_refused_at_the_door(house: House) -> None:
