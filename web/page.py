@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 EXTRAS_WITHIN = 3.0
 """Seconds."""
+VIEWER_WITHIN = 5.0
+"""Seconds, after which auth is taken to be away. A page that waited longer for it would keep its place from
+those that can be shown."""
 
 WebRequest = Request[Any, Any, State]
 Answer = Response[Any]
@@ -122,8 +125,9 @@ class Page:
 
 async def _viewer(services: Services) -> Viewer:
     try:
-        return Viewer(await services.current_user())
-    except ServiceDown:
+        async with asyncio.timeout(VIEWER_WITHIN):
+            return Viewer(await services.current_user())
+    except (TimeoutError, ServiceDown):
         return Viewer(known=False)
 
 

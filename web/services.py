@@ -200,6 +200,9 @@ class Services:
         return (await self._call("auth", "GET", f"/api/users/{checked(user_id)}")).parse(_PROFILE)
 
     async def current_user(self) -> User | None:
+        """Nobody needs to be asked about a browser that brings no session."""
+        if not self.caller.session:
+            return None
         answer = await self._call("auth", "GET", "/api/users/currentuser")
         return answer.parse(_CURRENT_USER).current_user
 

@@ -1,5 +1,7 @@
 """Sign up, sign in, sign out; and forms that only our own pages can send."""
 
+import asyncio
+
 import pytest
 from aiohttp import web
 
@@ -169,6 +171,32 @@ async def test_while_auth_is_away_pages_still_render(
     assert "Sign-in is away" in text_of(refused)
     await services.start("auth")
     assert "seller@example.com" in text_of(await browser.get("/"))
+
+
+async def test_an_auth_that_never_answers_keeps_pages_for_a_moment_only(
+    browser: Browser, services: Services, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr("web.page.VIEWER_WITHIN", 0.2)
+    monkeypatch.setattr("web.services.TIMEOUT", 60.0)
+    seller, token = market.user("seller@example.com")
+    market.ticket(seller, "Nick Cave")
+    await services.replace("auth", [web.get("/api/users/currentuser", never)])
+    browser.sign_in_as(token)
+    async with asyncio.timeout(30):
+        text = text_of(await browser.get("/"))
+    assert "Nick Cave" in text
+    assert "Sign-in is unavailable for a moment" in text
+
+
+async def test_who_has_no_session_is_nobody_without_asking_auth(browser: Browser, services: Services) -> None:
+    await services.stop("auth")
+    page = await browser.get("/")
+    assert 'href="/signin"' in page.text
+    assert "Sign-in is unavailable" not in text_of(page)
 
 
 async def test_the_services_learn_whose_request_it_is(browser: Browser, market: Market) -> None:
