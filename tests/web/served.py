@@ -171,7 +171,7 @@ class Tickets:
         said, ticket = self.market.offers[offer]
         if said != body.model_dump_json():
             raise no(409, "Another ticket was offered with it", code="idempotency-key-reused")
-        return answer(ticket, 201)
+        return answer(self.market.tickets[ticket.id], 201)
 
     async def edit(self, request: web.Request) -> web.Response:
         ticket = self._own(request)

@@ -227,6 +227,48 @@ async def test_a_picture_that_gets_lost_on_the_way_doesnt_list_the_ticket_twice(
     assert response.headers["location"] == f"/tickets/{ticket.id}/edit?listed&picture=away"
 
 
+async def test_a_form_that_is_sent_again_leaves_the_picture_that_there_is_now(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    await lists_with_picture(browser, JPEG, offer="once")
+    [ticket] = market.tickets.values()
+    newer = JPEG + b"newer"
+    await upload(browser, ticket, newer)
+    again = await lists_with_picture(browser, JPEG, offer="once")
+    assert again.headers["location"] == f"/tickets/{ticket.id}"
+    assert market.pictures[market.tickets[ticket.id].picture or ""] == newer
+
+
+async def test_a_form_that_is_sent_again_brings_the_picture_that_got_lost(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    await lists_with_picture(browser, b"", offer="once")
+    await lists_with_picture(browser, JPEG, offer="once")
+    [ticket] = market.tickets.values()
+    assert market.pictures[ticket.picture or ""] == JPEG
+
+
+async def test_a_form_that_is_sent_again_when_its_ticket_is_taken_says_nothing_of_pictures(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    await lists_with_picture(browser, b"", offer="once")
+    [ticket] = market.tickets.values()
+    market.order(market.user("buyer@example.com")[0], ticket)
+    again = await lists_with_picture(browser, JPEG, offer="once")
+    assert again.headers["location"] == f"/tickets/{ticket.id}"
+    assert market.pictures == {}
+
+
+async def test_what_says_that_the_picture_is_missing_is_gone_when_it_is_there(
+    browser: Browser, market: Market, seller: User
+) -> None:
+    ticket = market.ticket(seller)
+    missing = "only its picture is missing"
+    assert missing in text_of(await browser.get(f"/tickets/{ticket.id}/edit?listed"))
+    await upload(browser, ticket, JPEG)
+    assert missing not in text_of(await browser.get(f"/tickets/{ticket.id}/edit?listed"))
+
+
 @pytest.mark.parametrize("target", [None, "form#ticket-form"])
 async def test_a_picture_that_is_too_large_is_told_before_anything_is_listed(
     browser: Browser, market: Market, seller: User, target: str | None

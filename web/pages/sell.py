@@ -117,7 +117,8 @@ async def create(page: NamedDependency[Page], request: WebRequest) -> Response[A
             await page.look()
             return _form(page, Form(typed | {"offer": _new_offer()}), status=409, alert=SENT_BEFORE)
         return await _refused(page, typed, refused, had_picture=bool(picture))
-    reason = await _not_taken(page, ticket, picture) if picture else None
+    is_wanted = ticket.picture is None and ticket.status == "available"  # or it was sent before, and lived on
+    reason = await _not_taken(page, ticket, picture) if picture and is_wanted else None
     return page.go(
         f"/tickets/{ticket.id}/edit?listed&picture={reason}" if reason else f"/tickets/{ticket.id}"
     )
@@ -215,7 +216,7 @@ def _form(
         "form": form,
         "ticket": ticket,
         "picture": picture or Form(),
-        "is_listed": page.has("listed"),
+        "is_listed": page.has("listed") and ticket is not None and ticket.picture is None,
         "alert": alert,
         "is_new": is_new,
         "lost_picture": lost_picture,
