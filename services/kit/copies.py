@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from beanie import Document, PydanticObjectId
@@ -19,6 +19,15 @@ waits longer: so long, and then for Stripe."""
 
 FIRST_POLL_SECONDS = 0.02
 LONGEST_POLL_SECONDS = 0.25
+
+
+def patience_with(made_at: datetime, asked_at: datetime) -> timedelta:
+    """How long to wait for what an id names: `PATIENCE` at most, and not at all if the result is negative.
+
+    An id tells the second in which it was made, not more, and by a clock that may be a little ahead of ours.
+    """
+    age = asked_at - made_at - timedelta(seconds=1)
+    return -timedelta.resolution if age < -PATIENCE else PATIENCE - max(age, timedelta())
 
 
 class Copy(Document):
@@ -61,15 +70,13 @@ class Copy(Document):
             NotFound: nothing of that id was heard of.
         """
         wanted = object_id(key)
-        # An id tells the second in which it was made, not more.
-        age = now() - wanted.generation_time - timedelta(seconds=1)
-        deadline = time.monotonic() + (PATIENCE - age).total_seconds()
+        deadline = time.monotonic() + patience_with(wanted.generation_time, now()).total_seconds()
         pause = FIRST_POLL_SECONDS
         while True:
             found: Self | None = await cls.find_one({"_id": wanted})
             if found is not None:
                 return found
-            if age < -PATIENCE or time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise NotFound
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_POLL_SECONDS)

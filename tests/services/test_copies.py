@@ -1,11 +1,13 @@
 """What is heard of somebody else's state: the newest, whatever comes when."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
+from services.kit.copies import patience_with
 from services.orders.documents import Ticket
 from tests.services.served import Served
 
@@ -19,6 +21,22 @@ async def test_the_newest_state_stands(orders: Served, versions: tuple[int, ...]
         await Ticket.follow(key, version, {**STATE, "title": f"as of {version}"})
     found = await Ticket.arrived(key)
     assert (found.version, found.title) == (max(versions), f"as of {max(versions)}")
+
+
+@pytest.mark.parametrize(
+    ("age", "waits"),
+    [(0.0, 8.0), (0.9, 8.0), (1.0, 8.0), (3.0, 6.0), (9.0, 0.0), (-1.0, 8.0), (-6.9, 8.0)],
+)
+def test_nothing_is_waited_for_longer_than_events_may_take(age: float, waits: float) -> None:
+    """However much its id was made in the future: by a clock that is ahead, or to have us wait."""
+    asked_at = datetime(2026, 12, 12, tzinfo=UTC)
+    assert patience_with(asked_at - timedelta(seconds=age), asked_at) == timedelta(seconds=waits)
+
+
+@pytest.mark.parametrize("age", [9.1, 3600.0, -7.1, -3600.0])
+def test_what_is_long_known_or_of_another_time_is_not_waited_for(age: float) -> None:
+    asked_at = datetime(2026, 12, 12, tzinfo=UTC)
+    assert patience_with(asked_at - timedelta(seconds=age), asked_at) < timedelta()
 
 
 @pytest.mark.parametrize(("learns", "title"), [(True, "told again"), (False, "told once")])
