@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, field
 from datetime import timedelta
@@ -202,18 +202,22 @@ class Payments:
         One that fails is tried again later and later, and keeps no other waiting.
         """
         due = {"handled": False, "due": {"$lte": now()}}
-        waiting = await Notice.find(due, sort="due", limit=NOTICES_AT_ONCE).to_list()
+        notices = Notice.get_pymongo_collection()
+        waiting = await notices.find(due, {"failures": 1}, sort={"due": 1}, limit=NOTICES_AT_ONCE).to_list()
         return sum(await _at_once(waiting, self._handle))
 
-    async def _handle(self, notice: Notice) -> bool:
+    async def _handle(self, listed: Mapping[str, Any]) -> bool:
         """Whether it is done. What stops here is handled again, which changes nothing."""
-        with _one_of_many(f"webhook {notice.id}"):
+        with _one_of_many(f"webhook {listed['_id']}"):
+            notice = await Notice.find_one({"_id": listed["_id"]})
+            if notice is None:
+                return False  # it was in the inbox for too long
             payment = await notice.payment()
             if payment is not None:
                 await self.advance(payment, look=True)
             await notice.close()
             return True
-        await notice.put_off()
+        await Notice.put_off(listed["_id"], listed.get("failures"))
         return False
 
     async def reconcile(self) -> Sequence[Mended]:

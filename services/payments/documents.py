@@ -1,7 +1,7 @@
 """Payments, and what payments knows of orders."""
 
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
 from beanie import Document
 from pymongo import ASCENDING, IndexModel
@@ -93,7 +93,10 @@ class Notice(Document):
     async def close(self) -> None:
         await self.get_pymongo_collection().update_one({"_id": self.id}, {"$set": {"handled": True}})
 
-    async def put_off(self) -> None:
-        delay = min(FIRST_DELAY * 2.0 ** min(self.failures, 20), LONGEST_DELAY)
-        changes = {"due": now() + delay, "failures": self.failures + 1}
-        await self.get_pymongo_collection().update_one({"_id": self.id}, {"$set": changes})
+    @classmethod
+    async def put_off(cls, notice_id: Any, failures: Any) -> None:
+        """Have it handled later. One that can't be read, too: enough of those would keep all others out."""
+        failures = failures if isinstance(failures, int) else 0
+        delay = min(FIRST_DELAY * 2.0 ** min(failures, 20), LONGEST_DELAY)
+        changes = {"due": now() + delay, "failures": failures + 1}
+        await cls.get_pymongo_collection().update_one({"_id": notice_id}, {"$set": changes})

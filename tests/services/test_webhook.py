@@ -12,6 +12,7 @@ import pytest
 import stripe
 
 from contracts.events import OrderEvent
+from contracts.wire import now
 from services.payments import actions, documents
 from services.payments.gateway import Gateway, OutcomeUnknown
 from services.payments.rules import Outcome, PaymentState
@@ -267,3 +268,27 @@ async def test_without_a_secret_every_webhook_is_refused(till: Till) -> None:
     for secret in (SECRET, "None", "whsec_"):
         answer = await deliver(till, body, signature(body, secret=secret))
         assert messages(answer, 400) == ["Webhooks are refused: no STRIPE_WEBHOOK_SECRET is set"]
+
+
+@pytest.mark.parametrize("spoilt", [{"order_id": 7}, {"failures": "many"}, {"received_at": None}])
+async def test_webhooks_that_can_not_be_read_keep_no_other_waiting_and_are_kept(
+    hooked: Till, asked: OrderEvent, monkeypatch: pytest.MonkeyPatch, spoilt: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(actions, "NOTICES_AT_ONCE", 2)
+    told_at = now()
+    inbox = hooked.served.database["notices"]
+    written = {
+        "order_id": asked.id,
+        "intent_id": None,
+        "received_at": told_at,
+        "failures": 0,
+        "handled": False,
+    }
+    long_due = told_at - timedelta(hours=1)
+    await inbox.insert_many([{**written, **spoilt, "_id": f"evt_bad_{n}", "due": long_due} for n in range(2)])
+    await inbox.insert_one({**written, "_id": "evt_good", "due": told_at})
+    for _ in range(2):
+        await hooked.payments.handle_notices()
+    assert await notices(hooked) == {"evt_bad_0": False, "evt_bad_1": False, "evt_good": True}
+    await becomes(hooked, asked, "authorized")
+    assert {bad["failures"] async for bad in inbox.find({"handled": False, "due": {"$gt": told_at}})} == {1}
