@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.chaos import disk
 from tests.chaos.faults import CLUSTER_FAULTS, FAULTS, Fault
 from tests.chaos.guards import GUARDS
 from tests.chaos.market import Plan
@@ -25,6 +26,9 @@ def course(given: argparse.Namespace) -> Course:
         # One node's disk isn't the cluster's; what befalls a cluster is that nodes go and come.
         del every["full-disk"]
         every |= CLUSTER_FAULTS
+    if reason := disk.possible():
+        say(f"Disks stay as they are: {reason}")
+        every.pop("full-disk", None)
     wanted = list(every)
     if given.without:
         wanted = [name for name in GUARDS[given.without].faults if name in every]
