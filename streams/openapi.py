@@ -57,10 +57,14 @@ _OF_A_BODY = {"413": "The body is too large", "415": "The body must be applicati
 
 
 class CompleteDocument(JsonRenderPlugin):
-    """Serves the document at /docs/openapi.json."""
+    """Serves the document at /docs/openapi.json. It is made once: others wait while it is."""
+
+    _made: bytes | None = None
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: Document) -> bytes:
-        return self.render_json(request, complete(openapi_schema))
+        if self._made is None:
+            self._made = self.render_json(request, complete(openapi_schema))
+        return self._made
 
 
 def complete(document: Document) -> Document:
