@@ -249,6 +249,17 @@ class Market:
             self._keep(self._service(name, name, self.settings.port_of(name)))
         self._keep(self._service(WEB, WEB, self.settings.web_port))
         await self.ready()
+        self._check_wires()
+
+    def _check_wires(self) -> None:
+        """A process that found a way past its wire would never be struck.
+
+        Raises:
+            RuntimeError
+        """
+        for (client, server), link in self.wires.items():
+            if server in (NATS, DATABASE) and not link.connections:
+                raise RuntimeError(f"{client} talks to {server} by another way than its wire")
 
     async def links(self) -> None:
         """A wire from each process to each that it talks to."""
@@ -318,9 +329,11 @@ class Market:
             if server in links
         }
         bus = ",".join(f"nats://127.0.0.1:{links[node]}" for node in self.nats_names)
+        # The database tells where it is, and pymongo would go there, past the wire, unless told not to.
+        database = f"127.0.0.1:{links.get(DATABASE, self.settings.mongo_port)}"
         behind = {
             "NATS_URL": bus,
-            "MONGO_PORT": str(links.get(DATABASE, self.settings.mongo_port)),
+            "MONGO_URL": f"mongodb://{database}/?retryWrites=false&directConnection=true",
             "STRIPE_SANDBOX_PORT": str(links.get(STRIPE, self.settings.stripe_sandbox_port)),
         }
         clock = self.clock_of(name)
