@@ -90,7 +90,9 @@ class Auth:
         Raises:
             NotSignedIn
         """
-        await self._end_all(await self._user_of(token))
+        user = await self._user_of(token)
+        await self._end_all(user, but=token)
+        await self.sign_out(token)  # last: whoever has to try again is still somebody
 
     async def profile(self, user_id: str) -> User:
         """What anybody may know of a user is a part of this.
@@ -110,18 +112,21 @@ class Auth:
             raise NotSignedIn
         return user
 
-    async def _end_all(self, user: User) -> None:
+    async def _end_all(self, user: User, *, but: str | None = None) -> None:
+        """End all sessions of a user; not that of the token `but`."""
+        spared = await self.sessions.identify(but) if but else None
         async for session in Session.find({"user_id": str(user.id)}):
-            if session.ended_at is None:
+            if session.ended_at is None and (spared is None or session.key != spared.session_id):
                 await self._end(session.key)
 
     async def _end(self, session_id: str) -> None:
         def end(session: Session) -> Changes | None:
             return {"ended_at": now()} if session.ended_at is None else None
 
-        self.sessions.ended.add(session_id, now())
         with suppress(NotFound):  # a database that was set back doesn't know of it: nothing to tell others
             await change(lambda: Session.find_one({"_id": ObjectId(session_id)}), end)
+        # Not before it is written: who is told to try again has to be somebody when they do.
+        self.sessions.ended.add(session_id, now())
 
     async def sign_out(self, token: str | None) -> None:
         """End the session of a token everywhere. Nobody's token ends nothing; ending twice is harmless."""

@@ -70,3 +70,19 @@ async def test_while_the_database_is_away_a_service_says_so_and_then_recovers(
         seen = await until(partial(tickets.ask, "GET", "/api/tickets"), lambda answer: not is_503(answer))
         assert seen.json() == [kept]
         assert (await offer(tickets)).status_code == 201
+
+
+@pytest.mark.parametrize(("path", "left"), [("signout", 1), ("signout-everywhere", 0)])
+async def test_who_signs_out_while_the_database_is_away_is_signed_out_by_the_next_try(
+    settings_with: SettingsWith, database: Database, path: str, left: int
+) -> None:
+    account = {"email": "ann@example.com", "password": "correct horse"}
+    async with serving("auth", settings_with(mongo_url=database.url)) as auth:
+        assert (await auth.ask("POST", "/api/users/signup", json=account)).status_code == 201
+        assert (await auth.ask("POST", "/api/users/signin", json=account)).status_code == 200
+        await database.kill()
+        assert is_503(await auth.ask("POST", f"/api/users/{path}"))
+        await database.start()
+        again = partial(auth.ask, "POST", f"/api/users/{path}")
+        assert (await until(again, lambda answer: not is_503(answer))).status_code == 200
+        assert await auth.database["sessions"].count_documents({"ended_at": None}) == left
