@@ -50,6 +50,7 @@ def course(given: argparse.Namespace) -> Course:
         round_seconds=given.round,
         links=GUARDS[given.without].links if given.without else (),
         at_once=given.at_once,
+        pause=(given.pause / 8, given.pause),
         # What can't come right needn't be waited for as long as what must.
         rest_seconds=30.0 if given.without else 90.0,
         alone=not given.without,
@@ -66,6 +67,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--at-once", type=int, default=3, help="faults at the same time, once each struck alone"
     )
+    parser.add_argument("--pause", type=float, default=4.0, help="seconds from a fault to the next, at most")
     parser.add_argument("--round", type=float, default=60.0, help="seconds until everything is checked")
     parser.add_argument("--window", type=float, default=20.0, help="seconds to pay")
     parser.add_argument("--cluster", action="store_true", help="three NATS servers")
