@@ -72,7 +72,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--window", type=float, default=20.0, help="seconds to pay")
     parser.add_argument("--cluster", action="store_true", help="three NATS servers")
     parser.add_argument("--without", choices=list(GUARDS), help="take a guard away")
-    parser.add_argument("--keep", type=Path, help="a folder for data and logs, which stay")
+    parser.add_argument("--keep", type=Path, help="an empty folder for data and logs, which stay")
     return parser.parse_args(arguments)
 
 
@@ -85,6 +85,8 @@ def main() -> int:
     """0: all is well; without a guard, 0: it was noticed."""
     given = parsed()
     planned = course(given)
+    if given.keep and given.keep.exists() and any(given.keep.iterdir()):
+        sys.exit(f"{given.keep} isn't empty: what is there would be taken for this run's")
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as temporary:
         report: Report = asyncio.run(chaos(planned, given.keep or Path(temporary), say))
     for line in told(report):
