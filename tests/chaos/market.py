@@ -138,23 +138,10 @@ class Market:
     """From whom to whom."""
     disks: dict[str, Disk] = field(default_factory=dict)
     """Those that can be filled, by whose they are."""
-    logs: list[Path] = field(default_factory=list)
-
-    @property
-    def web(self) -> str:
-        return f"http://127.0.0.1:{self.settings.web_port}"
-
-    @property
-    def stripe(self) -> str:
-        return f"http://127.0.0.1:{self.settings.stripe_sandbox_port}"
 
     @property
     def nats_names(self) -> Sequence[str]:
         return cluster.NODES if self.plan.nodes > 1 else (NATS,)
-
-    @property
-    def names(self) -> list[str]:
-        return list(self.kept)
 
     def counted(self, what: Callable[[Kept], int]) -> Counter[str]:
         """By process."""
@@ -281,9 +268,7 @@ class Market:
         self.wires[client, server] = await self.rooms.enter_async_context(wire(port))
 
     def _keep(self, given: Process) -> None:
-        log = self.folder / f"{given.name}.log"
-        self.logs.append(log)
-        self.kept[given.name] = Kept(given, log, self.watchdog)
+        self.kept[given.name] = Kept(given, self.folder / f"{given.name}.log", self.watchdog)
 
     async def _nats(self) -> list[Process]:
         if self.plan.nodes > 1:

@@ -1,7 +1,6 @@
 """A run of chaos: people use the marketplace, faults befall it, and after each round all of it is checked."""
 
 import asyncio
-import logging
 import random
 import time
 from collections import Counter, defaultdict
@@ -18,8 +17,6 @@ from tests.chaos.invariants import violations
 from tests.chaos.market import WEB, Market, Plan, market
 from tests.chaos.people import Load, Places
 from tests.chaos.reading import at_rest
-
-log = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 
@@ -64,8 +61,6 @@ class Report:
     rests: int = 0
     blows: Counter[str] = field(default_factory=Counter)
     """By kind."""
-    struck: Counter[str] = field(default_factory=Counter)
-    """By kind and whom."""
     failed: list[str] = field(default_factory=list)
     """Faults that couldn't strike: the marketplace was too broken for it."""
     recoveries: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -142,7 +137,6 @@ class Run:
                 self._say(f"  {self._elapsed:6.1f} s  {kind} couldn't strike: {error!r}"[:200])
             else:
                 self.report.blows[kind] += 1
-                self.report.struck[f"{kind} {whom}"] += 1
                 self._say(f"  {self._elapsed:6.1f} s  {kind}: {whom}")
                 if kind in MEASURED:
                     self._measure(whom if kind == "kill" else f"{kind} {whom}", began)
