@@ -1,48 +1,126 @@
-# Stagedoor's commands. `just` alone lists them. All of them work offline once `just setup` has run.
+# Stagedoor's commands; `just` without arguments lists them. After `just setup` they work offline, except that
+# `just lint` and the tests download tools on their first run.
 
-export UV_PYTHON_DOWNLOADS := "never"
+# uv uses a suitable Python of this machine, and downloads one only if there is none.
+export UV_PYTHON_DOWNLOADS := env("UV_PYTHON_DOWNLOADS", "automatic")
 
 python := ".venv/bin/python"
 
-# what .venv is made from, and what .database-venv is
-requirements := "requirements-dev.txt"
-database_requirements := "sandbox/database-requirements.txt"
+# The embedded database has wheels up to CPython 3.13. Everything else also runs on 3.14.
+python_versions := ">=3.11,<3.14"
+
+# The linters of JavaScript and CSS
+lint_packages := "@biomejs/biome@2.6.8 stylelint@17.16.0 stylelint-config-recommended@18.0.0"
 
 _default:
     @just --list --unsorted
 
 # Run everything on this machine: http://localhost:3500
+[group("run")]
 [no-exit-message]
-up: setup
+up: _runtime
     @exec {{ python }} -m sandbox.up
 
-# Fill a running marketplace with sample tickets
+# Fill a running marketplace with sample tickets and users
+[group("run")]
 [no-exit-message]
-demo: setup
+demo: _runtime
     @exec {{ python }} -m sandbox.demo
 
-# Install what is missing; at once when nothing has changed
-setup: (_environment ".venv" ">=3.11" requirements) (_environment ".database-venv" ">=3.10,<3.14" database_requirements)
+# Delete all data of the marketplace on this machine
+[group("run")]
+[no-exit-message]
+reset: _runtime
+    @exec {{ python }} -m sandbox.reset
 
-# The embedded database has wheels for CPython 3.10 to 3.13, so the two may be of different Pythons.
-_environment folder versions file:
+# Install everything, including the tools for tests and checks; quick when nothing has changed
+[group("develop")]
+setup: (_environment ".venv" python_versions "requirements/dev.txt") _database
+
+# Install what `up` and the operator commands need. An environment with the development tools is left unchanged.
+_runtime: (_environment ".venv" python_versions "requirements/embedded.txt" "requirements/dev.txt") _database
+
+_database: (_environment ".database-venv" python_versions "requirements/database.txt")
+
+_environment folder versions lock larger_lock=lock:
     #!/usr/bin/env bash
     set -euo pipefail
-    if cmp -s '{{ file }}' '{{ folder }}/installed' && '{{ folder }}/bin/python' -c '' 2>/dev/null; then
-        exit
+    if '{{ folder }}/bin/python' -c '' 2>/dev/null; then
+        for lock in '{{ lock }}' '{{ larger_lock }}'; do
+            if cmp -s "$lock" '{{ folder }}/installed'; then
+                exit
+            fi
+        done
     fi
     if ! command -v uv >/dev/null; then
-        echo 'uv is missing. Install it with: pip install uv' >&2
+        echo 'uv is missing. Run ./dev instead of just, or install it: pip install uv' >&2
         exit 1
     fi
-    echo 'Installing {{ file }} into {{ folder }} ...'
+    echo 'Installing {{ lock }} into {{ folder }} ...'
     if ! '{{ folder }}/bin/python' -c '' 2>/dev/null; then
-        uv venv --quiet --clear --python '{{ versions }}' '{{ folder }}'
+        if ! uv venv --quiet --clear --python '{{ versions }}' '{{ folder }}'; then
+            echo 'Stagedoor needs Python {{ versions }} for {{ folder }}, and uv could neither find nor download one.' >&2
+            exit 1
+        fi
     fi
-    uv pip sync --quiet --compile-bytecode --require-hashes --python '{{ folder }}' '{{ file }}'
-    cp '{{ file }}' '{{ folder }}/installed'
+    uv pip sync --quiet --compile-bytecode --require-hashes --python '{{ folder }}' '{{ lock }}'
+    cp '{{ lock }}' '{{ folder }}/installed'
 
-# Make sure that there is a Chromium for the browser tests
+# Run all tests, or some: `just test tests/unit -k refund`; in random order: `just test -p randomly`
+[group("develop")]
+[no-exit-message]
+test *ARGS: setup browser
+    @exec {{ python }} -m pytest -n auto --dist loadfile --no-loadscope-reorder {{ ARGS }}
+
+# Run the browser tests, keeping a trace of each failure: `just e2e --headed --slowmo 300`
+[group("develop")]
+[no-exit-message]
+e2e *ARGS: setup browser
+    @exec {{ python }} -m pytest e2e {{ ARGS }}
+
+# Measure which code the tests run, in all processes: `just coverage`, `just coverage tests/unit`
+[group("develop")]
+[no-exit-message]
+coverage *ARGS: setup browser
+    @rm -rf .coverage && mkdir .coverage
+    {{ python }} -m coverage run -m pytest -n auto --dist loadfile --no-loadscope-reorder {{ ARGS }}
+    @{{ python }} -m coverage combine --quiet
+    @{{ python }} -m coverage html --quiet --directory .coverage/html
+    @{{ python }} -m coverage report
+
+# Check format, style and types of Python, JavaScript, CSS and templates
+[group("develop")]
+lint: _lint-python _lint-front-end
+
+[no-exit-message]
+_lint-python: setup
+    @.venv/bin/ruff format --check .
+    @.venv/bin/ruff check .
+    @.venv/bin/mypy .
+
+[no-exit-message]
+_lint-front-end: _lint-tools
+    @.lint/node_modules/.bin/biome check --error-on-warnings biome.json .stylelintrc.json static/js static/css static/docs
+    @.lint/node_modules/.bin/stylelint --max-warnings 0 --config-basedir .lint 'static/css/**/*.css' 'static/docs/*.css'
+    @.lint/venv/bin/djlint --quiet --lint web/templates
+
+# Install the tools that only `just lint` needs, unless they are installed
+_lint-tools: (_environment ".lint/venv" python_versions "requirements/lint.txt")
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ "$(cat .lint/installed 2>/dev/null)" = '{{ lint_packages }}' ] && [ -x .lint/node_modules/.bin/biome ]; then
+        exit
+    fi
+    if ! command -v npm >/dev/null; then
+        echo 'npm is missing. Install Node.js 20.19 or later, which includes it.' >&2
+        exit 1
+    fi
+    echo 'Installing {{ lint_packages }} into .lint ...'
+    npm install --prefix .lint --ignore-scripts --no-save --no-package-lock --no-audit --no-fund --silent {{ lint_packages }}
+    echo '{{ lint_packages }}' > .lint/installed
+
+# Install Chromium for the browser tests if there is none
+[group("develop")]
 browser: setup
     #!/usr/bin/env bash
     set -euo pipefail
@@ -60,130 +138,174 @@ browser: setup
     fi
     if command -v apt-get >/dev/null; then
         echo 'Installing chromium with apt-get ...'
-        # Once more if a mirror was away for a moment, or had its lists changed meanwhile.
+        # Try twice: a mirror may be unavailable for a moment, or may be changing its lists.
         for wait in 0 20; do
             sleep "$wait"
             "${as_root[@]}" apt-get update -qq || true
             if "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-                apt-get install -y -qq -o Acquire::Retries=3 chromium </dev/null; then
+                apt-get install -y -qq -o Acquire::Retries=3 chromium </dev/null && [ -x /usr/bin/chromium ]; then
                 exit
             fi
         done
+    fi
+    # For other systems, for Ubuntu (whose chromium is a snap), and for users without sudo
+    if {{ python }} -m playwright install chromium; then
+        exit
     fi
     echo 'The browser tests need a Chromium, and none could be installed. Do one of:' >&2
     echo '  {{ python }} -m playwright install --with-deps chromium' >&2
     echo '  sudo apt-get install chromium   (so that there is a /usr/bin/chromium)' >&2
     exit 1
 
-# Run all tests: `just test`, or some: `just test tests/runner -k stops`
-[no-exit-message]
-test *ARGS: setup browser
-    @exec {{ python }} -m pytest -n auto --dist loadfile --no-loadscope-reorder {{ ARGS }}
+# Write the lock files, keeping the locked versions; `just lock --upgrade` chooses the newest allowed
+[group("develop")]
+lock *ARGS:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    compile() {
+        uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+            --custom-compile-command 'just lock' {{ ARGS }} "$@"
+    }
+    cd requirements
+    compile ../pyproject.toml -o runtime.txt
+    compile ../pyproject.toml --group ../pyproject.toml:embedded -c runtime.txt -o embedded.txt
+    compile ../pyproject.toml --group ../pyproject.toml:dev -c embedded.txt -o dev.txt
+    compile --python-version 3.11 database.in -o database.txt
+    compile --python-version 3.11 lint.in -o lint.txt
+    compile tools.in -o tools.txt
 
-# Run the tests in a browser
+# Print the history of an order, event by event
+[group("operate")]
 [no-exit-message]
-e2e *ARGS: setup browser
-    @exec {{ python }} -m pytest e2e {{ ARGS }}
+trace ORDER: _runtime
+    @exec {{ python }} -m ops trace {{ ORDER }}
 
-# Take a picture of every page in its states, for docs/tour.md: `just shots`, or some of them: `just shots browse sell`
+# List, show, replay or drop dead letters
+[group("operate")]
 [no-exit-message]
-shots *ARGS: setup browser
-    @exec {{ python }} -m e2e.shots {{ ARGS }}
+dead *ARGS="list": _runtime
+    @exec {{ python }} -m ops dead {{ ARGS }}
 
-# Measure what a visitor on a slow phone connection waits for: `just speed --visits 3`
+# Compare what orders, payments and Stripe record about each order: `just audit --only-differences`
+[group("operate")]
+[no-exit-message]
+audit *ARGS: _runtime
+    @exec {{ python }} -m ops audit {{ ARGS }}
+
+# Refund an order; with --relist, also put its ticket on sale again
+[group("operate")]
+[no-exit-message]
+refund ORDER *ARGS: _runtime
+    @exec {{ python }} -m ops refund {{ ORDER }} {{ ARGS }}
+
+# Publish the current state of all tickets, orders or payments again, for a new subscriber
+[group("operate")]
+[no-exit-message]
+republish SERVICE: _runtime
+    @exec {{ python }} -m ops republish {{ SERVICE }}
+
+# Rebuild the replicas that orders or payments keeps, from the stream
+[group("operate")]
+[no-exit-message]
+rebuild SERVICE: _runtime
+    @exec {{ python }} -m ops rebuild {{ SERVICE }}
+
+# Create or update the JetStream streams and consumers; `just up` does it too
+[group("operate")]
+[no-exit-message]
+provision: _runtime
+    @exec {{ python }} -m ops provision
+
+# Save all databases and streams to a new folder while the marketplace runs
+[group("operate")]
+[no-exit-message]
+backup FOLDER: _runtime
+    @exec {{ python }} -m sandbox.offline backup '{{ FOLDER }}'
+
+# Restore a backup while no service runs; --replace deletes the existing data
+[group("operate")]
+[no-exit-message]
+restore FOLDER *ARGS: _runtime
+    @exec {{ python }} -m sandbox.offline restore '{{ FOLDER }}' {{ ARGS }}
+
+# Inject faults while people buy and sell, and check every guarantee: `just chaos --minutes 5 --seed 3`
+[group("resilience")]
+[no-exit-message]
+chaos *ARGS: setup
+    @exec {{ python }} -m tests.resilience.chaos {{ ARGS }}
+
+# Run random purchases event by event in random orders, and check the outcome: `just saga 1000`
+[group("resilience")]
+[no-exit-message]
+saga *ARGS: setup
+    @exec {{ python }} -m tests.resilience.saga {{ ARGS }}
+
+# Send malformed input to every service, form and subscriber: `just fuzz --examples 200 --seed 7`
+[group("resilience")]
+[no-exit-message]
+fuzz *ARGS: setup
+    @exec {{ python }} -m tests.resilience.fuzz {{ ARGS }}
+
+# Send three times the load that a marketplace can handle, then requests that never end: `just overload --seconds 10`
+[group("resilience")]
+[no-exit-message]
+overload *ARGS: setup
+    @exec {{ python }} -m tests.resilience.overload {{ ARGS }}
+
+# Measure speed, CPU and memory: all workloads, or some: `just bench landing purchase --json before.json`
+[group("measure")]
+[no-exit-message]
+bench *ARGS: setup _wrk
+    @exec {{ python }} -m bench {{ ARGS }}
+
+# Write a flame graph of a process while a workload runs: `just profile landing --process tickets`
+[group("measure")]
+[no-exit-message]
+profile *ARGS: setup _wrk
+    @exec {{ python }} -m bench.profile {{ ARGS }}
+
+# Load a marketplace for an hour and measure whether memory grows: `just soak --minutes 10`
+[group("measure")]
+[no-exit-message]
+soak *ARGS: setup
+    @exec {{ python }} -m bench.soak {{ ARGS }}
+
+# Install the load generator wrk if there is none
+_wrk:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if command -v wrk >/dev/null; then
+        exit
+    fi
+    as_root=()
+    if [ "$(id -u)" != 0 ]; then
+        as_root=(sudo -n)
+    fi
+    if command -v apt-get >/dev/null; then
+        echo 'Installing wrk with apt-get ...'
+        "${as_root[@]}" apt-get update -qq || true
+        if "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq -o Acquire::Retries=3 wrk </dev/null; then
+            exit
+        fi
+    fi
+    echo 'The benchmarks need wrk. Install it, for example: sudo apt-get install wrk, or brew install wrk' >&2
+    exit 1
+
+# Measure how long a visitor on a slow phone connection waits: `just speed --visits 3`
+[group("measure")]
 [no-exit-message]
 speed *ARGS: setup browser
     @exec {{ python }} -m e2e.speed {{ ARGS }}
 
-# Check format, style and types
+# Take the screenshots for docs/tour.md: all, or some: `just shots browse sell`
+[group("documentation")]
 [no-exit-message]
-lint: setup
-    @.venv/bin/ruff format --check .
-    @.venv/bin/ruff check .
-    @.venv/bin/mypy .
+shots *ARGS: setup browser
+    @exec {{ python }} -m e2e.shots {{ ARGS }}
 
-# Look after dead letters: list, show, replay, drop
+# Record docs/animation.webp, in which two buyers want the same ticket
+[group("documentation")]
 [no-exit-message]
-dead *ARGS="list": setup
-    @exec {{ python }} -m streams.dead {{ ARGS }}
-
-# Put all that tickets, orders or payments owns on the bus again, for a listener that is new
-[no-exit-message]
-republish SERVICE: setup
-    @exec {{ python }} -m streams.republish {{ SERVICE }}
-
-# Save all databases and streams in a new folder, also while people buy
-[no-exit-message]
-backup FOLDER: setup
-    @exec {{ python }} -m sandbox.offline streams.backup.save '{{ FOLDER }}'
-
-# Put a backup back while no service runs: `just restore FOLDER --replace` loses what is there
-[no-exit-message]
-restore FOLDER *ARGS: setup
-    @exec {{ python }} -m sandbox.offline streams.backup.restore '{{ FOLDER }}' {{ ARGS }}
-
-# Build what orders or payments knows of others anew from the stream
-[no-exit-message]
-rebuild SERVICE: setup
-    @exec {{ python }} -m streams.rebuild {{ SERVICE }}
-
-# What happened to an order, event by event
-[no-exit-message]
-trace ORDER: setup
-    @exec {{ python }} -m streams.trace {{ ORDER }}
-
-# Compare what orders, payments and Stripe have of each order's money: `just books --only-differences`
-[no-exit-message]
-books *ARGS: setup
-    @exec {{ python }} -m streams.books {{ ARGS }}
-
-# Give a buyer their money back; with --relist the ticket goes on sale again
-[no-exit-message]
-refund ORDER *ARGS: setup
-    @exec {{ python }} -m streams.refund {{ ORDER }} {{ ARGS }}
-
-# Buy 500 tickets at once on a marketplace of its own, with faults and crashes, and check the books
-[no-exit-message]
-storm *ARGS: setup
-    @exec {{ python }} -m sandbox.storm {{ ARGS }}
-
-# Measure whether the Stripe sandbox stays fast as it fills up: `just bench 1000` for fewer payments
-[no-exit-message]
-bench *ARGS: setup
-    @exec {{ python }} -m sandbox.bench {{ ARGS }}
-
-# Break a marketplace in every way and check that nothing was lost or happened twice: `just chaos --minutes 5 --seed 3`
-[no-exit-message]
-chaos *ARGS: setup
-    @exec {{ python }} -m tests.chaos {{ ARGS }}
-
-# Create or update the JetStream streams and consumers; `just up` does it too
-[no-exit-message]
-provision: setup
-    @exec {{ python }} -m streams.topology
-
-# Remove all data that is kept between runs
-[no-exit-message]
-reset: setup
-    @exec {{ python }} -m sandbox.reset
-
-# Choose the newest versions that the requirements allow, with their hashes
-lock:
-    uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url pyproject.toml -o requirements.txt
-    uv pip compile --quiet --upgrade --universal --generate-hashes pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
-    uv pip compile --quiet --upgrade --universal --generate-hashes sandbox/database-requirements.in -o sandbox/database-requirements.txt
-
-# Let anything happen to many purchases, in any order, and look whether the books come out right: `just saga 1000`
-[no-exit-message]
-saga *ARGS: setup
-    @exec {{ python }} -m tests.saga {{ ARGS }}
-
-# Ask a marketplace for three times what it can do, and then by a thousand clients that never finish: `just overload --seconds 10`
-[no-exit-message]
-overload *ARGS: setup
-    @exec {{ python }} -m tests.overload {{ ARGS }}
-
-# Send bad input to every service, form and listener at length: `just fuzz --examples 200 --seed 7`
-[no-exit-message]
-fuzz *ARGS: setup
-    @exec {{ python }} -m tests.fuzz {{ ARGS }}
+animation: setup browser
+    @exec {{ python }} -m e2e.animation

@@ -7,24 +7,34 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from contracts.events import CancelReason, OrderedTicket, OrderStatus, PaymentStatus, TicketStatus
-from contracts.identity import Email, EmailGiven
-from contracts.money import Price, PriceGiven
+from contracts.events import CancelReason, OrderedTicket, OrderStatus, PaymentStatus, PublicTicket
+from contracts.identity import Email, EmailInput
+from contracts.money import PriceInput
 from contracts.tickets import (
     NOT_BLANK,
     Category,
-    CategoryGiven,
+    CategoryInput,
     FaceValue,
     Notes,
     Quantity,
     Seat,
-    TimeZoneGiven,
+    TicketDetails,
+    TicketOffer,
+    TimeZoneInput,
 )
 from contracts.wire import Id, Moment, Wire
 
+POSITION = "Stagedoor-Position"
+"""A header of the tickets service for the web tier: the sequence number in the stream EVENTS up to which the
+response contains the changes of all tickets. It is missing if that isn't known.
+"""
+
+VALID_UNTIL = "Stagedoor-Valid-Until"
+"""A header of the tickets service for the web tier: when the response changes because time passes."""
+
 
 class Body(Wire):
-    """Unknown fields are refused: a mistyped name must not be lost without a word."""
+    """A request body. Unknown fields are rejected, so that a misspelled field name is reported."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -63,12 +73,12 @@ class SignUp(Body):
 
 
 class SignIn(Body):
-    email: EmailGiven
+    email: EmailInput
     password: Annotated[str, StringConstraints(max_length=1024)]
 
 
 class PasswordBody(Body):
-    """A new password, from who knows the present one."""
+    """A change of password, confirmed by the current one."""
 
     current_password: Annotated[str, StringConstraints(max_length=1024)]
     new_password: NewPassword
@@ -80,67 +90,39 @@ class User(Wire):
 
 
 class Profile(Wire):
-    """What anybody may know of a user."""
+    """The public profile of a user."""
 
     id: Id
     since: Moment
-    """When they signed up."""
+    """When the user signed up."""
 
 
 class CurrentUser(Wire):
     current_user: User | None
 
 
-class TicketBody(Body):
-    """What a seller says of a ticket. Only title and price are required."""
+class TicketBody(TicketDetails, TicketOffer, Body):
+    """A ticket as its seller describes it. Only title and price are required."""
 
     title: Title
-    price: PriceGiven
-    starts_at: Moment | None = None
-    """When the event begins."""
+    price: PriceInput
     venue: Place | None = None
     city: Place | None = None
-    time_zone: TimeZoneGiven | None = None
-    """Where the event is, as in Europe/Berlin."""
-    category: CategoryGiven | None = None
+    time_zone: TimeZoneInput | None = None
+    category: CategoryInput | None = None
     seat: Seat | None = None
-    """Or area."""
     quantity: Quantity = 1
-    """How many are sold together: the price is of all of them."""
     face_value: FaceValue | None = None
-    """What all of them cost when they were new."""
+    """The original price of all tickets of the listing together."""
     notes: Notes | None = None
 
 
-class Ticket(Wire):
-    id: Id
-    title: str
-    price: Price
-    user_id: Id
-    """The seller."""
-    version: int
-    status: TicketStatus
-    order_id: Id | None = None
-    """The order that holds or bought it."""
-    held_until: Moment | None = None
-    """Of a reserved ticket: when the hold ends, unless the buyer pays or gets more time."""
-    refunded: bool = False
-    """Of a sold ticket: the buyer got the money back, and the ticket stays sold."""
-    starts_at: Moment | None = None
-    venue: str | None = None
-    city: str | None = None
-    time_zone: str | None = None
+class Ticket(PublicTicket):
     category: Category | None = None
-    seat: str | None = None
-    quantity: int = 1
-    face_value: Price | None = None
-    notes: str | None = None
-    picture: str | None = None
-    """The name of its picture: /api/tickets/pictures/{name}/small and …/large show it."""
 
 
 class Facet(Wire):
-    """A value of a filter, and how many tickets it would leave."""
+    """A filter value, such as a city, and the number of tickets that match it."""
 
     value: str
     label: str
@@ -148,38 +130,38 @@ class Facet(Wire):
 
 
 class Facets(Wire):
-    """What a list of tickets can be narrowed down to. Each filter's own choice doesn't narrow its values."""
+    """The filter values for a list of tickets. A chosen city or category doesn't hide the others."""
 
     total: int
-    """How many tickets match now."""
+    """Number of tickets that match all filters."""
     cities: Sequence[Facet]
-    """At most a hundred, those with most tickets first."""
+    """At most 100 cities, those with the most tickets first."""
     categories: Sequence[Facet]
 
 
 class Seller(Wire):
     id: Id
     sold: int
-    """How many of their tickets were sold."""
+    """Number of tickets that this seller sold."""
 
 
 class Sum(Wire):
-    """So many tickets, and the sum of their prices."""
+    """A number of tickets and the sum of their prices."""
 
     count: int
     amount: int
-    """In minor units."""
+    """The sum in minor units, such as cents."""
 
 
 class SalesSummary(Wire):
-    """What a seller offered, by what became of it."""
+    """Number and total price of a seller's tickets, by state."""
 
     available: Sum
     reserved: Sum
     sold: Sum
     withdrawn: Sum
     refunded: Sum
-    """Those of the sold whose buyers got the money back."""
+    """Sold tickets whose buyers were refunded. `sold` includes them."""
 
 
 def _ticket_id(value: str) -> str:
@@ -189,7 +171,9 @@ def _ticket_id(value: str) -> str:
 
 
 def _needs_a_ticket(schema: dict[str, Any]) -> None:
-    """The default is refused, in the words of the first version of this API: the field is required."""
+    """Document `ticketId` as required. Its default exists only to give a missing id the error message of the
+    Node version.
+    """
     schema["required"] = ["ticketId"]
     del schema["properties"]["ticketId"]["default"]
 
@@ -205,12 +189,13 @@ class OrderBody(Body):
     ] = ""
 
 
-LONGEST_HOLD = timedelta(minutes=30)
-"""From the reservation on, however often more time is given. A longer time to pay stands as it is."""
+MAX_HOLD = timedelta(minutes=30)
+"""Maximum time from the reservation to an extended deadline. An extension never shortens a longer time to
+pay."""
 
 
 class OrderTicket(OrderedTicket):
-    """A ticket as it was when it was reserved."""
+    """The ticket as it was at the time of the reservation."""
 
     version: int
 
@@ -219,13 +204,13 @@ class Order(Wire):
     id: Id
     status: OrderStatus
     user_id: Id
-    """The buyer."""
+    """The buyer's id."""
     expires_at: Moment
     version: int
     cancel_reason: CancelReason | None = None
-    """Why a cancelled order is: the buyer let go of it, or didn't pay in time."""
+    """Whether the buyer cancelled the order (`buyer`) or didn't pay in time (`expired`)."""
     relisted: bool = False
-    """Of a refunded order: its ticket is on sale again."""
+    """Whether the ticket of a refunded order is on sale again."""
     can_extend: bool = False
     """Whether the buyer may ask for more time to pay."""
     ticket: OrderTicket
@@ -234,14 +219,17 @@ class Order(Wire):
 class PaymentBody(Body):
     order_id: Annotated[str, Field(min_length=1, max_length=64)]
     token: Annotated[str, StringConstraints(pattern=r"^(tok|pm)_[A-Za-z0-9_]{1,200}$")] | None = None
-    """A Stripe card token or payment method; `tok_visa` if none is given. Not where one pays at Stripe."""
+    """A Stripe card token or payment method, by default `tok_visa`.
+
+    Must be omitted when buyers pay on Stripe's page.
+    """
 
 
 class PaymentResult(Wire):
     id: Id
     status: PaymentStatus
     page_url: str | None = None
-    """Of a pending payment on Stripe's page: where that is."""
+    """Address of the Stripe Checkout page of a pending payment."""
 
 
 class RefundBody(Body):
@@ -255,11 +243,11 @@ class Payment(Wire):
     order_id: Id
     status: PaymentStatus
     amount: int
-    """In minor units."""
+    """The amount in minor units, such as cents."""
     currency: str
     decline_message: str | None = None
-    """Of a failed payment: Stripe's words to the buyer."""
+    """Why a payment failed: Stripe's message for the buyer."""
     action_url: str | None = None
-    """Of a pending payment: where the buyer's bank asks for confirmation."""
+    """Address where the buyer confirms a pending payment to their bank."""
     page_url: str | None = None
-    """Of a pending payment on Stripe's page: where that is."""
+    """Address of the Stripe Checkout page of a pending payment."""

@@ -1,13 +1,14 @@
-"""Every event: a fact with an address.
+"""All events that services publish.
 
-Each carries the whole public state of what it is about and that state's `version`, so a listener
-applies one iff it is newer than what it has; a repeat, a gap or a swap of order can't hurt.
-Unknown fields are ignored, so that a service may be older than the one it listens to.
+Each event carries the whole public state of its subject and the `version` of that state. A listener applies
+an event only if it is newer than the state that the listener has, so repeated, missing and reordered events
+are harmless. Unknown fields are ignored, so that a listener may be older than the publisher.
 """
 
 from typing import ClassVar, Literal
 
 from contracts.money import MinorUnits, Price
+from contracts.tickets import TicketSummary
 from contracts.wire import Count, Id, Moment, Version, Wire
 
 TicketStatus = Literal["available", "reserved", "sold", "withdrawn"]
@@ -15,48 +16,40 @@ OrderStatus = Literal["created", "awaiting:payment", "complete", "cancelled", "r
 CancelReason = Literal["buyer", "expired"]
 PaymentStatus = Literal["pending", "authorized", "captured", "failed", "voided", "refunding", "refunded"]
 
+LIVE_STATUSES: frozenset[OrderStatus] = frozenset({"created", "awaiting:payment"})
+"""Statuses of an order that holds its ticket but is not paid yet."""
+
 
 class Event(Wire):
-    """A fact that one service states and any may hear."""
+    """A fact that one service publishes to all services."""
 
     subject: ClassVar[str]
 
     @property
     def about(self) -> str:
-        """The id of what it is about: CloudEvents' `subject`."""
+        """The id of the aggregate that changed: the `subject` of the CloudEvent."""
         raise NotImplementedError
 
 
-class TicketEvent(Event):
+class PublicTicket(TicketSummary):
     """The public state of a ticket."""
 
-    id: Id
     version: Version
-    title: str
-    price: Price
     user_id: Id
-    """The seller."""
+    """The seller's id."""
     order_id: Id | None = None
-    """The order that holds or bought it."""
+    """The id of the order that holds the ticket, or for which it was sold."""
     status: TicketStatus
     held_until: Moment | None = None
-    """Of a reserved ticket: when the hold ends, unless the buyer pays or gets more time."""
+    """When the hold of a reserved ticket ends, unless the buyer pays or gets more time."""
     refunded: bool = False
-    """Of a sold ticket: the buyer got the money back, and the ticket stays sold."""
-    starts_at: Moment | None = None
-    venue: str | None = None
-    city: str | None = None
-    time_zone: str | None = None
-    """Where the event is: the name of an IANA time zone."""
-    category: str | None = None
-    """One of contracts.tickets.CATEGORIES. There may be others some day, which a listener needn't know."""
-    seat: str | None = None
-    quantity: Count = 1
-    """How many are sold together. The price, and the face value, is of all of them."""
+    """Whether the buyer of a sold ticket was refunded. The ticket stays sold."""
     face_value: Price | None = None
     notes: str | None = None
-    picture: str | None = None
-    """The name of its picture."""
+
+
+class TicketEvent(PublicTicket, Event):
+    """The public state of a ticket after a change."""
 
     @property
     def about(self) -> str:
@@ -64,7 +57,7 @@ class TicketEvent(Event):
 
 
 class TicketCreated(TicketEvent):
-    """A seller offers a ticket."""
+    """A new ticket is on sale."""
 
     subject: ClassVar[str] = "ticket.created"
 
@@ -75,21 +68,8 @@ class TicketUpdated(TicketEvent):
     subject: ClassVar[str] = "ticket.updated"
 
 
-class OrderedTicket(Wire):
-    """The ticket of an order as it was when it was reserved: at the price the buyer agreed to."""
-
-    id: Id
-    title: str
-    price: Price
-    starts_at: Moment | None = None
-    venue: str | None = None
-    city: str | None = None
-    time_zone: str | None = None
-    category: str | None = None
-    """One of contracts.tickets.CATEGORIES, or one that is newer than who reads it."""
-    seat: str | None = None
-    quantity: Count = 1
-    picture: str | None = None
+class OrderedTicket(TicketSummary):
+    """An order's ticket as it was at the time of the reservation, with the price that the buyer agreed to."""
 
 
 class OrderEvent(Event):
@@ -99,13 +79,13 @@ class OrderEvent(Event):
     version: Version
     status: OrderStatus
     user_id: Id
-    """The buyer."""
+    """The buyer's id."""
     cancel_reason: CancelReason | None = None
     relisted: bool = False
-    """Of a refunded order: its ticket is on sale again."""
+    """Whether the ticket of a refunded order is on sale again."""
     expires_at: Moment
     hold: Count
-    """The how-manieth order of this ticket it is: orders the holds of one ticket without clocks."""
+    """The hold number. It counts the orders of a ticket from 1, which orders them without clocks."""
     ticket: OrderedTicket
 
     @property
@@ -120,19 +100,19 @@ class OrderCreated(OrderEvent):
 
 
 class OrderUpdated(OrderEvent):
-    """A payment is under way, the buyer got more time, owns the ticket, or got the money back."""
+    """A payment began, the buyer got more time to pay, the order was paid, or the order was refunded."""
 
     subject: ClassVar[str] = "order.updated"
 
 
 class OrderCancelled(OrderEvent):
-    """The buyer let go of the ticket, or didn't pay in time."""
+    """The buyer cancelled the order, or didn't pay in time."""
 
     subject: ClassVar[str] = "order.cancelled"
 
 
 class PaymentEvent(Event):
-    """The public state of the one payment of an order."""
+    """The public state of an order's only payment."""
 
     id: Id
     version: Version
@@ -141,11 +121,11 @@ class PaymentEvent(Event):
     amount: MinorUnits
     currency: str
     bank_check: bool = False
-    """The buyer's bank asks for a confirmation before it decides."""
+    """Whether the buyer's bank asks the buyer for a confirmation (3-D Secure)."""
     relist: bool = False
-    """Of a payment that is given back: the ticket goes on sale again."""
+    """Whether the ticket of a refunded payment goes on sale again."""
     stripe_id: str | None = None
-    """The PaymentIntent."""
+    """The id of Stripe's PaymentIntent."""
 
     @property
     def about(self) -> str:
@@ -153,19 +133,19 @@ class PaymentEvent(Event):
 
 
 class PaymentCreated(PaymentEvent):
-    """Where a payment first stands: authorized, declined, or waiting for the buyer or their bank."""
+    """The first known state of a payment: authorized, declined, or waiting for the buyer or the bank."""
 
     subject: ClassVar[str] = "payment.created"
 
 
 class PaymentUpdated(PaymentEvent):
-    """A payment moved on."""
+    """The status of a payment changed."""
 
     subject: ClassVar[str] = "payment.updated"
 
 
 class ExpirationComplete(Event):
-    """The time to pay for an order, which ended at `expires_at`, is over."""
+    """The time to pay for an order ended at `expires_at`."""
 
     subject: ClassVar[str] = "expiration.complete"
 
@@ -178,7 +158,7 @@ class ExpirationComplete(Event):
 
 
 class SessionEnded(Event):
-    """A user signed out: tokens of this session are void everywhere."""
+    """A session ended: no service accepts its tokens any more."""
 
     subject: ClassVar[str] = "session.ended"
 

@@ -1,4 +1,4 @@
-"""Who is asking."""
+"""Users: their e-mail addresses and identities."""
 
 from typing import Annotated
 
@@ -17,16 +17,16 @@ from contracts.wire import Id, Wire
 SESSION_COOKIE = "session"
 
 
-def _bare(value: object) -> object:
+def _reject_display_name(value: object) -> object:
     if isinstance(value, str) and "<" in value:
-        raise PydanticCustomError("email_bare", "Email must be an address alone, without a name")
+        raise PydanticCustomError("email_bare", "Email must be just an address, without a name")
     return value
 
 
 Email = Annotated[
     EmailStr,
     StringConstraints(strip_whitespace=True, max_length=320),
-    BeforeValidator(_bare),
+    BeforeValidator(_reject_display_name),
     AfterValidator(str.lower),
 ]
 """An e-mail address, trimmed, normalised (RFC 5321, IDNA) and in lower case."""
@@ -34,19 +34,22 @@ Email = Annotated[
 _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 
 
-def _as_signed_up(value: str) -> str:
+def _normalised(value: str) -> str:
     try:
         return _EMAIL.validate_python(value)
     except ValidationError:
         return value.strip().lower()
 
 
-EmailGiven = Annotated[str, StringConstraints(max_length=320), AfterValidator(_as_signed_up)]
-"""What somebody says is their address: in the form in which it was stored, if it is one."""
+EmailInput = Annotated[str, StringConstraints(max_length=320), AfterValidator(_normalised)]
+"""An e-mail address given at sign-in, normalised like the stored addresses.
+
+A malformed address is only trimmed and lower-cased, so that sign-in fails like for an unknown address.
+"""
 
 
 class Identity(Wire):
-    """A signed-in user, as the session token says."""
+    """The user whom a session token identifies."""
 
     id: Id
     email: str

@@ -1,4 +1,4 @@
-"""Prices as people write them, and the integer minor units that Stripe takes."""
+"""Prices as decimals, and amounts as the integer minor units that Stripe uses."""
 
 import re
 from decimal import Decimal
@@ -16,19 +16,20 @@ _PLAIN_NUMBER = re.compile(r"(?P<sign>-?)[0-9]{1,15}(?:\.(?P<decimals>[0-9]+))?"
 def parse_price(value: object, name: str = "Price") -> Decimal:
     """Read a price: a number, or a plain numeric string such as "19.99".
 
-    A float is read by its shortest decimal form, so 19.99 is exact and 0.1 + 0.2 (which
-    is 0.30000000000000004) has too many decimals.
+    A float is read in its shortest decimal form, so 19.99 is exact, and 0.1 + 0.2 has too many
+    decimals (0.30000000000000004).
 
     Args:
-        name: what an error calls it.
+        name: the name of the price in error messages.
 
     Raises:
-        PydanticCustomError: it isn't a finite number above 0 and at most 999999.99, or has
-            more than two decimals.
+        PydanticCustomError: the value isn't a finite number above 0 and at most 999999.99, or
+            has more than two decimals.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise PydanticCustomError("price_type", f"{name} must be a number")
-    # Before it is written out, which may be long. Decimals aren't asked: to compare their NaN is an error.
+    # Reject a huge number before it becomes a long text. A Decimal isn't compared, because it may be a NaN,
+    # which can't be compared.
     if isinstance(value, int | float) and value > float(MAX_PRICE):
         raise PydanticCustomError("price_high", f"{name} must be at most {MAX_PRICE}")
     match = _PLAIN_NUMBER.fullmatch(str(value).strip())
@@ -60,7 +61,7 @@ Price = Annotated[
 ]
 """An amount of the marketplace's currency: greater than 0, at most 999999.99, two decimals."""
 
-PRICE_GIVEN_SCHEMA = {
+PRICE_INPUT_SCHEMA = {
     "anyOf": [
         PRICE_SCHEMA,
         {
@@ -70,23 +71,23 @@ PRICE_GIVEN_SCHEMA = {
         },
     ]
 }
-"""How a price may come: what `parse_price` takes."""
+"""JSON Schema of the prices that `parse_price` accepts."""
 
-PriceGiven = Annotated[Price, WithJsonSchema(PRICE_GIVEN_SCHEMA, mode="validation")]
-"""A price as a client says it."""
+PriceInput = Annotated[Price, WithJsonSchema(PRICE_INPUT_SCHEMA, mode="validation")]
+"""A price in a request: a number, or a numeric string such as "19.99"."""
 
 MinorUnits = Annotated[int, Field(gt=0, le=MAX_INTEGER)]
-"""An amount in the smallest unit of the currency, as Stripe counts: 19.99 is 1999."""
+"""An amount in the smallest unit of the currency, as Stripe uses it: 19.99 is 1999."""
 
-# https://docs.stripe.com/currencies#zero-decimal and #three-decimal: a price here has two
-# decimals, so only currencies with two of them can be configured.
+# Prices have two decimals, so these currencies can't be configured.
+# https://docs.stripe.com/currencies#zero-decimal and #three-decimal
 OTHER_THAN_TWO_DECIMALS = frozenset(
     "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf bhd jod kwd omr tnd".split()
 )
 
 
 def to_minor_units(price: Decimal) -> int:
-    """19.99 → 1999, exactly.
+    """Convert a price to minor units without rounding: 19.99 → 1999.
 
     Raises:
         ValueError: the price has a fraction of a minor unit.
@@ -98,5 +99,5 @@ def to_minor_units(price: Decimal) -> int:
 
 
 def from_minor_units(minor: int) -> Decimal:
-    """1999 → 19.99, exactly."""
+    """Convert minor units to a price: 1999 → 19.99."""
     return (Decimal(minor) / 100).quantize(Decimal("0.01"))

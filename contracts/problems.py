@@ -1,4 +1,4 @@
-"""Errors on the wire: `application/problem+json` (RFC 9457) with a list of what is wrong."""
+"""Error responses: `application/problem+json` (RFC 9457) with a list of errors."""
 
 from collections.abc import Sequence
 
@@ -8,27 +8,27 @@ PROBLEM_JSON = "application/problem+json"
 
 
 class ProblemItem(Wire):
-    """One thing that is wrong; `field` names the input it is about, if there is one."""
+    """One error. If an input field caused the error, `field` names the input field."""
 
     message: str
     field: str | None = None
 
 
 class Problem(Wire):
-    """The body of every answer with a status of 400 or more."""
+    """The body of every response with a status of 400 or more."""
 
     type: str
     title: str
     status: int
     errors: Sequence[ProblemItem]
     reference: str | None = None
-    """Of an unexpected error: stands in the log beside what happened."""
+    """The trace id of an unexpected error, by which operators find the error in the log."""
 
     @classmethod
     def of(
         cls, status: int, title: str, *, code: str | None = None, reference: str | None = None
     ) -> "Problem":
-        """A problem with one message, the title."""
+        """A problem with a single error, whose message is the title."""
         return cls(
             type=f"/problems/{code}" if code else "about:blank",
             title=title,

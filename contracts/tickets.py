@@ -1,4 +1,4 @@
-"""What a seller may say of a ticket, beyond title, price and place."""
+"""The fields of a ticket that requests, events and stored documents share, and their validation."""
 
 import zoneinfo
 from collections.abc import Callable
@@ -6,20 +6,63 @@ from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, Literal, cast, get_args
 
-from pydantic import BeforeValidator, Field, PlainSerializer, StringConstraints, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
-from contracts.money import PRICE_GIVEN_SCHEMA, PRICE_SCHEMA, parse_price
+from contracts.money import PRICE_INPUT_SCHEMA, PRICE_SCHEMA, Price, parse_price
+from contracts.wire import Count, Id, Moment, Wire
 
 Category = Literal["music", "theatre", "comedy", "sport", "festival", "family", "art", "other"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 
 MAX_QUANTITY = 10
 
+MAX_PICTURE_BYTES = 5 * 1024 * 1024
+"""Maximum size of an uploaded picture."""
+
+
+class TicketDetails(BaseModel):
+    """The event and the seats of a ticket. An order keeps their values from the time of its reservation."""
+
+    starts_at: Moment | None = None
+    """When the event begins."""
+    venue: str | None = None
+    city: str | None = None
+    time_zone: str | None = None
+    """The IANA time zone of the event's location."""
+    category: str | None = None
+    """One of `CATEGORIES`, or one that a newer publisher has added."""
+    seat: str | None = None
+    """Seat or area."""
+    quantity: Count = 1
+    """Number of tickets that are sold together. Price and face value are totals for all of them."""
+
+
+class TicketOffer(BaseModel):
+    """Title and price. List this base class last: pydantic then puts its fields first."""
+
+    title: str
+    price: Price
+
+
+class TicketSummary(TicketDetails, TicketOffer, Wire):
+    """The fields that describe a ticket in events and responses, without the state of its sale."""
+
+    id: Id
+    picture: str | None = None
+    """Name of the picture in /api/tickets/pictures/{name}/small and …/large."""
+
 
 @cache
 def time_zones() -> frozenset[str]:
-    """The names of IANA's time zones, as this machine or the tzdata package has them."""
+    """The names of all IANA time zones that this machine or the tzdata package contains."""
     return frozenset(zoneinfo.available_timezones() - {"Factory", "localtime"})
 
 
@@ -33,7 +76,7 @@ def _one_of(names: Callable[[], Any], error: str, message: str) -> BeforeValidat
 
 
 def _quantity(value: object) -> object:
-    # 2.0 is a whole number too: JSON has but one kind of number.
+    # 2.0 is accepted: JSON doesn't distinguish integers from other numbers.
     if type(value) in (int, float) and value in range(1, MAX_QUANTITY + 1):
         return int(cast("float", value))
     raise PydanticCustomError("quantity", f"Quantity must be a whole number from 1 to {MAX_QUANTITY}")
@@ -43,26 +86,26 @@ def _face_value(value: object) -> Decimal:
     return parse_price(value, "Face value")
 
 
-CategoryGiven = Annotated[
+CategoryInput = Annotated[
     Category,
     _one_of(lambda: CATEGORIES, "category", f"Category must be one of {', '.join(CATEGORIES)}"),
 ]
-TimeZoneGiven = Annotated[
+TimeZoneInput = Annotated[
     str,
-    _one_of(time_zones, "time_zone", "Time zone must be the name of one, as in Europe/Berlin"),
+    _one_of(time_zones, "time_zone", "Time zone must be an IANA name such as Europe/Berlin"),
     Field(json_schema_extra={"format": "iana-time-zone", "examples": ["Europe/Berlin"]}),
 ]
-"""A name of the IANA time zone database."""
+"""A name from the IANA time zone database."""
 
 NOT_BLANK = Field(json_schema_extra={"pattern": r"\S"})
-"""For the documentation, of text that must have something left when it is trimmed."""
+"""A note in OpenAPI, without a check, that a text must contain more than white space."""
 
 Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY), BeforeValidator(_quantity)]
 FaceValue = Annotated[
     Decimal,
     BeforeValidator(_face_value),
     PlainSerializer(float, return_type=float, when_used="json"),
-    WithJsonSchema(PRICE_GIVEN_SCHEMA, mode="validation"),
+    WithJsonSchema(PRICE_INPUT_SCHEMA, mode="validation"),
     WithJsonSchema(PRICE_SCHEMA, mode="serialization"),
 ]
 Seat = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), NOT_BLANK]

@@ -18,17 +18,17 @@ from pydantic_core import PydanticCustomError
 
 
 class Wire(BaseModel):
-    """camelCase on the wire, snake_case in Python, immutable."""
+    """An immutable model: camelCase in JSON, snake_case in Python."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
     def to_json(self) -> str:
-        """The wire form: camelCase JSON."""
+        """The model as camelCase JSON."""
         return self.model_dump_json(by_alias=True)
 
 
 def _to_milliseconds(moment: datetime) -> datetime:
-    """UTC, cut to the millisecond: MongoDB keeps no more, and a time must equal its stored self."""
+    """Convert to UTC and truncate to milliseconds like MongoDB, so that a time equals its stored value."""
     try:
         moment = moment.astimezone(UTC)
     except OverflowError:
@@ -39,22 +39,22 @@ def _to_milliseconds(moment: datetime) -> datetime:
 _NUMBER = re.compile(r"[+-]?[0-9.]+")
 
 
-def _written_out(value: object) -> object:
-    """Numbers are no times: nobody could tell seconds from milliseconds."""
+def _reject_number(value: object) -> object:
+    """Reject a number, because it could mean seconds or milliseconds."""
     if isinstance(value, datetime) or (isinstance(value, str) and not _NUMBER.fullmatch(value.strip())):
         return value
     raise PydanticCustomError("moment", "Times must be written as in 2026-12-31T20:00:00Z")
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_to_milliseconds)]
-"""An aware time in UTC with millisecond precision; ISO 8601 on the wire."""
+Moment = Annotated[AwareDatetime, BeforeValidator(_reject_number), AfterValidator(_to_milliseconds)]
+"""A timezone-aware time in UTC with millisecond precision; ISO 8601 on the wire."""
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]
 """A MongoDB ObjectId as 24 lower-case hexadecimal digits."""
 
 
 MAX_INTEGER = 2**63 - 1
-"""No database of ours holds more."""
+"""The largest integer that MongoDB stores."""
 
 Version = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Count = Annotated[int, Field(ge=1, le=MAX_INTEGER)]

@@ -1,4 +1,4 @@
-"""What Stripe has of an order, and what its operator does about it."""
+"""What Stripe has charged for an order, and a refund by an operator."""
 
 from typing import Any
 
@@ -6,21 +6,25 @@ import httpx
 from playwright.async_api import Response
 
 from e2e.visitors import Member
-from tests.people import PATIENCE, until
-from tests.stack import Stack
+from kit.secrets import operator_token
+from tests.support.polling import TIMEOUT, until
+from tests.support.stack import Stack
 
-AGAIN = 3
-"""Tries to see at once what was paid: the page waits two seconds for it, and the machine may be busy."""
+ATTEMPTS = 3
+"""How often a test pays until the first page after the payment shows the outcome.
+
+A page waits two seconds for the outcome, which may be too short on a busy machine.
+"""
 
 
 def shows(url: str, answer: Response) -> bool:
-    """Whether the answer is the page itself."""
+    """Whether `answer` is the successful response to the request for the page `url`."""
     return answer.url == url and answer.ok
 
 
 async def charges(stack: Stack, order: str) -> list[tuple[str, int]]:
-    """Status and captured amount of everything that Stripe was asked for on behalf of an order."""
-    async with httpx.AsyncClient(headers={"Authorization": "Bearer sk_test_e2e"}, timeout=PATIENCE) as stripe:
+    """Status and captured amount of each PaymentIntent that Stripe has for an order."""
+    async with httpx.AsyncClient(headers={"Authorization": "Bearer sk_test_e2e"}, timeout=TIMEOUT) as stripe:
         answer = await stripe.get(f"{stack.settings.stripe_base}/v1/payment_intents", params={"limit": "100"})
     intents: list[dict[str, Any]] = answer.json()["data"]
     return [
@@ -30,18 +34,19 @@ async def charges(stack: Stack, order: str) -> list[tuple[str, int]]:
     ]
 
 
-async def charged_once(stack: Stack, buyer: Member, order: str) -> None:
+async def assert_charged_once(stack: Stack, buyer: Member, order: str) -> None:
+    """Wait for the capture, then check that Stripe has charged exactly one payment for the order."""
     payment = await until(lambda: buyer.person.payment(order), lambda seen: seen["status"] == "captured")
     assert payment["amount"] == 4500
     assert await charges(stack, order) == [("succeeded", 4500)]
 
 
-async def give_back(stack: Stack, order: str, *, relist: bool = False) -> None:
-    """As an operator does."""
-    async with httpx.AsyncClient(base_url=stack.settings.url_of("payments"), timeout=PATIENCE) as payments:
+async def refund(stack: Stack, order: str, *, relist: bool = False) -> None:
+    """Refund the order as an operator."""
+    async with httpx.AsyncClient(base_url=stack.settings.url_of("payments"), timeout=TIMEOUT) as payments:
         answer = await payments.post(
             "/api/payments/refunds",
             json={"orderId": order, "relist": relist},
-            headers={"Authorization": f"Bearer {stack.settings.operator_secret}"},
+            headers={"Authorization": f"Bearer {operator_token(stack.settings)}"},
         )
     assert answer.status_code == 201, answer.text

@@ -1,279 +1,293 @@
-"""Every page of ours in each of its states, as something to look at: for the tour's pictures, and for axe.
+"""The scenes: every page in each of its states, for the pictures of the tour and for the accessibility test.
 
-`play` goes through them in an order in which each can be reached; the marketplace stays as a scene needs it
-until the next one is asked for.
+`all_scenes` yields the scenes in an order in which each state can be reached. The marketplace stays in the
+state of a scene until the next scene is requested.
 """
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
+import httpx
+from bson import ObjectId
 from playwright.async_api import Page
+from pymongo import AsyncMongoClient
 
-from e2e.money import give_back
+from e2e.money import refund
+from sandbox.demo.__main__ import PROGRAMME
+from sandbox.demo.fill import ticket_body
 from sandbox.demo.pictures import picture
-from tests.people import PASSWORD, Person, until
-from tests.stack import Stack
+from tests.support.people import PASSWORD, Person
+from tests.support.polling import until
+from tests.support.stack import Stack
 
-Act = Callable[[Page], Awaitable[None]]
+Action = Callable[[Page], Awaitable[None]]
+
+CHAPTERS = (
+    "Finding a ticket",
+    "Buying",
+    "Paying on Stripe's page",
+    "Expired reservations",
+    "Refunds",
+    "Selling",
+    "Accounts",
+    "Errors and overload",
+    "For developers",
+)
+"""The chapters of the tour, in the order of reading."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What somebody sees at an address, once they have done something there. It can be opened repeatedly."""
+    """One page in one state. A scene can be opened repeatedly."""
 
     name: str
-    says: str
-    """What there is to see."""
+    caption: str
     path: str
-    """Or a whole address."""
+    """The path of a page of the marketplace, or a whole URL."""
     person: Person | None = None
-    act: Act | None = None
+    """The signed-in user; None for a guest."""
+    action: Action | None = None
+    """The clicks and input that lead from the opened page to the state."""
 
     async def open(self, page: Page, site: str) -> None:
         await page.goto(self.path if "://" in self.path else site + self.path)
-        if self.act is not None:
-            await self.act(page)
+        if self.action is not None:
+            await self.action(page)
 
 
-@dataclass(frozen=True)
-class Listing:
+class OrderState(NamedTuple):
     title: str
-    price: float
-    starts_at: str | None = None
-    venue: str | None = None
-    city: str | None = None
-    time_zone: str | None = None
-    category: str | None = None
-    look: str | None = None
-    """Of its picture."""
-    more: Mapping[str, Any] = field(default_factory=dict)
-
-    async def offer(self, seller: Person) -> str:
-        """Gives the id of the ticket."""
-        said = {
-            "startsAt": self.starts_at,
-            "venue": self.venue,
-            "city": self.city,
-            "timeZone": self.time_zone,
-            "category": self.category,
-            **self.more,
-        }
-        given = {name: value for name, value in said.items() if value is not None}
-        ticket: str = (await seller.offers(self.price, self.title, **given))["id"]
-        if self.look is not None:
-            content = picture(self.title, self.look)
-            answer = await seller.client.put(f"/api/tickets/{ticket}/picture", content=content)
-            assert answer.status_code == 200, answer.text
-        return ticket
+    token: str | None
+    """The test card that leads to the state, if the buyer pays."""
+    caption: str
 
 
-LISTINGS = (
-    Listing(
-        "Hania Rani, Ghosts tour",
-        *(48, "2037-03-12T18:30Z", "Konserthuset", "Gothenburg", "Europe/Stockholm", "music", "waves dusk"),
-        more={
-            "seat": "Stalls, row 7",
-            "quantity": 2,
-            "faceValue": 60,
-            "notes": "Two seats next to each other.\nI can hand them over by e-mail.",
-        },
-    ),
-    Listing(
-        "Low Roar: a night for Ryan",
-        *(39.5, "2037-02-20T20:00Z", "Harpa, Eldborg", "Reykjavik", "Atlantic/Reykjavik", "music"),
-        look="ridges ice",
-    ),
-    Listing(
-        "Nils Frahm, Music for the Evening",
-        *(62, "2037-04-03T18:00Z", "Funkhaus, Saal 1", "Berlin", "Europe/Berlin", "music", "record ember"),
-    ),
-    Listing(
-        "Ólafur Arnalds & Loreen",
-        *(74, "2037-05-21T18:30Z", "Royal Albert Hall", "London", "Europe/London", "music", "stage neon"),
-    ),
-    Listing(
-        "The Marriage of Figaro",
-        *(129, "2037-01-30T18:00Z", "Staatsoper", "Vienna", "Europe/Vienna", "theatre", "curtain ember"),
-        more={"seat": "Parterre, row 12", "faceValue": 140},
-    ),
-    Listing(
-        "Primavera Sound, Saturday",
-        *(115, "2037-06-05T13:00Z", "Parc del Fòrum", "Barcelona", "Europe/Madrid", "festival"),
-        look="meadow dusk",
-    ),
-    Listing(
-        "Arooj Aftab, Night Reign",
-        *(34, "2037-02-11T19:30Z", "Paradiso", "Amsterdam", "Europe/Amsterdam", "music", "lanterns dusk"),
-    ),
-    Listing(
-        "Twelfth Night in the courtyard",
-        *(22, "2037-07-09T17:00Z", "Old Town Hall", "Kraków", "Europe/Warsaw", "theatre", "arches dusk"),
-        more={
-            "seat": "Bench 4",
-            "quantity": 2,
-            "notes": "I send the tickets by e-mail the day after you buy.\nBring a cushion.",
-        },
-    ),
-    Listing("Fontaines D.C.", 55, "2037-03-27T19:00Z", "Zénith", "Paris", "Europe/Paris", "music"),
-    Listing("Comedy at the Cellar", 28, city="Dublin"),
-)
 ORDERS = {
-    "review": (None, "Review: what one buys, and how long it is held"),
-    "cancelled": (None, "Released, and free again"),
-    "paid": ("tok_visa", "Paid: the ticket"),
-    "declined": ("tok_chargeDeclined", "Declined, with the reason and another try"),
-    "bank-check": ("tok_threeDSecure2Required", "The bank wants to be sure"),
-    "checking": ("tok_fault_server_error", "The outcome isn't known yet"),
+    "review": OrderState(
+        "Koji Amanuma Quartet", None, "Review: the ticket, its price and the time left to pay"
+    ),
+    "cancelled": OrderState("Gente de Papel", None, "Cancelled by the buyer; the ticket is on sale again"),
+    "paid": OrderState("Zwölf Regenschirme", "tok_visa", "Paid"),
+    "declined": OrderState(
+        "Three Wise Herons, live",
+        "tok_chargeDeclined",
+        "Card declined: the reason, and the form to try again",
+    ),
+    "bank-check": OrderState(
+        "Salt & Lantern Festival, Saturday",
+        "tok_threeDSecure2Required",
+        "The bank asks the buyer to confirm the payment",
+    ),
+    "checking": OrderState(
+        "Planetarium Live: Eight Worlds",
+        "tok_fault_server_error",
+        "The outcome of the payment isn't known yet",
+    ),
 }
-"""By state: the card that leads there, and what there is to see."""
+"""The buyer's orders by state."""
+AVAILABLE, RESERVED, EXTENDABLE = "Neon Allotment: Night Shift Tour", "Paper Lanterns", "Velvet Tram"
+CHECKOUT, OUTAGE = "Harmattan Brass", "Lotte Brandauer, solo piano"
+_LISTED_BY_SCENES = {
+    *(AVAILABLE, RESERVED, EXTENDABLE, CHECKOUT, OUTAGE),
+    *(state.title for state in ORDERS.values()),
+}
+OTHER_LISTINGS = [listing for listing in PROGRAMME if listing.event.title not in _LISTED_BY_SCENES]
+"""The listings of the demo for all events that the scenes don't list themselves."""
+SECONDS_LEFT = 280
+"""Time left to pay in the scene about more time, which buyers can request when a third or less is left."""
+
+
+async def list_ticket(seller: Person, title: str) -> str:
+    """List the demo's first ticket for the event with this title. Return the id of the listed ticket."""
+    listing = next(listing for listing in PROGRAMME if listing.event.title == title)
+    ticket: dict[str, Any] = await seller.lists_ticket(**ticket_body(listing, datetime.now(UTC)))
+    if listing.event.look is not None:
+        path = f"/api/tickets/{ticket['id']}/picture"
+        answer = await seller.client.put(path, content=picture(title, listing.event.look))
+        assert answer.status_code == 200, answer.text
+    ticket_id: str = ticket["id"]
+    return ticket_id
 
 
 @dataclass
-class Cast:
-    """Who is in it, and what happened to them: addresses of tickets and of orders."""
+class Market:
+    """The people of the scenes, their tickets and their orders."""
 
     seller: Person
     buyer: Person
-    rival: Person
+    other_buyer: Person
     newcomer: Person
+    """A user without listings and orders."""
     tickets: dict[str, str]
+    """Paths of the pages of the tickets, by state."""
     orders: dict[str, str]
+    """Ids of the orders, by state."""
 
 
-async def play(stack: Stack, people: list[Person]) -> AsyncIterator[tuple[str, Scene]]:
-    """Every scene and the chapter that it belongs to, with four people who have just signed up."""
-    cast = await _perform(*people)
+async def all_scenes(stack: Stack, people: list[Person]) -> AsyncIterator[tuple[str, Scene]]:
+    """All scenes, each with its chapter. `people` are four new users."""
+    market = await _prepare(stack, *people)
     for chapter, scenes in {
-        "Looking for a ticket": _visitors,
+        "Finding a ticket": _visitors,
         "Buying": _buyers,
         "Selling": _sellers,
-        "Signing in and up": _accounts,
+        "Accounts": _accounts,
+        "For developers": _developers,
     }.items():
-        for scene in scenes(cast):
+        for scene in scenes(market):
             yield chapter, scene
-    for chapter, course in {
-        "Paying on Stripe's page": _paying_at_stripe,
-        "Money back": _refunds,
-        "Too late": _too_late,
-        "When something is down": _trouble,
+    for chapter, steps in {
+        "Paying on Stripe's page": _checkout,
+        "Refunds": _refunds,
+        "Expired reservations": _expired,
+        "Errors and overload": _errors,
     }.items():
-        async for scene in course(cast, stack):
+        async for scene in steps(market, stack):
             yield chapter, scene
 
 
-async def _perform(seller: Person, buyer: Person, rival: Person, newcomer: Person) -> Cast:
-    """Something of everything that can happen to a ticket."""
-    past, begins = await _begins_soon(seller)
-    tickets = [await listing.offer(seller) for listing in LISTINGS]
+async def _prepare(
+    stack: Stack, seller: Person, buyer: Person, other_buyer: Person, newcomer: Person
+) -> Market:
+    """Create tickets and orders in every state."""
+    past, starts_at = await _list_ticket_that_starts_soon(seller)
+    available = await list_ticket(seller, AVAILABLE)
+    reserved = await list_ticket(seller, RESERVED)
+    extendable = await list_ticket(seller, EXTENDABLE)
+    ticket_ids = {name: await list_ticket(seller, state.title) for name, state in ORDERS.items()}
     orders = {}
-    for number, (name, (token, _)) in enumerate(ORDERS.items(), 1):
-        orders[name] = (await buyer.reserves(tickets[-number]))["id"]
+    for name, state in ORDERS.items():
+        orders[name] = (await buyer.reserves(ticket_ids[name]))["id"]
         if name == "cancelled":
             await buyer.cancels(orders[name])
-        elif token is not None:
-            await buyer.pays(orders[name], token)
-    await rival.reserves(tickets[1])
+        elif state.token is not None:
+            await buyer.pays(orders[name], state.token)
+    orders["extendable"] = (await other_buyer.reserves(extendable))["id"]
+    await _shorten(stack, orders["extendable"])
+    await other_buyer.reserves(reserved)
     await until(lambda: buyer.payment(orders["paid"]), lambda seen: seen["status"] == "captured")
-    await until(lambda: buyer.ticket(tickets[1]), lambda seen: seen["status"] == "reserved")
-    withdrawn = (await seller.offers(15, "Improv on Sundays"))["id"]
+    await until(lambda: buyer.ticket(reserved), lambda seen: seen["status"] == "reserved")
+    withdrawn = (await seller.lists_ticket(15, "Improv on Sundays"))["id"]
     await seller.client.delete(f"/api/tickets/{withdrawn}")
-    await asyncio.sleep((begins - datetime.now(UTC)).total_seconds())
-    ids = {"free": tickets[0], "held": tickets[1], "mine": tickets[-1], "sold": tickets[-3]}
-    ids |= {"withdrawn": withdrawn, "past": past}
-    addresses = {name: f"/tickets/{ticket}" for name, ticket in ids.items()}
-    return Cast(seller, buyer, rival, newcomer, addresses, orders)
+    await asyncio.sleep((starts_at - datetime.now(UTC)).total_seconds())
+    ids = {"available": available, "reserved": reserved, "mine": ticket_ids["review"]}
+    ids |= {"sold": ticket_ids["paid"], "withdrawn": withdrawn, "past": past}
+    paths = {name: f"/tickets/{ticket}" for name, ticket in ids.items()}
+    return Market(seller, buyer, other_buyer, newcomer, paths, orders)
 
 
-async def _begins_soon(seller: Person) -> tuple[str, datetime]:
-    """A ticket, and when its event begins. On a slow machine it must not have begun before it is listed."""
+async def _shorten(stack: Stack, order: str) -> None:
+    """Move the deadline of an order forward in the database, because the scene can't wait for ten minutes."""
+    deadline = datetime.now(UTC) + timedelta(seconds=SECONDS_LEFT)
+    async with AsyncMongoClient[dict[str, Any]](stack.settings.database) as client:
+        orders = client["orders"]["orders"]
+        await orders.update_one({"_id": ObjectId(order)}, {"$set": {"expires_at": deadline}})
+
+
+async def _list_ticket_that_starts_soon(seller: Person) -> tuple[str, datetime]:
+    """List a ticket for an event that starts soon. Return the id of the ticket and the start of the event.
+
+    On a slow machine the event may start before the ticket is listed, which is then refused. Try again with a
+    later start.
+    """
     for seconds in (3, 20, 60):
-        begins = datetime.now(UTC) + timedelta(seconds=seconds)
-        ticket = {"title": "Matinee for early birds", "price": 15, "startsAt": begins.isoformat()}
+        starts_at = datetime.now(UTC) + timedelta(seconds=seconds)
+        ticket = {"title": "Matinee for early birds", "price": 15, "startsAt": starts_at.isoformat()}
         answer = await seller.client.post("/api/tickets", json=ticket)
         if answer.status_code == 201:
             break
-    return answer.json()["id"], begins
+    return answer.json()["id"], starts_at
 
 
-def _visitors(cast: Cast) -> Iterator[Scene]:
-    yield Scene("browse", "The first page: what is on sale, with search and filters", "/")
-    yield Scene("search", "A search, cheapest first", "/?q=night&sort=price")
+def _visitors(market: Market) -> Iterator[Scene]:
+    yield Scene("browse", "Tickets on sale, with search and filters", "/")
+    yield Scene("search", "Search results, cheapest first", "/?q=night&sort=price")
+    yield Scene("search-filters", "Two active filters, which can be removed", "/?city=berlin&minPrice=10")
+    yield Scene("search-nothing", "A search without results, with a hint", "/?q=nothing+like+this")
+    yield Scene("search-wrong", "An invalid price in the filters", "/?minPrice=cheap")
+    yield Scene("ticket-guest", "A ticket, before signing in", market.tickets["available"])
+    yield Scene("ticket-sold", "A sold ticket, with similar ones", market.tickets["sold"])
+    yield Scene("ticket-withdrawn", "A ticket that its seller has withdrawn", market.tickets["withdrawn"])
+    yield Scene("ticket-past", "A ticket for an event that has begun", market.tickets["past"])
+
+
+def _buyers(market: Market) -> Iterator[Scene]:
+    buyer = market.buyer
+
+    def order(state: str) -> Scene:
+        return Scene(f"order-{state}", ORDERS[state].caption, f"/orders/{market.orders[state]}", buyer)
+
+    yield Scene("browse-signed-in", "Tickets on sale, signed in", "/", buyer)
+    yield Scene("ticket-available", "A ticket on sale", market.tickets["available"], buyer)
+    yield order("review")
+    path = f"/orders/{market.orders['extendable']}"
+    yield Scene("order-more-time", "Little time left: the buyer can get more", path, market.other_buyer)
+    yield Scene("order-pay", "Choosing a card", f"/orders/{market.orders['review']}?step=pay", buyer)
+    yield order("declined")
+    yield order("bank-check")
+    path = f"/orders/{market.orders['bank-check']}"
+    yield Scene("bank", "The bank's page (in the Stripe sandbox)", path, buyer, _go_to_the_bank)
+    yield order("checking")
+    yield order("paid")
+    yield Scene("ticket-mine", "The page of a bought ticket", market.tickets["sold"], buyer)
+    yield Scene("orders", "My orders: to pay, upcoming and earlier", "/orders", buyer)
+    yield Scene("orders-none", "My orders, still empty", "/orders", market.newcomer)
+    yield order("cancelled")
+    yield Scene("ticket-reserved-by-me", "A ticket that the buyer holds", market.tickets["mine"], buyer)
+    yield Scene("ticket-reserved", "A ticket that another buyer holds", market.tickets["reserved"], buyer)
+
+
+def _sellers(market: Market) -> Iterator[Scene]:
+    seller = market.seller
     yield Scene(
-        "search-filters",
-        "Two filters that are on, each with a way to take it off",
-        "/?city=berlin&minPrice=10",
+        "seller-available", "The seller's view of an available ticket", market.tickets["available"], seller
     )
-    yield Scene("search-nothing", "Nothing found, and what may help", "/?q=nothing+like+this")
-    yield Scene("search-wrong", "A price that nobody can read", "/?minPrice=cheap")
-    yield Scene("ticket-guest", "A ticket, to a visitor who isn't signed in", cast.tickets["free"])
-    yield Scene("ticket-sold", "Sold, with others one can have", cast.tickets["sold"])
-    yield Scene("ticket-withdrawn", "Withdrawn by its seller", cast.tickets["withdrawn"])
-    yield Scene("ticket-past", "An event that is over", cast.tickets["past"])
-    yield Scene("developers", "For developers", "/developers")
-    yield Scene("not-found", "An address that leads nowhere", "/no/such/page")
-
-
-def _buyers(cast: Cast) -> Iterator[Scene]:
-    yield Scene("browse-signed-in", "The first page, signed in", "/", cast.buyer)
-    yield Scene("ticket-free", "A ticket one can buy", cast.tickets["free"], cast.buyer)
-    yield Scene("ticket-held", "Held by someone else", cast.tickets["held"], cast.buyer)
-    yield Scene("ticket-held-by-me", "Held by oneself", cast.tickets["mine"], cast.buyer)
-    yield Scene("ticket-mine", "Bought by oneself", cast.tickets["sold"], cast.buyer)
-    yield Scene("orders", "My orders: what waits, what comes, what was", "/orders", cast.buyer)
-    for state, order in cast.orders.items():
-        yield Scene(f"order-{state}", ORDERS[state][1], f"/orders/{order}", cast.buyer)
-    yield Scene("order-pay", "Pay", f"/orders/{cast.orders['review']}?step=pay", cast.buyer)
-    yield Scene("orders-none", "No orders yet", "/orders", cast.newcomer)
     yield Scene(
-        "bank",
-        "The bank's question (the sandbox's stand-in)",
-        f"/orders/{cast.orders['bank-check']}",
-        cast.buyer,
-        _go_to_the_bank,
+        "seller-reserved", "The seller's view of a reserved ticket", market.tickets["reserved"], seller
     )
-
-
-def _sellers(cast: Cast) -> Iterator[Scene]:
-    yield Scene("seller-free", "One's own ticket, on sale", cast.tickets["free"], cast.seller)
-    yield Scene("seller-held", "One's own ticket, held by a buyer", cast.tickets["held"], cast.seller)
-    yield Scene("seller-sold", "One's own ticket, sold", cast.tickets["sold"], cast.seller)
-    yield Scene("sell", "Sell a ticket", "/sell", cast.seller)
+    yield Scene("seller-sold", "The seller's view of a sold ticket", market.tickets["sold"], seller)
+    yield Scene("sell", "Listing a ticket", "/sell", seller)
     yield Scene(
-        "sell-wrong", "What is wrong is said at the field and on top", "/sell", cast.seller, _list_nonsense
+        "sell-wrong", "Errors, listed at the top and at each field", "/sell", seller, _list_with_invalid_price
     )
-    yield Scene("edit", "Edit a ticket", f"{cast.tickets['free']}/edit", cast.seller)
-    yield Scene("withdraw", "Withdraw a ticket", f"{cast.tickets['free']}/withdraw", cast.seller)
-    yield Scene("sales", "My sales", "/listings", cast.seller)
-    yield Scene("sales-none", "Nothing listed yet", "/listings", cast.newcomer)
+    yield Scene("edit", "Editing a ticket", f"{market.tickets['available']}/edit", seller)
+    yield Scene("withdraw", "Withdrawing a ticket", f"{market.tickets['available']}/withdraw", seller)
+    yield Scene("sales", "My sales", "/listings", seller)
+    yield Scene("sales-none", "My sales, still empty", "/listings", market.newcomer)
 
 
-def _accounts(cast: Cast) -> Iterator[Scene]:
+def _accounts(market: Market) -> Iterator[Scene]:
     yield Scene("sign-in", "Sign in", "/signin")
     yield Scene("sign-up", "Sign up", "/signup")
     wrong = _filled_in("Sign up", email="me at home", password="short")
-    yield Scene("sign-up-wrong", "Sign up with mistakes", "/signup", act=wrong)
+    yield Scene("sign-up-wrong", "Sign up, with errors", "/signup", action=wrong)
     unknown = _filled_in("Sign in", email=f"{secrets.token_hex(4)}@example.com", password=PASSWORD)
-    yield Scene("sign-in-wrong", "Sign in with a password that doesn't match", "/signin", act=unknown)
-    yield Scene("account", "My account", "/account", cast.seller)
+    yield Scene("sign-in-wrong", "Sign in, with a wrong password", "/signin", action=unknown)
+    yield Scene("account", "My account", "/account", market.seller)
 
 
-def _filled_in(button: str, *, email: str, password: str) -> Act:
-    async def act(page: Page) -> None:
+def _developers(_: Market) -> Iterator[Scene]:
+    yield Scene("developers", "Documentation of the APIs and events", "/developers")
+
+
+def _filled_in(button: str, *, email: str, password: str) -> Action:
+    async def action(page: Page) -> None:
         await page.get_by_label("Email").fill(email)
         await page.get_by_label("Password").fill(password)
         await page.get_by_role("button", name=button).click()
         await page.locator("#error-summary").wait_for()
 
-    return act
+    return action
 
 
-async def _list_nonsense(page: Page) -> None:
+async def _list_with_invalid_price(page: Page) -> None:
     await page.get_by_label("Price").fill("cheap")
-    await page.get_by_role("button", name="Put it on sale").click()
+    await page.get_by_role("button", name="List ticket").click()
     await page.locator("#error-summary").wait_for()
 
 
@@ -282,17 +296,18 @@ async def _go_to_the_bank(page: Page) -> None:
     await page.get_by_role("button", name="Approve").wait_for()
 
 
-async def _paying_at_stripe(cast: Cast, stack: Stack) -> AsyncIterator[Scene]:
-    buyer = cast.buyer
-    order = (await buyer.reserves((await cast.seller.offers(48, "Hania Rani, Ghosts tour"))["id"]))["id"]
-    address = f"{stack.checkout_web}/orders/{order}"
-    yield Scene("checkout-review", "Review, where one pays on Stripe's page", address, buyer)
+async def _checkout(market: Market, stack: Stack) -> AsyncIterator[Scene]:
+    buyer = market.buyer
+    order = (await buyer.reserves(await list_ticket(market.seller, CHECKOUT)))["id"]
+    url = f"{stack.checkout_web}/orders/{order}"
+    yield Scene("checkout-review", "Review, before paying on Stripe's page", url, buyer)
     opened = await buyer.client.post(f"{stack.checkout_payments}/api/payments", json={"orderId": order})
     page_url = opened.json()["pageUrl"]
-    yield Scene("checkout-stripe", "Stripe's page (the sandbox's stand-in)", page_url, buyer)
-    yield Scene("checkout-stripe-declined", "Declined there", page_url, buyer, _pay_from_an_empty_account)
-    yield Scene("checkout-continue", "Back without having paid", address, buyer)
-    yield Scene("checkout-checking", "Back before the outcome is known", f"{address}?paid", buyer)
+    yield Scene("checkout-stripe", "Stripe's page (in the Stripe sandbox)", page_url, buyer)
+    declined = "Card declined on Stripe's page"
+    yield Scene("checkout-stripe-declined", declined, page_url, buyer, _pay_from_an_empty_account)
+    yield Scene("checkout-continue", "Back from Stripe's page without a payment", url, buyer)
+    yield Scene("checkout-checking", "Back before the outcome is known", f"{url}?paid", buyer)
 
 
 async def _pay_from_an_empty_account(page: Page) -> None:
@@ -301,48 +316,83 @@ async def _pay_from_an_empty_account(page: Page) -> None:
     await page.get_by_role("alert").wait_for()
 
 
-async def _refunds(cast: Cast, stack: Stack) -> AsyncIterator[Scene]:
-    """On its way while Stripe is out of reach; with the ticket kept, and then on sale again."""
-    order, buyer = cast.orders["paid"], cast.buyer
+async def _refunds(market: Market, stack: Stack) -> AsyncIterator[Scene]:
+    """Request a refund while Stripe is down, complete it, then put the ticket on sale again."""
+    order, buyer = market.orders["paid"], market.buyer
     await stack.stop("stripe")
-    await give_back(stack, order)
-    yield Scene("order-refunding", "A refund on its way", f"/orders/{order}", buyer)
+    await refund(stack, order)
+    yield Scene("order-refunding", "The refund is in progress", f"/orders/{order}", buyer)
     await stack.start("stripe")
     await until(lambda: buyer.order(order), lambda seen: seen["status"] == "refunded")
-    yield Scene("order-refunded", "Refunded, and the ticket kept", f"/orders/{order}", buyer)
+    yield Scene("order-refunded", "Refunded; the buyer keeps the ticket", f"/orders/{order}", buyer)
     yield Scene("orders-refunded", "My orders, with a refund", "/orders", buyer)
-    await give_back(stack, order, relist=True)
+    await refund(stack, order, relist=True)
     await until(lambda: buyer.order(order), lambda seen: seen["relisted"])
-    yield Scene("order-relisted", "Refunded, and on sale again", f"/orders/{order}", buyer)
+    yield Scene("order-relisted", "Refunded; the ticket is on sale again", f"/orders/{order}", buyer)
 
 
-async def _too_late(cast: Cast, stack: Stack) -> AsyncIterator[Scene]:
-    """An order that ran out: its ticket free again, and then somebody else's."""
-    buyer = cast.newcomer  # the other holds as many as one may
-    ticket = cast.tickets["free"].rpartition("/")[2]
-    order = await buyer.reserves(ticket, at=stack.hasty_orders)
+async def _expired(market: Market, stack: Stack) -> AsyncIterator[Scene]:
+    """Let a reservation expire, then let another buyer reserve the ticket."""
+    buyer = market.newcomer  # the buyer has reached the limit of live orders
+    ticket = market.tickets["available"].rpartition("/")[2]
+    order = await buyer.reserves(ticket, at=stack.short_window_orders)
     await until(lambda: buyer.order(order["id"]), lambda seen: seen["status"] == "cancelled")
     await until(lambda: buyer.ticket(ticket), lambda seen: seen["status"] == "available")
-    yield Scene(
-        "order-expired-free",
-        "Not paid in time, but still free: reserve it again",
-        f"/orders/{order['id']}",
-        buyer,
-    )
-    await cast.rival.reserves(ticket)
+    path = f"/orders/{order['id']}"
+    yield Scene("order-expired-available", "Expired; the buyer can reserve the ticket again", path, buyer)
+    await market.other_buyer.reserves(ticket)
     await until(lambda: buyer.ticket(ticket), lambda seen: seen["status"] == "reserved")
-    yield Scene("order-expired-gone", "Not paid in time, and gone", f"/orders/{order['id']}", buyer)
+    yield Scene("order-expired-reserved", "Expired; another buyer has reserved the ticket", path, buyer)
 
 
-async def _trouble(cast: Cast, stack: Stack) -> AsyncIterator[Scene]:
-    ticket = (await cast.seller.offers(24, "Piano in the dark"))["id"]
+async def _errors(market: Market, stack: Stack) -> AsyncIterator[Scene]:
+    yield Scene("not-found", "Page not found", "/no/such/page")
+    path = f"/tickets/{await list_ticket(market.seller, OUTAGE)}"
     await stack.stop("orders")
-    yield Scene("orders-down", "My orders while the orders service is down", "/orders", cast.buyer)
-    address = f"/tickets/{ticket}"
-    yield Scene("buy-down", "Buy while the orders service is down", address, cast.rival, _buy_in_vain)
+    yield Scene("orders-down", "My orders while the orders service is down", "/orders", market.buyer)
+    yield Scene(
+        "buy-down",
+        "Buying while the orders service is down",
+        path,
+        market.other_buyer,
+        _buy_during_the_outage,
+    )
     await stack.start("orders")
+    async with _overload(stack):
+        yield Scene(
+            "overload", "More visitors than can be served", "/?q=encore", action=_reload_until_rejected
+        )
 
 
-async def _buy_in_vain(page: Page) -> None:
+@asynccontextmanager
+async def _overload(stack: Stack) -> AsyncIterator[None]:
+    """Occupy all permits for pages with requests that wait for a suspended service.
+
+    Each visitor searches for something else, because pages that several visitors request need one permit.
+    """
+
+    async def browse(client: httpx.AsyncClient, visitor: int) -> None:
+        while True:
+            await client.get("/", params={"q": f"visitor {visitor}"})
+
+    async with stack.paused("tickets"), httpx.AsyncClient(base_url=stack.web, timeout=60) as client:
+        visitors = [
+            asyncio.create_task(browse(client, number)) for number in range(stack.settings.web_max_requests)
+        ]
+        try:
+            yield
+        finally:
+            for visitor in visitors:
+                visitor.cancel()
+            await asyncio.gather(*visitors, return_exceptions=True)
+
+
+async def _reload_until_rejected(page: Page) -> None:
+    """Reload the page if it was served, because a visitor's request had just timed out."""
+    while not await page.get_by_role("heading", name="The site is busy").is_visible():
+        await page.reload()
+
+
+async def _buy_during_the_outage(page: Page) -> None:
     await page.get_by_role("button", name="Buy").click()
     await page.locator("#notice .banner").wait_for()

@@ -1,7 +1,8 @@
-"""`python -m e2e.shots` shows every page in its states: docs/tour.md, with a picture for each in docs/tour.
+"""`python -m e2e.shots` takes the pictures of the tour and the README's screenshot, and writes docs/tour.md.
 
-A picture shows a scene four times: on a phone and on a desktop, in light and in dark. The marketplace is its
-own. With names it takes only those scenes, and with --apart FOLDER each as four pictures in full size.
+The tour has one picture for each scene: the page on a phone and on a desktop, in light and in dark colors,
+side by side. The command starts its own marketplace. If the arguments name scenes, it takes only their
+pictures. With --apart FOLDER, it writes each scene as four separate full-size pictures to that folder.
 """
 
 import argparse
@@ -17,56 +18,64 @@ from PIL import Image
 from playwright.async_api import Browser, Page, ViewportSize
 
 from e2e.browser import browsing
-from e2e.scenes import Scene, play
-from sandbox.demo.__main__ import PROGRAMME
+from e2e.scenes import CHAPTERS, OTHER_LISTINGS, Scene, all_scenes
 from sandbox.demo.fill import fill
-from tests.people import Person, signed_up
-from tests.stack import stagedoor
+from tests.support.people import Person, signed_up_as
+from tests.support.stack import stagedoor
 
 DOCS = Path(__file__).parent.parent / "docs"
+TOUR = DOCS / "tour"
 SIZES: dict[str, ViewportSize] = {
     "phone": {"width": 390, "height": 844},
     "desktop": {"width": 1280, "height": 900},
 }
-SHOWN_WIDTHS = {"phone": 280, "desktop": 640}
-"""In pixels of a picture of the tour."""
-TALLEST = 2.4
-"""A longer page is cut off at so many times the window's height."""
+TOUR_WIDTHS = {"phone": 280, "desktop": 640}
+"""Width in pixels of one page in a picture of the tour."""
+MAX_HEIGHT = 2.4
+"""Maximum height of a page's picture, as a multiple of the window's height; taller pictures are cropped."""
+EMAILS = ("nora@example.com", "milan@example.com", "chloe@example.com", "samir@example.com")
+NOT_STICKY = ".sticky-bar, .basket, .offer-side { position: static !important }"
+"""Styles for pictures of whole pages, in which sticky elements would appear in the middle of the page."""
 GAP = 12
-BEHIND = "#77757f"
+BACKGROUND = "#77757f"
 
 
 class Camera:
-    """Two windows for everybody who looks: a phone's and a desktop's."""
+    """Takes the pictures of scenes in windows of all sizes."""
 
     def __init__(self, browser: Browser, site: str) -> None:
         self._browser = browser
         self._site = site
 
     async def take(self, scene: Scene) -> dict[str, bytes]:
-        """PNGs by size and scheme, as in phone-dark."""
+        """The scene's pictures as PNG files, by window size and color scheme, such as `phone-dark`."""
         shots: dict[str, bytes] = {}
         for size, viewport in SIZES.items():
-            async with self._page(scene.person, viewport) as page:
+            async with page_of(self._browser, self._site, scene.person, viewport) as page:
                 await scene.open(page, self._site)
-                await _all_pictures_are_there(page)
+                await load_pictures(page)
+                await add_styles(page, NOT_STICKY)
                 for scheme in ("light", "dark"):
                     await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
                     shots[f"{size}-{scheme}"] = await page.screenshot(full_page=True, animations="disabled")
         return shots
 
-    @asynccontextmanager
-    async def _page(self, person: Person | None, viewport: ViewportSize) -> AsyncIterator[Page]:
-        context = await self._browser.new_context(viewport=viewport, reduced_motion="reduce")
-        if person is not None:
-            session = person.client.headers["Authorization"].removeprefix("Bearer ")
-            await context.add_cookies([{"name": "session", "value": session, "url": self._site}])
-        yield await context.new_page()
-        await context.close()
+
+@asynccontextmanager
+async def page_of(
+    browser: Browser, site: str, person: Person | None, viewport: ViewportSize
+) -> AsyncIterator[Page]:
+    """A page in a new browser context, signed in as `person` if given."""
+    context = await browser.new_context(viewport=viewport, reduced_motion="reduce")
+    if person is not None:
+        session = person.client.headers["Authorization"].removeprefix("Bearer ")
+        await context.add_cookies([{"name": "session", "value": session, "url": site}])
+    yield await context.new_page()
+    await context.close()
 
 
-async def _all_pictures_are_there(page: Page) -> None:
-    """Those too that are only loaded when somebody comes near them."""
+async def load_pictures(page: Page) -> None:
+    """Load all pictures of the page, including those that the browser would load only after scrolling."""
     await page.evaluate(
         """() => Promise.all([...document.images].map((image) => {
             image.loading = "eager";
@@ -75,20 +84,31 @@ async def _all_pictures_are_there(page: Page) -> None:
     )
 
 
+async def add_styles(page: Page, css: str) -> None:
+    """Add styles to the page by script, because the Content-Security-Policy forbids <style> elements."""
+    await page.evaluate(
+        """(css) => {
+            const sheet = new CSSStyleSheet();
+            sheet.replaceSync(css);
+            document.adoptedStyleSheets.push(sheet);
+        }""",
+        css,
+    )
+
+
 def side_by_side(shots: dict[str, bytes]) -> Image.Image:
+    """One picture of the tour."""
     pictures = []
     for name, png in shots.items():
         size = name.partition("-")[0]
         picture = Image.open(BytesIO(png)).convert("RGB")
-        picture = picture.crop(
-            (0, 0, picture.width, min(picture.height, int(SIZES[size]["height"] * TALLEST)))
-        )
-        width = SHOWN_WIDTHS[size]
-        pictures.append(
-            picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
-        )
+        height = min(picture.height, int(SIZES[size]["height"] * MAX_HEIGHT))
+        width = TOUR_WIDTHS[size]
+        shown = (width, round(height * width / picture.width))
+        box = (0, 0, picture.width, height)
+        pictures.append(picture.resize(shown, Image.Resampling.LANCZOS, box))
     width = sum(picture.width + GAP for picture in pictures) + GAP
-    sheet = Image.new("RGB", (width, max(picture.height for picture in pictures) + 2 * GAP), BEHIND)
+    sheet = Image.new("RGB", (width, max(picture.height for picture in pictures) + 2 * GAP), BACKGROUND)
     left = GAP
     for picture in pictures:
         sheet.paste(picture, (left, GAP))
@@ -96,50 +116,68 @@ def side_by_side(shots: dict[str, bytes]) -> Image.Image:
     return sheet
 
 
-async def shoot(names: Collection[str], apart: Path | None) -> str:
-    """The tour as Markdown."""
+def save(name: str, shots: dict[str, bytes], apart: Path | None) -> None:
+    if apart is not None:
+        for kind, png in shots.items():
+            (apart / f"{name}-{kind}.png").write_bytes(png)
+        return
+    side_by_side(shots).save(TOUR / f"{name}.webp", quality=72, method=6)
+    if name == "browse":
+        desktop = Image.open(BytesIO(shots["desktop-light"])).convert("RGB")
+        window = desktop.crop((0, 0, SIZES["desktop"]["width"], SIZES["desktop"]["height"]))
+        window.save(DOCS / "screenshot.webp", quality=85, method=6)
+
+
+def tour(chapters: dict[str, list[Scene]]) -> str:
+    """The text of docs/tour.md, with all pictures by chapter."""
     lines = [
         "# A tour of the pages",
         "",
-        "Every page in its states, on a phone and on a desktop, in light and in dark; made by `just shots`.",
+        "Every page in its most important states, on a phone and on a desktop, in light and dark colors.",
+        "`just shots` takes these pictures.",
     ]
-    chapter_before = ""
+    for chapter in CHAPTERS:
+        lines += ["", f"## {chapter}"]
+        for scene in chapters[chapter]:
+            lines += ["", f"**{scene.caption}**", "", f"![{scene.caption}](tour/{scene.name}.webp)"]
+    return "\n".join(lines) + "\n"
+
+
+async def shoot(names: Collection[str], apart: Path | None) -> dict[str, list[Scene]]:
+    """Take and save the pictures of all scenes, or of the named ones. Return these scenes by chapter."""
+    chapters: dict[str, list[Scene]] = {}
     with TemporaryDirectory(prefix="stagedoor-") as data:
         async with (
             stagedoor(Path(data) / "data") as stack,
             browsing() as browser,
-            signed_up(stack.web, 4) as people,
+            signed_up_as(stack.web, EMAILS) as people,
         ):
-            await fill(stack.settings, PROGRAMME)
+            await fill(stack.settings, OTHER_LISTINGS)
             camera = Camera(browser, stack.web)
-            async for chapter, scene in play(stack, people):
+            async for chapter, scene in all_scenes(stack, people):
                 if names and scene.name not in names:
                     continue
-                shots = await camera.take(scene)
+                save(scene.name, await camera.take(scene), apart)
+                chapters.setdefault(chapter, []).append(scene)
                 sys.stderr.write(f"{scene.name}\n")
-                if apart is not None:
-                    for name, png in shots.items():
-                        (apart / f"{scene.name}-{name}.png").write_bytes(png)
-                    continue
-                side_by_side(shots).save(DOCS / "tour" / f"{scene.name}.webp", quality=72, method=6)
-                if chapter != chapter_before:
-                    lines += ["", f"## {chapter}"]
-                    chapter_before = chapter
-                lines += ["", f"**{scene.says}**", "", f"![{scene.says}](tour/{scene.name}.webp)"]
-    return "\n".join(lines) + "\n"
+    return chapters
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m e2e.shots", description=__doc__)
-    parser.add_argument("names", nargs="*", help="scenes to take; all if none is named")
+    parser.add_argument("names", nargs="*", help="scenes to take; all by default")
     parser.add_argument(
-        "--apart", type=Path, metavar="FOLDER", help="four pictures a scene, outside the tour"
+        "--apart", type=Path, metavar="FOLDER", help="write four pictures a scene to this folder"
     )
-    given = parser.parse_args()
-    (given.apart or DOCS / "tour").mkdir(parents=True, exist_ok=True)
-    tour = asyncio.run(shoot(given.names, given.apart))
-    if given.apart is None and not given.names:
-        (DOCS / "tour.md").write_text(tour)
+    options = parser.parse_args()
+    (options.apart or TOUR).mkdir(parents=True, exist_ok=True)
+    chapters = asyncio.run(shoot(options.names, options.apart))
+    if options.apart is None and not options.names:
+        (DOCS / "tour.md").write_text(tour(chapters))
+        taken = {f"{scene.name}.webp" for scenes in chapters.values() for scene in scenes}
+        for picture in TOUR.iterdir():
+            if picture.name not in taken:
+                picture.unlink()
 
 
 if __name__ == "__main__":

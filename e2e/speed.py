@@ -1,7 +1,7 @@
-"""`python -m e2e.speed` measures what a visitor on a slow connection waits for, on a phone's screen.
+"""`python -m e2e.speed` measures how long a visitor with a phone waits for pages on a slow connection.
 
-It starts a marketplace of its own with the demo's events. Each figure is the median of several visits, each
-with an empty cache and the connection that Chromium's developer tools call "slow 4G".
+The command starts its own marketplace with the demo's events. Each figure is the median of several visits,
+each with an empty cache and the connection that Chromium's developer tools call "slow 4G".
 """
 
 import argparse
@@ -22,9 +22,9 @@ from e2e.browser import browsing
 from e2e.shots import SIZES
 from sandbox.demo.__main__ import PROGRAMME
 from sandbox.demo.fill import fill
-from tests.stack import stagedoor
+from tests.support.stack import stagedoor
 
-# The preset's figures: https://github.com/ChromeDevTools/devtools-frontend, core/sdk/NetworkManager.ts
+# The preset: https://github.com/ChromeDevTools/devtools-frontend, core/sdk/NetworkManager.ts
 SLOW_4G = {
     "offline": False,
     "latency": 562.5,  # ms
@@ -34,6 +34,7 @@ SLOW_4G = {
 IN_SIGHT = """() => Promise.all([...document.images]
     .filter((image) => image.getBoundingClientRect().top < innerHeight)
     .map((image) => image.decode()))"""
+SCRIPTS_RAN = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
 PAINTS = """() => new Promise((resolve) => {
     const [first] = performance.getEntriesByName("first-contentful-paint");
     new PerformanceObserver((list) => resolve([first.startTime, list.getEntries().at(-1).startTime]))
@@ -43,21 +44,24 @@ PAINTS = """() => new Promise((resolve) => {
 
 @dataclass
 class Visit:
-    """What came over the wire, and when something was to be seen; times in milliseconds."""
+    """The times, in milliseconds, and the transferred data of one visit."""
 
     readable: float = 0
-    """First contentful paint: text is there, for pages are rendered by the server."""
+    """The first contentful paint. It shows the text of the page, because the server renders pages."""
     largest: float = 0
+    """The largest contentful paint."""
+    interactive: float = 0
+    """The time when all scripts have run."""
     needed: int = 0
-    """Requests for the page, its style and its script."""
+    """Number of requests for the page, styles, scripts and icons: everything but pictures."""
     needed_bytes: int = 0
     pictures: int = 0
     picture_bytes: int = 0
 
 
 @dataclass
-class Wire:
-    """Counts the requests of a page, by the type that the browser gives them."""
+class Transfers:
+    """Collects the type and the size of each response that a page receives."""
 
     types: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
@@ -77,30 +81,31 @@ class Wire:
 
 
 @asynccontextmanager
-async def slow_page(browser: Browser) -> AsyncIterator[tuple[Page, Wire]]:
-    """In a browser that has nothing in its cache."""
+async def slow_page(browser: Browser) -> AsyncIterator[tuple[Page, Transfers]]:
+    """A page with an empty cache, a slow connection and a phone's window, and its transfers."""
     context = await browser.new_context(viewport=SIZES["phone"], device_scale_factor=2)
     page = await context.new_page()
     session = await context.new_cdp_session(page)
     await session.send("Network.enable")
     await session.send("Network.emulateNetworkConditions", SLOW_4G)
-    wire = Wire()
-    wire.listen(session)
-    yield page, wire
+    transfers = Transfers()
+    transfers.listen(session)
+    yield page, transfers
     await context.close()
 
 
 async def visit(browser: Browser, address: str) -> Visit:
-    async with slow_page(browser) as (page, wire):
+    async with slow_page(browser) as (page, transfers):
         await page.goto(address, wait_until="load", timeout=60_000)
-        await page.evaluate(IN_SIGHT)  # pictures are loaded when somebody comes near them
+        await page.evaluate(IN_SIGHT)  # pictures load when they are close to the viewport
         readable, largest = await page.evaluate(PAINTS)
-        needed, pictures = wire.of(pictures=False), wire.of(pictures=True)
-        return Visit(readable, largest, len(needed), sum(needed), len(pictures), sum(pictures))
+        needed, pictures = transfers.of(pictures=False), transfers.of(pictures=True)
+        interactive: float = await page.evaluate(SCRIPTS_RAN)
+        return Visit(readable, largest, interactive, len(needed), sum(needed), len(pictures), sum(pictures))
 
 
 async def search(browser: Browser, site: str) -> float:
-    """From the last key of a search until its results are there, the pause after typing included."""
+    """Milliseconds from the last key of a search to its results, including the pause after typing."""
     async with slow_page(browser) as (page, _):
         await page.goto(site, wait_until="load", timeout=60_000)
         await page.evaluate(
@@ -119,7 +124,8 @@ async def measure(visits: int) -> list[str]:
         async with stagedoor(Path(data) / "data") as stack, browsing() as browser:
             await fill(stack.settings, PROGRAMME)
             ticket = await _first_ticket(stack.web)
-            lines = [f"{'page':10} {'readable':>9} {'largest':>9} {'needed':>15} {'pictures':>17}"]
+            header = ("readable", "largest", "interactive", "needed", "pictures")
+            lines = [f"{'page':10}" + "".join(f"{title:>17}" for title in header)]
             for name, path in {"browse": "/", "ticket": ticket, "sign in": "/signin"}.items():
                 lines.append(_line(name, [await visit(browser, stack.web + path) for _ in range(visits)]))
             waits = [await search(browser, stack.web) for _ in range(visits)]
@@ -131,13 +137,16 @@ async def measure(visits: int) -> list[str]:
 
 def _line(name: str, visits: list[Visit]) -> str:
     last = visits[-1]
-    readable, largest = (
-        statistics.median(getattr(visit, when) for visit in visits) for when in ("readable", "largest")
+    readable, largest, interactive = (
+        statistics.median(getattr(visit, when) for visit in visits)
+        for when in ("readable", "largest", "interactive")
     )
-    return (
-        f"{name:10} {readable:6.0f} ms {largest:6.0f} ms {last.needed:3} = {last.needed_bytes / 1024:5.1f} KB"
-        f" {last.pictures:5} = {last.picture_bytes / 1024:5.1f} KB"
+    figures = (
+        *(f"{milliseconds:.0f} ms" for milliseconds in (readable, largest, interactive)),
+        f"{last.needed} = {last.needed_bytes / 1024:.1f} KB",
+        f"{last.pictures} = {last.picture_bytes / 1024:.1f} KB",
     )
+    return f"{name:10}" + "".join(f"{figure:>17}" for figure in figures)
 
 
 async def _first_ticket(site: str) -> str:

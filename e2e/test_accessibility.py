@@ -1,59 +1,53 @@
-"""Nothing that axe objects to: on no page, in no state, at no size, in no colours."""
+"""Automatic accessibility checks of all pages with axe, in each state, window size and color scheme."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Literal
 
-import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from e2e.scenes import Scene, play
+from e2e.scenes import Scene, all_scenes
 from e2e.shots import SIZES
-from e2e.visitors import House
-from tests.people import PATIENCE, Person, signed_up
-from tests.stack import Stack
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+from e2e.visitors import Visitors
+from tests.support.people import Person, signed_up
+from tests.support.polling import TIMEOUT
+from tests.support.stack import Stack
 
 AXE = (Path(__file__).parent.parent / "static" / "vendor" / "axe-core" / "axe.min.js").read_text()
-Rules = Literal["all", "of colours"]
-SCHEMES: dict[Literal["light", "dark"], Rules] = {"light": "all", "dark": "of colours"}
-"""In the dark nothing but colours is another."""
+Rules = Literal["all", "colors"]
+SCHEMES: dict[Literal["light", "dark"], Rules] = {"light": "all", "dark": "colors"}
+"""The rules that are checked in each color scheme. The dark scheme differs in colors only."""
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice"]
 RUN: dict[Rules, str] = {
     "all": "(tags) => axe.run(document, {runOnly: tags, resultTypes: ['violations']})",
-    "of colours": """(tags) => {
+    "colors": """(tags) => {
         const ours = ({ tags: of }) => of.some((tag) => tags.includes(tag));
         const values = axe.getRules(["cat.color"]).filter(ours).map((rule) => rule.ruleId);
         return axe.run(document, {runOnly: {type: "rule", values}, resultTypes: ["violations"]});
     }""",
 }
 
-Windows = dict[str, Page]
-"""By size."""
-
 
 class Audience:
-    """Two windows for everybody who looks at something."""
+    """The windows in which scenes are opened: one for each signed-in person, and one for guests."""
 
     def __init__(self, browser: Browser, site: str, closes: AsyncExitStack) -> None:
         self._browser = browser
         self._site = site
         self._closes = closes
-        self._windows: dict[Person | None, Windows] = {}
+        self._windows: dict[Person | None, Page] = {}
 
-    async def of(self, person: Person | None) -> Windows:
+    async def window_of(self, person: Person | None) -> Page:
         if person not in self._windows:
-            self._windows[person] = {size: await self._window(person, size) for size in SIZES}
+            self._windows[person] = await self._window(person)
         return self._windows[person]
 
-    async def _window(self, person: Person | None, size: str) -> Page:
-        context = await self._browser.new_context(viewport=SIZES[size], reduced_motion="reduce")
+    async def _window(self, person: Person | None) -> Page:
+        context = await self._browser.new_context(reduced_motion="reduce")
         self._closes.push_async_callback(context.close)
-        context.set_default_timeout(PATIENCE * 1000)
+        context.set_default_timeout(TIMEOUT * 1000)
         if person is not None:
             session = person.client.headers["Authorization"].removeprefix("Bearer ")
             await context.add_cookies([{"name": "session", "value": session, "url": self._site}])
@@ -67,8 +61,8 @@ async def audience(stack: Stack, browser: Browser) -> AsyncIterator[Audience]:
 
 
 async def violations(page: Page, rules: Rules = "all") -> list[str]:
-    """What axe says, an element a line. It stays in the page until another is opened."""
-    if not await page.evaluate("'axe' in window"):
+    """The violations that axe reports, one line per element."""
+    if not await page.evaluate("'axe' in window"):  # a navigation removes axe
         await page.evaluate(AXE)
     found: dict[str, Any] = await page.evaluate(RUN[rules], TAGS)
     return [
@@ -78,34 +72,36 @@ async def violations(page: Page, rules: Rules = "all") -> list[str]:
     ]
 
 
-async def _look_at(scene: Scene, size: str, page: Page, site: str) -> list[str]:
+async def _look_at(scene: Scene, page: Page, site: str) -> list[str]:
+    """Open the scene once, and look at it in every size and color scheme. Only styles depend on the size."""
+    first, *_ = SIZES.values()
+    await page.set_viewport_size(first)
     await scene.open(page, site)
     found = []
-    for scheme, rules in SCHEMES.items():
-        await page.emulate_media(color_scheme=scheme)
-        found += [f"{scene.name}, {size}, {scheme}: {line}" for line in await violations(page, rules)]
+    for size, viewport in SIZES.items():
+        await page.set_viewport_size(viewport)
+        for scheme, rules in SCHEMES.items():
+            await page.emulate_media(color_scheme=scheme)
+            found += [f"{scene.name}, {size}, {scheme}: {line}" for line in await violations(page, rules)]
     return found
 
 
-async def test_axe_objects_to_nothing_on_any_page_in_any_state(stack: Stack, audience: Audience) -> None:
+async def test_axe_finds_no_violation_on_any_page_in_any_state(stack: Stack, audience: Audience) -> None:
     found: list[str] = []
     async with signed_up(stack.web, 4) as people:
-        async for _, scene in play(stack, people):
-            windows = await audience.of(scene.person)
-            looks = (_look_at(scene, size, page, stack.web) for size, page in windows.items())
-            for lines in await asyncio.gather(*looks):
-                found += lines
+        async for _, scene in all_scenes(stack, people):
+            found += await _look_at(scene, await audience.window_of(scene.person), stack.web)
     assert not found, "\n".join(found)
 
 
-async def test_what_axe_objects_to_is_noticed(house: House) -> None:
-    """The control: a page that somebody spoils."""
-    visitor = await house.guest()
+async def test_a_violation_of_an_axe_rule_is_found(visitors: Visitors) -> None:
+    """The control test: a page that violates rules on purpose."""
+    visitor = await visitors.guest()
     await visitor.open("/signin")
     assert await violations(visitor.page) == []
     await visitor.page.evaluate("document.querySelector('label').remove()")
     assert any(line.startswith("label:") for line in await violations(visitor.page))
-    assert await violations(visitor.page, "of colours") == []
+    assert await violations(visitor.page, "colors") == []
     await visitor.page.evaluate("document.querySelector('h1').style.color = '#ddd'")
-    (line,) = await violations(visitor.page, "of colours")
+    (line,) = await violations(visitor.page, "colors")
     assert line.startswith("color-contrast:")

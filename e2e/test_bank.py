@@ -1,32 +1,27 @@
-"""A bank that wants to be sure who pays: there, back, and the time that it takes."""
+"""A bank that asks the buyer to confirm a payment (3-D Secure)."""
 
 import re
 from datetime import datetime
 from functools import partial
 
-import pytest
 from playwright.async_api import expect
 
-from e2e.money import AGAIN, shows
-from e2e.visitors import House, order_id
-from tests.people import until
-from tests.stack import Stack
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-WITH_AND_WITHOUT_JAVASCRIPT = pytest.mark.parametrize("java_script_enabled", [True, False])
+from e2e.money import ATTEMPTS, shows
+from e2e.visitors import WITH_AND_WITHOUT_JAVASCRIPT, Visitors, order_id
+from tests.support.polling import until
+from tests.support.stack import Stack
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT
-async def test_who_comes_back_from_a_bank_that_approves_sees_the_outcome_at_once(
-    house: House, java_script_enabled: bool
+async def test_a_buyer_returning_from_the_bank_sees_the_approved_payment_at_once(
+    visitors: Visitors, java_script_enabled: bool
 ) -> None:
-    buyer = await house.member(java_script_enabled=java_script_enabled)
-    for _ in range(AGAIN):
-        ticket = await house.ticket(120)
+    buyer = await visitors.member(java_script_enabled=java_script_enabled)
+    for _ in range(ATTEMPTS):
+        ticket = await visitors.ticket(120)
         order = await buyer.reserves(f"/tickets/{ticket['id']}")
         await buyer.pays("3-D Secure card")
-        await buyer.sees(re.compile("check gives you more of it, 30 minutes in all"))
+        await buyer.sees(re.compile("check extends the reservation to at most 30 minutes"))
         await buyer.link("Confirm with your bank").click()
         await expect(buyer.page.get_by_text("120.00 USD")).to_be_visible()
         shown = buyer.page.expect_response(partial(shows, buyer.site + order))
@@ -41,11 +36,11 @@ async def test_who_comes_back_from_a_bank_that_approves_sees_the_outcome_at_once
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT
-async def test_a_bank_that_refuses_leaves_the_reservation_to_another_card(
-    house: House, java_script_enabled: bool
+async def test_after_a_refusal_by_the_bank_the_buyer_can_pay_with_another_card(
+    visitors: Visitors, java_script_enabled: bool
 ) -> None:
-    buyer = await house.member(java_script_enabled=java_script_enabled)
-    ticket = await house.ticket(120)
+    buyer = await visitors.member(java_script_enabled=java_script_enabled)
+    ticket = await visitors.ticket(120)
     order = await buyer.reserves(f"/tickets/{ticket['id']}")
     await buyer.pays("3-D Secure card")
     await buyer.link("Confirm with your bank").click()
@@ -57,13 +52,15 @@ async def test_a_bank_that_refuses_leaves_the_reservation_to_another_card(
     await buyer.sees(re.compile("You paid \\$120.00"))
 
 
-async def test_a_bank_that_asks_gives_more_time_and_the_page_shows_it(house: House, stack: Stack) -> None:
-    buyer = await house.member()
-    async with stack.paused("expiration"):  # of an order that isn't paid for before it has to
+async def test_a_bank_check_extends_the_time_to_pay_and_the_page_shows_the_new_time(
+    visitors: Visitors, stack: Stack
+) -> None:
+    buyer = await visitors.member()
+    async with stack.paused("expiration"):  # so that the order doesn't expire before the payment
         for _ in range(4):
-            order = await buyer.person.reserves((await house.ticket())["id"], at=stack.hasty_orders)
+            order = await buyer.person.reserves((await visitors.ticket())["id"], at=stack.short_window_orders)
             answer = await buyer.person.pays(order["id"], "tok_threeDSecure2Required")
-            if answer.status_code != 409:  # that the time is over, on a slow machine
+            if answer.status_code != 409:  # the order expired first, on a slow machine
                 break
         before = datetime.fromisoformat(order["expiresAt"])
         seen = await until(
@@ -77,9 +74,9 @@ async def test_a_bank_that_asks_gives_more_time_and_the_page_shows_it(house: Hou
     await expect(buyer.button("Release ticket")).to_be_visible()
 
 
-async def test_the_page_goes_on_by_itself_when_the_bank_is_asked_in_another_tab(house: House) -> None:
-    buyer = await house.member()
-    order = await buyer.reserves(f"/tickets/{(await house.ticket())['id']}")
+async def test_the_page_updates_when_the_buyer_confirms_in_another_tab(visitors: Visitors) -> None:
+    buyer = await visitors.member()
+    order = await buyer.reserves(f"/tickets/{(await visitors.ticket())['id']}")
     await buyer.pays("3-D Secure card")
     await buyer.marks_the_page()
     bank = await buyer.link("Confirm with your bank").get_attribute("href")
@@ -87,5 +84,5 @@ async def test_the_page_goes_on_by_itself_when_the_bank_is_asked_in_another_tab(
     await tab.goto(bank or "")
     await tab.get_by_role("button", name="Approve").click()
     await buyer.sees(re.compile("You paid \\$45.00"))
-    assert await buyer.still_has_the_mark()
+    assert await buyer.has_not_reloaded()
     assert buyer.path == order

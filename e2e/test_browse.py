@@ -1,4 +1,4 @@
-"""Finding a ticket among many."""
+"""Searching, filtering and paging through the list of tickets."""
 
 import asyncio
 import re
@@ -7,42 +7,42 @@ import secrets
 import pytest
 from playwright.async_api import Route, expect
 
-from e2e.visitors import House, Visitor
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+from e2e.visitors import IN_MOTION, Visitor, Visitors
 
 
-async def tour(house: House) -> str:
-    """Many shows in one town and two in another; gives the word that they all have in their titles."""
+async def list_tour(visitors: Visitors) -> str:
+    """List 22 tickets in Malmö and two in Tromsø. Return a word that occurs only in their titles."""
     word = f"tour{secrets.token_hex(4)}"
-    seller = await house.person()
+    seller = await visitors.person()
     for start in range(0, 22, 11):
         await asyncio.gather(
             *(
-                seller.offers(20 + number, f"{word} no {number}", city="Malmö", category="music")
+                seller.lists_ticket(20 + number, f"{word} no {number}", city="Malmö", category="music")
                 for number in range(start, start + 11)
             )
         )
-    await seller.offers(70, f"{word} far away", city="Tromsø", category="music")
-    await seller.offers(80, f"{word} in words", city="Tromsø", category="theatre")
+    await seller.lists_ticket(70, f"{word} far away", city="Tromsø", category="music")
+    await seller.lists_ticket(80, f"{word} in words", city="Tromsø", category="theatre")
     return word
 
 
-async def shown(visitor: Visitor, number: int) -> None:
+async def sees_cards(visitor: Visitor, number: int) -> None:
     await expect(visitor.main.locator(".card")).to_have_count(number)
 
 
-async def test_a_page_that_is_nowhere_shows_the_first(house: House) -> None:
-    word = await tour(house)
-    visitor = await house.guest()
+async def test_an_invalid_cursor_shows_the_first_page(visitors: Visitors) -> None:
+    word = await list_tour(visitors)
+    visitor = await visitors.guest()
     await visitor.open(f"/?q={word}&after=nowhere")
-    await shown(visitor, 20)
+    await sees_cards(visitor, 20)
     assert visitor.page.url.endswith(f"/?q={word}")
 
 
-async def test_a_search_narrows_while_it_is_typed_and_back_leads_through_it(house: House) -> None:
-    word = await tour(house)
-    visitor = await house.guest()
+async def test_results_update_during_typing_and_the_back_button_undoes_each_filter(
+    visitors: Visitors,
+) -> None:
+    word = await list_tour(visitors)
+    visitor = await visitors.guest()
     await visitor.open("/")
     await visitor.marks_the_page()
     search = visitor.page.get_by_role("searchbox", name="Search")
@@ -50,16 +50,16 @@ async def test_a_search_narrows_while_it_is_typed_and_back_leads_through_it(hous
     await search.press_sequentially(word, delay=20)
     await expect(visitor.main.get_by_role("status")).to_have_text("24 tickets")
     await expect(search).to_be_focused()
-    await shown(visitor, 20)
+    await sees_cards(visitor, 20)
     await visitor.link("Show more tickets").click()
-    await shown(visitor, 24)
+    await sees_cards(visitor, 24)
     await expect(visitor.main.locator(".card a").nth(20)).to_be_focused()
 
     await city.select_option(label="Tromsø (2)")
     await expect(visitor.main.get_by_role("status")).to_have_text("2 tickets")
     await visitor.page.get_by_label("Category").select_option(label="Theatre (1)")
     await expect(visitor.main.get_by_role("status")).to_have_text("1 ticket")
-    assert await visitor.still_has_the_mark()
+    assert await visitor.has_not_reloaded()
     assert visitor.page.url.endswith(f"/?q={word}&city=tromso&category=theatre")
 
     await visitor.page.go_back()
@@ -83,30 +83,30 @@ async def test_a_search_narrows_while_it_is_typed_and_back_leads_through_it(hous
 
 
 @pytest.mark.parametrize("java_script_enabled", [True, False])
-async def test_who_looks_at_a_ticket_comes_back_to_the_same_place(
-    house: House, java_script_enabled: bool
+async def test_going_back_from_a_ticket_restores_the_scroll_position(
+    visitors: Visitors, java_script_enabled: bool
 ) -> None:
-    word = await tour(house)
-    visitor = await house.member(
-        viewport={"width": 390, "height": 844}, java_script_enabled=java_script_enabled
+    word = await list_tour(visitors)
+    visitor = await visitors.member(
+        viewport={"width": 390, "height": 844}, java_script_enabled=java_script_enabled, **IN_MOTION
     )
     await visitor.open(f"/?q={word}")
     await visitor.link("Show more tickets").click()
-    await shown(visitor, 24 if java_script_enabled else 4)
+    await sees_cards(visitor, 24 if java_script_enabled else 4)
     card = visitor.main.locator(".card a").last
     await card.scroll_into_view_if_needed()
     await card.click()
     await visitor.page.wait_for_url("**/tickets/*")
     await visitor.page.go_back()
-    await shown(visitor, 24 if java_script_enabled else 4)
+    await sees_cards(visitor, 24 if java_script_enabled else 4)
     await expect(card).to_be_in_viewport()
     if java_script_enabled:
         assert visitor.page.url.endswith(f"/?q={word}&show=40")
 
 
-async def test_an_answer_that_comes_too_late_is_dropped(house: House) -> None:
-    word = await tour(house)
-    visitor = await house.guest()
+async def test_a_response_to_an_outdated_search_is_ignored(visitors: Visitors) -> None:
+    word = await list_tour(visitors)
+    visitor = await visitors.guest()
     held, let_go = asyncio.Event(), asyncio.Event()
 
     async def slowly(route: Route) -> None:
@@ -128,16 +128,16 @@ async def test_an_answer_that_comes_too_late_is_dropped(house: House) -> None:
     assert visitor.page.url.endswith(f"/?q={word}+far")
 
 
-async def test_the_same_search_works_without_javascript(house: House) -> None:
-    word = await tour(house)
-    visitor = await house.guest(java_script_enabled=False)
+async def test_search_and_filters_work_without_javascript(visitors: Visitors) -> None:
+    word = await list_tour(visitors)
+    visitor = await visitors.guest(java_script_enabled=False)
     await visitor.open("/")
     await visitor.page.get_by_role("searchbox", name="Search").fill(word)
     await visitor.button("Search").click()
     await visitor.sees("24 tickets")
-    await shown(visitor, 20)
+    await sees_cards(visitor, 20)
     await visitor.link("Show more tickets").click()
-    await shown(visitor, 4)
+    await sees_cards(visitor, 4)
     await visitor.link("Back to the first tickets").click()
     await visitor.page.get_by_label("City").select_option(label="Tromsø (2)")
     await visitor.page.get_by_label("Date").select_option(label="Between two dates")
@@ -153,8 +153,8 @@ async def test_the_same_search_works_without_javascript(house: House) -> None:
     await expect(visitor.page.get_by_label("City")).to_have_value("tromso")
 
 
-async def test_dates_are_asked_for_only_where_they_are_chosen(house: House) -> None:
-    visitor = await house.guest()
+async def test_date_fields_appear_only_for_a_custom_date_range(visitors: Visitors) -> None:
+    visitor = await visitors.guest()
     await visitor.open("/")
     first = visitor.page.get_by_label("First day")
     await expect(first).to_be_hidden()

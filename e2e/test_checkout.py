@@ -1,28 +1,24 @@
-"""Paying on the page of Stripe, which the sandbox stands in for: there, back, and what comes between."""
+"""Paying on Stripe's hosted page, which the sandbox provides."""
 
 import re
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-import pytest
 from playwright.async_api import expect
 
-from e2e.money import AGAIN, charged_once, charges, shows
-from e2e.visitors import House, Member, order_id
-from tests.people import until
-from tests.stack import Stack
+from e2e.money import ATTEMPTS, assert_charged_once, charges, shows
+from e2e.visitors import WITH_AND_WITHOUT_JAVASCRIPT, Member, Visitors, order_id
+from tests.support.polling import until
+from tests.support.stack import Stack
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-WITH_AND_WITHOUT_JAVASCRIPT = pytest.mark.parametrize("java_script_enabled", [True, False])
 PAID = re.compile("You paid \\$45.00")
 
 
-async def at_checkout(house: House, stack: Stack, **options: Any) -> tuple[Member, str]:
-    """A buyer on Stripe's page, and their order's path."""
-    buyer = await house.member(site=stack.checkout_web, **options)
-    order = await buyer.person.reserves((await house.ticket())["id"])
+async def at_checkout(visitors: Visitors, stack: Stack, **options: Any) -> tuple[Member, str]:
+    """A buyer on Stripe's page, and the path of the order."""
+    buyer = await visitors.member(site=stack.checkout_web, **options)
+    order = await buyer.person.reserves((await visitors.ticket())["id"])
     path = f"/orders/{order['id']}"
     await buyer.open(path)
     await buyer.pays()
@@ -31,11 +27,11 @@ async def at_checkout(house: House, stack: Stack, **options: Any) -> tuple[Membe
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT
-async def test_paying_there_completes_the_order_here(
-    house: House, stack: Stack, java_script_enabled: bool
+async def test_paying_on_stripes_page_completes_the_order(
+    visitors: Visitors, stack: Stack, java_script_enabled: bool
 ) -> None:
-    for _ in range(AGAIN):
-        buyer, order = await at_checkout(house, stack, java_script_enabled=java_script_enabled)
+    for _ in range(ATTEMPTS):
+        buyer, order = await at_checkout(visitors, stack, java_script_enabled=java_script_enabled)
         shown = buyer.page.expect_response(partial(shows, stack.checkout_web + order))
         async with shown as first:
             await buyer.pays("Visa")
@@ -44,26 +40,26 @@ async def test_paying_there_completes_the_order_here(
             break
     assert "The ticket is yours." in answer
     await buyer.sees(PAID)
-    await charged_once(stack, buyer, order_id(order))
+    await assert_charged_once(stack, buyer, order_id(order))
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT
-async def test_a_card_that_is_declined_there_leaves_the_page_to_another(
-    house: House, stack: Stack, java_script_enabled: bool
+async def test_after_a_decline_on_stripes_page_the_buyer_can_pay_with_another_card(
+    visitors: Visitors, stack: Stack, java_script_enabled: bool
 ) -> None:
-    buyer, order = await at_checkout(house, stack, java_script_enabled=java_script_enabled)
+    buyer, order = await at_checkout(visitors, stack, java_script_enabled=java_script_enabled)
     await buyer.pays("Empty account")
     await expect(buyer.page.get_by_role("alert")).to_contain_text("insufficient funds")
     await buyer.pays("Visa")
     await buyer.sees(PAID)
-    await charged_once(stack, buyer, order_id(order))
+    await assert_charged_once(stack, buyer, order_id(order))
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT
-async def test_who_comes_back_without_paying_can_go_on_or_let_go(
-    house: House, stack: Stack, java_script_enabled: bool
+async def test_a_buyer_who_returns_without_paying_can_continue_or_release_the_ticket(
+    visitors: Visitors, stack: Stack, java_script_enabled: bool
 ) -> None:
-    buyer, order = await at_checkout(house, stack, java_script_enabled=java_script_enabled)
+    buyer, order = await at_checkout(visitors, stack, java_script_enabled=java_script_enabled)
     page = buyer.page.url
     await buyer.link("Back to the shop without paying").click()
     await buyer.sees("Finish paying")
@@ -80,10 +76,10 @@ async def test_who_comes_back_without_paying_can_go_on_or_let_go(
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT
-async def test_the_back_button_leads_to_what_is_true_now(
-    house: House, stack: Stack, java_script_enabled: bool
+async def test_the_back_button_shows_the_current_state_of_the_order(
+    visitors: Visitors, stack: Stack, java_script_enabled: bool
 ) -> None:
-    buyer, order = await at_checkout(house, stack, java_script_enabled=java_script_enabled)
+    buyer, order = await at_checkout(visitors, stack, java_script_enabled=java_script_enabled)
     await buyer.page.go_back()
     await buyer.sees("Finish paying")
     await buyer.page.go_forward()
@@ -94,32 +90,32 @@ async def test_the_back_button_leads_to_what_is_true_now(
     await buyer.link("Back to the shop").click()
     await buyer.sees(PAID)
     await expect(buyer.button(re.compile("^Pay"))).to_have_count(0)
-    await charged_once(stack, buyer, order_id(order))
+    await assert_charged_once(stack, buyer, order_id(order))
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT
-async def test_pressing_twice_opens_one_page_and_pays_once(
-    house: House, stack: Stack, java_script_enabled: bool
+async def test_double_clicks_open_one_payment_page_and_charge_once(
+    visitors: Visitors, stack: Stack, java_script_enabled: bool
 ) -> None:
-    buyer = await house.member(site=stack.checkout_web, java_script_enabled=java_script_enabled)
-    order = await buyer.person.reserves((await house.ticket())["id"])
+    buyer = await visitors.member(site=stack.checkout_web, java_script_enabled=java_script_enabled)
+    order = await buyer.person.reserves((await visitors.ticket())["id"])
     await buyer.open(f"/orders/{order['id']}")
     await buyer.button(re.compile("^Pay")).dblclick()
     await expect(buyer.heading("Pay by card")).to_be_visible()
     await buyer.button(re.compile("^Pay")).dblclick()
     await buyer.sees(PAID)
-    await charged_once(stack, buyer, order["id"])
+    await assert_charged_once(stack, buyer, order["id"])
 
 
-async def test_an_order_that_expires_meanwhile_closes_the_page(house: House, stack: Stack) -> None:
-    buyer = await house.member(site=stack.checkout_web)
-    async with stack.paused("expiration"):  # it doesn't expire before the page is there to be seen
+async def test_the_payment_page_expires_with_the_order(visitors: Visitors, stack: Stack) -> None:
+    buyer = await visitors.member(site=stack.checkout_web)
+    async with stack.paused("expiration"):  # so that the order doesn't expire before the page opens
         for _ in range(4):
-            order = await buyer.person.reserves((await house.ticket())["id"], at=stack.hasty_orders)
+            order = await buyer.person.reserves((await visitors.ticket())["id"], at=stack.short_window_orders)
             opened = await buyer.person.client.post(
                 f"{stack.checkout_payments}/api/payments", json={"orderId": order["id"]}
             )
-            if opened.status_code != 409:  # that the time is over, on a slow machine
+            if opened.status_code != 409:  # the order expired first, on a slow machine
                 break
         await buyer.page.goto(opened.json()["pageUrl"])
         await expect(buyer.heading("Pay by card")).to_be_visible()
@@ -131,8 +127,8 @@ async def test_an_order_that_expires_meanwhile_closes_the_page(house: House, sta
     assert all(amount == 0 for _, amount in await charges(stack, order["id"]))
 
 
-async def test_a_bank_that_asks_there_gives_more_time_here(house: House, stack: Stack) -> None:
-    buyer, path = await at_checkout(house, stack)
+async def test_a_bank_check_on_stripes_page_extends_the_time_to_pay(visitors: Visitors, stack: Stack) -> None:
+    buyer, path = await at_checkout(visitors, stack)
     order = await buyer.person.order(order_id(path))
     await buyer.pays("3-D Secure card")
     await expect(buyer.button("Approve")).to_be_visible()
@@ -143,11 +139,13 @@ async def test_a_bank_that_asks_there_gives_more_time_here(house: House, stack: 
     )
     await buyer.button("Approve").click()
     await buyer.sees(PAID)
-    await charged_once(stack, buyer, order["id"])
+    await assert_charged_once(stack, buyer, order["id"])
 
 
-async def test_the_order_goes_on_by_itself_when_its_paid_in_another_tab(house: House, stack: Stack) -> None:
-    buyer, path = await at_checkout(house, stack)
+async def test_the_order_page_updates_when_the_order_is_paid_in_another_tab(
+    visitors: Visitors, stack: Stack
+) -> None:
+    buyer, path = await at_checkout(visitors, stack)
     tab = await buyer.page.context.new_page()
     await tab.goto(buyer.page.url)
     await buyer.open(path)
@@ -155,11 +153,13 @@ async def test_the_order_goes_on_by_itself_when_its_paid_in_another_tab(house: H
     await buyer.marks_the_page()
     await tab.get_by_role("button", name=re.compile("^Pay ")).click()
     await buyer.sees(PAID)
-    assert await buyer.still_has_the_mark()
+    assert await buyer.has_not_reloaded()
 
 
-async def test_the_success_address_alone_makes_nothing_paid(house: House, stack: Stack) -> None:
-    buyer, path = await at_checkout(house, stack)
+async def test_opening_the_success_url_without_paying_does_not_complete_the_order(
+    visitors: Visitors, stack: Stack
+) -> None:
+    buyer, path = await at_checkout(visitors, stack)
     await buyer.open(f"{path}?paid")
     await buyer.sees(re.compile("^We are checking your payment"))
     await buyer.link("Go back to your order").click()

@@ -1,23 +1,18 @@
-"""What people are told when a form isn't right."""
+"""Error messages of forms, and the filters on a phone."""
 
 import re
 
-import pytest
 from playwright.async_api import expect
 
-from e2e.visitors import House
-from tests.people import PASSWORD
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-WITH_AND_WITHOUT_JAVASCRIPT = pytest.mark.parametrize("java_script_enabled", [True, False])
+from e2e.visitors import WITH_AND_WITHOUT_JAVASCRIPT, Visitors
+from tests.support.people import PASSWORD
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT
-async def test_each_wrong_field_of_sign_up_says_what_is_wrong_and_keeps_what_was_typed(
-    house: House, java_script_enabled: bool
+async def test_each_invalid_sign_up_field_shows_its_error_and_keeps_its_input(
+    visitors: Visitors, java_script_enabled: bool
 ) -> None:
-    visitor = await house.guest(java_script_enabled=java_script_enabled)
+    visitor = await visitors.guest(java_script_enabled=java_script_enabled)
     email, password = visitor.page.get_by_label("Email"), visitor.page.get_by_label("Password")
     await visitor.open("/signup?next=/orders")
     await email.fill("somebody at example")
@@ -42,29 +37,25 @@ async def test_each_wrong_field_of_sign_up_says_what_is_wrong_and_keeps_what_was
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT
-async def test_an_e_mail_address_that_is_taken_is_said_beside_it(
-    house: House, java_script_enabled: bool
+async def test_signing_up_with_an_email_address_in_use_shows_an_error(
+    visitors: Visitors, java_script_enabled: bool
 ) -> None:
-    first = await house.guest()
-    await first.open("/")
-    email = await first.signs_up()
-    second = await house.guest(java_script_enabled=java_script_enabled)
+    first = await visitors.person()
+    second = await visitors.guest(java_script_enabled=java_script_enabled)
     await second.open("/signup")
-    await second.page.get_by_label("Email").fill(email)
+    await second.page.get_by_label("Email").fill(first.email)
     await second.page.get_by_label("Password").fill(PASSWORD)
     await second.button("Sign up").click()
     await expect(second.main.get_by_role("alert")).to_contain_text("Email in use")
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT
-async def test_a_wrong_password_is_refused_without_saying_whether_the_account_exists(
-    house: House, java_script_enabled: bool
+async def test_the_error_for_a_wrong_password_does_not_reveal_whether_the_account_exists(
+    visitors: Visitors, java_script_enabled: bool
 ) -> None:
-    known = await house.guest(java_script_enabled=java_script_enabled)
-    await known.open("/")
-    email = await known.signs_up()
-    await known.button("Sign out").click()
-    told = []
+    email = (await visitors.person()).email
+    known = await visitors.guest(java_script_enabled=java_script_enabled)
+    errors = []
     for name in (email, f"no-{email}"):
         await known.open("/signin")
         await known.page.get_by_label("Email").fill(name)
@@ -73,9 +64,9 @@ async def test_a_wrong_password_is_refused_without_saying_whether_the_account_ex
         summary = known.main.get_by_role("alert")
         await expect(summary).to_be_focused()
         await expect(known.page.get_by_label("Email")).to_have_value(name)
-        told.append(await summary.inner_text())
-    assert told[0] == told[1]
-    assert "That email and password don't match" in told[0]
+        errors.append(await summary.inner_text())
+    assert errors[0] == errors[1]
+    assert "The email and password don't match" in errors[0]
 
     await known.page.get_by_label("Email").fill(email)
     await known.page.get_by_label("Password").fill(PASSWORD)
@@ -84,17 +75,17 @@ async def test_a_wrong_password_is_refused_without_saying_whether_the_account_ex
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT
-async def test_a_price_that_is_no_number_is_said_in_place_of_the_tickets_and_marks_its_field(
-    house: House, java_script_enabled: bool
+async def test_an_invalid_price_filter_shows_an_error_and_marks_its_field(
+    visitors: Visitors, java_script_enabled: bool
 ) -> None:
-    visitor = await house.guest(java_script_enabled=java_script_enabled)
+    visitor = await visitors.guest(java_script_enabled=java_script_enabled)
     lowest = visitor.page.get_by_label("Price from")
     await visitor.open("/")
     await lowest.fill("cheap")
     await visitor.button("Search").click()
-    await expect(visitor.main.get_by_role("alert")).to_contain_text("Type a price such as 20 or 19.99")
+    await expect(visitor.main.get_by_role("alert")).to_contain_text("Enter a price, such as 20 or 19.99")
     await expect(lowest).to_have_attribute("aria-invalid", "true")
-    await expect(lowest).to_have_accessible_description("Type a price such as 20 or 19.99")
+    await expect(lowest).to_have_accessible_description("Enter a price, such as 20 or 19.99")
     await expect(lowest).to_have_value("cheap")
     await lowest.fill("20")
     await visitor.button("Search").click()
@@ -103,12 +94,12 @@ async def test_a_price_that_is_no_number_is_said_in_place_of_the_tickets_and_mar
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT
-async def test_on_a_phone_the_filters_are_folded_away_and_counted(
-    house: House, java_script_enabled: bool
+async def test_on_a_phone_the_filters_are_collapsed_and_their_number_is_shown(
+    visitors: Visitors, java_script_enabled: bool
 ) -> None:
-    await house.ticket()
+    await visitors.ticket()
     size = {"width": 390, "height": 844}
-    visitor = await house.guest(java_script_enabled=java_script_enabled, viewport=size)
+    visitor = await visitors.guest(java_script_enabled=java_script_enabled, viewport=size)
     await visitor.open("/")
     lowest, filters = visitor.page.get_by_label("Price from"), visitor.page.get_by_text("Filters")
     await expect(lowest).to_be_hidden()

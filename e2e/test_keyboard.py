@@ -1,25 +1,23 @@
-"""Without a mouse."""
+"""Pages can be used with the keyboard alone."""
 
 import re
 
 import pytest
 from playwright.async_api import Locator, expect
 
-from e2e.visitors import House, Visitor, some_title
-from tests.people import PASSWORD
+from e2e.visitors import Visitor, Visitors, some_title
+from tests.support.people import PASSWORD
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-FAR_ENOUGH = 40
-"""Presses of Tab that reach everything on any of our pages."""
+MAX_TABS = 40
+"""Number of presses of Tab that reach every element of any page."""
 
 
 async def tab_to(visitor: Visitor, wanted: Locator) -> None:
-    for _ in range(FAR_ENOUGH):
+    for _ in range(MAX_TABS):
         await visitor.page.keyboard.press("Tab")
         if await wanted.evaluate("element => element === document.activeElement"):
             return
-    raise AssertionError(f"{FAR_ENOUGH} presses of Tab don't reach {wanted}")
+    raise AssertionError(f"{MAX_TABS} presses of Tab don't reach {wanted}")
 
 
 async def press(visitor: Visitor, wanted: Locator, key: str = "Enter") -> None:
@@ -28,15 +26,15 @@ async def press(visitor: Visitor, wanted: Locator, key: str = "Enter") -> None:
 
 
 async def choose(visitor: Visitor, card: str) -> None:
-    """Tab stops at the card that is chosen; arrows choose another."""
+    """Select a card with the keyboard: Tab focuses the selected card, and the arrow keys select another."""
     wanted = visitor.page.get_by_role("radio", name=card)
     await tab_to(visitor, visitor.page.get_by_role("radio", checked=True))
     while not await wanted.is_checked():
         await visitor.page.keyboard.press("ArrowDown")
 
 
-async def test_the_first_stop_leads_past_the_navigation(house: House) -> None:
-    visitor = await house.guest()
+async def test_the_first_tab_stop_skips_the_navigation(visitors: Visitors) -> None:
+    visitor = await visitors.guest()
     await visitor.open("/")
     skip = visitor.link("Skip to the content")
     await visitor.page.keyboard.press("Tab")
@@ -48,9 +46,9 @@ async def test_the_first_stop_leads_past_the_navigation(house: House) -> None:
     await expect(visitor.page.get_by_role("searchbox", name="Search")).to_be_focused()
 
 
-async def test_signing_in_buying_and_paying_need_no_mouse(house: House) -> None:
-    buyer = await house.guest()
-    ticket = await house.ticket()
+async def test_signing_in_buying_and_paying_work_with_the_keyboard(visitors: Visitors) -> None:
+    buyer = await visitors.guest()
+    ticket = await visitors.ticket()
     await buyer.open("/")
     email = await buyer.signs_up()
     await press(buyer, buyer.button("Sign out"))
@@ -71,7 +69,7 @@ async def test_signing_in_buying_and_paying_need_no_mouse(house: House) -> None:
 
     await expect(buyer.button("Buy")).to_be_visible()
     await press(buyer, buyer.button("Buy"))
-    await expect(buyer.heading("Is this the one?")).to_be_visible()
+    await expect(buyer.heading("Review your order")).to_be_visible()
     await press(buyer, buyer.link("Continue to payment"))
     await expect(buyer.heading("How do you want to pay?")).to_be_visible()
     await choose(buyer, "Declined card")
@@ -92,26 +90,26 @@ async def test_signing_in_buying_and_paying_need_no_mouse(house: House) -> None:
     ],
     ids=["pay", "release"],
 )
-async def test_the_focus_goes_on_to_what_became_of_the_order(
-    house: House, button: str | re.Pattern[str], key: str, outcome: str
+async def test_the_focus_moves_to_the_outcome_of_the_order(
+    visitors: Visitors, button: str | re.Pattern[str], key: str, outcome: str
 ) -> None:
-    buyer = await house.member()
-    await buyer.reserves(f"/tickets/{(await house.ticket())['id']}")
+    buyer = await visitors.member()
+    await buyer.reserves(f"/tickets/{(await visitors.ticket())['id']}")
     await buyer.goes_to_pay()
     await buyer.page.get_by_role("radio", name="Declined card").check()
     await buyer.button(button).press(key)
     await expect(buyer.main.locator(":focus")).to_contain_text(outcome)
 
 
-async def test_what_stays_in_sight_on_a_phone_covers_nothing_that_has_the_focus(house: House) -> None:
-    # While one page fades into the next, neither is found at any point of the screen.
-    buyer = await house.member(viewport={"width": 390, "height": 560}, reduced_motion="reduce")
-    ticket = await house.ticket(title=some_title() + " and friends" * 12, notes="Paper tickets. " * 20)
+async def test_sticky_elements_on_a_phone_do_not_cover_the_focused_element(visitors: Visitors) -> None:
+    # Without reduced motion, elementFromPoint finds nothing during a page transition.
+    buyer = await visitors.member(viewport={"width": 390, "height": 560}, reduced_motion="reduce")
+    ticket = await visitors.ticket(title=some_title() + " and friends" * 12, notes="Paper tickets. " * 20)
     await buyer.open(f"/tickets/{ticket['id']}")
-    said = buyer.main.get_by_text("It is yours for 15 minutes").locator("xpath=ancestor::div[@tabindex]")
+    said = buyer.main.get_by_text("held for you for 15 minutes").locator("xpath=ancestor::div[@tabindex]")
     await said.evaluate("element => scrollBy(0, element.getBoundingClientRect().bottom - innerHeight + 10)")
     await said.focus()
-    assert await is_seen_whole(said)
+    assert await is_fully_visible(said)
 
     await buyer.buys()
     await expect(buyer.link("Continue to payment")).to_be_in_viewport(ratio=1)
@@ -122,10 +120,10 @@ async def test_what_stays_in_sight_on_a_phone_covers_nothing_that_has_the_focus(
     await card.evaluate("element => scrollBy(0, element.getBoundingClientRect().top - 10)")
     await buyer.page.keyboard.press("Tab")
     await expect(card).to_be_focused()
-    assert await is_seen_whole(card)
+    assert await is_fully_visible(card)
 
 
-async def is_seen_whole(focused: Locator) -> bool:
+async def is_fully_visible(focused: Locator) -> bool:
     seen: bool = await focused.evaluate(
         """async (element) => {
             await new Promise(requestAnimationFrame);
@@ -137,9 +135,9 @@ async def is_seen_whole(focused: Locator) -> bool:
     return seen
 
 
-async def test_what_has_the_focus_can_be_seen(house: House) -> None:
-    visitor = await house.member()
-    ticket = await house.ticket()
+async def test_the_focused_element_has_a_visible_outline(visitors: Visitors) -> None:
+    visitor = await visitors.member()
+    ticket = await visitors.ticket()
     for path in ("/", "/signin", f"/tickets/{ticket['id']}", "/sell"):
         await visitor.open(path)
         for _ in range(12):

@@ -1,18 +1,18 @@
-"""From listing to paid, as two people see it."""
+"""A sale from the listing to the payment, as the seller and the buyer see it."""
 
 import re
 
 import pytest
 from playwright.async_api import expect
 
-from e2e.visitors import House, order_id, some_title
-from tests.people import until
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+from e2e.visitors import IN_MOTION, Visitors, order_id, some_title
+from tests.support.polling import until
 
 
-async def test_a_ticket_is_listed_found_reserved_and_paid_and_its_seller_sees_it_sold(house: House) -> None:
-    seller, buyer = await house.guest(), await house.guest()
+async def test_a_ticket_is_listed_found_reserved_paid_and_shown_to_its_seller_as_sold(
+    visitors: Visitors,
+) -> None:
+    seller, buyer = await visitors.guest(**IN_MOTION), await visitors.guest(**IN_MOTION)
     title = some_title()
     await seller.open("/")
     await seller.signs_up()
@@ -36,22 +36,22 @@ async def test_a_ticket_is_listed_found_reserved_and_paid_and_its_seller_sees_it
     await buyer.pays()
     await expect(buyer.page.get_by_text("The ticket is yours. You paid $19.99")).to_be_visible()
     await expect(buyer.page).to_have_title(re.compile(re.escape(title)))
-    assert await buyer.still_has_the_mark()
+    assert await buyer.has_not_reloaded()
 
-    await seller.sees(re.compile("^Sold. Your ticket has found somebody"))
+    await seller.sees(re.compile("^Your ticket is sold"))
     await expect(seller.link("Edit")).to_have_count(0)
-    assert await seller.still_has_the_mark()
+    assert await seller.has_not_reloaded()
 
 
-async def test_a_declined_card_says_why_keeps_the_reservation_and_another_card_completes_it(
-    house: House,
+async def test_a_declined_card_shows_the_reason_and_another_card_completes_the_order(
+    visitors: Visitors,
 ) -> None:
-    buyer = await house.member()
-    ticket = await house.ticket(84)
+    buyer = await visitors.member()
+    ticket = await visitors.ticket(84)
     order = await buyer.reserves(f"/tickets/{ticket['id']}")
     await buyer.pays("Empty account")
     await buyer.sees("Your card has insufficient funds.")
-    await expect(buyer.main).to_contain_text("Nothing was charged, and the ticket is still held for you")
+    await expect(buyer.main).to_contain_text("been charged, and the ticket is still held for you")
     await expect(buyer.page.get_by_role("timer")).to_be_visible()
     await until(lambda: buyer.person.ticket(ticket["id"]), lambda seen: seen["status"] == "reserved")
     await buyer.pays("Visa")
@@ -60,11 +60,11 @@ async def test_a_declined_card_says_why_keeps_the_reservation_and_another_card_c
 
 
 @pytest.mark.parametrize("java_script_enabled", [True, False])
-async def test_after_a_decline_the_first_card_is_chosen_again(
-    house: House, java_script_enabled: bool
+async def test_after_a_decline_the_first_card_is_selected(
+    visitors: Visitors, java_script_enabled: bool
 ) -> None:
-    buyer = await house.member(java_script_enabled=java_script_enabled)
-    await buyer.reserves(f"/tickets/{(await house.ticket())['id']}")
+    buyer = await visitors.member(java_script_enabled=java_script_enabled)
+    await buyer.reserves(f"/tickets/{(await visitors.ticket())['id']}")
     await buyer.pays("Declined card")
     await buyer.sees("Your card was declined.")
     await expect(buyer.page.get_by_role("radio", name="Visa")).to_be_checked()

@@ -1,16 +1,15 @@
-"""People in front of a browser, and what they do on our pages."""
+"""People with a browser, and the actions that they take on pages."""
 
 import asyncio
 import re
 import secrets
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.async_api import (
-    Browser,
     BrowserContext,
     ConsoleMessage,
     Locator,
@@ -19,31 +18,45 @@ from playwright.async_api import (
     WebError,
     expect,
 )
+from pytest_playwright_asyncio.pytest_playwright import CreateContextCallback
 
-from tests.people import PASSWORD, Person, signed_up
+from tests.support.people import PASSWORD, Person, signed_up
 
-NOT_THE_PAGES_FAULT = (
+WITH_AND_WITHOUT_JAVASCRIPT = pytest.mark.parametrize(
+    "java_script_enabled", [True, False], ids=["javascript", "no-javascript"]
+)
+IN_MOTION: dict[str, Any] = {"reduced_motion": "no-preference"}
+"""The option for a visitor whose pages move, in tests that transitions and animations could break. Without
+them, tests are faster."""
+EXPECTED_MESSAGES = (
     "Failed to load resource",
     "htmx: htmx:error: Failed to fetch",
     "Transition was",
 )
-"""What the console says of every answer from 400 on, of a network that is gone, and of a transition from one
-page to the next that the browser left out."""
+"""The beginnings of console messages that tests tolerate: about responses with a status of 400 or more, a
+lost connection, and a skipped page transition."""
 
 
 @dataclass
 class Visitor:
-    """Someone with a browser of their own: cookies, one page, and notes of what it did wrong."""
+    """A person with a browser window and its cookies. The errors of all pages in the window are recorded."""
 
     page: Page
     site: str
     errors: list[str] = field(default_factory=list)
-    """What the console and scripts complained about."""
+    """The errors that pages wrote to the console, and the uncaught errors of scripts."""
     hosts: set[str] = field(default_factory=set)
-    """Every host that a page of theirs asked for something."""
+    """All hosts that received a request from the window."""
 
     async def open(self, path: str) -> None:
         await self.page.goto(self.site + path)
+
+    async def refreshes(self) -> None:
+        """Make the page fetch all its live elements again, as it does after an event."""
+        await self.page.evaluate(
+            """() => document.querySelectorAll("[data-live]").forEach(
+                (element) => element.dispatchEvent(new CustomEvent("live:changed")))"""
+        )
 
     def button(self, name: str | re.Pattern[str]) -> Locator:
         return self.page.get_by_role("button", name=name)
@@ -60,7 +73,7 @@ class Visitor:
 
     @property
     def notice(self) -> Locator:
-        """What is said above the page, while the page itself stays."""
+        """The message above the content of the page."""
         return self.page.get_by_role("banner").locator("xpath=following-sibling::*[@role='alert']")
 
     @property
@@ -71,7 +84,7 @@ class Visitor:
         await expect(self.main.get_by_text(text).first).to_be_visible()
 
     async def signs_up(self) -> str:
-        """Through the form, from whatever page they are on; gives the e-mail address."""
+        """Sign up through the form, starting on any page. Return the e-mail address."""
         await self.page.get_by_role("banner").get_by_role("link", name="Sign up").click()
         return await self.fills_in_sign_up()
 
@@ -84,72 +97,79 @@ class Visitor:
         return email
 
     async def lists(self, title: str, price: str) -> str:
-        """Through the form; gives the path of the ticket's page."""
+        """List a ticket through the form. Return the path of its page."""
         await self.page.get_by_role("navigation").get_by_role("link", name="Sell", exact=True).click()
-        await self.page.get_by_label("What is it a ticket for?").fill(title)
+        await self.page.get_by_label("What is the ticket for?").fill(title)
         await self.page.get_by_label("Price").fill(price)
-        await self.button("Put it on sale").click()
+        await self.button("List ticket").click()
         await expect(self.heading(title)).to_be_visible()
         return self.path
 
     async def reserves(self, ticket: str) -> str:
-        """Open the ticket's page and press Buy; gives the path of the order's page."""
+        """Open the ticket's page and click Buy. Return the path of the order's page."""
         await self.open(ticket)
         return await self.buys()
 
     async def buys(self) -> str:
-        """Press Buy; what is bought is shown for a review."""
+        """Click Buy on the open page of a ticket. Return the path of the order's page."""
         await self.button("Buy").click()
-        await expect(self.heading("Is this the one?")).to_be_visible()
+        await expect(self.heading("Review your order")).to_be_visible()
         return self.path
 
     async def goes_to_pay(self) -> None:
-        """From the review on; who has been there already stays."""
-        on = self.link("Continue to payment")
-        await expect(on.or_(self.button(re.compile("^Pay "))).first).to_be_visible()
-        if await on.is_visible():
-            await on.click()
+        """Go to the payment step of an open order, which may show the review or already the payment step."""
+        link = self.link("Continue to payment")
+        await expect(link.or_(self.button(re.compile("^Pay "))).first).to_be_visible()
+        if await link.is_visible():
+            await link.click()
 
     async def pays(self, card: str | None = None) -> None:
-        """With a test card, or with the one that is chosen already."""
+        """Pay with the test card of this name. Without a name, pay with the selected card."""
         await self.goes_to_pay()
         if card is not None:
             await self.page.get_by_role("radio", name=card).check()
         await self.button(re.compile("^Pay ")).click()
 
     async def marks_the_page(self) -> None:
-        """What `still_has_the_mark` looks for: a reload would wipe it off."""
+        """Set a variable that a reload deletes, for `has_not_reloaded`."""
         await self.page.evaluate("window.isTheSamePage = true")
 
-    async def still_has_the_mark(self) -> bool:
+    async def has_not_reloaded(self) -> bool:
+        """Whether the page is still the one that `marks_the_page` marked."""
         return bool(await self.page.evaluate("window.isTheSamePage === true"))
 
 
 @dataclass
 class Member(Visitor):
-    """A visitor who is signed in, and can be asked through the API what the services know."""
+    """A signed-in visitor, who can also use the HTTP API."""
 
     person: Person = field(kw_only=True)
 
 
-class House:
+class Visitors:
     """All visitors of one test."""
 
-    def __init__(self, browser: Browser, site: str, seller: Person, patience: float) -> None:
+    def __init__(self, new_context: CreateContextCallback, site: str, seller: Person, timeout: float) -> None:
         self.site = site
         self._seller = seller
-        self._browser = browser
-        self._patience = patience
+        self._new_context = new_context
+        self.timeout = timeout
         self._visitors: list[Visitor] = []
         self._open = AsyncExitStack()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
+
     async def guest(self, *, site: str = "", **options: Any) -> Visitor:
-        """Nobody known yet; `options` are those of a browser context."""
+        """A new visitor without an account. `options` are passed to the browser context."""
         page = await (await self._context(options)).new_page()
         return self._watched(Visitor(page, site or self.site))
 
     async def member(self, *, site: str = "", **options: Any) -> Member:
-        """Someone new who is signed in already, on another copy of web if `site` says so."""
+        """A new visitor who is signed in. `site` may be another web process of the same marketplace."""
         person, context = await asyncio.gather(self.person(), self._context(options))
         session = person.client.headers["Authorization"].removeprefix("Bearer ")
         await context.add_cookies([{"name": "session", "value": session, "url": self.site, "httpOnly": True}])
@@ -158,23 +178,22 @@ class House:
         return visitor
 
     async def person(self) -> Person:
-        """Someone new who is signed in, but looks at nothing: a client of the API."""
+        """A new signed-in user of the HTTP API, without a browser."""
         (person,) = await self._open.enter_async_context(signed_up(self.site, 1))
         return person
 
     async def ticket(self, price: float = 45, title: str | None = None, **more: Any) -> dict[str, Any]:
-        """A new ticket on sale, of a seller who doesn't matter."""
-        return await self._seller.offers(price, title or some_title(), **more)
+        """A new ticket on sale, whose seller is no visitor of the test."""
+        return await self._seller.lists_ticket(price, title or some_title(), **more)
 
     async def _context(self, options: dict[str, Any]) -> BrowserContext:
-        context: BrowserContext = await self._browser.new_context(**options)
-        self._open.push_async_callback(context.close)
-        context.set_default_timeout(self._patience)
+        context = await self._new_context(**{"reduced_motion": "reduce", **options})
+        context.set_default_timeout(self.timeout)
         return context
 
     def _watched(self, visitor: Visitor) -> Visitor:
         def console(message: ConsoleMessage) -> None:
-            if message.type == "error" and not message.text.startswith(NOT_THE_PAGES_FAULT):
+            if message.type == "error" and not message.text.startswith(EXPECTED_MESSAGES):
                 visitor.errors.append(message.text)
 
         def asked(request: Request) -> None:
@@ -186,34 +205,24 @@ class House:
         context.on("request", asked)
 
         def failed(error: WebError) -> None:
-            if not str(error.error).startswith(NOT_THE_PAGES_FAULT):
+            if not str(error.error).startswith(EXPECTED_MESSAGES):
                 visitor.errors.append(str(error.error))
 
         context.on("weberror", failed)
         self._visitors.append(visitor)
         return visitor
 
-    def check_manners(self) -> None:
-        """No page complained; a violated Content-Security-Policy is an error on the console too."""
+    def check_console(self) -> None:
+        """Fail if a visitor's page reported an error, such as a violation of the Content-Security-Policy."""
         errors = [error for visitor in self._visitors for error in visitor.errors]
-        assert not errors, "the browser's console says: " + "\n".join(errors)
-
-    async def photograph(self, folder: Path) -> None:
-        """A picture of each visitor's page, with its address in the test's output."""
-        for number, visitor in enumerate(self._visitors, 1):
-            picture = folder / f"visitor-{number}.png"
-            await visitor.page.screenshot(path=picture, full_page=True)
-            print(f"{visitor.page.url} looked like {picture}")  # noqa: T201 pytest shows it
-
-    async def close(self) -> None:
-        await self._open.aclose()
+        assert not errors, "the browser's console reports: " + "\n".join(errors)
 
 
 def order_id(path: str) -> str:
-    """Of an order's page."""
+    """The id of an order, from the path of its page."""
     return path.removeprefix("/orders/")
 
 
 def some_title() -> str:
-    """A title that only this test uses."""
+    """A unique title."""
     return f"Hania Rani, Malmö {secrets.token_hex(4)}"

@@ -1,4 +1,4 @@
-"""One running process: its output, its end, and the end of all that it started."""
+"""A child process, its output, and its own child processes."""
 
 import asyncio
 import os
@@ -10,20 +10,19 @@ from sandbox.log import Log
 from sandbox.processes import ROOT, Process
 from sandbox.watchdog import Watchdog, end
 
-LONGEST_LINE = 64 * 1024
+MAX_LINE = 64 * 1024
 KEPT_LINES = 20
 
 
 class Failed(Exception):
-    """A process that ended or wasn't ready in time. Reads as it is shown, its last lines included."""
+    """A process has ended or wasn't ready in time. The message contains its last lines of output."""
 
     def __init__(self, name: str, reason: str, lines: deque[str] | None = None) -> None:
-        told = [f"{name} {reason}", *(f"  {name} | {line}" for line in lines or ())]
-        super().__init__("\n".join(told))
+        super().__init__("\n".join([f"{name} {reason}", *(f"  {name} | {line}" for line in lines or ())]))
 
 
 class Child:
-    """Leads a process group of its own, so that a signal reaches its children too."""
+    """A process that leads its own process group, so that signals also reach its children."""
 
     def __init__(self, process: Process, log: Log, watchdog: Watchdog) -> None:
         self.process = process
@@ -33,7 +32,7 @@ class Child:
         self._gone = False
 
     async def start(self) -> Self:
-        # A pipe of our own: waiting for the process then doesn't wait for grandchildren that hold it open.
+        # With `asyncio.subprocess.PIPE`, `wait` would also wait for grandchildren that keep the pipe open.
         read, write = os.pipe()
         try:
             self._handle = await asyncio.create_subprocess_exec(
@@ -53,22 +52,25 @@ class Child:
         finally:
             os.close(write)
         self._watchdog.watch(self._handle.pid)
-        self._output = asyncio.create_task(self._pass_on(read))
+        self._output = asyncio.create_task(self._read_output(read))
         return self
 
     async def ended(self) -> int:
-        """Its exit code, negative for a signal, once it and its group are gone and its output is read."""
+        """Wait until the process and its group have ended and its output is read.
+
+        Returns the exit code, which is negative for a signal.
+        """
         code = await self._handle.wait()
         if not self._gone:
             self._gone = True
-            end(self._handle.pid, signal.SIGKILL)  # what it left behind
+            end(self._handle.pid, signal.SIGKILL)  # its remaining children
             self._watchdog.forget(self._handle.pid)
         await asyncio.wait([self._output], timeout=0.5)
         self._output.cancel()
         return code
 
     async def stop(self, deadline: float) -> None:
-        """Asks, and at the deadline (of the loop's clock) kills."""
+        """Send SIGTERM, and SIGKILL at the deadline, which is a time of the event loop's clock."""
         if not self._gone:
             end(self._handle.pid, signal.SIGTERM)
         try:
@@ -79,25 +81,25 @@ class Child:
             end(self._handle.pid, signal.SIGKILL)
         await self.ended()
 
-    async def _pass_on(self, pipe: int) -> None:
+    async def _read_output(self, pipe: int) -> None:
         reader = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb")
         )
         try:
             rest = b""
-            while chunk := await reader.read(LONGEST_LINE):
+            while chunk := await reader.read(MAX_LINE):
                 *lines, rest = (rest + chunk).split(b"\n")
-                if len(rest) > LONGEST_LINE:
+                if len(rest) > MAX_LINE:
                     lines, rest = [*lines, rest], b""
                 for line in lines:
-                    self._say(line)
+                    self._log_line(line)
             if rest:
-                self._say(rest)
+                self._log_line(rest)
         finally:
             transport.close()
 
-    def _say(self, line: bytes) -> None:
+    def _log_line(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip()
         self.lines.append(text)
         if self.process.chatter is None or self.process.chatter not in text:

@@ -1,4 +1,4 @@
-"""One stack a data folder."""
+"""A lock that ensures that only one Stagedoor uses a data folder at a time."""
 
 import fcntl
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ NAME = "lock"
 
 
 class Refused(Exception):
-    """Said to the user as it is; nothing was started or changed."""
+    """Nothing was started or changed. The message is for the user."""
 
 
 @contextmanager
 def locked(data_dir: Path) -> Iterator[int]:
-    """Holds the folder, made if need be; yields the lock's file descriptor.
+    """Lock the folder, creating it if necessary, and yield the lock's file descriptor.
 
-    The lock lives until every process that was given the descriptor has ended.
+    The lock is released when every process that inherited the descriptor has ended.
     """
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (data_dir / NAME).open("a") as file:
@@ -24,5 +24,5 @@ def locked(data_dir: Path) -> Iterator[int]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             running = f"Stagedoor is already running in {data_dir}."
-            raise Refused(f"{running} Stop that one, or set DATA_DIR to another folder.") from None
+            raise Refused(f"{running} Stop it, or set DATA_DIR to another folder.") from None
         yield file.fileno()

@@ -1,6 +1,6 @@
-"""`python -m sandbox.offline MODULE …` runs a command on what is stored, whether Stagedoor runs or not.
+"""`python -m sandbox.offline COMMAND …` runs `python -m ops COMMAND …`, whether Stagedoor is running or not.
 
-If it doesn't, the embedded servers of the data folder, and nothing else, run for as long as the command does.
+If it isn't running, the embedded servers of the data folder run during the command.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from sandbox.testing import running
 
 
 def main() -> int:
-    os.chdir(ROOT)  # where .env and a relative DATA_DIR are looked for
+    os.chdir(ROOT)  # the base of .env and of a relative DATA_DIR
     given = settings.load()
-    command = [sys.executable, "-m", *sys.argv[1:]]
+    command = [sys.executable, "-m", "ops", *sys.argv[1:]]
     try:
         with locked(given.data_dir):
             return asyncio.run(_with(groups(given)[0], given.data_dir, command))
-    except Refused:  # it runs, with all of its servers
-        return subprocess.run(command, check=False).returncode  # noqa: S603 - an operator's own words
+    except Refused:  # Stagedoor is running, including its servers
+        return subprocess.run(command, check=False).returncode  # noqa: S603 - typed by the operator
 
 
 async def _with(servers: Sequence[Process], data_dir: Path, command: Sequence[str]) -> int:
@@ -37,7 +37,7 @@ async def _with(servers: Sequence[Process], data_dir: Path, command: Sequence[st
         child = await asyncio.create_subprocess_exec(*command)
         try:
             return await child.wait()
-        except asyncio.CancelledError:  # Ctrl-C, which the command had too: it cleans up
+        except asyncio.CancelledError:  # the command has received Ctrl-C too; let it clean up
             await child.wait()
             raise
 

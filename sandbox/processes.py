@@ -1,4 +1,4 @@
-"""The processes of a Stagedoor on one machine: what each runs and how one sees that it is ready."""
+"""The processes of Stagedoor on one machine: their commands and readiness checks."""
 
 import asyncio
 import sys
@@ -12,17 +12,35 @@ ROOT = Path(__file__).resolve().parent.parent
 BINARIES = Path(sys.executable).parent
 DATABASE_SERVER = ROOT / ".database-venv" / "bin" / "secantusd-py"
 START_ORDER: tuple[ServiceName, ...] = ("auth", "tickets", "orders", "payments", "expiration")
-FROM_CHECKOUT = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
-LIMITS = (
-    *("--http", "1", "--http1-header-read-timeout", "20000", "--http1-buffer-size", "65536"),
-    *("--backlog", "2048", "--backpressure", "8000"),
-)
-"""Of granian: 64 KiB of a request's head within 20 s, which is also what it waits for the next request, and
-longer than the web tier keeps a connection; 8,000 connections, of which live updates may be 5,000."""
+GRANIAN = {
+    "GRANIAN_INTERFACE": "asgi",
+    "GRANIAN_FACTORY": "true",
+    "GRANIAN_WORKERS": "1",
+    "GRANIAN_LOOP": "uvloop",
+    "GRANIAN_WEBSOCKETS": "false",
+    "GRANIAN_HTTP": "1",
+    # The head of a request may have 64 KiB and take 20 s. This time-out also applies to idle connections, so
+    # it has to be longer than the time for which the web tier keeps idle connections to the services.
+    "GRANIAN_HTTP1_BUFFER_SIZE": "65536",
+    "GRANIAN_HTTP1_HEADER_READ_TIMEOUT": "20000",
+    # 8,000 connections, of which up to 5,000 are live updates.
+    "GRANIAN_BACKLOG": "2048",
+    "GRANIAN_BACKPRESSURE": "8000",
+}
+"""The configuration of granian. The Dockerfile contains the same configuration for containers."""
+
+FROM_CHECKOUT = {
+    "PYTHONPATH": str(ROOT),
+    "PYTHONUNBUFFERED": "1",
+    **GRANIAN,
+    "GRANIAN_LOG_LEVEL": "warning",
+    "GRANIAN_WORKERS_KILL_TIMEOUT": "3",
+}
+"""The environment of Stagedoor's own processes."""
 
 Ready = Callable[[], Awaitable[str | None]]
-"""Answers None when the process is ready, otherwise what is still missing."""
+"""A function that returns None if the process is ready, otherwise what is missing."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +48,25 @@ class Process:
     name: str
     command: tuple[str, ...]
     ready: Ready | None
-    """None: a command that has to end, with code 0, before the next group starts."""
+    """The function that checks whether the process is ready. None for a command that has to end with code 0
+    before the next group starts."""
     port: int | None = None
     port_setting: str = ""
     """The environment variable that changes the port."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """In addition to the runner's own."""
+    """Variables in addition to the runner's environment."""
     chatter: str | None = None
-    """Lines with this text are shown only if the process fails."""
+    """Lines that contain this text are shown only if the process fails."""
     ready_within: float = 60.0
-    """Seconds."""
+    """Seconds until the start counts as failed."""
 
 
 def groups(settings: Settings) -> list[list[Process]]:
-    """Everything that `just up` runs, in order: a group starts when all of the one before are ready."""
-    embedded, stand_ins = [], [provisioning()]
+    """The groups of processes that `just up` runs. A group starts when the previous one is ready.
+
+    Provisioning runs at the same time as the services to save time; the services wait for their consumers.
+    """
+    embedded, stand_ins = [], []
     if settings.nats_url is None:
         embedded.append(nats(settings.nats_port, settings.data_dir / "nats"))
     if settings.mongo_url is None:
@@ -52,7 +74,7 @@ def groups(settings: Settings) -> list[list[Process]]:
     if settings.uses_stripe_sandbox:
         stand_ins.append(stripe(settings.stripe_sandbox_port, settings.data_dir))
     services = [service(name, settings) for name in START_ORDER]
-    return [embedded, stand_ins, [*services, web(settings)]]
+    return [embedded, stand_ins, [provisioning(), *services, web(settings)]]
 
 
 def nats(port: int, store: Path) -> Process:
@@ -71,7 +93,7 @@ def nats(port: int, store: Path) -> Process:
 
 
 def mongo(port: int, storage: Path) -> Process:
-    """Started in a folder with no secantusd.toml, which would be read."""
+    """The embedded database. Its working folder must not contain a secantusd.toml, which it would read."""
     return Process(
         name="mongo",
         command=(
@@ -104,7 +126,7 @@ def stripe(port: int, data_dir: Path) -> Process:
 def provisioning() -> Process:
     return Process(
         name="provision",
-        command=(sys.executable, "-m", "streams.topology"),
+        command=(sys.executable, "-m", "ops", "provision"),
         ready=None,
         environment=FROM_CHECKOUT,
     )
@@ -130,13 +152,8 @@ def _http(name: str, app: str, host: str, port: int) -> Process:
 
 
 def granian(app: str, host: str, port: int) -> tuple[str, ...]:
-    """Its start-up lines are left out, its warnings and errors are not."""
-    return (
-        *(str(BINARIES / "granian"), "--interface", "asgi", "--factory", app),
-        *("--host", host, "--port", str(port), "--workers", "1", "--loop", "uvloop"),
-        *("--no-ws", "--log-level", "warning", "--workers-kill-timeout", "3"),
-        *LIMITS,
-    )
+    """The command that serves an app. Its environment has to contain the variables of `GRANIAN`."""
+    return (str(BINARIES / "granian"), app, "--host", host, "--port", str(port))
 
 
 def listening(port: int) -> Ready:
@@ -152,7 +169,7 @@ def listening(port: int) -> Ready:
 
 
 def answering(port: int, path: str) -> Ready:
-    """Ready when a GET of the path is answered with 200."""
+    """Ready when a GET request for the path returns 200."""
 
     async def check() -> str | None:
         try:

@@ -1,6 +1,6 @@
-"""`python -m sandbox.purchase --url http://localhost:3500` buys one ticket, as two users of a running stack.
+"""`python -m sandbox.purchase --url http://localhost:3500` sells and buys one ticket on a running Stagedoor.
 
-Each step is shown with its milliseconds; exits with 1 and the reason when one goes wrong.
+It prints the duration of each step. If a step fails, it prints the reason and exits with code 1.
 """
 
 import argparse
@@ -15,28 +15,28 @@ import httpx
 
 from sandbox.log import write
 
-PATIENCE = 60.0
-"""Seconds that events may take."""
+TIMEOUT = 60.0
+"""Maximum number of seconds to wait for an event to reach another service."""
 POLL = 0.02
 
 
-class Wrong(Exception):
-    """What was answered instead of what should have been."""
+class UnexpectedResponse(Exception):
+    pass
 
 
 class User:
-    """A browser's worth of cookies."""
+    """An HTTP client with the cookies of one user."""
 
     def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False)
+        self.http = httpx.Client(base_url=url, timeout=TIMEOUT, trust_env=False)
 
     def ask(self, method: str, path: str, expected: int, body: dict[str, Any] | None = None) -> Any:
-        """Asks again while the answer is 404: a service hears of another's news milliseconds later."""
-        deadline = time.monotonic() + PATIENCE
+        """Send a request. Repeat it while the answer is 404, because events take time to reach a service."""
+        deadline = time.monotonic() + TIMEOUT
         while (answer := self.http.request(method, path, json=body)).status_code != expected:
             if answer.status_code != 404 or time.monotonic() > deadline:
-                told = f"{method} {path} answered {answer.status_code} instead of {expected}"
-                raise Wrong(f"{told}: {answer.text[:500]}")
+                message = f"{method} {path} answered {answer.status_code} instead of {expected}"
+                raise UnexpectedResponse(f"{message}: {answer.text[:500]}")
             time.sleep(POLL)
         return answer.json()
 
@@ -45,28 +45,30 @@ class User:
         self.ask("POST", "/api/users/signup", 201, account)
 
     def wait_for(self, path: str, status: str) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while (seen := _status(self.ask("GET", path, 200))) != status:
             if time.monotonic() > deadline:
-                raise Wrong(f"{path} is still {seen!r} instead of {status!r} after {PATIENCE:g} s")
+                raise UnexpectedResponse(
+                    f"{path} is still {seen!r} instead of {status!r} after {TIMEOUT:g} s"
+                )
             time.sleep(POLL)
 
 
 def _status(answer: Any) -> str:
-    """Payments of an order come as a list of one."""
+    """The status of a resource, or of the only one in a list."""
     found = answer[0] if isinstance(answer, list) and answer else answer
     return str(found["status"]) if found else "absent"
 
 
 def purchase(url: str) -> None:
     seller, buyer = User(url), User(url)
-    with seller.http, buyer.http, step("all of it"):
+    with seller.http, buyer.http, step("total"):
         with step("seller signs up"):
             seller.sign_up("seller")
         with step("ticket is listed at 19.99"):
             ticket = seller.ask("POST", "/api/tickets", 201, {"title": "A night out", "price": 19.99})
             if ticket["price"] != 19.99:
-                raise Wrong(f"the ticket's price is {ticket['price']}")
+                raise UnexpectedResponse(f"the ticket's price is {ticket['price']}")
         with step("buyer signs up"):
             buyer.sign_up("buyer")
         with step("ticket is reserved"):
@@ -97,7 +99,7 @@ def main() -> int:
     arguments.add_argument("--url", default="http://localhost:3500")
     try:
         purchase(arguments.parse_args().url)
-    except Wrong as reason:
+    except UnexpectedResponse as reason:
         write(f"The purchase failed: {reason}")
         return 1
     except (httpx.HTTPError, LookupError, ValueError) as reason:

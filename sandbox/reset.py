@@ -1,4 +1,4 @@
-"""`python -m sandbox.reset` removes everything that is kept between runs."""
+"""`python -m sandbox.reset` removes all stored data."""
 
 import os
 import shutil
@@ -12,12 +12,16 @@ from sandbox.processes import ROOT
 
 
 def reset(data_dir: Path) -> str:
-    """Refuses a folder that is in use, or that isn't a data folder of ours."""
+    """Remove a data folder of Stagedoor.
+
+    Raises:
+        Refused: the folder is in use, or isn't a data folder of Stagedoor.
+    """
     if not data_dir.exists():
-        return f"{data_dir} is not there: nothing to remove."
+        return f"{data_dir} doesn't exist, so there is nothing to remove."
     folder = data_dir.resolve()
     if not (folder / NAME).is_file() or any(folder in (home, *home.parents) for home in (ROOT, Path.home())):
-        raise Refused(f"{data_dir} doesn't look like a data folder of Stagedoor: nothing was removed.")
+        raise Refused(f"{data_dir} isn't a data folder of Stagedoor. Nothing was removed.")
     with locked(folder):
         shutil.rmtree(folder)
     return f"Removed {data_dir}."

@@ -1,4 +1,4 @@
-"""Runs groups of processes as one: ready in order, stopped in reverse order, and all end when one does."""
+"""Runs groups of processes: starts them in order, and stops all in reverse order when one ends."""
 
 import asyncio
 import signal
@@ -9,13 +9,13 @@ from sandbox.log import Log
 from sandbox.processes import Process
 from sandbox.watchdog import Watchdog
 
-POLL = 0.05
+POLL_INTERVAL = 0.05
 STOP_WITHIN = 4.5
-"""Seconds for everything, so that Ctrl-C is done within five."""
+"""Maximum number of seconds for stopping all processes, so that Ctrl-C takes less than five seconds."""
 
 
 class Stopped(Exception):
-    """Somebody asked for the end."""
+    """The user asked to stop."""
 
 
 class Runner:
@@ -26,7 +26,11 @@ class Runner:
         self._watchdog = watchdog
 
     async def run(self, announce: Callable[[], None], stop: asyncio.Event) -> None:
-        """Calls `announce` when all are ready, returns after `stop`; raises Failed if a process did."""
+        """Run until `stop` is set, and call `announce` when all processes are ready.
+
+        Raises:
+            Failed: a process has ended or wasn't ready in time.
+        """
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_raise_at(stop))
@@ -46,24 +50,24 @@ class Runner:
         await child.start()
         self._started[-1].append(child)
         watching = tasks.create_task(_fail_at_end(child))
-        missing: str | None = "it hasn't ended"
+        missing: str | None = "the command hasn't ended"
         try:
             async with asyncio.timeout(process.ready_within):
                 if process.ready is None:
                     await asyncio.wait([watching])
                     return
-                while missing := await process.ready():  # noqa: ASYNC110 nothing announces it
-                    await asyncio.sleep(POLL)
+                while missing := await process.ready():  # noqa: ASYNC110 there is no event
+                    await asyncio.sleep(POLL_INTERVAL)
         except TimeoutError:
             reason = f"wasn't ready within {process.ready_within:g} s: {missing}"
             raise Failed(process.name, reason, child.lines) from None
 
     async def _stop(self) -> None:
-        """Each group has its share of the time, and what those before it left of theirs."""
+        """Stop the groups in reverse order. Each has an equal share of STOP_WITHIN, plus any unused time."""
         started = asyncio.get_running_loop().time()
         share = STOP_WITHIN / max(len(self._started), 1)
-        for turn, children in enumerate(reversed(self._started), 1):
-            await asyncio.gather(*(child.stop(started + share * turn) for child in children))
+        for number, children in enumerate(reversed(self._started), 1):
+            await asyncio.gather(*(child.stop(started + share * number) for child in children))
 
 
 async def _raise_at(stop: asyncio.Event) -> None:

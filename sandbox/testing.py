@@ -1,6 +1,6 @@
-"""The real servers behind Stagedoor, for tests: each on a free port, stopped at the end of the block.
+"""Context managers for tests that run NATS, the database or the Stripe sandbox on a free port.
 
-Their output goes to a file beside their folder, so a server may outlive the event loop it was started in.
+The output of a server goes to a file, so that the server can outlive the event loop in which it was started.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,18 +18,24 @@ from pathlib import Path
 from sandbox.processes import ROOT, Process, mongo, nats, stripe
 from sandbox.watchdog import Watchdog, end
 
+FAST_STOP = signal.SIGTERM if "COVERAGE_PROCESS_CONFIG" in os.environ else signal.SIGKILL
+"""The signal that ends a process whose data is not needed any more.
+
+Under `just coverage` it is SIGTERM, so that the process can write its measurements first.
+"""
+
 _PORTS = random.SystemRandom()
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _given: set[int] = set()
 
 ENDS_WITHIN = 60.0
-"""Seconds for who is asked to end: enough for a machine that is busy."""
+"""Seconds between the signal to stop and SIGKILL, enough for a busy machine."""
 
 
 def free_port() -> int:
-    """A port that nothing listens on, below those that the system gives to connections: one of them
-    could have it before the server does. Each worker of a test run has ports of its own."""
+    """A free port below the range of outgoing connections, because such a connection could take the port
+    before the server does. Each worker of a test run has its own set of ports."""
     while True:
         port = _PORTS.randrange(15_000 + _WORKER, 32_000, _WORKERS)
         if port in _given:
@@ -45,9 +51,9 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def nats_server(store: Path, port: int = 0) -> AsyncIterator[str]:
-    """A NATS server with JetStream; yields its address.
+    """Run a NATS server with JetStream and yield its URL.
 
-    The same store and port again, after the block, is the same server restarted.
+    To restart a server, call this again with the same store and port.
     """
     port = port or free_port()
     async with running(nats(port, store), store.with_name(f"{store.name}.log"), signal.SIGTERM):
@@ -56,7 +62,7 @@ async def nats_server(store: Path, port: int = 0) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def mongo_server(storage: Path) -> AsyncIterator[str]:
-    """The embedded database; yields its address. Killed at the end: stopping takes it two seconds."""
+    """Run the embedded database and yield its URL. Then kill it, because stopping it takes two seconds."""
     port = free_port()
     async with running(mongo(port, storage), storage.with_name(f"{storage.name}.log"), signal.SIGKILL):
         yield f"mongodb://127.0.0.1:{port}/?retryWrites=false"
@@ -64,22 +70,23 @@ async def mongo_server(storage: Path) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def stripe_sandbox(folder: Path) -> AsyncIterator[str]:
-    """The Stripe sandbox with its data under `folder`; yields its address."""
+    """Run the Stripe sandbox with its data in `folder`, and yield its URL."""
     port = free_port()
-    async with running(stripe(port, folder), folder.with_name(f"{folder.name}.log"), signal.SIGKILL):
+    async with running(stripe(port, folder), folder.with_name(f"{folder.name}.log"), FAST_STOP):
         yield f"http://127.0.0.1:{port}"
 
 
 @asynccontextmanager
 async def running(process: Process, log: Path, stop: signal.Signals) -> AsyncIterator[int]:
-    """Any single process, once it is ready; yields its process id.
+    """Run a process and yield its process id when it is ready.
 
-    Raises RuntimeError with its log when it ends early or isn't ready in time, or has to be killed though
-    it was asked to end.
+    Raises:
+        RuntimeError: the process ended early, wasn't ready in time, or didn't stop in time. The message
+            contains its log.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output, Watchdog() as watchdog:
-        child = subprocess.Popen(  # noqa: ASYNC220, S603 takes milliseconds; not tied to this event loop
+        child = subprocess.Popen(  # noqa: ASYNC220, S603 blocks for milliseconds only
             process.command,
             cwd=ROOT,
             env={**os.environ, **process.environment},
@@ -99,23 +106,25 @@ async def running(process: Process, log: Path, stop: signal.Signals) -> AsyncIte
             child.wait()
             watchdog.forget(child.pid)
         if not ended:
-            raise RuntimeError(f"{process.name} didn't end when it was asked to\n{_text(log)}")
+            raise RuntimeError(f"{process.name} didn't stop in time\n{_text(log)}")
 
 
-def never_killed(process: Process) -> Process:
-    """A granian that waits for its worker for good, so that one sees whether that ends by itself."""
-    command = list(process.command)
-    command[command.index("--workers-kill-timeout") + 1] = f"{2 * ENDS_WITHIN:g}"
-    return replace(process, command=tuple(command))
+def without_kill_timeout(process: Process) -> Process:
+    """Let granian wait for its worker instead of killing it, to test whether the worker stops by itself.
+
+    With any time limit, granian may report that it kills a worker which has just ended.
+    """
+    environment = {k: v for k, v in process.environment.items() if k != "GRANIAN_WORKERS_KILL_TIMEOUT"}
+    return replace(process, environment=environment)
 
 
 async def _ready(process: Process, child: subprocess.Popen[bytes], log: Path) -> None:
     assert process.ready is not None, f"{process.name} is a command that ends"
-    deadline = time.monotonic() + process.ready_within
+    deadline, pauses = time.monotonic() + process.ready_within, _pauses()
     while missing := await process.ready():
         if child.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"{process.name} didn't start: {missing}\n{_text(log)}")
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(next(pauses))
 
 
 async def _ended(child: subprocess.Popen[bytes], within: float) -> bool:
@@ -123,6 +132,14 @@ async def _ended(child: subprocess.Popen[bytes], within: float) -> bool:
     while child.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 Popen has no event
         await asyncio.sleep(0.005)
     return child.poll() is not None
+
+
+def _pauses() -> Iterator[float]:
+    """Growing pauses between checks, in seconds, because frequent checks slow a starting process down."""
+    pause = 0.005
+    while True:
+        yield pause
+        pause = min(pause * 1.2, 0.05)
 
 
 def _text(log: Path) -> str:

@@ -23,13 +23,13 @@ STARTED = time.monotonic()
 
 
 def main() -> int:
-    os.chdir(ROOT)  # where .env and a relative DATA_DIR are looked for
+    os.chdir(ROOT)  # the base of .env and of a relative DATA_DIR
     given = settings.load()
     return up(groups(given), given.data_dir, given.site)
 
 
 def up(stack: Sequence[Sequence[Process]], data_dir: Path, address: str) -> int:
-    """The exit code: 0 when it was asked to stop, 1 when it couldn't start or a process failed."""
+    """Run until a signal, and return the exit code: 1 if the start or a process failed."""
     try:
         with locked(data_dir) as lock:
             processes = [process for group in stack for process in group]
@@ -46,8 +46,8 @@ def up(stack: Sequence[Sequence[Process]], data_dir: Path, address: str) -> int:
 
 async def _until_stopped(runner: Runner, log: Log, address: str) -> None:
     stop = asyncio.Event()
-    for asked in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(asked, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     def announce() -> None:
         log.headline(f"Stagedoor is ready: {address} ({time.monotonic() - STARTED:.1f} s)")
@@ -56,7 +56,11 @@ async def _until_stopped(runner: Runner, log: Log, address: str) -> None:
 
 
 def check_ports(processes: Iterable[Process]) -> None:
-    """Raises Refused with a line for each port that can't be had and the setting that changes it."""
+    """Check that all ports are free and different.
+
+    Raises:
+        Refused: names each port that is in use or assigned twice, and the setting that changes it.
+    """
     users: dict[int, list[Process]] = defaultdict(list)
     for process in processes:
         if process.port is not None:
@@ -66,16 +70,16 @@ def check_ports(processes: Iterable[Process]) -> None:
         names = " and ".join(process.name for process in sharing)
         variables = " or ".join(process.port_setting for process in sharing)
         if len(sharing) > 1:
-            problems.append(f"Port {port} is given to {names}. Set {variables} to another one.")
+            problems.append(f"Port {port} is assigned to {names}. Set {variables} to another port.")
         elif _in_use(port):
-            problems.append(f"Port {port} ({names}) is in use. Set {variables} to another one.")
+            problems.append(f"Port {port} ({names}) is in use. Set {variables} to another port.")
     if problems:
         raise Refused("\n".join(problems))
 
 
 def _in_use(port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not held up by closed connections
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore recently closed connections
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:

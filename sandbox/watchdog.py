@@ -1,7 +1,7 @@
-"""Ends process groups whose parent was killed and so could not end them itself.
+"""Ends the process groups of a parent that was killed.
 
-A process of its own: it is told of groups on stdin, and acts when stdin closes. Unlike a signal at the
-parent's death this also reaches grandchildren, and works on every Unix.
+The watchdog is a separate process, which receives the groups on stdin and ends them when stdin closes. Unlike
+a parent-death signal, it also reaches grandchildren and works on every Unix.
 """
 
 import os
@@ -14,11 +14,14 @@ from types import TracebackType
 from typing import IO, Self
 
 GRACE = 4.0
-"""Seconds between asking and killing."""
+"""Seconds between SIGTERM and SIGKILL."""
 
 
 class Watchdog:
-    """The parent's end. Given a lock's file descriptor, it holds the lock until the last group is gone."""
+    """Starts a watchdog process and tells it which groups to watch.
+
+    The process inherits the file descriptor `lock`, and so holds the lock until the last group has ended.
+    """
 
     def __init__(self, lock: int | None = None) -> None:
         self._process = subprocess.Popen(  # noqa: S603 this file
@@ -30,12 +33,12 @@ class Watchdog:
         )
 
     def watch(self, group: int) -> None:
-        self._tell(f"+{group}\n")
+        self._send(f"+{group}\n")
 
     def forget(self, group: int) -> None:
-        self._tell(f"-{group}\n")
+        self._send(f"-{group}\n")
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.write(line.encode())
@@ -57,21 +60,22 @@ def alive(group: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # macOS says so of a group that has only a zombie
+        pass  # on macOS, the group contains only zombies
     return True
 
 
 def end(group: int, by: signal.Signals) -> None:
-    """Signals all of a group; a group that is gone is fine."""
+    """Send a signal to all processes of a group, if it still exists."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, by)
 
 
-def guard(orders: IO[str]) -> None:
+def guard(commands: IO[str]) -> None:
+    """Add and remove groups as the commands say, and end the remaining groups when the input ends."""
     groups: set[int] = set()
-    for order in orders:
-        group = int(order[1:])
-        if order[0] == "+":
+    for command in commands:
+        group = int(command[1:])
+        if command[0] == "+":
             groups.add(group)
         else:
             groups.discard(group)

@@ -1,1 +1,1 @@
-"""Delivery: what services say reaches those who listen, at least once, whatever stops in between."""
+"""Processes of the services, and at-least-once delivery of their events."""

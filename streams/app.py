@@ -1,159 +1,152 @@
-"""One service process: HTTP API, bus, health and docs in one ASGI app."""
+"""The ASGI app of a service process: HTTP API, bus, health checks and API documentation."""
 
-import asyncio
-import logging
-import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from faststream.nats.prometheus import NatsPrometheusMiddleware
-from litestar import Litestar
+from litestar import Litestar, Router
+from litestar.middleware import DefineMiddleware
 from litestar.plugins.prometheus import PrometheusConfig, PrometheusController
 from litestar.plugins.pydantic import PydanticPlugin
 from litestar.types import ControllerRouterHandler
 from prometheus_client import REGISTRY
 
-from services.kit.aggregates import Aggregate
-from services.kit.http import (
-    EXCEPTION_HANDLERS,
-    MAX_BODY_BYTES,
-    AllMethodsAllowed,
-    ApiRequest,
-    DocumentedProblems,
-    tracing_middleware,
-)
-from services.kit.logs import log_to_stdout
-from services.kit.mongo import Documents, database
-from services.kit.outbox import Outbox
-from services.kit.tokens import EndedSessions, Sessions, fetch_from
+from contracts.events import Event
+from kit.aggregates import Aggregate
+from kit.background import running
+from kit.http import outages, problems
+from kit.http.authentication import SessionAuthentication
+from kit.http.openapi import ApiOperations, WireSchemas
+from kit.http.options import AllMethodsAllowed
+from kit.http.request import MAX_BODY_BYTES, ApiRequest
+from kit.http.request_body import ReadWholeBody
+from kit.http.state import ProcessState, from_state
+from kit.http.tracing import ContinueTrace
+from kit.logs import log_to_stdout
+from kit.mongo import Database, Documents, database
+from kit.outbox import Outbox
+from kit.sessions import EndedSessions
+from kit.tokens import Sessions, fetch_from
 from settings import ServiceName, Settings
 from streams import docs, health
 from streams.bus import Bus
 from streams.delivery import Listener
+from streams.publishers import Publishers
 from streams.relay import Relay
-
-log = logging.getLogger(__name__)
 
 
 class Metrics(PrometheusController):
-    """/metrics; for operators, not part of the API."""
+    """Serves `/metrics` for operators. The path isn't part of the documented API."""
 
     include_in_schema = False
 
 
-Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
-"""Something that starts with the process and stops with it. Finds the settings in `app.state`."""
+class ServiceState(ProcessState):
+    """Objects that the parts of a service process share."""
+
+    bus: Bus
+    publishers: Publishers
+    database: Database | None
+    preparing: health.Preparing
+
+
+Lifespan = Callable[[ServiceState], AbstractAsyncContextManager[None]]
+"""A context manager that is entered when the process starts and left when it stops."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """What differs between the processes."""
+    """The parts of a service process that differ from service to service."""
 
     name: ServiceName
     summary: str
     listener: Listener
+    publishes: Sequence[type[Event]] = ()
     api: Sequence[ControllerRouterHandler] = ()
     documents: Documents = ()
     lifespan: Lifespan | None = None
-    """Entered once the database is open."""
+    """A context manager that is entered after the database is opened and before events are delivered."""
+    provides: Sequence[str] = ()
+    """Names of the objects that `lifespan` adds to the state, for injection into HTTP handlers."""
 
 
 def service_app(service: Service, settings: Settings) -> Litestar:
-    """The process of a service. Nothing is connected before it starts."""
+    """The ASGI app of a service process. It connects to nothing before its lifespan starts."""
     log_to_stdout(settings.log_level)
     title = f"Stagedoor {service.name}"
     ended = EndedSessions(timedelta(seconds=settings.session_lifetime_seconds))
-    bus = Bus(settings, service.name, ended)
+    bus = Bus(settings, service.listener, ended)
     broker = bus.broker
     broker.add_middleware(NatsPrometheusMiddleware(registry=REGISTRY, app_name=service.name))
-    docs.declare_publishers(broker, service.name)
-    broker.include_router(service.listener)
+    publishers = Publishers(broker, service.name, service.publishes)
 
-    lifespan = [_storage(service, settings), service.lifespan, _delivery(service)]
-    app = Litestar(
+    keys = fetch_from(f"{settings.url_of('auth')}/.well-known/jwks.json")
+    state = ServiceState(
+        {
+            "settings": settings,
+            "sessions": Sessions(keys, ended),
+            "bus": bus,
+            "publishers": publishers,
+            "database": None,
+            "preparing": {},
+        }
+    )
+    return Litestar(
         route_handlers=[
-            *service.api,
+            _api(service.api),
             health.live,
             health.ready,
             *docs.asyncapi_routes(broker, title, service.summary),
             Metrics,
         ],
+        dependencies={
+            name: from_state(name) for name in ("settings", "bus", "database", "preparing", *service.provides)
+        },
         request_class=ApiRequest,
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers={**problems.EXCEPTION_HANDLERS, **outages.EXCEPTION_HANDLERS},
         request_max_body_size=MAX_BODY_BYTES,
-        middleware=[tracing_middleware, PrometheusConfig(app_name=service.name, group_path=True).middleware],
-        plugins=[PydanticPlugin(prefer_alias=True), DocumentedProblems(), AllMethodsAllowed()],
+        middleware=[
+            ReadWholeBody(),
+            ContinueTrace(),
+            PrometheusConfig(app_name=service.name, group_path=True).middleware,
+        ],
+        plugins=[WireSchemas(), PydanticPlugin(prefer_alias=True), ApiOperations(), AllMethodsAllowed()],
         openapi_config=docs.openapi(title, service.summary),
         logging_config=None,
-        lifespan=[part for part in lifespan if part is not None],
+        state=state,
+        lifespan=[lambda _: _lifespan(service, state)],
     )
-    app.state.settings = settings
-    app.state.bus = bus
-    app.state.database = None
-    app.state.sessions = Sessions(fetch_from(f"{settings.url_of('auth')}/.well-known/jwks.json"), ended)
-    return app
 
 
-def _storage(service: Service, settings: Settings) -> Lifespan:
-    @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        if not service.documents:
-            yield
-            return
-        async with database(settings.database, service.name, service.documents) as bound:
-            app.state.database = bound
-            yield
-
-    return lifespan
-
-
-def _delivery(service: Service) -> Lifespan:
-    @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        settings: Settings = app.state.settings
-        bus: Bus = app.state.bus
-        kinds = [kind for kind in service.documents if issubclass(kind, Aggregate)]
-        relay = Relay(
-            bus.broker, Outbox(kinds), source=service.name, sweep_seconds=settings.outbox_sweep_seconds
-        )
-
-        async def deliver() -> None:
-            await bus.start()
-            await asyncio.gather(relay.run(), bus.keep_up())
-
-        async with running(deliver()):
-            yield
-        await bus.stop()
-
-    return lifespan
+def _api(handlers: Sequence[ControllerRouterHandler]) -> Router:
+    # OPTIONS has the same guards as the other methods of its path, so it has to be authenticated too.
+    authentication = DefineMiddleware(SessionAuthentication, exclude_http_methods=())
+    return Router("/", route_handlers=handlers, middleware=[authentication])
 
 
 @asynccontextmanager
-async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Have something run in the background until the block ends.
-
-    Such work handles what it can expect. If it ends all the same, the process ends too: half a
-    process that answers requests and delivers nothing would look healthy.
-    """
-
-    def end_process(task: asyncio.Task[None]) -> None:
-        if task.cancelled() and task.cancelling():
-            return  # somebody meant it; else it was a library that cancelled what the work waited for
-        error = None if task.cancelled() else task.exception()
-        log.critical("background work ended, so this process does", exc_info=error)
-        signal.raise_signal(signal.SIGTERM)
-
-    task = asyncio.create_task(work)
-    task.add_done_callback(end_process)
-    try:
+async def _lifespan(service: Service, state: ServiceState) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        if service.documents:
+            storage = database(state.settings.database, service.name, service.documents)
+            state.database = await stack.enter_async_context(storage)
+        if service.lifespan is not None:
+            await stack.enter_async_context(service.lifespan(state))
+        await stack.enter_async_context(_delivery(service, state))
         yield
-    finally:
-        task.remove_done_callback(end_process)
-        # asyncio.wait_for of Python 3.11, which pymongo uses, loses a cancellation that comes together
-        # with its result: ask until it's done.
-        while not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=1)
+
+
+@asynccontextmanager
+async def _delivery(service: Service, state: ServiceState) -> AsyncIterator[None]:
+    kinds = [kind for kind in service.documents if issubclass(kind, Aggregate)]
+    relay = Relay(state.publishers, Outbox(kinds), sweep_seconds=state.settings.outbox_sweep_seconds)
+
+    async def publish() -> None:
+        await state.bus.started.wait()
+        await relay.run()
+
+    async with running(state.bus.run()), running(publish()):
+        yield
+    await state.bus.stop()

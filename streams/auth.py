@@ -1,4 +1,4 @@
-"""The auth process: signs users in, and tells everybody when a session ends."""
+"""The auth process."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,38 +7,42 @@ from datetime import timedelta
 from litestar import Litestar
 
 import settings
+from contracts.events import SessionEnded
+from kit.rate_limits import RateCounter
+from kit.tokens import Sessions, Signer
 from services.auth.actions import Auth
 from services.auth.api import API
 from services.auth.documents import Session, User
 from services.auth.keys import private_key
 from services.auth.passwords import Passwords
-from services.kit.limits import RateCounter
-from services.kit.tokens import Sessions, Signer
-from settings import Settings
-from streams.app import Service, service_app
+from streams.app import Service, ServiceState, service_app
 from streams.delivery import Listener
 
 
 @asynccontextmanager
-async def use_cases(app: Litestar) -> AsyncIterator[None]:
-    configured: Settings = app.state.settings
-    signer = Signer(private_key(configured))
+async def lifespan(state: ServiceState) -> AsyncIterator[None]:
+    """Add the use cases to the state, and verify tokens with this process's own keys."""
+    signer = Signer(private_key(state.settings))
     passwords = Passwords()
-    sessions = Sessions(signer.own_keys, app.state.sessions.ended)
-    app.state.sessions = sessions
-    lifetime = timedelta(seconds=configured.session_lifetime_seconds)
-    app.state.auth = Auth(passwords, signer, sessions, lifetime)
+    ended = state.sessions.ended
+    state.sessions = Sessions(signer.own_keys, ended)
+    lifetime = timedelta(seconds=state.settings.session_lifetime_seconds)
+    state.auth = Auth(passwords, signer, ended, lifetime)
     yield
     passwords.close()
 
 
+service = Service(
+    name="auth",
+    summary="Users and their sessions",
+    listener=Listener("auth"),
+    publishes=(SessionEnded,),
+    api=API,
+    documents=[User, Session, RateCounter],
+    lifespan=lifespan,
+    provides=["auth"],
+)
+
+
 def app() -> Litestar:
-    service = Service(
-        name="auth",
-        summary="Who is who",
-        listener=Listener("auth"),
-        api=API,
-        documents=[User, Session, RateCounter],
-        lifespan=use_cases,
-    )
     return service_app(service, settings.load())

@@ -1,126 +1,157 @@
-"""A process's connection to NATS: it never blocks the start, and never gives up."""
+"""A process's connection to NATS. The process starts without waiting for NATS and reconnects forever."""
 
 import asyncio
 import logging
-import random
-from contextlib import suppress
-from datetime import timedelta
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import datetime
+from typing import Any, Protocol
 
-import nats.errors
-from faststream.nats import NatsBroker
-from nats.aio.client import Client
+from faststream import StreamMessage
+from faststream.nats import NatsBroker, NatsMessage
+from nats.aio.msg import Msg
+from nats.errors import SlowConsumerError
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from services.kit.tokens import EndedSessions
-from settings import ServiceName, Settings
-from streams.sessions import EndedSessionsFeed
-from streams.topology import Consumer, consumers
+from contracts.events import Event, SessionEnded
+from kit.nats import (
+    EVENTS,
+    LIVE_PREFIX,
+    MESSAGE_SECONDS,
+    OUTAGE,
+    StoredMessage,
+    connect,
+    connection_options,
+    leave_leaderless_servers,
+    read_stream,
+    sequence_number,
+)
+from kit.sessions import EndedSessions, EndedSessionsFeed
+from settings import Settings
+from streams.delivery import Listener
+from streams.topology import Consumer
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
 
-CATCH_UP_SECONDS = 60.0
-"""What is said live may be missed by one who is slow: this long at most."""
+PROVISIONING_SECONDS = 20.0
+"""Missing consumers are reported only after this time, because `just up` creates them during the start."""
 
-PING_SECONDS = 3
-"""A server that answers none of three pings is left for another. nats-py's own two minutes would be six."""
+LANES = 8
+"""Number of messages of one consumer that a process handles concurrently. Handlers spend most of their time
+waiting for the database or Stripe. With four lanes, payments fell behind the order events under load.
+"""
 
-LOOK_SECONDS = 2.0
-MOST_UNLED = 4
-"""A node is left when nobody leads JetStream there in so many looks on end: more than most elections take."""
+Decode = Callable[[StreamMessage[Msg]], Awaitable[Event | None]]
+"""Reads the event in a live message; None if it can't be read."""
+
+NumberedEvent = tuple[Event | None, int | None]
+"""A live event and its sequence number."""
+
+
+class Feed(Protocol):
+    """Follows events as they are published. Some are missed while the process isn't connected."""
+
+    def connected(self) -> None:
+        """Events arrive from now on. Earlier ones may have been missed."""
+
+    def disconnected(self) -> None:
+        """No events arrive."""
+
+    def follow(self, event: Any, position: int) -> None:
+        """Apply an event with this sequence number. It is None if it can't be read."""
 
 
 class Bus:
-    """The broker of a service and what it listens to. Nothing is connected before `start`."""
+    """A service's broker and subscriptions. `run` connects."""
 
-    def __init__(self, settings: Settings, service: ServiceName, ended: EndedSessions) -> None:
-        self.consumers = tuple(consumers(service))
+    def __init__(self, settings: Settings, listener: Listener, ended: EndedSessions) -> None:
+        self.consumers = listener.consumers
         self.started = asyncio.Event()
-        # Every process begins with another node, and goes on to the next: never back to one that it left.
-        self._servers = random.sample(settings.bus, len(settings.bus))
         self.broker = NatsBroker(
-            self._servers,
-            dont_randomize=True,
-            ping_interval=PING_SECONDS,
-            name=f"stagedoor-{service}",
-            # When attempts run out, nats-py's pull loop spins and starves the event loop.
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=1,
+            **connection_options(settings.bus),
+            name=f"stagedoor-{listener.service}",
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnect,
             reconnected_cb=self._on_reconnect,
             logger=logging.getLogger("bus"),
             graceful_timeout=5.0,
+            apply_types=False,  # handlers get decoded events, so that nothing is left to convert
         )
-        lifetime = timedelta(seconds=settings.session_lifetime_seconds)
-        self._sessions = EndedSessionsFeed(self.broker, ended, lifetime)
-        self._missed_sessions = asyncio.Event()
-        self._unled = 0
+        self._sessions = EndedSessionsFeed(ended, self._stored_session_ends)
+        self._feeds: list[Feed] = []
+        self.provided: dict[str, Any] = {}
+        """Further arguments of handlers, by name. They are added before the bus starts."""
+        self.broker.include_router(listener.router(LANES, self.provided))
 
-    async def start(self) -> None:
-        """Connect, wait until the consumers are provisioned, and begin to listen.
+        @self.broker.subscriber(
+            f"{LIVE_PREFIX}.{SessionEnded.subject}",
+            decoder=_session_ended,
+            no_reply=True,
+            title="every-process-session-ended",
+            description=(SessionEnded.__doc__ or "").strip(),
+        )
+        async def end_session(event: SessionEnded) -> None:
+            """Refuse the tokens of this session from now on."""
+            self._sessions.apply(event)
 
-        Takes as long as NATS is away. Consumers are waited for because nats-py would create a
-        missing one with settings of its own.
-        """
-        outlive_errors(await self.broker.connect())
+    def feed(self, feed: Feed, subject: str, decode: Decode) -> None:
+        """Pass on live events whose subject matches, such as ticket.*, from the start of the bus."""
+        self._feeds.append(feed)
+
+        async def decode_with_position(message: StreamMessage[Msg]) -> NumberedEvent:
+            return await decode(message), sequence_number(message.headers)
+
+        @self.broker.subscriber(
+            f"{LIVE_PREFIX}.{subject}", decoder=decode_with_position, no_reply=True, include_in_schema=False
+        )
+        async def pass_on(numbered: NumberedEvent) -> None:
+            event, position = numbered
+            if position is not None:
+                feed.follow(event, position)
+
+    async def last_position(self) -> int | None:
+        """The sequence number of the last event; None while NATS is unavailable."""
+        if not self.broker.connection.is_connected:
+            return None
+        try:
+            info = await self.broker.connection.jetstream(timeout=2).stream_info(EVENTS)
+        except (NotFoundError, *OUTAGE):
+            return None
+        return info.state.last_seq
+
+    async def run(self) -> None:
+        """Connect, subscribe when all consumers exist, and follow ended sessions until cancelled."""
+        await connect(self.broker)
+        await asyncio.gather(leave_leaderless_servers(self.broker), self._listen())
+
+    async def _listen(self) -> None:
+        """Subscribe only when all consumers exist: nats-py would create a missing one with its own
+        settings."""
+        expected_at = time.monotonic() + PROVISIONING_SECONDS
         while missing := await self.missing():
-            log.warning("waiting for %s: run `just provision`", ", ".join(missing))
+            if time.monotonic() > expected_at:
+                log.warning("waiting for %s: run `just provision`", ", ".join(missing))
             await asyncio.sleep(RETRY_SECONDS)
-            await self._leave_if_cut_off()
         while not self.started.is_set():
             try:
                 await self.broker.start()
                 await self._sessions.catch_up()
-            except (nats.errors.Error, TimeoutError) as error:
-                log.warning("NATS went away at the start, once more: %r", error)
+            except NotFoundError:  # only in auth, which has no consumers to wait for
+                if time.monotonic() > expected_at:
+                    log.warning("waiting for the stream %s: run `just provision`", EVENTS)
+                await asyncio.sleep(RETRY_SECONDS)
+            except OUTAGE as error:
+                log.warning("NATS became unavailable during the start, trying again: %r", error)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 self.started.set()
+                for feed in self._feeds:
+                    feed.connected()
         log.info("listening to %s consumers", len(self.consumers))
-
-    async def keep_up(self) -> None:
-        """Hear of what was missed, and stay where there is something to hear. Never ends."""
-        await asyncio.gather(self._keep_up_with_sessions(), self._stay_in_reach())
-
-    async def _keep_up_with_sessions(self) -> None:
-        """Catch up with the sessions that ended: after each reconnection, and now and then."""
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CATCH_UP_SECONDS):
-                    await self._missed_sessions.wait()
-            self._missed_sessions.clear()
-            try:
-                await self._sessions.catch_up()
-            except (nats.errors.Error, TimeoutError) as error:
-                log.warning("sessions that ended are not all known yet: %r", error)
-                await asyncio.sleep(RETRY_SECONDS)
-                self._missed_sessions.set()
-
-    async def _stay_in_reach(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await self._leave_if_cut_off()
-
-    async def _leave_if_cut_off(self) -> None:
-        """Go on from a node that has lost its cluster: it answers, so that to nats-py all seems well."""
-        self._unled = 0 if await self._is_led() else self._unled + 1
-        if self._unled >= MOST_UNLED and len(self._servers) > 1:
-            log.warning("nobody leads JetStream here: another server may know better")
-            await self.broker.connection.force_reconnect()
-            self._unled = 0
-
-    async def _is_led(self) -> bool:
-        """Whether JetStream answers where we are connected; who isn't connected is on the way already."""
-        if not self.broker.connection.is_connected:
-            return True
-        try:
-            await self.broker.connection.jetstream(timeout=2).account_info()
-        except (nats.errors.Error, TimeoutError):
-            return False
-        return True
+        await self._sessions.keep_up()
 
     async def stop(self) -> None:
         """Let handlers finish, then disconnect."""
@@ -128,7 +159,10 @@ class Bus:
         await self.broker.stop()
 
     async def missing(self) -> list[str]:
-        """What keeps this process from hearing events: names of consumers, or the server."""
+        """The names of the missing consumers, or NATS if the server is unreachable.
+
+        The process doesn't receive the events of a missing consumer.
+        """
         if not self.broker.connection.is_connected:
             return ["NATS"]
         js = self.broker.connection.jetstream(timeout=2)
@@ -138,40 +172,40 @@ class Bus:
     async def _exists(self, js: JetStreamContext, consumer: Consumer) -> bool:
         try:
             await js.consumer_info(consumer.stream, consumer.name)
-        except (NotFoundError, nats.errors.Error, TimeoutError):
+        except (NotFoundError, *OUTAGE):
             return False
         return True
 
+    def _stored_session_ends(self, start: datetime) -> AsyncGenerator[StoredMessage, None]:
+        js = self.broker.connection.jetstream(timeout=MESSAGE_SECONDS)
+        return read_stream(js, EVENTS, SessionEnded.subject, start)
+
     async def _on_error(self, error: Exception) -> None:
-        # While it's away, nats-py reports every attempt to reach it: once is enough. Before the start
-        # there is no connection to ask, and what isn't a refused one, such as a wrong password, is news.
-        lost = isinstance(error, OSError) or (
+        # While the server is down, nats-py reports each failed attempt to connect. These errors are expected
+        # and logged for debugging only. Before the first start, only OSErrors are expected: a wrong password,
+        # for example, is logged as a warning.
+        expected = isinstance(error, OSError) or (
             self.started.is_set() and not self.broker.connection.is_connected
         )
-        log.log(logging.DEBUG if lost else logging.WARNING, "NATS: %r", error)
+        log.log(logging.DEBUG if expected else logging.WARNING, "NATS: %r", error)
+        if isinstance(error, SlowConsumerError):  # the client dropped a message
+            for feed in self._feeds:
+                feed.disconnected()
+                feed.connected()
 
     async def _on_disconnect(self) -> None:
+        for feed in self._feeds:
+            feed.disconnected()
         if self.started.is_set():
-            log.warning("NATS is out of reach: events wait")
+            log.warning("NATS is unavailable: events stay in the outbox")
 
     async def _on_reconnect(self) -> None:
-        log.info("NATS is back")
-        self._missed_sessions.set()
+        log.info("NATS is available again")
+        self._sessions.missed.set()
+        if self.started.is_set():
+            for feed in self._feeds:
+                feed.connected()
 
 
-def outlive_errors(connection: Client) -> None:
-    """Connect anew when the server reports an error that it ends the connection for.
-
-    nats-py 2.16 closes it for good then, whatever `max_reconnect_attempts` says: the process would live on
-    and never hear anything again, though another connection, or a mended server, would serve it.
-    """
-    usual = connection._process_err
-
-    async def process(err_msg: str) -> None:
-        if "permissions violation" in err_msg.lower():  # of one subject: the connection goes on
-            await usual(err_msg)
-            return
-        log.warning("NATS ends the connection: %s", err_msg)
-        await connection._process_op_err(nats.errors.Error(f"nats: {err_msg}"))
-
-    connection._process_err = process  # type: ignore[method-assign] # there is no option for it
+async def _session_ended(message: NatsMessage) -> SessionEnded:
+    return SessionEnded.model_validate_json(message.body)

@@ -1,4 +1,4 @@
-"""Events as CloudEvents 1.0, NATS binding, binary mode: metadata in headers, the payload bare."""
+"""CloudEvents 1.0 in the binary mode of the NATS binding: metadata in headers, the event as the body."""
 
 from datetime import datetime
 

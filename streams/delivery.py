@@ -1,77 +1,60 @@
-"""How messages reach handlers: retry with back-off, a time limit, and dead letters.
+"""Message delivery to handlers: retries with back-off, a time limit, and dead letters.
 
-FastStream's own policies lose events (they terminate a message whose handler raised) or repeat them
-without a pause, so subscribers acknowledge by hand, and `Delivery` is that hand.
+FastStream acknowledges a message when its handler returns (`AckPolicy.NACK_ON_ERROR`). For all other cases,
+`Delivery` raises NackMessage or RejectMessage.
+
+If an acknowledgement can't be sent, FastStream only logs that. The server delivers the message again after
+ACK_WAIT, and the handler ignores what it has already applied. The same happens if the process dies.
 """
 
 import asyncio
+import inspect
 import logging
 import random
-from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
-from functools import wraps
-from types import TracebackType
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-import nats.errors
-from faststream import AckPolicy, BaseMiddleware
-from faststream._internal.types import BrokerMiddleware
-from faststream.nats import JStream, NatsBroker, NatsRouter, PullSub
+from faststream import AckPolicy, BaseMiddleware, StreamMessage
+from faststream.exceptions import NackMessage, RejectMessage
+from faststream.nats import JStream, NatsBroker, NatsMessage, NatsRouter, PullSub
 from nats.aio.msg import Msg
+from nats.js.api import Header
 
 from contracts.events import Event
-from services.kit import mongo
-from services.kit.errors import Unavailable
-from services.kit.tracing import continue_trace
+from kit import mongo
+from kit.errors import Unavailable
+from kit.nats import EVENTS, OUTAGE, PUBLISH_SECONDS
+from kit.tracing import continue_trace
 from settings import ServiceName
-from streams.topology import ACK_WAIT, DEAD, DEAD_PREFIX, EVENTS, Consumer
+from streams.topology import ACK_WAIT, DEAD, DEAD_PREFIX, Consumer
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[..., Awaitable[None]]
-Decorator = Callable[[Handler], Handler]
-
-LANES = 8
-"""Messages of one consumer that a process handles at once. With half as many, new orders queued up before
-payments while many people paid: a handler mostly waits, for the database or for Stripe.
-
-Each lane pulls one message, handles it, and pulls the next, so that none waits unhandled in a process
-that stops. Pulling several at once isn't used: nats-py 2.16 now and then holds on to a message that
-arrived until the whole pull times out.
-"""
+H = TypeVar("H", bound=Handler)
 
 PULL_SECONDS = 2.0
-"""A pull that was lost with its connection is made again after this time."""
+"""Lifetime of a request for messages. If it was lost with its connection, it is repeated after this time."""
 
 HANDLER_SECONDS = ACK_WAIT.total_seconds() * 2 / 3
-"""A handler that takes longer is stopped, before the server thinks that we died."""
+"""Seconds after which a handler is cancelled, before the server delivers the message to another process."""
+
+NOTHING: Mapping[str, Any] = {}
 
 MAX_ATTEMPTS = 10
 FIRST_DELAY_SECONDS = 0.5
 MAX_DELAY_SECONDS = 60.0
-PUBLISH_SECONDS = 5.0
-
-POISON = (ValueError, RecursionError)
-"""What a body that isn't what its subject promises leads to, before it reaches the handler: it won't get
-better. FastStream's and pydantic's errors, json's and those of text that isn't UTF-8 are all ValueErrors."""
-
-OUTAGE = (Unavailable, nats.errors.Error, TimeoutError)
-"""Not the message's fault, nor is an outage of the database: tried again for as long as it takes."""
-
-
-_handler_has_it: ContextVar[bool] = ContextVar("handler_has_it", default=False)
-"""Whether the message reached the handler, so its body was fine. A handler may raise the same errors for
-reasons of its own, such as a stored document or an answer that can't be read."""
 
 
 def backoff(attempt: int) -> float:
-    """Seconds until the next attempt: 0.5, 1, 2 … 60, give or take a quarter so that crowds scatter."""
+    """Seconds until the next attempt: 0.5, 1, 2 … 60, with a jitter of 25 %."""
     delay = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(attempt - 1, 20))
-    return delay * random.uniform(0.75, 1.25)  # noqa: S311 - scatters retries, guards no secret
+    return delay * random.uniform(0.75, 1.25)  # noqa: S311 - not a secret
 
 
 class DeadLetter:
-    """Headers that a dead letter has beside those of the message it was."""
+    """Headers that a dead letter has in addition to those of the original message."""
 
     SUBJECT = "Stagedoor-Subject"
     CONSUMER = "Stagedoor-Consumer"
@@ -80,118 +63,153 @@ class DeadLetter:
     ADDED = (SUBJECT, CONSUMER, ATTEMPTS, ERROR)
 
 
-class Delivery(BaseMiddleware[Any, Msg]):
-    """Acknowledges what was handled; sends back or buries what wasn't.
+class Delivery(BaseMiddleware[Any, Any]):
+    """Retries a message that failed, or moves it to DEAD.
 
-    Works on the raw message, since a body that can't be decoded never reaches a handler.
+    A message with a malformed body goes to DEAD at once, because retries can't help. A message whose handler
+    fails gets MAX_ATTEMPTS attempts, or unlimited ones during an outage. This also applies to a
+    ValidationError in the handler, because its cause may be a stored document instead of the message.
     """
 
-    async def on_receive(self) -> None:
-        _handler_has_it.set(False)
-        continue_trace((self.msg.headers or {}).get("traceparent"))
+    async def consume_scope(self, call_next: Any, msg: StreamMessage[Msg]) -> Any:
+        continue_trace(msg.headers.get("traceparent"))
+        try:
+            await msg.decode()
+        except Exception as error:
+            raise await self._to_dead_letters(msg.raw_message, error) from error
+        try:
+            async with asyncio.timeout(HANDLER_SECONDS):
+                return await call_next(msg)
+        except Exception as error:
+            is_outage = _is_outage(error)
+            if msg.raw_message.metadata.num_delivered >= MAX_ATTEMPTS and not is_outage:
+                raise await self._to_dead_letters(msg.raw_message, error) from error
+            raise _retry(msg.raw_message, error, is_outage=is_outage) from error
 
-    async def consume_scope(self, call_next: Any, msg: Any) -> Any:
-        async with asyncio.timeout(HANDLER_SECONDS):
-            return await call_next(msg)
+    async def _to_dead_letters(self, msg: Msg, error: Exception) -> NackMessage | RejectMessage:
+        """Publish the message to DEAD, which drops duplicates.
 
-    async def after_processed(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_val: BaseException | None = None,
-        exc_tb: TracebackType | None = None,
-    ) -> bool:
-        if exc_val is None:
-            await self.msg.ack()
-            return True
-        if not isinstance(exc_val, Exception):
-            return False  # the process is stopping: the message comes again by itself
-        attempt = self.msg.metadata.num_delivered
-        is_poison = not _handler_has_it.get() and isinstance(exc_val, POISON)
-        is_outage = isinstance(exc_val, OUTAGE) or mongo.is_outage(exc_val)
-        if is_poison or (attempt >= MAX_ATTEMPTS and not is_outage):
-            await self._bury(exc_val, attempt)
-        else:
-            delay = backoff(attempt)
-            log.warning(
-                "%s failed, attempt %s, again in %.1f s: %r",
-                self.msg.subject,
-                attempt,
-                delay,
-                exc_val,
-                exc_info=None if is_outage else exc_val,
-            )
-            await self.msg.nak(delay=delay)
-        return True
-
-    async def _bury(self, error: Exception, attempt: int) -> None:
-        """Move to DEAD. Ended only once DEAD has it; a repeat of this is deduplicated there."""
-        metadata = self.msg.metadata
-        headers = dict(self.msg.headers or {})
-        headers.pop("Nats-Expected-Stream", None)
+        Return the exception that rejects the message, or retries it if DEAD is unavailable.
+        """
+        metadata = msg.metadata
+        headers = dict(msg.headers or {})
+        headers.pop(Header.EXPECTED_STREAM, None)
         headers |= {
-            DeadLetter.SUBJECT: self.msg.subject,
-            DeadLetter.CONSUMER: metadata.consumer or "",
-            DeadLetter.ATTEMPTS: str(attempt),
-            DeadLetter.ERROR: _one_line(error),
-            "Nats-Msg-Id": f"{metadata.consumer}:{metadata.stream}:{metadata.sequence.stream}",
+            DeadLetter.SUBJECT: msg.subject,
+            DeadLetter.CONSUMER: metadata.consumer,
+            DeadLetter.ATTEMPTS: str(metadata.num_delivered),
+            DeadLetter.ERROR: _single_line(error),
+            Header.MSG_ID: f"{metadata.consumer}:{metadata.stream}:{metadata.sequence.stream}",
         }
         broker: NatsBroker = self.context.get("broker")
-        subject = f"{DEAD_PREFIX}.{metadata.consumer}.{self.msg.subject}"
+        subject = f"{DEAD_PREFIX}.{metadata.consumer}.{msg.subject}"
         try:
-            await broker.publish(
-                self.msg.data, subject, headers=headers, stream=DEAD, timeout=PUBLISH_SECONDS
-            )
-        except (nats.errors.Error, TimeoutError) as failure:
-            log.error("%s can't be buried, again in a minute: %r", self.msg.subject, failure)
-            await self.msg.nak(delay=MAX_DELAY_SECONDS)
-            return
+            await broker.publish(msg.data, subject, headers=headers, stream=DEAD, timeout=PUBLISH_SECONDS)
+        except OUTAGE as failure:
+            log.error("%s can't be moved to %s, next attempt in a minute: %r", msg.subject, DEAD, failure)
+            return NackMessage(delay=MAX_DELAY_SECONDS)
         log.error(
-            "%s went to %s after %s attempts: %r", self.msg.subject, DEAD, attempt, error, exc_info=error
+            "%s went to %s after %s attempts: %r",
+            msg.subject,
+            DEAD,
+            metadata.num_delivered,
+            error,
+            exc_info=error,
         )
-        await self.msg.term()
+        return RejectMessage()
 
 
-class Listener(NatsRouter):
-    """The subscribers of a service. They share the settings under which nothing is lost."""
-
-    def __init__(self, service: ServiceName) -> None:
-        super().__init__(middlewares=(cast("BrokerMiddleware[Any, Any]", Delivery),))
-        self.service = service
-
-    def on(self, event: type[Event]) -> Decorator:
-        """Have the decorated handler hear an event."""
-        consumer = Consumer(self.service, EVENTS, event.subject)
-        return self.listen_to(consumer, description=(event.__doc__ or "").strip())
-
-    def listen_to(self, consumer: Consumer, *, description: str) -> Decorator:
-        lanes = [
-            self.subscriber(
-                consumer.subject,
-                durable=consumer.name,
-                stream=JStream(consumer.stream, declare=False),
-                pull_sub=PullSub(batch_size=1, timeout=PULL_SECONDS),
-                ack_policy=AckPolicy.MANUAL,
-                no_reply=True,
-                title=consumer.name,
-                description=description,
-                include_in_schema=lane == 0,
-            )
-            for lane in range(LANES)
-        ]
-
-        def decorate(handler: Handler) -> Handler:
-            @wraps(handler)
-            async def handle(*args: Any, **kwargs: Any) -> None:
-                _handler_has_it.set(True)
-                await handler(*args, **kwargs)
-
-            for lane in lanes:
-                lane(handle)
-            return handler
-
-        return decorate
+def _is_outage(error: Exception) -> bool:
+    """Whether the error is caused by an unavailable dependency instead of the message."""
+    return isinstance(error, (Unavailable, *OUTAGE)) or mongo.is_outage(error)
 
 
-def _one_line(error: Exception) -> str:
+def _retry(msg: Msg, error: Exception, *, is_outage: bool) -> NackMessage:
+    attempt = msg.metadata.num_delivered
+    delay = backoff(attempt)
+    log.warning(
+        "%s failed, attempt %s, next attempt in %.1f s: %r",
+        msg.subject,
+        attempt,
+        delay,
+        error,
+        exc_info=None if is_outage else error,
+    )
+    return NackMessage(delay=delay)
+
+
+def _single_line(error: Exception) -> str:
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return text.encode("ascii", "replace").decode()[:500]
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """An event, the function that handles it, and the consumer that delivers it."""
+
+    consumer: Consumer
+    event: type[Event]
+    handler: Handler
+
+    async def decode(self, message: NatsMessage) -> Event:
+        return self.event.model_validate_json(message.body)
+
+    def bound(self, provided: Mapping[str, Any]) -> Handler:
+        """The handler as a function of the event alone."""
+        _, *others = inspect.signature(self.handler).parameters
+
+        async def handle(event: Event) -> None:
+            await self.handler(event, **{name: provided[name] for name in others})
+
+        handle.__name__ = getattr(self.handler, "__name__", type(self.handler).__name__)
+        handle.__annotations__["event"] = self.event
+        return handle
+
+
+class Listener:
+    """A service's subscriptions. Handlers are plain functions, which `router` subscribes."""
+
+    def __init__(self, service: ServiceName) -> None:
+        self.service = service
+        self.subscriptions: list[Subscription] = []
+
+    @property
+    def consumers(self) -> list[Consumer]:
+        return [subscription.consumer for subscription in self.subscriptions]
+
+    def on(self, event: type[Event], *, stream: str = EVENTS, subject: str = "") -> Callable[[H], H]:
+        """Subscribe the decorated function to an event, by default on the event's own subject."""
+        consumer = Consumer(self.service, stream, subject or event.subject)
+
+        def subscribe(handler: H) -> H:
+            self.subscriptions.append(Subscription(consumer, event, handler))
+            return handler
+
+        return subscribe
+
+    def router(self, lanes: int = 1, provided: Mapping[str, Any] = NOTHING) -> NatsRouter:
+        """Create `lanes` subscribers for each subscription, with settings under which no message is lost.
+
+        Handlers get their further arguments from `provided`, by name. FastStream would look them up in a
+        thread for each message.
+
+        A lane pulls one message, handles it, and then pulls the next, so that a stopping process holds no
+        unhandled messages. With larger batches, nats-py 2.16 sometimes returns a message only when the pull
+        times out.
+        """
+        router = NatsRouter(middlewares=[Delivery])
+        for subscription in self.subscriptions:
+            for lane in range(lanes):
+                router.subscriber(
+                    subscription.consumer.subject,
+                    durable=subscription.consumer.name,
+                    stream=JStream(subscription.consumer.stream, declare=False),
+                    pull_sub=PullSub(batch_size=1, timeout=PULL_SECONDS),
+                    decoder=subscription.decode,
+                    ack_policy=AckPolicy.NACK_ON_ERROR,
+                    no_reply=True,
+                    title=subscription.consumer.name,
+                    description=(subscription.event.__doc__ or "").strip(),
+                    include_in_schema=lane == 0,
+                )(subscription.bound(provided))
+        return router

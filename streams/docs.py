@@ -1,28 +1,25 @@
-"""The documentation that each process serves of itself; every asset from this host."""
+"""The API documentation that each process serves, with all assets from its own host."""
 
 from pathlib import Path
 from typing import Any
 
-from faststream.nats import JStream, NatsBroker
+from faststream.nats import NatsBroker
 from faststream.specification import AsyncAPI
 from litestar import MediaType, Request, Response, get
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
+from contracts import VERSION
 from contracts.identity import SESSION_COOKIE
-from settings import ServiceName
-from streams.openapi import CompleteDocument
-from streams.topology import EVENTS, PUBLISHES
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
-VERSION = "1.0.0"
 
 
 class StaticPage(OpenAPIRenderPlugin):
-    """Our own page around Swagger UI: Litestar's loads parts from other hosts."""
+    """Our own Swagger UI page, because Litestar's loads assets from other hosts."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         return (STATIC / "docs" / "openapi.html").read_bytes()
@@ -34,7 +31,7 @@ def openapi(title: str, description: str) -> OpenAPIConfig:
         version=VERSION,
         description=description,
         path="/docs",
-        render_plugins=[StaticPage(path="/"), CompleteDocument()],
+        render_plugins=[StaticPage(path="/"), JsonRenderPlugin()],
         operation_id_creator=lambda handler, _method, _path: handler.handler_name,
         use_handler_docstrings=True,
         components=Components(
@@ -47,20 +44,8 @@ def openapi(title: str, description: str) -> OpenAPIConfig:
     )
 
 
-def declare_publishers(broker: NatsBroker, service: ServiceName) -> None:
-    """Name what the service says; the relay publishes it."""
-    for event in PUBLISHES[service]:
-        broker.publisher(
-            event.subject,
-            stream=JStream(EVENTS, declare=False),
-            schema=event,
-            title=event.subject,
-            description=(event.__doc__ or "").strip(),
-        )
-
-
 def asyncapi_routes(broker: NatsBroker, title: str, description: str) -> list[ControllerRouterHandler]:
-    """AsyncAPI 3 of the process, and a page to read it. It has no way to publish."""
+    """The routes of the process's AsyncAPI 3 document and of a read-only page that shows the document."""
     document = AsyncAPI(broker, title=title, version=VERSION, description=description)
 
     @get("/docs/asyncapi", include_in_schema=False, media_type=MediaType.HTML, sync_to_thread=False)

@@ -1,43 +1,60 @@
-"""The expiration process: tells when the time to pay for an order is over."""
+"""The expiration process."""
 
-from faststream.nats.annotations import NatsBroker
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from litestar import Litestar
 
 import settings
 from contracts.events import ExpirationComplete, OrderCancelled, OrderCreated, OrderUpdated
 from services.expiration import actions
-from streams.app import Service, service_app
+from streams.app import Service, ServiceState, service_app
 from streams.delivery import Listener
 from streams.timers import JetStreamTimers
-from streams.topology import DUE_TIMERS, TIMERS, Consumer
+from streams.topology import DUE_TIMERS, TIMERS
 
 listener = Listener("expiration")
 
 
 @listener.on(OrderCreated)
-async def start_timer(event: OrderCreated, broker: NatsBroker) -> None:
-    """Set the timer of the order."""
-    await actions.follow_order(event, JetStreamTimers(broker))
+async def start_timer(event: OrderCreated, timers: JetStreamTimers) -> None:
+    """Set the order's timer."""
+    await actions.follow_order(event, timers)
 
 
 @listener.on(OrderUpdated)
-async def follow_order(event: OrderUpdated, broker: NatsBroker) -> None:
-    """Clear the timer of a complete order, set that of one with more time."""
-    await actions.follow_order(event, JetStreamTimers(broker))
+async def follow_order(event: OrderUpdated, timers: JetStreamTimers) -> None:
+    """Clear the timer of a complete order, or set one for an extended order."""
+    await actions.follow_order(event, timers)
 
 
 @listener.on(OrderCancelled)
-async def clear_timer(event: OrderCancelled, broker: NatsBroker) -> None:
-    """Clear the timer of the order."""
-    await actions.follow_order(event, JetStreamTimers(broker))
+async def clear_timer(event: OrderCancelled, timers: JetStreamTimers) -> None:
+    """Clear the order's timer."""
+    await actions.follow_order(event, timers)
 
 
-@listener.listen_to(Consumer("expiration", TIMERS, DUE_TIMERS), description="The time of a timer has come.")
-async def announce(event: ExpirationComplete, broker: NatsBroker) -> None:
-    """Say that the time to pay is over."""
-    await JetStreamTimers(broker).announce(event)
+@listener.on(ExpirationComplete, stream=TIMERS, subject=DUE_TIMERS)
+async def announce(event: ExpirationComplete, timers: JetStreamTimers) -> None:
+    """Publish that the time to pay is over."""
+    await timers.announce(event)
+
+
+@asynccontextmanager
+async def lifespan(state: ServiceState) -> AsyncIterator[None]:
+    """Make the timers available to the subscribers."""
+    state.bus.provided["timers"] = JetStreamTimers(state.publishers)
+    yield
+
+
+service = Service(
+    name="expiration",
+    summary="Timers for the deadlines of orders",
+    listener=listener,
+    publishes=(ExpirationComplete,),
+    lifespan=lifespan,
+)
 
 
 def app() -> Litestar:
-    service = Service(name="expiration", summary="When the time to pay is over", listener=listener)
     return service_app(service, settings.load())

@@ -1,29 +1,38 @@
-"""Is the process alive, and can it do its work?"""
+"""Liveness and readiness of a process."""
 
+from collections.abc import Callable
 from typing import Any
 
 from litestar import Response, get
+from litestar.di import NamedDependency
 
-from services.kit.http import ApiRequest
-from services.kit.mongo import Database, answers
+from kit.mongo import Database, answers
 from streams.bus import Bus
 
 DATABASE_SECONDS = 2.0
 
+Preparing = dict[str, Callable[[], bool]]
+"""Parts of the process by name, and functions that tell whether they are still being prepared."""
+
 
 @get("/health/live", include_in_schema=False)
 async def live() -> dict[str, str]:
-    """The process answers."""
+    """Answer 200 as long as the process runs."""
     return {"status": "ok"}
 
 
 @get("/health/ready", include_in_schema=False)
-async def ready(request: ApiRequest) -> Response[dict[str, Any]]:
-    """Database, bus and consumers are there; otherwise 503 and what is missing."""
-    database: Database | None = request.app.state.database
+async def ready(
+    bus: NamedDependency[Bus],
+    database: NamedDependency[Database | None],
+    preparing: NamedDependency[Preparing],
+) -> Response[dict[str, Any]]:
+    """Answer 200 if the database, NATS, the consumers and what is loaded at the start are available, else
+    answer 503 and what is missing.
+    """
     missing = [] if database is None or await answers(database, DATABASE_SECONDS) else ["database"]
-    bus: Bus = request.app.state.bus
     missing += await bus.missing() if bus.started.is_set() else ["NATS"]
+    missing += [name for name, is_preparing in preparing.items() if is_preparing()]
     if missing:
         return Response({"status": "not ready", "missing": missing}, status_code=503)
     return Response({"status": "ok"})

@@ -1,43 +1,41 @@
-"""The orders process: hears of tickets to reserve, of payments, and of time that is over."""
+"""The orders process."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Annotated
 
-from faststream import Context
 from litestar import Litestar
 
 import settings
 from contracts.events import (
     ExpirationComplete,
+    OrderCancelled,
+    OrderCreated,
+    OrderUpdated,
     PaymentCreated,
     PaymentUpdated,
     TicketCreated,
     TicketUpdated,
 )
-from services.kit.limits import RateCounter
+from kit.rate_limits import RateCounter
 from services.orders import actions
 from services.orders.api import API
-from services.orders.documents import Order, Ticket
-from streams.app import Service, service_app
+from services.orders.documents import Order, TicketReplica
+from streams.app import Service, ServiceState, service_app
 from streams.delivery import Listener
 
 listener = Listener("orders")
 
-Window = Annotated[timedelta, Context("window")]
-"""Time to pay."""
-
 
 @listener.on(TicketCreated)
-async def know_ticket(event: TicketCreated) -> None:
-    """Let the ticket be reserved."""
+async def add_ticket(event: TicketCreated) -> None:
+    """Add the ticket's replica, so that it can be reserved."""
     await actions.follow_ticket(event)
 
 
 @listener.on(TicketUpdated)
 async def follow_ticket(event: TicketUpdated) -> None:
-    """Reserve the ticket at its newest price from now on, or not at all once it's withdrawn."""
+    """Update the ticket's replica, so that reservations use its current price and state."""
     await actions.follow_ticket(event)
 
 
@@ -48,31 +46,35 @@ async def expire_order(event: ExpirationComplete) -> None:
 
 
 @listener.on(PaymentCreated)
-async def hear_of_payment(event: PaymentCreated, window: Window) -> None:
-    """Complete the order if its price is authorized and it wasn't cancelled."""
+async def record_payment(event: PaymentCreated, window: timedelta) -> None:
+    """Complete the order if its price is authorized and it isn't cancelled. Extend it during a bank check."""
     await actions.follow_payment(event, window)
 
 
 @listener.on(PaymentUpdated)
-async def follow_payment(event: PaymentUpdated, window: Window) -> None:
-    """Complete the order if its price is authorized and it wasn't cancelled; note a refund."""
+async def follow_payment(event: PaymentUpdated, window: timedelta) -> None:
+    """Complete the order if its price is authorized and it isn't cancelled, or mark it refunded."""
     await actions.follow_payment(event, window)
 
 
 @asynccontextmanager
-async def terms(app: Litestar) -> AsyncIterator[None]:
-    window = timedelta(seconds=app.state.settings.expiration_window_seconds)
-    app.state.bus.broker.context.set_global("window", window)
+async def lifespan(state: ServiceState) -> AsyncIterator[None]:
+    """Make the time to pay available to the subscribers."""
+    window = timedelta(seconds=state.settings.expiration_window_seconds)
+    state.bus.provided["window"] = window
     yield
 
 
+service = Service(
+    name="orders",
+    summary="Reservations and purchases of tickets",
+    listener=listener,
+    publishes=(OrderCreated, OrderUpdated, OrderCancelled),
+    api=API,
+    documents=[Order, TicketReplica, RateCounter],
+    lifespan=lifespan,
+)
+
+
 def app() -> Litestar:
-    service = Service(
-        name="orders",
-        summary="Who holds and who owns which ticket",
-        listener=listener,
-        api=API,
-        documents=[Order, Ticket, RateCounter],
-        lifespan=terms,
-    )
     return service_app(service, settings.load())

@@ -1,90 +1,139 @@
-"""Outbox → JetStream: every event that was written is published, at least once."""
+"""The relay publishes outbox messages to JetStream, each at least once."""
 
 import asyncio
 import logging
-from contextlib import aclosing
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
 
 import nats.errors
-from faststream.nats import NatsBroker
 
-from services.kit.mongo import DatabaseError
-from services.kit.outbox import Outbox, Waiting, WaitingDocument
-from streams import cloudevents
-from streams.delivery import PUBLISH_SECONDS
-from streams.topology import EVENTS
+from kit.mongo import DatabaseError
+from kit.outbox import Outbox, OutboxMessage, PendingDocument
+from streams.publishers import Publishers, UndeclaredEvent
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 32
-"""Documents whose events are on their way at the same time; those of one document go in turn."""
+CONCURRENCY = 32
+"""Number of documents whose messages are published concurrently. Each document's messages stay in order."""
 
 RETRY_SECONDS = 1.0
 
+REMOVE_SECONDS = 0.5
+"""Published messages are removed from their outboxes after this time, all with one command."""
+
 
 class Relay:
-    """Publishes what a process writes as soon as it is written.
+    """Publishes outbox messages as soon as a process writes them.
 
-    It also looks for forgotten events at start and every few seconds: after a crash between a write
-    and its publishing, or between publishing and clearing, they are published again, under the same
-    id, so that JetStream drops what it has.
+    It also sweeps the outboxes at start and every few seconds, to find messages that a crash left behind.
+    A repeated message has the same id, so that JetStream drops duplicates.
+
+    A message that this process has just written is published from memory. Published messages are removed
+    together a moment later, so that subscribers don't wait for the removal.
     """
 
-    def __init__(self, broker: NatsBroker, outbox: Outbox, *, source: str, sweep_seconds: float) -> None:
-        self._broker = broker
+    def __init__(self, publishers: Publishers, outbox: Outbox, *, sweep_seconds: float) -> None:
+        self._publishers = publishers
         self._outbox = outbox
-        self._source = source
         self._sweep_seconds = sweep_seconds
+        self._logged: set[str] = set()
+        """Ids of the unpublishable messages that were logged, so that each message is logged only once."""
 
     async def run(self) -> None:
-        """Relay until cancelled. No failure ends it: what can't be published now is published later."""
-        while True:
-            try:
-                await self.relay_all()
-            except Exception as error:
-                is_outage = isinstance(error, nats.errors.Error | TimeoutError | DatabaseError)
-                log.warning("events are waiting: %r", error, exc_info=None if is_outage else error)
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            await self._outbox.written(self._sweep_seconds)
+        """Relay until cancelled, and retry after any failure."""
+        with self._outbox.watching():
+            while True:
+                try:
+                    await self._relay_until_sweep()
+                except Exception as error:
+                    is_outage = isinstance(error, nats.errors.Error | TimeoutError | DatabaseError)
+                    log.warning(
+                        "events can't be published, trying again: %r",
+                        error,
+                        exc_info=None if is_outage else error,
+                    )
+                    await asyncio.sleep(RETRY_SECONDS)
+                except asyncio.CancelledError:
+                    with suppress(DatabaseError):
+                        await self._outbox.remove_published()
+                    raise
+
+    async def _relay_until_sweep(self) -> None:
+        """Sweep once, and then publish messages as they are written, until the next sweep is due."""
+        loop = asyncio.get_running_loop()
+        await self._outbox.remove_published()
+        self._outbox.forget_writes()
+        await self.relay_all()
+        next_sweep, remove_at = loop.time() + self._sweep_seconds, math.inf
+        while (now := loop.time()) < next_sweep:
+            written = await self._outbox.wait_for_write(min(next_sweep, remove_at) - now)
+            if written is None:
+                return
+            if written:
+                await self._publish_written(written)
+                remove_at = min(remove_at, loop.time() + REMOVE_SECONDS)
+            if remove_at <= loop.time():
+                await self._outbox.remove_published()
+                remove_at = math.inf
+
+    async def _publish_written(self, documents: Sequence[PendingDocument]) -> None:
+        async def publish(document: PendingDocument) -> None:
+            for event in document.events:
+                if await self._publish(event):
+                    self._outbox.remove_later(document, event)
+
+        await self._for_each(documents, publish)
 
     async def relay_all(self) -> None:
-        """Publish what is waiting now. One that is too large for the bus waits, and keeps no other waiting.
+        """Publish all outbox messages. An unpublishable message stays in its outbox and doesn't block others.
 
         Raises:
-            nats.errors.Error, TimeoutError: the bus didn't acknowledge; the rest still waits.
+            nats.errors.Error, TimeoutError: the stream didn't acknowledge a message. Later messages may not
+                be published.
         """
-        room = asyncio.Semaphore(AT_ONCE)
+        unpublishable: set[str] = set()
 
-        async def relay(document: WaitingDocument) -> None:
-            async with room:
-                for event in document.events:
-                    if await self._publish(event):
-                        await document.delivered(event)
+        async def relay(document: PendingDocument) -> None:
+            for event in document.events:
+                if await self._publish(event):
+                    await document.remove(event)
+                else:
+                    unpublishable.add(event.id)
 
-        async with aclosing(self._outbox.waiting()) as waiting:
-            async for documents in waiting:
-                for result in await asyncio.gather(*map(relay, documents), return_exceptions=True):
-                    if isinstance(result, BaseException):
-                        raise result
+        async with aclosing(self._outbox.pending()) as pending:
+            async for documents in pending:
+                await self._for_each(documents, relay)
+        self._logged &= unpublishable  # forget messages that are no longer in an outbox
 
-    async def _publish(self, event: Waiting) -> bool:
-        """Whether the bus has it. If not, it never will as it is."""
+    async def _for_each(
+        self, documents: Sequence[PendingDocument], relay: Callable[[PendingDocument], Awaitable[None]]
+    ) -> None:
+        """Relay the documents, `CONCURRENCY` at a time. Raise the first error after all have ended."""
+        permits = asyncio.Semaphore(CONCURRENCY)
+
+        async def limited(document: PendingDocument) -> None:
+            async with permits:
+                await relay(document)
+
+        for result in await asyncio.gather(*map(limited, documents), return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _publish(self, event: OutboxMessage) -> bool:
+        """Publish a message. Return False if it can never be published."""
         try:
-            await self._broker.publish(
-                event.body.encode(),
-                event.subject,
-                headers=cloudevents.headers(
-                    event_id=event.id,
-                    subject=event.subject,
-                    about=event.about,
-                    time=event.time,
-                    traceparent=event.traceparent,
-                    source=self._source,
-                ),
-                stream=EVENTS,
-                timeout=PUBLISH_SECONDS,
+            await self._publishers.publish(
+                event.body,
+                event_id=event.id,
+                subject=event.subject,
+                about=event.about,
+                time=event.time,
+                traceparent=event.traceparent,
             )
-        except nats.errors.MaxPayloadError:
-            log.error("%s %s of %s is too large for the bus", event.subject, event.id, event.about)
+        except (UndeclaredEvent, nats.errors.MaxPayloadError) as error:
+            if event.id not in self._logged:
+                self._logged.add(event.id)
+                log.error("%s %s of %s can't be published: %r", event.subject, event.id, event.about, error)
             return False
         return True

@@ -1,21 +1,31 @@
-"""The tickets process: holds, sells and frees tickets as orders says."""
+"""The tickets process."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
+from faststream import StreamMessage
 from litestar import Litestar
+from nats.aio.msg import Msg
+from pydantic import ValidationError
 
 import settings
-from contracts.events import OrderCancelled, OrderCreated, OrderUpdated
-from services.kit.limits import RateCounter
-from services.kit.mongo import DatabaseError
+from contracts.events import (
+    OrderCancelled,
+    OrderCreated,
+    OrderUpdated,
+    TicketCreated,
+    TicketEvent,
+    TicketUpdated,
+)
+from kit.background import running
+from kit.periodic import every
+from kit.rate_limits import RateCounter
 from services.tickets import actions, pictures
 from services.tickets.api import API
 from services.tickets.catalogue import Catalogue
 from services.tickets.documents import Picture, Ticket
-from streams.app import Service, running, service_app
+from streams.app import Service, ServiceState, service_app
 from streams.delivery import Listener
 
 log = logging.getLogger(__name__)
@@ -31,7 +41,7 @@ async def hold_ticket(event: OrderCreated) -> None:
 
 @listener.on(OrderUpdated)
 async def sell_ticket(event: OrderUpdated) -> None:
-    """Mark the ticket sold once its order is complete."""
+    """Mark the ticket sold when its order is complete."""
     await actions.follow_order(event)
 
 
@@ -41,35 +51,40 @@ async def free_ticket(event: OrderCancelled) -> None:
     await actions.follow_order(event)
 
 
+async def decode(message: StreamMessage[Msg]) -> TicketEvent | None:
+    """A live event of a ticket; None if it violates its contract."""
+    try:
+        return TicketUpdated.model_validate_json(message.body)
+    except ValidationError as error:
+        log.warning("a message on %s violates its contract: %s", message.raw_message.subject, error)
+        return None
+
+
 @asynccontextmanager
-async def shelves(app: Litestar) -> AsyncIterator[None]:
-    """Have what can be bought in memory before the first search, and no pictures of nothing."""
-    catalogue = Catalogue()
-    await catalogue.on_sale()
-    app.state.catalogue = catalogue
-    Ticket.written = catalogue.wrote
-    async with running(_sweep_pictures()):
+async def lifespan(state: ServiceState) -> AsyncIterator[None]:
+    """Fill the catalogue and keep it up to date, and delete unused pictures in the background."""
+    catalogue = state.catalogue = Catalogue(state.bus.last_position)
+    state.preparing["search"] = lambda: not catalogue.is_loaded
+    state.bus.feed(catalogue, "ticket.*", decode)
+    async with AsyncExitStack() as stack:
+        stack.callback(catalogue.close)
+        stack.enter_context(Ticket.on_write(catalogue.wrote))
+        await stack.enter_async_context(running(catalogue.run()))
+        await stack.enter_async_context(running(every(pictures.SWEEP_SECONDS, pictures.sweep)))
         yield
 
 
-async def _sweep_pictures() -> None:
-    while True:
-        try:
-            await pictures.sweep()
-        except DatabaseError as error:
-            log.warning("pictures are swept later: %s", error)
-        except Exception:
-            log.exception("pictures are swept later")
-        await asyncio.sleep(pictures.SWEEP_SECONDS)
+service = Service(
+    name="tickets",
+    summary="Tickets, their listings and pictures",
+    listener=listener,
+    publishes=(TicketCreated, TicketUpdated),
+    api=API,
+    documents=[Ticket, Picture, RateCounter],
+    lifespan=lifespan,
+    provides=["catalogue"],
+)
 
 
 def app() -> Litestar:
-    service = Service(
-        name="tickets",
-        summary="What is for sale",
-        listener=listener,
-        api=API,
-        documents=[Ticket, Picture, RateCounter],
-        lifespan=shelves,
-    )
     return service_app(service, settings.load())

@@ -1,26 +1,27 @@
 """The timers of the expiration service: scheduled messages of JetStream (ADR-51)."""
 
-from faststream.nats import NatsBroker, Schedule
+from faststream.nats import Schedule
 
 from contracts.events import ExpirationComplete
 from contracts.wire import now
-from services.kit.tracing import traceparent
-from streams import cloudevents
-from streams.delivery import PUBLISH_SECONDS
-from streams.topology import EVENTS, TIMERS
+from kit.nats import PUBLISH_SECONDS
+from kit.tracing import traceparent
+from streams.publishers import Publishers
+from streams.topology import TIMERS
 
 
 class JetStreamTimers:
-    """Timers in the TIMERS stream. They survive the death of every process, NATS included."""
+    """Timers in the TIMERS stream. They survive restarts of every process, NATS included."""
 
-    def __init__(self, broker: NatsBroker) -> None:
-        self._broker = broker
+    def __init__(self, publishers: Publishers) -> None:
+        self._publishers = publishers
+        self._broker = publishers.broker
 
     async def set(self, due: ExpirationComplete) -> None:
-        """Have `due` arrive at `timers.due.<order>` at its `expires_at`.
+        """Schedule `due` on `timers.due.<order>` at its `expires_at`.
 
-        Each time has a timer of its own, so that an old event that is heard again can't replace
-        the timer of a later, extended time.
+        Each deadline has its own timer, so that a repeated old event can't replace the timer of an extended
+        deadline.
         """
         milliseconds = int(due.expires_at.timestamp() * 1000)
         await self._broker.publish(
@@ -33,24 +34,18 @@ class JetStreamTimers:
         )
 
     async def announce(self, due: ExpirationComplete) -> None:
-        """Publish that the time has come. A timer that fires twice is heard of once."""
+        """Publish the event of a timer that fired. If it fires twice, the stream drops the second event."""
         milliseconds = int(due.expires_at.timestamp() * 1000)
-        await self._broker.publish(
-            due.to_json().encode(),
-            due.subject,
-            headers=cloudevents.headers(
-                event_id=f"expiration-{due.order_id}-{milliseconds}",
-                subject=due.subject,
-                about=due.about,
-                time=now(),
-                traceparent=traceparent(),
-                source="expiration",
-            ),
-            stream=EVENTS,
-            timeout=PUBLISH_SECONDS,
+        await self._publishers.publish(
+            due.to_json(),
+            event_id=f"expiration-{due.order_id}-{milliseconds}",
+            subject=due.subject,
+            about=due.about,
+            time=now(),
+            traceparent=traceparent(),
         )
 
     async def clear(self, order_id: str) -> None:
-        """Forget the timers of an order that is over."""
+        """Delete the timers of an order that has ended."""
         js = self._broker.connection.jetstream(timeout=PUBLISH_SECONDS)
         await js.purge_stream(TIMERS, subject=f"timers.set.{order_id}.*")

@@ -1,111 +1,195 @@
-"""The web tier's process: pages, live updates and the way to the services' APIs."""
+"""The app of a web process: pages, live updates, and the proxy to the services' APIs."""
 
 import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from functools import partial
 
+from aiohttp import ClientSession
 from litestar import Litestar
 from litestar.config.compression import CompressionConfig
-from litestar.datastructures import State
+from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import NamedDependency, Provide
 from litestar.logging import LoggingConfig
+from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.plugins.prometheus import PrometheusConfig, PrometheusController
 from litestar.template.config import TemplateConfig
+from litestar.types import ASGIApp, Message, Scope
 
 import settings as configuration
 from contracts.identity import SESSION_COOKIE
+from kit.background import running
+from kit.errors import Unavailable
+from kit.http.state import from_state
+from kit.http.tracing import ContinueTrace
+from kit.sessions import EndedSessions
+from kit.tokens import Sessions, fetch_from
 from settings import Settings
-from web import assets, headers, health, live, live_bus, proxy
-from web.bodies import Bodies
-from web.door import Door, rooms
+from web import health, proxy, upstream
+from web.admission.middleware import AdmissionControl
+from web.admission.policy import limiters
+from web.admission.request_body import BodyReader
+from web.admission.responses import RejectionResponses
+from web.api_client import ApiClient, Caller
+from web.cross_site import RejectCrossSite
 from web.errors import EXCEPTION_HANDLERS
-from web.forms import csrf_config
-from web.hub import Hub
-from web.page import Page, WebRequest, caller_of
-from web.pages import browse, developers, orders, purchases, sales, sell, tickets, users
-from web.services import Services, open_session
-from web.templating import engine
-from web.turned_away import Answers
+from web.live import sse, subscriber
+from web.live.buyers import Buyers
+from web.live.feed import Feed
+from web.live.hub import Hub
+from web.page_cache.middleware import PageCache
+from web.page_cache.renderings import FOR_MEMBERS
+from web.page_cache.store import Store
+from web.page_cache.viewers import Viewers
+from web.page_context import Page, Viewer, render_viewer
+from web.pages import browse, developers, orders, pictures, purchases, sales, sell, tickets, users
+from web.rendering import assets
+from web.rendering.templating import engine
+from web.request import WebRequest
+from web.security import add_security_headers, security_headers
+from web.session_use import SessionUse, UsedSessions
 
 MAX_FORM_BYTES = 100_000
 COMPRESSED_PAGES = CompressionConfig(
     backend="gzip", gzip_compress_level=6, minimum_size=1000, exclude=["^/static/", "^/api/", "^/live$"]
 )
-"""Assets are compressed already, services decide for themselves, and a stream is never held back."""
+"""Assets are excluded because they are already compressed, and streams because compression would delay them.
+Responses of the services are passed on unchanged."""
 
 
 class Metrics(PrometheusController):
     path = "/metrics"
     include_in_schema = False
-    opt = health.NO_FORMS
 
 
-def app() -> Litestar:
+def app() -> ASGIApp:
     """For `granian --factory`."""
-    return create(configuration.load())
+    return web_app(configuration.load())
 
 
-def create(settings: Settings) -> Litestar:
+def web_app(settings: Settings) -> ASGIApp:
+    """The process's ASGI app: the page cache, and behind admission control everything else."""
+    templates = engine(settings)
+    sessions = UsedSessions(
+        fetch_from(f"{settings.url_of('auth')}/.well-known/jwks.json"),
+        EndedSessions(timedelta(seconds=settings.session_lifetime_seconds)),
+        SessionUse(),
+    )
+    pages = Store(settings.web_page_cache_mb * 1_000_000)
+    feed = Feed(Hub(), pages, Buyers(), sessions.ended)
+    security = security_headers(settings)
+    responses = RejectionResponses(templates.engine, security)
+    app = create(settings, templates, sessions, feed)
+    admission = AdmissionControl(app, limiters(settings.web_max_requests), responses, BodyReader())
+    viewers = Viewers(sessions, partial(render_viewer, templates.engine))
+    return PageCache(admission, pages, viewers, security)
+
+
+def create(
+    settings: Settings, templates: JinjaTemplateEngine, sessions: UsedSessions, feed: Feed
+) -> Litestar:
     metrics = PrometheusConfig(
         app_name="web", prefix="http", group_path=True, exclude_opt_key="exclude_from_metrics"
     )
-    pages = [router.router for router in (browse, tickets, sell, sales, orders, purchases, users, developers)]
-    templates = engine(settings)
-    app = Litestar(
-        route_handlers=[*pages, live.live, proxy.api, health.is_live, health.is_ready, Metrics, assets.asset],
+    areas = (browse, tickets, sell, pictures, sales, orders, purchases, users, developers)
+    return Litestar(
+        route_handlers=[
+            *(area.router for area in areas),
+            *(sse.live, proxy.api, health.is_live, health.is_ready, Metrics, assets.asset),
+        ],
+        request_class=WebRequest,
         dependencies={
-            "services": Provide(_services),
-            "page": Provide(_page, sync_to_thread=False),
+            "settings": from_state("settings"),
+            "http": from_state("http"),
+            "sessions": from_state("sessions"),
+            "feed": from_state("feed"),
             "hub": Provide(_hub, sync_to_thread=False),
+            "viewer": Provide(_viewer),
+            "api": Provide(_api_client),
+            "page": Provide(_page, sync_to_thread=False),
         },
         exception_handlers=EXCEPTION_HANDLERS,
-        csrf_config=csrf_config(settings),
         template_config=TemplateConfig(instance=templates),
-        middleware=[metrics.middleware],
+        middleware=[ContinueTrace(), metrics.middleware, RejectCrossSite(settings)],
         compression_config=COMPRESSED_PAGES,
-        before_send=[headers.before_send(settings)],
+        before_send=[add_security_headers(settings), pass_on_cookies],
         request_max_body_size=MAX_FORM_BYTES,
         openapi_config=None,
-        # web/errors.py logs what is unexpected; the rest are answers of no.
+        # web/errors.py logs unexpected errors. All other errors are ordinary responses.
         logging_config=LoggingConfig(root={"level": settings.log_level, "handlers": ["queue_listener"]}),
-        state=State({"settings": settings}),
+        state=State({"settings": settings, "sessions": sessions, "feed": feed}),
         lifespan=[_lifespan],
     )
-    answers = Answers(templates.engine)
-    app.asgi_handler = Door(app.asgi_handler, rooms(settings.web_places), answers, Bodies())
-    return app
 
 
 @asynccontextmanager
 async def _lifespan(app: Litestar) -> AsyncIterator[None]:
-    _open_as_many_files_as_it_may()
+    _raise_limit_of_open_files()
     settings: Settings = app.state.settings
-    app.state.hub = hub = Hub()
-    async with open_session() as http, live_bus.listening(settings, hub) as bus_is_heard:
-        app.state.http, app.state.bus_is_heard = http, bus_is_heard
-        with live.closed_on_signals(hub):
+    feed: Feed = app.state.feed
+    sessions: UsedSessions = app.state.sessions
+    async with (
+        upstream.open_session() as http,
+        running(sessions.use.report(http, settings)),
+        subscriber.listening(settings, feed) as bus_is_reachable,
+    ):
+        app.state.http, app.state.bus_is_reachable = http, bus_is_reachable
+        with sse.closed_on_signals(feed.hub):
             yield
 
 
-def _open_as_many_files_as_it_may() -> None:
-    """A connection is one, and a shell's usual limit of 1,024 is one that may be raised."""
+def _raise_limit_of_open_files() -> None:
+    """Raise the soft limit, often 1,024, to the hard limit, because each connection is an open file."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def _services(request: WebRequest, state: State) -> Services:
-    """One per request: kept in its state too, where the cookies that services set are picked up."""
-    caller = caller_of(request, request.cookies.get(SESSION_COOKIE))
-    services = Services(state.http, state.settings, caller)
-    request.state.services = services
-    return services
+async def _api_client(
+    request: WebRequest, http: NamedDependency[ClientSession], settings: NamedDependency[Settings]
+) -> ApiClient:
+    """The API client of a request. It is stored in the state of the request for `pass_on_cookies`."""
+    api = ApiClient(http, settings, Caller(request.cookies.get(SESSION_COOKIE), request.forwarded_for))
+    request.state.api = api
+    return api
 
 
-def _page(request: WebRequest, services: NamedDependency[Services], state: State) -> Page:
-    return Page(request, services, state.settings, _hub(state).position_of_pages)
+async def pass_on_cookies(message: Message, scope: Scope) -> None:
+    """Add the cookies that services have set during the request to the response."""
+    api: ApiClient | None = scope["state"].get("api")
+    if message["type"] == "http.response.start" and api is not None:
+        headers = MutableScopeHeaders.from_message(message)
+        for cookie in api.set_cookies:
+            headers.add("Set-Cookie", cookie)
 
 
-def _hub(state: State) -> Hub:
-    hub: Hub = state.hub
-    return hub
+async def _viewer(request: WebRequest, sessions: NamedDependency[Sessions]) -> Viewer:
+    """The person who views a page. Error pages find the viewer in the request's state.
+
+    For a page that all signed-in users share, the viewer counts as unknown. The page cache replaces the part
+    of the page that says so.
+    """
+    token = request.cookies.get(SESSION_COOKIE)
+    try:
+        identity = await sessions.identify(token) if token else None
+    except Unavailable:
+        viewer = Viewer(known=False)
+    else:
+        viewer = Viewer(known=False) if request.scope["state"].get(FOR_MEMBERS) else Viewer.of(identity)
+    request.state.viewer = viewer
+    return viewer
+
+
+def _hub(feed: NamedDependency[Feed]) -> Hub:
+    return feed.hub
+
+
+def _page(
+    request: WebRequest,
+    viewer: NamedDependency[Viewer],
+    api: NamedDependency[ApiClient],
+    settings: NamedDependency[Settings],
+    feed: NamedDependency[Feed],
+) -> Page:
+    return Page(request, viewer, api, settings, feed)

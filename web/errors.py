@@ -1,131 +1,142 @@
-"""What people see when something goes wrong: a page, or an alert in the page that they have."""
+"""Error pages. An htmx request gets an alert instead, which is shown on the current page."""
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from litestar import Request
 from litestar.exceptions import HTTPException
-from litestar.response import Response, Template
+from litestar.plugins.htmx import HTMXTemplate
+from litestar.response import Response
 from litestar.types import ExceptionHandlersMap
 
-from web.forms import CSRF_COOKIE
-from web.page import go, is_partial, page_headers, reader_of, sign_in_address
-from web.services import Refused, ServiceDown, trace_of
+from contracts.problems import Problem
+from kit.http.problems import problem_response
+from kit.tracing import trace_id
+from web.api_client import Refused, ServiceDown
+from web.cross_site import CrossSiteRequest
+from web.page_context import cache_headers, layout_context
+from web.redirects import redirect, sign_in_address
+from web.rendering.texts import N_, _
+from web.request import WebRequest
+from web.security import is_api, requested_path
 
 log = logging.getLogger(__name__)
 
-_AWAY = {
-    "auth": "Sign-in is away for a moment",
-    "tickets": "The tickets are away for a moment",
-    "orders": "Orders are away for a moment",
-    "payments": "Payments are away for a moment",
-    "expiration": "Part of the marketplace is away for a moment",
+_SERVICE_DOWN = {
+    "auth": N_("Sign-in is temporarily unavailable"),
+    "tickets": N_("Tickets are temporarily unavailable"),
+    "orders": N_("Orders are temporarily unavailable"),
+    "payments": N_("Payments are temporarily unavailable"),
+    "expiration": N_("Part of the marketplace is temporarily unavailable"),
 }
 
 
 @dataclass(frozen=True)
-class Trouble:
+class PageError:
+    """The texts and links of an error page."""
+
     status: int
     title: str
     text: str
     retry: str | None = None
-    """Address of a page that may work the next time."""
+    """The address of the link "Try again"."""
     reference: str | None = None
+    """The trace id under which the error is in the logs."""
 
 
-NOT_FOUND = Trouble(404, "There is nothing here", "The page may have moved, or the address has a typo.")
-EXPIRED_FORM = Trouble(
-    403, "That form has expired", "Nothing was changed. Open the page again and send the form once more."
-)
-
-
-def _refused(request: Request[Any, Any, Any], error: Refused) -> Response[Any]:
+def _refused(request: WebRequest, error: Refused) -> Response[Any]:
     if error.status == 401:
-        return go(request, sign_in_address(_where(request)))
+        return redirect(request, sign_in_address(_page_address(request)))
     if error.status == 404:
-        return _answer(request, NOT_FOUND)
+        return _response(request, _not_found())
     if error.status >= 500:
         reference = error.problem.reference
-        log.error("%s %s: %s, reference %s", request.method, request.url.path, error, reference)
-        text = "It has been noted. It may work in a moment."
-        return _answer(
-            request, Trouble(500, "Something went wrong on our side", text, _where(request), reference)
-        )
-    answer = _answer(request, Trouble(error.status, error.problem.title, "Nothing was changed."))
+        log.error("%s %s failed: %s, reference %s", request.method, request.url.path, error, reference)
+        return _response(request, _internal_error(request, reference))
+    response = _response(request, PageError(error.status, error.problem.title, _("Nothing was changed.")))
     if error.retry_after:
-        answer.headers["Retry-After"] = error.retry_after
-    return answer
+        response.headers["Retry-After"] = error.retry_after
+    return response
 
 
-def _service_down(request: Request[Any, Any, Any], error: ServiceDown) -> Response[Any]:
-    log.warning("%s %s: %s: %r", request.method, request.url.path, error, error.__cause__)
-    text = "Everything else keeps working, and nothing is lost. It should be back in a few seconds."
-    answer = _answer(request, Trouble(503, _AWAY[error.service], text, _where(request)))
-    answer.headers["Retry-After"] = "3"
-    return answer
+def _service_down(request: WebRequest, error: ServiceDown) -> Response[Any]:
+    log.warning("%s %s failed: %s (%r)", request.method, request.url.path, error, error.__cause__)
+    title = _(_SERVICE_DOWN[error.service])
+    text = _("Nothing is lost, and the rest of the site still works. Please try again in a few seconds.")
+    response = _response(request, PageError(503, title, text, _page_address(request)))
+    response.headers["Retry-After"] = "3"
+    return response
 
 
-def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
-    match error.status_code:
+def _cross_site(request: WebRequest, error: CrossSiteRequest) -> Response[Any]:
+    if is_api(requested_path(request.scope)):
+        return problem_response(Problem.of(403, "The request came from another site", code="cross-site"))
+    text = _("Nothing was changed. Open the page on this site, and send the form again.")
+    return _response(request, PageError(403, _("The request came from another site"), text))
+
+
+def _http_error(request: WebRequest, error: HTTPException) -> Response[Any]:
+    status = error.status_code
+    match status:
         case 404:
-            return _answer(request, NOT_FOUND)
-        case 403:
-            answer = _answer(request, EXPIRED_FORM)
-            # A token that this site didn't sign is replaced; the next form works.
-            answer.delete_cookie(CSRF_COOKIE)
-            return answer
+            return _response(request, _not_found())
         case 405:
-            answer = _answer(
-                request, Trouble(405, "That isn't possible here", "Go back and try another way.")
-            )
-            answer.headers.update(error.headers or {})
-            return answer
+            error_405 = PageError(405, _("This action isn't possible"), _("Go back and try another way."))
+            response = _response(request, error_405)
+            response.headers.update(error.headers or {})
+            return response
         case 413:
-            return _answer(request, Trouble(413, "That is too much at once", "Send less text."))
-    return _answer(request, Trouble(error.status_code, "We didn't understand that", "Go back and try again."))
+            return _response(request, PageError(413, _("Your input is too large"), _("Send less text.")))
+    return _response(request, PageError(status, _("Invalid request"), _("Go back and try again.")))
 
 
-def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    reference = trace_of(request.headers.get("traceparent"))
+def _unexpected(request: WebRequest, error: Exception) -> Response[Any]:
+    reference = trace_id()
     log.error("%s %s failed, reference %s", request.method, request.url.path, reference, exc_info=error)
-    text = "It has been noted. It may work in a moment."
-    return _answer(
-        request, Trouble(500, "Something went wrong on our side", text, _where(request), reference)
-    )
+    return _response(request, _internal_error(request, reference))
 
 
-def _answer(request: Request[Any, Any, Any], trouble: Trouble) -> Template:
+def _not_found() -> PageError:
+    text = _("The page may have moved, or the address may contain a typo.")
+    return PageError(404, _("Page not found"), text)
+
+
+def _internal_error(request: WebRequest, reference: str | None) -> PageError:
+    text = _("We have been notified. Please try again in a moment.")
+    return PageError(500, _("Something went wrong on our side"), text, _page_address(request), reference)
+
+
+def _response(request: WebRequest, error: PageError) -> HTMXTemplate:
     viewer = getattr(request.state, "viewer", None)
-    headers = page_headers(viewer)
-    if is_partial(request):
-        headers |= {"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"}
-    return Template(
-        "errors/_alert.html" if is_partial(request) else "errors/page.html",
-        context={
-            "trouble": trouble,
-            "viewer": viewer,
-            "address": _where(request),
-            "locale": reader_of(request),
-        },
-        status_code=trouble.status,
-        headers=headers,
+    is_partial = request.wants_fragment
+    return HTMXTemplate(
+        template_name="errors/_alert.html" if is_partial else "errors/page.html",
+        context={**layout_context(request, viewer, _page_address(request)), "error": error},
+        status_code=error.status,
+        headers=cache_headers(viewer),
+        re_target="#notice" if is_partial else None,
+        re_swap="innerHTML" if is_partial else None,
     )
 
 
-def _where(request: Request[Any, Any, Any]) -> str:
-    """A page to go back to: this one, or the one whose form was sent."""
-    path = request.url.path
+def _page_address(request: WebRequest) -> str:
+    """The address of the requested page, or of the page that contains the submitted form."""
     if request.method == "GET":
-        return path + (f"?{request.url.query}" if request.url.query else "")
+        return request.address
+    path = request.url.path
     for action in ("/buy", "/pay", "/cancel", "/signout"):
         path = path.removesuffix(action)
     return path or "/"
 
 
-EXCEPTION_HANDLERS: ExceptionHandlersMap = {
-    Refused: _refused,
-    ServiceDown: _service_down,
-    HTTPException: _http_error,
-    Exception: _unexpected,
-}
+# Litestar expects handlers that accept any Request, but all requests of this app are WebRequests.
+EXCEPTION_HANDLERS = cast(
+    "ExceptionHandlersMap",
+    {
+        CrossSiteRequest: _cross_site,
+        Refused: _refused,
+        ServiceDown: _service_down,
+        HTTPException: _http_error,
+        Exception: _unexpected,
+    },
+)

@@ -1,27 +1,34 @@
-"""`/api/*` on the web tier's own port: passed to the service that owns the path, byte for byte."""
+"""Passes requests to `/api/*` on to the service that owns the path. Bodies are passed on unchanged."""
 
 import io
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import unquote
 
 import aiohttp
-from litestar import asgi
+from litestar import Request, Response, asgi
 from litestar.enums import ScopeType
 from litestar.types import HTTPScope, Receive, Scope, Send
 from multidict import CIMultiDict
 from yarl import URL
 
-from contracts.problems import PROBLEM_JSON, Problem
+from contracts.api import POSITION, VALID_UNTIL
+from contracts.problems import Problem
+from contracts.tickets import MAX_PICTURE_BYTES
+from kit.http.problems import problem_response
+from kit.tracing import traceparent
 from settings import ServiceName, Settings
-from web.services import PAYMENT_TIMEOUT, TIMEOUT, child_of, trace_of
+from web import upstream
+from web.api_client import Freshness
+from web.live.changes import Topic
+from web.page_cache.renderings import CATALOGUE, MAX_SHARED_SECONDS, SHARING, Sharing
 
 log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 1_000_000
-MAX_PICTURE_BYTES = 5 * 1024 * 1024
 MAX_ANSWER_BYTES = 10_000_000
 OWNERS: dict[str, ServiceName] = {
     "users": "auth",
@@ -30,13 +37,18 @@ OWNERS: dict[str, ServiceName] = {
     "payments": "payments",
 }
 
+_PUBLIC = re.compile(
+    r"/api/tickets(?:/facets|/[0-9a-f]{24}/similar|/sellers/(?P<seller>[0-9a-f]{24})|/(?P<ticket>[0-9a-f]{24}))?",
+    re.ASCII,
+)
 _PICTURE = re.compile(r"/api/tickets/[0-9a-fA-F]{24}/picture", re.ASCII)
 
-# RFC 9110 section 7.6.1, and what is written anew for the next hop.
-_HOP_BY_HOP = frozenset(
+# The hop-by-hop headers of RFC 9110, section 7.6.1, and the headers that this proxy replaces.
+_NOT_PASSED_ON = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
     "transfer-encoding upgrade host content-length x-forwarded-for traceparent expect".split()
-)
+) | {POSITION.lower(), VALID_UNTIL.lower()}
+# Headers that aiohttp would otherwise add to a request without them.
 _NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -46,18 +58,25 @@ class _Failed(Exception):
     def __init__(self, problem: Problem, retry_after: int | None = None) -> None:
         self.problem = problem
         self.retry_after = retry_after
+        super().__init__(problem.title)
 
 
-@asgi("/api", is_mount=True, copy_scope=True, opt={"exclude_from_csrf": True})
+def _problem(_: Request[Any, Any, Any], failure: _Failed) -> Response[bytes]:
+    return problem_response(failure.problem, retry_after=failure.retry_after)
+
+
+@asgi(
+    "/api",
+    is_mount=True,
+    copy_scope=True,
+    exception_handlers={_Failed: _problem},
+)
 async def api(scope: Scope, receive: Receive, send: Send) -> None:
-    """Nothing is retried: what a service did before it broke off isn't known here."""
+    """Pass a request on, only once: the service may have handled a request whose connection broke."""
     if scope["type"] != ScopeType.HTTP:
         return
     state = scope["litestar_app"].state
-    try:
-        await _pass_on(scope, receive, send, state.http, state.settings)
-    except _Failed as failure:
-        await _answer_problem(send, failure.problem, failure.retry_after)
+    await _pass_on(scope, receive, send, state.http, state.settings)
 
 
 async def _pass_on(
@@ -66,8 +85,6 @@ async def _pass_on(
     service, target = _target(scope, settings)
     is_picture = scope["method"] == "PUT" and _PICTURE.fullmatch(target.raw_path) is not None
     body = await _read(scope["headers"], receive, MAX_PICTURE_BYTES if is_picture else MAX_REQUEST_BYTES)
-    payment = service == "payments" and scope["method"] == "POST"
-    waits = PAYMENT_TIMEOUT if payment else TIMEOUT
     try:
         async with http.request(
             scope["method"],
@@ -77,22 +94,41 @@ async def _pass_on(
             skip_auto_headers=_NOT_ADDED,
             allow_redirects=False,
             auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=waits, connect=3),
+            timeout=upstream.timeout(service, scope["method"]),
         ) as answer:
             content = await _content(answer, service)
             headers = _end_to_end(answer.raw_headers)
+            if service == "tickets" and scope["method"] == "GET":
+                _share(scope, target.raw_path, answer.headers)
     except aiohttp.ClientConnectorError as error:
-        log.warning("%s can't be reached: %s", service, error)
+        log.warning("The %s service can't be reached: %s", service, error)
         problem = Problem.of(503, f"The {service} service is unavailable", code="service-down")
         raise _Failed(problem, retry_after=2) from error
     except (aiohttp.ClientError, TimeoutError) as error:
-        log.warning("%s gave no proper answer: %r", service, error)
+        log.warning("The %s service gave no valid response: %r", service, error)
         raise _Failed(_bad_gateway(service)) from error
     await _send(send, answer.status, headers, content)
 
 
+def _share(scope: HTTPScope, path: str, headers: Mapping[str, str]) -> None:
+    """Declare that a public response about tickets or a seller is the same for everyone."""
+    freshness = Freshness()
+    freshness.add(headers)
+    public = _PUBLIC.fullmatch(path)
+    if freshness.position is None or public is None:
+        return
+    topic: Topic = CATALOGUE
+    differs_for: frozenset[str] | None = frozenset()
+    if seller := public["seller"]:
+        topic = ("seller", seller)
+    elif ticket := public["ticket"]:
+        topic, differs_for = ("ticket", ticket), None  # only the buyer and the seller see the order
+    seconds = freshness.seconds(MAX_SHARED_SECONDS)
+    scope["state"][SHARING] = Sharing(frozenset({topic}), freshness.position, seconds, differs_for)
+
+
 def _target(scope: HTTPScope, settings: Settings) -> tuple[ServiceName, URL]:
-    """The path goes on as it was written, not as it was decoded."""
+    """The service that owns the path, and the address there. The encoding of the path is unchanged."""
     path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
     owner = OWNERS.get(path.removeprefix("/api/").partition("/")[0]) if path.startswith("/api/") else None
     if owner is None or ".." in path.split("/") or _is_for_operators(path):
@@ -102,7 +138,7 @@ def _target(scope: HTTPScope, settings: Settings) -> tuple[ServiceName, URL]:
 
 
 def _is_for_operators(path: str) -> bool:
-    """They ask the service itself. However the path is written: services decode it, and drop empty parts."""
+    """Whether the path, which may be percent-encoded, is for operators, who call the service directly."""
     return [unquote(part) for part in path.split("/") if part][:3] == ["api", "payments", "refunds"]
 
 
@@ -116,7 +152,7 @@ async def _read(headers: Headers, receive: Receive, limit: int) -> bytes:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise _Failed(Problem.of(400, "The request broke off"))
+            raise _Failed(Problem.of(400, "The request was aborted"))
         body += message.get("body", b"")  # type: ignore[arg-type] # of http.request only
         more = bool(message.get("more_body"))
         if len(body) > limit:
@@ -126,19 +162,18 @@ async def _read(headers: Headers, receive: Receive, limit: int) -> bytes:
 
 def _request_headers(scope: HTTPScope) -> CIMultiDict[str]:
     given = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-    dropped = _HOP_BY_HOP | _named_in_connection(scope["headers"])
+    dropped = _NOT_PASSED_ON | _named_in_connection(scope["headers"])
     headers = CIMultiDict((name, value) for name, value in given if name.lower() not in dropped)
     came_through = [value for name, value in given if name.lower() == "x-forwarded-for"]
     peer = scope["client"][0] if scope["client"] else "unknown"
     headers["X-Forwarded-For"] = ", ".join([*came_through, peer])
-    traceparent = next((value for name, value in given if name.lower() == "traceparent"), None)
-    headers["traceparent"] = child_of(trace_of(traceparent))
+    headers["traceparent"] = traceparent()
     return headers
 
 
 def _end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:
     headers = list(headers)
-    dropped = _HOP_BY_HOP | _named_in_connection(headers)
+    dropped = _NOT_PASSED_ON | _named_in_connection(headers)
     return [(name.lower(), value) for name, value in headers if name.decode("latin-1").lower() not in dropped]
 
 
@@ -152,20 +187,13 @@ async def _content(answer: aiohttp.ClientResponse, service: ServiceName) -> byte
     async for chunk in answer.content.iter_any():
         content += chunk
         if len(content) > MAX_ANSWER_BYTES:
-            log.warning("%s answered with more than %s bytes", service, MAX_ANSWER_BYTES)
+            log.warning("The response of the %s service has more than %s bytes", service, MAX_ANSWER_BYTES)
             raise _Failed(_bad_gateway(service))
     return bytes(content)
 
 
 def _bad_gateway(service: ServiceName) -> Problem:
-    return Problem.of(502, f"The {service} service gave no proper answer", code="bad-gateway")
-
-
-async def _answer_problem(send: Send, problem: Problem, retry_after: int | None) -> None:
-    headers = [(b"content-type", PROBLEM_JSON.encode())]
-    if retry_after is not None:
-        headers.append((b"retry-after", str(retry_after).encode()))
-    await _send(send, problem.status, headers, problem.to_json().encode())
+    return Problem.of(502, f"The {service} service gave no valid response", code="bad-gateway")
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:

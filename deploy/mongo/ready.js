@@ -1,4 +1,4 @@
-// The health check. Makes the replica set the first time; healthy once it takes writes.
+// The health check succeeds if the server accepts writes. The first run also initiates the replica set.
 const NOT_YET_INITIALIZED = 94;
 const admin = connect("mongodb://127.0.0.1:27017/admin?directConnection=true");
 admin.auth(process.env.MONGO_INITDB_ROOT_USERNAME, process.env.MONGO_INITDB_ROOT_PASSWORD);

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A replica set whose users have to sign in needs a key between its members. There is one member, so
-# the key is made here, once, and is known to nobody else.
+# A replica set with authentication needs a key that its members share. This replica set has a single member, so
+# the first start generates the key, which never leaves the volume.
 set -eu
 key=/data/db/replica.key
 if [ ! -s "$key" ]; then

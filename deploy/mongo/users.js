@@ -1,4 +1,4 @@
-// Run once by the image, on an empty volume: each service may use its own database and no other.
+// MongoDB's image runs this script once, on an empty volume. Each service may use its own database and no other.
 for (const service of ["auth", "tickets", "orders", "payments"]) {
   const password = process.env[`MONGO_${service.toUpperCase()}_PASSWORD`];
   if (!password) throw new Error(`no password for ${service}`);
@@ -9,11 +9,11 @@ for (const service of ["auth", "tickets", "orders", "payments"]) {
   });
 }
 
-// Operators compare the books with it: it reads two databases and writes none.
-const password = process.env.MONGO_BOOKS_PASSWORD;
-if (!password) throw new Error("no password for books");
+// The user of `ops audit`: it may read two databases and write none.
+const password = process.env.MONGO_AUDIT_PASSWORD;
+if (!password) throw new Error("no password for audit");
 db.getSiblingDB("admin").createUser({
-  user: "books",
+  user: "audit",
   pwd: password,
   roles: ["orders", "payments"].map((service) => ({ role: "read", db: service })),
 });

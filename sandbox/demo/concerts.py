@@ -1,4 +1,4 @@
-"""Music and festivals."""
+"""The concerts and festivals of the demo."""
 
 from sandbox.demo.programme import (
     COPPER_HALL,
@@ -58,7 +58,7 @@ MUSIC = (
                 "Right in the middle, and the hall sounds wonderful.",
             ),
             Offer("maren", 28, 30.5, "Gallery", 1, None, "paid", "hana"),
-            Offer("maren", 30.5, 30.5, "Row 15, seat 1", 1, None, "held", "zoe"),
+            Offer("maren", 30.5, 30.5, "Row 15, seat 1", 1, None, "reserved", "zoe"),
         ),
         "waves aurora",
     ),
@@ -131,7 +131,7 @@ MUSIC = (
         "Sun+2 17:00",
         (
             Offer("maren", 58.5, 58.5, "Row 3, seat 14"),
-            Offer("maren", 44, 49, "Row 11, seat 2", 1, None, "let go", "noah"),
+            Offer("maren", 44, 49, "Row 11, seat 2", 1, None, "cancelled", "noah"),
             Offer("maren", 44, 49, "Row 11, seat 3", 1, None, "paid", "felix"),
         ),
         "ridges ice",
@@ -150,7 +150,7 @@ MUSIC = (
         (
             Offer("idris", 29, 29, "Terrace", 2),
             Offer("idris", 22, 24, "Lawn", 2, None, "paid", "maren"),
-            Offer("idris", 29, 29, "Terrace, row 3", 1, None, "held", "zoe"),
+            Offer("idris", 29, 29, "Terrace, row 3", 1, None, "reserved", "zoe"),
         ),
         "waves citrus",
     ),
@@ -207,7 +207,7 @@ FESTIVALS = (
             ),
             Offer("hana", 41, 41, "Evening ticket", 1, None, "paid", "jonas"),
         ),
-        "lanterns dusk",
+        "fireworks dusk",
         "festival",
     ),
     Event(

@@ -1,8 +1,7 @@
-"""Fill a running marketplace with the programme.
+"""Fill a running marketplace with the programme, through the public HTTP API.
 
-It knows nothing but the HTTP API. Run again, it adds only what is missing: what somebody else has
-bought meanwhile it leaves alone, reservations that ran out it makes anew, and what nobody bought
-until the event was over it offers again.
+A repeated run adds only what is missing: it skips tickets that another user has bought, renews expired
+reservations, and lists unsold tickets of past events again with a new date.
 """
 
 import asyncio
@@ -15,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from kit.secrets import operator_token
 from sandbox.demo.pictures import picture
 from sandbox.demo.programme import Listing, people
 from sandbox.demo.trade import Operator, trade, withdraw
@@ -22,18 +22,17 @@ from sandbox.demo.user import User
 from sandbox.log import write
 from settings import Settings
 
-AT_ONCE = 4
-"""What is done at the same time."""
+MAX_CONCURRENCY = 4
 
 
 async def fill(conf: Settings, listed: Sequence[Listing]) -> Counter[str]:
-    """Put everything there; gives how much was new.
+    """List and trade all tickets, and return how many things of each kind were created.
 
     Raises:
-        Wrong: the marketplace doesn't do what it should.
-        httpx.HTTPError: nothing answers there.
+        UnexpectedResponse: the marketplace answered a request in an unexpected way.
+        httpx.HTTPError: the marketplace can't be reached.
     """
-    done: Counter[str] = Counter()
+    created: Counter[str] = Counter()
     async with AsyncExitStack() as stack:
 
         async def client(url: str) -> httpx.AsyncClient:
@@ -41,71 +40,74 @@ async def fill(conf: Settings, listed: Sequence[Listing]) -> Counter[str]:
             return await stack.enter_async_context(http)
 
         users = {name: User(name, await client(conf.site)) for name in people(listed)}
-        # By itself, so that a marketplace that isn't there is told of once and at once.
+        # Send one request first, so that there is a single error if no marketplace is running.
         await next(iter(users.values())).get("/api/tickets?limit=1")
-        write(f"{len(users)} users sign in ...")
-        await some_at_once(user.enter for user in users.values())
+        write(f"Signing in {len(users)} users ...")
+        await run_concurrently(user.sign_in for user in users.values())
 
-        write(f"They offer {len(listed)} tickets, and show pictures of most ...")
-        tickets = await _offer_all(users, listed, done)
+        write(f"Listing {len(listed)} tickets, most of them with a picture ...")
+        tickets = await _list_all(users, listed, created)
 
-        deals = [listing for listing in listed if listing.offer.ending]
-        write(f"{len(deals)} of them find a buyer ...")
-        operator = Operator(await client(conf.url_of("payments")), conf.operator_secret)
+        deals = [listing for listing in listed if listing.offer.outcome]
+        write(f"Reserving, buying or withdrawing {len(deals)} of them ...")
+        operator = Operator(await client(conf.url_of("payments")), operator_token(conf))
 
         async def trade_all(buyer: User) -> None:
             for deal in deals:
                 if deal.offer.buyer == buyer.name:
-                    await trade(buyer, deal, tickets[deal.key]["id"], operator, done)
+                    await trade(buyer, deal, tickets[deal.key]["id"], operator, created)
 
-        await some_at_once(partial(trade_all, user) for user in users.values())
+        await run_concurrently(partial(trade_all, user) for user in users.values())
         for deal in deals:
-            if deal.offer.ending == "withdrawn":
+            if deal.offer.outcome == "withdrawn":
                 await withdraw(users[deal.offer.seller], tickets[deal.key])
-    return done
+    return created
 
 
 Tickets = dict[tuple[str, str, str | None], dict[str, Any]]
 
 
-async def _offer_all(users: dict[str, User], listed: Sequence[Listing], done: Counter[str]) -> Tickets:
-    """Their tickets. The last is offered first: what is newest stands at the top of the list."""
+async def _list_all(users: dict[str, User], listed: Sequence[Listing], created: Counter[str]) -> Tickets:
+    """List the missing tickets, in reverse order because the site shows the newest tickets first."""
     tickets: Tickets = {}
     now = datetime.now(UTC)
     for name, user in users.items():
         for ticket in await user.get("/api/tickets/mine"):
-            if ticket["status"] in ("sold", "reserved") or not _is_over(ticket, now):
+            if ticket["status"] in ("sold", "reserved") or not _has_started(ticket, now):
                 tickets.setdefault((name, ticket["title"], ticket["seat"]), ticket)
     missing = [listing for listing in listed if listing.key not in tickets]
     for listing in reversed(missing):
-        answer = await users[listing.offer.seller].ask("POST", "/api/tickets", body_of(listing, now))
-        tickets[listing.key] = answer.json()
-        done["tickets"] += 1
+        response = await users[listing.offer.seller].request(
+            "POST", "/api/tickets", ticket_body(listing, now)
+        )
+        tickets[listing.key] = response.json()
+        created["tickets"] += 1
 
-    async def show(listing: Listing, look: str) -> None:
+    async def upload_picture(listing: Listing, look: str) -> None:
         path = f"/api/tickets/{tickets[listing.key]['id']}/picture"
-        painted = await asyncio.to_thread(picture, listing.event.title, look)
-        await users[listing.offer.seller].ask("PUT", path, painted)
-        done["pictures"] += 1
+        content = await asyncio.to_thread(picture, listing.event.title, look)
+        await users[listing.offer.seller].request("PUT", path, content)
+        created["pictures"] += 1
 
-    await some_at_once(
-        partial(show, listing, listing.event.look)
+    await run_concurrently(
+        partial(upload_picture, listing, listing.event.look)
         for listing in listed
-        if listing.event.look and _has_no_picture(tickets[listing.key])
+        if listing.event.look and _needs_picture(tickets[listing.key])
     )
     return tickets
 
 
-def _is_over(ticket: dict[str, Any], now: datetime) -> bool:
+def _has_started(ticket: dict[str, Any], now: datetime) -> bool:
     starts_at = ticket["startsAt"]
     return starts_at is not None and datetime.fromisoformat(starts_at) <= now
 
 
-def _has_no_picture(ticket: dict[str, Any]) -> bool:
+def _needs_picture(ticket: dict[str, Any]) -> bool:
     return ticket["picture"] is None and ticket["status"] == "available"
 
 
-def body_of(listing: Listing, now: datetime) -> dict[str, Any]:
+def ticket_body(listing: Listing, now: datetime) -> dict[str, Any]:
+    """The body of the request that lists the ticket."""
     event, offer = listing.event, listing.offer
     return {
         "title": event.title,
@@ -122,16 +124,17 @@ def body_of(listing: Listing, now: datetime) -> dict[str, Any]:
     }
 
 
-async def some_at_once(work: Iterable[Callable[[], Awaitable[None]]]) -> None:
-    room = asyncio.Semaphore(AT_ONCE)
+async def run_concurrently(functions: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Call all functions, a few at the same time, and raise the first error."""
+    limiter = asyncio.Semaphore(MAX_CONCURRENCY)
 
-    async def do(part: Callable[[], Awaitable[None]]) -> None:
-        async with room:
-            await part()
+    async def run(function: Callable[[], Awaitable[None]]) -> None:
+        async with limiter:
+            await function()
 
     try:
         async with asyncio.TaskGroup() as tasks:
-            for part in work:
-                tasks.create_task(do(part))
-    except ExceptionGroup as several:
-        raise several.exceptions[0] from None  # the others ended because of it, or like it
+            for function in functions:
+                tasks.create_task(run(function))
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None  # the others are consequences of the first one, or like it

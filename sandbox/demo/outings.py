@@ -1,4 +1,4 @@
-"""Sport, exhibitions and everything else."""
+"""The sports events, exhibitions and other events of the demo."""
 
 from sandbox.demo.programme import (
     COPPER_HALL,
@@ -24,7 +24,7 @@ SPORT = (
             Offer("hana", 56, 60, "Members' stand, row 12", 2, "Season seats of my parents. Home end."),
             Offer("priya", 27, 30, "Bay 7", 1, None, "paid", "noah"),
         ),
-        "pitch meadow",
+        "stripes meadow",
         "sport",
     ),
     Event(
@@ -43,7 +43,7 @@ SPORT = (
         LAKESIDE,
         "Sun+1 13:00",
         (Offer("oscar", 30, 34, "Finish straight", 2),),
-        "lanes clay",
+        "stripes clay",
         "sport",
     ),
     Event(
@@ -54,7 +54,7 @@ SPORT = (
             Offer("idris", 18, 20, "West terrace", 3),
             Offer("idris", 18, 20, "East terrace", 1, None, "paid", "zoe"),
         ),
-        "pitch citrus",
+        "sunburst meadow",
         "sport",
     ),
     Event(
@@ -100,7 +100,7 @@ ART = (
         NORDSTERN,
         "Fri 18:00",
         (Offer("jonas", 12, 14, "Evening entry"),),
-        "cutouts rose",
+        "tiles rose",
         "art",
     ),
     Event(
@@ -124,7 +124,7 @@ ART = (
         COPPER_HALL,
         "Sun+2 11:00",
         (Offer("felix", 11, 12),),
-        "contours meadow",
+        "ridges meadow",
         "art",
     ),
 )

@@ -1,4 +1,4 @@
-"""What `just demo` puts on sale, who sells it and who buys it. Acts, venues and people are invented."""
+"""The tickets that `just demo` lists, their sellers and their buyers. All names are invented."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,18 +8,24 @@ from zoneinfo import ZoneInfo
 
 from contracts.tickets import Category
 
-PASSWORD = "see you at the show"  # noqa: S105 - of made-up users; shown to whoever runs the demo
+PASSWORD = "see you at the show"  # noqa: S105 - of invented users; `just demo` prints it
 
-Ending = Literal["held", "declined", "bank check", "paid", "let go", "refunded", "relisted", "withdrawn"]
-"""What becomes of an offer. All but the last need a buyer; of a refunded one, `relisted` is on sale again."""
+Outcome = Literal[
+    "reserved", "declined", "bank check", "paid", "cancelled", "refunded", "relisted", "withdrawn"
+]
+"""The outcome of an offer.
+
+All outcomes except `withdrawn` need a buyer. A `relisted` ticket was refunded and is on sale again.
+"""
 
 BUYER, SELLER = "noah", "maren"
-"""Those who have orders and tickets in every state."""
+"""The user with orders in every state, and the user with tickets in every state."""
 
-BOUGHT: tuple[Ending, ...] = ("paid", "refunded")
-"""After these the ticket stays sold."""
+SOLD: tuple[Outcome, ...] = ("paid", "refunded")
+"""The outcomes after which a ticket is sold."""
 
-SOON = timedelta(minutes=40)
+TIME_TO_BUY = timedelta(minutes=40)
+"""An event starts at least this long after `just demo` is run."""
 WEEKDAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
 
 
@@ -36,10 +42,10 @@ class Offer:
     price: float
     face: float | None = None
     seat: str | None = None
-    """No seller has two of the same title and seat."""
+    """The seat, which no other offer of this seller with the same title has."""
     quantity: int = 1
     notes: str | None = None
-    ending: Ending | None = None
+    outcome: Outcome | None = None
     buyer: str = ""
 
 
@@ -47,27 +53,28 @@ class Offer:
 class Event:
     title: str
     venue: Venue
-    begins: str
-    """By the clocks there, as in `today 20:00`, `Fri 19:30` (the next) or `Fri+2 19:30` (two weeks later)."""
+    start: str
+    """The local time of the start: `today 20:00`, `Fri 19:30` (the next Friday) or `Fri+2 19:30` (2 weeks
+    later)."""
     offers: tuple[Offer, ...]
     look: str | None = None
-    """A scene and a palette of its picture."""
+    """The scene and the palette of the event's picture."""
     category: Category = "music"
 
     def starts_at(self, now: datetime) -> datetime:
-        """When it begins next: not within the next minutes, so that there is time to buy."""
-        day, hour = self.begins.split()
+        """The next time that fits `start` and leaves enough time to buy a ticket."""
+        day, hour = self.start.split()
         zone = ZoneInfo(self.venue.time_zone)
         time = datetime.strptime(hour, "%H:%M").time()  # noqa: DTZ007 - a time of day
-        first, every = _day(day, now.astimezone(zone).date())
+        first, interval = _day(day, now.astimezone(zone).date())
         start = datetime.combine(first, time, zone)
-        if start < now + SOON:
-            start = datetime.combine(first + timedelta(days=every), time, zone)
+        if start < now + TIME_TO_BUY:
+            start = datetime.combine(first + timedelta(days=interval), time, zone)
         return start.astimezone(UTC)
 
 
 def _day(words: str, today: date) -> tuple[date, int]:
-    """The day, and after how many days the next one like it comes."""
+    """The first day that `words` may mean, and the number of days until the next one."""
     if words == "today":
         return today, 1
     weekday, _, weeks = words.partition("+")
@@ -86,20 +93,25 @@ class Listing:
 
 
 def listings(*groups: Sequence[Event]) -> list[Listing]:
-    """In the order in which they are to be listed: groups mixed evenly, second offers far behind."""
-    places = [(at / len(group), event) for group in groups for at, event in enumerate(group, start=1)]
-    events = [event for _, event in sorted(places, key=lambda place: place[0])]
+    """The offers in display order.
+
+    Groups are mixed evenly, and the first offers of all events come before the second offers.
+    """
+    positions = [
+        (index / len(group), event) for group in groups for index, event in enumerate(group, start=1)
+    ]
+    events = [event for _, event in sorted(positions, key=lambda position: position[0])]
     most = max(len(event.offers) for event in events)
     return [
-        Listing(event, event.offers[turn])
-        for turn in range(most)
+        Listing(event, event.offers[number])
+        for number in range(most)
         for event in events
-        if turn < len(event.offers)
+        if number < len(event.offers)
     ]
 
 
 def people(listed: Sequence[Listing]) -> Iterator[str]:
-    """Everybody once."""
+    """The names of all sellers and buyers, each once."""
     names = [name for listing in listed for name in (listing.offer.seller, listing.offer.buyer) if name]
     yield from dict.fromkeys(names)
 

@@ -1,4 +1,4 @@
-"""Theatre, comedy and what families go to."""
+"""The theatre, comedy and family shows of the demo."""
 
 from sandbox.demo.programme import (
     COPPER_HALL,
@@ -52,7 +52,7 @@ THEATRE = (
         "Sat 20:00",
         (
             Offer("lucia", 28, 30, "Platea, fila 8", 2),
-            Offer("lucia", 28, 30, "Platea, fila 9", 1, None, "held", "jonas"),
+            Offer("lucia", 28, 30, "Platea, fila 9", 1, None, "reserved", "jonas"),
         ),
         "curtain berry",
         "theatre",
@@ -118,9 +118,9 @@ COMEDY = (
         "Fri 20:30",
         (
             Offer("felix", 20, 24, "Stalls, row H", 2),
-            Offer("priya", 21, 24, "Stalls, row M", 1, None, "held", "noah"),
+            Offer("priya", 21, 24, "Stalls, row M", 1, None, "reserved", "noah"),
         ),
-        "bricks ember",
+        "curtain ember",
         "comedy",
     ),
     Event(
@@ -139,7 +139,7 @@ COMEDY = (
             Offer("oscar", 39, 42, "Orchestra, row C", 2, "Phones are locked away during the show."),
             Offer("oscar", 36, 42, "Balcony", 1, None, "relisted", "noah"),
         ),
-        "bricks sea",
+        "sunburst plum",
         "comedy",
     ),
     Event(
@@ -147,7 +147,7 @@ COMEDY = (
         FAEHRSTEG,
         "Tue 20:00",
         (Offer("jonas", 16, 16),),
-        "confetti berry",
+        "discs berry",
         "comedy",
     ),
     Event(
@@ -182,7 +182,7 @@ FAMILY = (
         MARES,
         "Sat+2 15:00",
         (Offer("idris", 24, 30, "Plateia", 3),),
-        "balloons citrus",
+        "meadow citrus",
         "family",
     ),
     Event(
@@ -190,7 +190,7 @@ FAMILY = (
         PAPER_MILL,
         "Sat 11:00",
         (Offer("oscar", 32, 36, None, 2, "Children under two are free and need no ticket."),),
-        "planets neon",
+        "skyline neon",
         "family",
     ),
     Event(
@@ -198,7 +198,7 @@ FAMILY = (
         TRAMWORKS,
         "Sun+1 10:30",
         (Offer("priya", 44, 48, "Floor cushions", 4),),
-        "rainbow sky",
+        "sunburst sky",
         "family",
     ),
     Event(
@@ -214,7 +214,7 @@ FAMILY = (
         ROPE_STREET,
         "Sat+3 14:00",
         (Offer("felix", 36, 40, "Stalls, row B", 3),),
-        "balloons rose",
+        "meadow rose",
         "family",
     ),
 )

@@ -9,39 +9,39 @@ import httpx
 from sandbox.demo.programme import PASSWORD, email_of
 from sandbox.log import write
 
-PATIENCE = 15.0
-"""Seconds that events may take."""
-POLL = 0.1
+TIMEOUT = 15.0
+"""Maximum number of seconds to wait for an event to reach another service."""
+POLL_INTERVAL = 0.1
 
 
-class Wrong(Exception):
-    """An answer that can't be gone on from."""
+class UnexpectedResponse(Exception):
+    """A response of the marketplace after which the demo can't continue."""
 
 
 class User:
-    """Somebody who is signed in, once `enter` has returned."""
+    """A user of the marketplace; call `sign_in` first."""
 
     def __init__(self, name: str, http: httpx.AsyncClient) -> None:
         self.name = name
         self._http = http
 
-    async def enter(self) -> None:
-        """Sign in, or up if nobody of that address is known."""
+    async def sign_in(self) -> None:
+        """Sign in, or sign up on the first run."""
         account = {"email": email_of(self.name), "password": PASSWORD}
-        answer = await self.ask("POST", "/api/users/signin", account, expected=(200, 401))
-        if answer.status_code == 401:
-            answer = await self.ask("POST", "/api/users/signup", account, expected=(201, 409))
-        if answer.status_code == 409:
-            raise Wrong(
-                f"{account['email']} has another password than the demo's. `just reset` starts afresh"
+        response = await self.request("POST", "/api/users/signin", account, expected=(200, 401))
+        if response.status_code == 401:
+            response = await self.request("POST", "/api/users/signup", account, expected=(201, 409))
+        if response.status_code == 409:
+            raise UnexpectedResponse(
+                f"{account['email']} exists with another password. `just reset` removes all data"
             )
-        # As a bearer, for a Secure cookie wouldn't be sent back over plain HTTP.
-        self._http.headers["Authorization"] = f"Bearer {answer.cookies['session']}"
+        # Send a bearer token instead of the cookie, because httpx sends no Secure cookie over plain HTTP.
+        self._http.headers["Authorization"] = f"Bearer {response.cookies['session']}"
 
     async def get(self, path: str) -> Any:
-        return (await self.ask("GET", path)).json()
+        return (await self.request("GET", path)).json()
 
-    async def ask(
+    async def request(
         self,
         method: str,
         path: str,
@@ -49,46 +49,45 @@ class User:
         *,
         expected: Iterable[int] = (200, 201, 204),
     ) -> httpx.Response:
-        """The answer; a rate limit is waited for, and so is news that another service hasn't heard yet.
+        """Send a request. Repeat it after a rate limit, and on 404 because an event may not have arrived yet.
 
         Raises:
-            Wrong: the answer isn't an expected one.
+            UnexpectedResponse: the response's status isn't an expected one.
         """
         clock = asyncio.get_running_loop()
-        deadline = clock.time() + PATIENCE
+        deadline = clock.time() + TIMEOUT
         sent: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
         while True:
-            answer = await self._http.request(method, path, **sent)
-            pause = answer.headers.get("Retry-After", "")
-            if answer.status_code == 429 and pause.isdecimal():
-                write(f"A rate limit is reached. {self.name} goes on in {pause} s ...")
+            response = await self._http.request(method, path, **sent)
+            pause = response.headers.get("Retry-After", "")
+            if response.status_code == 429 and pause.isdecimal():
+                write(f"{self.name} has reached a rate limit and continues in {pause} s ...")
                 await asyncio.sleep(int(pause))
-            elif answer.status_code in expected:
-                return answer
-            elif answer.status_code == 404 and clock.time() < deadline:
-                await asyncio.sleep(POLL)
+            elif response.status_code in expected:
+                return response
+            elif response.status_code == 404 and clock.time() < deadline:
+                await asyncio.sleep(POLL_INTERVAL)
             else:
-                _refuse(method, path, answer)
+                _fail(method, path, response)
 
-    async def until(self, path: str, *statuses: str) -> None:
-        """Wait until what is there, or the first of what is there, has one of the statuses."""
+    async def wait_for_status(self, path: str, *statuses: str) -> None:
+        """Wait until the resource, or the first one of a list, has one of the statuses."""
         clock = asyncio.get_running_loop()
-        deadline = clock.time() + PATIENCE
-        while (seen := _status(await self.get(path))) not in statuses:
+        deadline = clock.time() + TIMEOUT
+        while (status := _status(await self.get(path))) not in statuses:
             if clock.time() > deadline:
-                raise Wrong(
-                    f"{path} is still {seen!r} instead of {' or '.join(statuses)!r} after {PATIENCE:g} s"
-                )
-            await asyncio.sleep(POLL)
+                expected = " or ".join(statuses)
+                raise UnexpectedResponse(f"{path} is still {status!r} after {TIMEOUT:g} s, not {expected!r}")
+            await asyncio.sleep(POLL_INTERVAL)
 
 
-def _status(seen: Any) -> Any:
-    return (seen[0] if isinstance(seen, list) else seen)["status"]
+def _status(body: Any) -> Any:
+    return (body[0] if isinstance(body, list) else body)["status"]
 
 
-def _refuse(method: str, path: str, answer: httpx.Response) -> NoReturn:
+def _fail(method: str, path: str, response: httpx.Response) -> NoReturn:
     try:
-        reason = answer.json()["title"]
+        reason = response.json()["title"]
     except (ValueError, LookupError, TypeError):
-        reason = "that isn't Stagedoor"
-    raise Wrong(f"{method} {path} was answered with {answer.status_code}: {reason}")
+        reason = "it doesn't look like a response of Stagedoor"
+    raise UnexpectedResponse(f"{method} {path} returned {response.status_code}: {reason}")

@@ -1,15 +1,15 @@
-"""The server: Stripe's paths, the pages, and how they are wired.
+"""The application: the paths of Stripe's API, the pages, and their dependencies.
 
-One process serves a file: which idempotency keys are in use is known to that process alone.
+Only one process may serve a database file, because the process keeps the idempotency keys in use in memory.
 
-    granian --interface asgi --factory sandbox.stripe.app:app --port 12111
+    granian --interface asgi --factory --workers 1 sandbox.stripe.app:app --port 12111
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import Message, Scope
 
 import settings
+from kit.background import cancel
+from kit.secrets import webhook_secret
 from sandbox.stripe import operations, queries
 from sandbox.stripe.api import AnyRequest, Api, Bank, request_id
 from sandbox.stripe.browser import PAGES, api_of
@@ -28,15 +30,15 @@ from sandbox.stripe.errors import StripeError, failure, unknown_path
 from sandbox.stripe.events import queries as events
 from sandbox.stripe.events.log import KEPT_SECONDS, EventLog
 from sandbox.stripe.events.webhooks import Endpoint, Webhooks
-from sandbox.stripe.faults import Faults, Switch
+from sandbox.stripe.fault_routes import FAULT_ROUTES
+from sandbox.stripe.faults import Faults, FaultSettings
 from sandbox.stripe.jobs import Job
 from sandbox.stripe.store import Store
-from sandbox.stripe.switch import SWITCH
 
 log = logging.getLogger(__name__)
 
 
-def _reads(path: str, operation: Callable[..., Job]) -> HTTPRouteHandler:
+def _get_route(path: str, operation: Callable[..., Job]) -> HTTPRouteHandler:
     @get(path)
     async def handle(request: AnyRequest) -> Response[str]:
         return await api_of(request).get(request, partial(operation, *request.path_params.values()))
@@ -44,7 +46,7 @@ def _reads(path: str, operation: Callable[..., Job]) -> HTTPRouteHandler:
     return handle
 
 
-def _does(path: str, operation: Callable[..., Job]) -> HTTPRouteHandler:
+def _post_route(path: str, operation: Callable[..., Job]) -> HTTPRouteHandler:
     @post(path)
     async def handle(request: AnyRequest) -> Response[str]:
         return await api_of(request).post(request, partial(operation, *request.path_params.values()))
@@ -53,30 +55,30 @@ def _does(path: str, operation: Callable[..., Job]) -> HTTPRouteHandler:
 
 
 V1 = [
-    _does("/payment_intents", operations.create_intent),
-    _reads("/payment_intents", queries.intents),
-    _reads("/payment_intents/{intent_id:str}", queries.intent),
-    _does("/payment_intents/{intent_id:str}", operations.update_intent),
-    _does("/payment_intents/{intent_id:str}/confirm", operations.confirm_intent),
-    _does("/payment_intents/{intent_id:str}/capture", operations.capture_intent),
-    _does("/payment_intents/{intent_id:str}/cancel", operations.cancel_intent),
-    _reads("/charges/{charge_id:str}", queries.charge),
-    _reads("/payment_methods/{method_id:str}", queries.payment_method),
-    _does("/refunds", operations.create_refund),
-    _reads("/refunds", queries.refunds),
-    _reads("/refunds/{refund_id:str}", queries.refund),
-    _does("/checkout/sessions", checkout.create_session),
-    _reads("/checkout/sessions", queries.sessions),
-    _reads("/checkout/sessions/{session_id:str}", queries.session),
-    _does("/checkout/sessions/{session_id:str}/expire", checkout.expire_session),
-    _reads("/events", events.events),
-    _reads("/events/{event_id:str}", events.event),
+    _post_route("/payment_intents", operations.create_intent),
+    _get_route("/payment_intents", queries.intents),
+    _get_route("/payment_intents/{intent_id:str}", queries.intent),
+    _post_route("/payment_intents/{intent_id:str}", operations.update_intent),
+    _post_route("/payment_intents/{intent_id:str}/confirm", operations.confirm_intent),
+    _post_route("/payment_intents/{intent_id:str}/capture", operations.capture_intent),
+    _post_route("/payment_intents/{intent_id:str}/cancel", operations.cancel_intent),
+    _get_route("/charges/{charge_id:str}", queries.charge),
+    _get_route("/payment_methods/{method_id:str}", queries.payment_method),
+    _post_route("/refunds", operations.create_refund),
+    _get_route("/refunds", queries.refunds),
+    _get_route("/refunds/{refund_id:str}", queries.refund),
+    _post_route("/checkout/sessions", checkout.create_session),
+    _get_route("/checkout/sessions", queries.sessions),
+    _get_route("/checkout/sessions/{session_id:str}", queries.session),
+    _post_route("/checkout/sessions/{session_id:str}/expire", checkout.expire_session),
+    _get_route("/events", events.events),
+    _get_route("/events/{event_id:str}", events.event),
 ]
 
 
 @get("/health", media_type=MediaType.TEXT)
 async def health(request: AnyRequest) -> str:
-    """Answers while the database does."""
+    """Answer 200 if the database answers."""
     return await api_of(request).store.run(lambda _: "ok")
 
 
@@ -85,7 +87,7 @@ def refuse(request: AnyRequest, error: StripeError) -> Response[str]:
 
 
 def refuse_http(request: AnyRequest, error: HTTPException) -> Response[str]:
-    """No such path, or not with this method, or more than a body may hold."""
+    """Answer 404, 405 and 413 as Stripe does."""
     if error.status_code in (404, 405):
         return refuse(request, unknown_path(request.method, request.url.path))
     return refuse(request, StripeError(error.detail, status=error.status_code))
@@ -102,12 +104,12 @@ async def name_request(message: Message, scope: Scope) -> None:
 
 
 async def _watch_clock(api: Api) -> None:
-    """Sessions that nobody looks at expire too."""
+    """Expire Checkout sessions on time, even if there is no request."""
     while True:
         try:
-            await api.run_out()
+            await api.expire_sessions()
         except Exception:
-            log.exception("sessions couldn't be expired")
+            log.exception("expiring Checkout sessions failed")
         await asyncio.sleep(1)
 
 
@@ -117,24 +119,25 @@ def create_app(
     base_url: str,
     bank: Bank | None = None,
     endpoint: Endpoint | None = None,
-    faults: Switch | None = None,
+    faults: FaultSettings | None = None,
 ) -> Litestar:
-    """The sandbox over the file at `path`, made if it isn't there.
+    """The sandbox with the database file at `path`, which is created if it doesn't exist.
 
     Args:
-        base_url: where browsers reach this server.
-        bank: what takes its time whenever it has to authorize, capture, void or refund; None: at once.
-        endpoint: who is told of events; None: nobody.
-        faults: what goes wrong on the way from the start; None: nothing.
+        base_url: the URL of this server for browsers.
+        bank: awaited before each authorization, capture, void and refund, to simulate a slow bank.
+        endpoint: where webhooks go. With None, there are no webhooks.
+        faults: the faults to inject from the start.
     """
     store = Store(path)
-    webhooks = Webhooks(store, endpoint) if endpoint else None
+    faults_on_demand = Faults(faults or FaultSettings())
+    webhooks = Webhooks(store, endpoint, faults_on_demand) if endpoint else None
     api = Api(
         store,
         base_url=base_url,
         bank=bank,
-        faults=Faults(faults or Switch()),
-        tell=webhooks.wake if webhooks else None,
+        faults=faults_on_demand,
+        on_change=webhooks.wake if webhooks else None,
     )
 
     @asynccontextmanager
@@ -149,13 +152,11 @@ def create_app(
             yield
         finally:
             for task in running:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+                await cancel(task)
             await store.close()
 
     return Litestar(
-        [Router("/v1", route_handlers=V1), health, *SWITCH, *PAGES],
+        [Router("/v1", route_handlers=V1), health, *FAULT_ROUTES, *PAGES],
         lifespan=[lifespan],
         before_send=[name_request],
         exception_handlers={StripeError: refuse, HTTPException: refuse_http, Exception: fail},
@@ -165,9 +166,9 @@ def create_app(
 
 
 def app() -> Litestar:
-    """The sandbox that the settings ask for. Webhooks go to the payments service."""
+    """The sandbox as configured by the settings, with webhooks to the payments service."""
     conf = settings.load()
-    secret = conf.webhook_secret
+    secret = webhook_secret(conf)
     return create_app(
         conf.data_dir / "stripe.sqlite3",
         base_url=f"http://localhost:{conf.stripe_sandbox_port}",

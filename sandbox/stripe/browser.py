@@ -1,4 +1,4 @@
-"""The addresses that a browser visits: the front page, a bank's 3-D Secure check, and Checkout."""
+"""The handlers of the pages for browsers: the front page, a bank's 3-D Secure check, and Checkout."""
 
 from litestar import MediaType, Response, get, post
 from litestar.params import FromPath
@@ -8,11 +8,12 @@ from sandbox.stripe import pages
 from sandbox.stripe.api import AnyRequest, Api
 from sandbox.stripe.checkout import operations, page
 from sandbox.stripe.checkout.objects import page_url
-from sandbox.stripe.checkout.operations import Standing
+from sandbox.stripe.checkout.operations import SessionState
 from sandbox.stripe.errors import StripeError
+from sandbox.stripe.faults import DECLINED_CARD
 from sandbox.stripe.forms import parse
 from sandbox.stripe.jobs import Job, find_intent
-from sandbox.stripe.operations import settle_challenge
+from sandbox.stripe.operations import answer_challenge
 from sandbox.stripe.state import Challenge, Intent
 from sandbox.stripe.store import Ledger
 
@@ -30,34 +31,34 @@ async def front() -> str:
 @get("/3d_secure/{challenge_id:str}")
 async def show_challenge(request: AnyRequest, challenge_id: FromPath[str]) -> Response[str]:
     api = api_of(request)
-    found = await api.look(lambda ledger: _challenge(ledger, challenge_id))
+    found = await api.read(lambda ledger: _challenge(ledger, challenge_id))
     if found is None:
         return _html(pages.unknown(), 404)
     challenge, intent = found
     if intent.challenge != challenge.id:
-        return _html(pages.answered(await _way_on(api, challenge, intent)))
+        return _html(pages.answered(await _next_url(api, challenge, intent)))
     return _html(pages.challenge(intent))
 
 
 @post("/3d_secure/{challenge_id:str}")
-async def answer_challenge(request: AnyRequest, challenge_id: FromPath[str]) -> Response[str] | Redirect:
-    """The first answer counts. Every answer leads back to where the buyer came from."""
+async def submit_challenge(request: AnyRequest, challenge_id: FromPath[str]) -> Response[str] | Redirect:
+    """Apply the answer if it is the first, and redirect to the shop or to Checkout."""
     answer = parse(await request.body()).get("answer")
     if answer not in ("approve", "refuse"):
         return Redirect(request.url.path, status_code=303)
     api = api_of(request)
-    found = await api.look(lambda ledger: _challenge(ledger, challenge_id))
+    found = await api.read(lambda ledger: _challenge(ledger, challenge_id))
     if found is None:
         return _html(pages.unknown(), 404)
     challenge, intent = found
     approved = answer == "approve"
     job = Job(
-        lambda ledger: settle_challenge(ledger, challenge, approved=approved),
+        lambda ledger: answer_challenge(ledger, challenge, approved=approved),
         changes=intent.checkout or intent.id,
         asks_bank=True,
     )
-    await api.by_hand(job)
-    return Redirect(await _way_on(api, challenge, intent) or request.url.path, status_code=303)
+    await api.run_from_page(job)
+    return Redirect(await _next_url(api, challenge, intent) or request.url.path, status_code=303)
 
 
 def _challenge(ledger: Ledger, challenge_id: str) -> tuple[Challenge, Intent] | None:
@@ -65,66 +66,68 @@ def _challenge(ledger: Ledger, challenge_id: str) -> tuple[Challenge, Intent] | 
     return (challenge, find_intent(ledger, challenge.intent)) if challenge else None
 
 
-async def _way_on(api: Api, challenge: Challenge, intent: Intent) -> str | None:
-    """Where a check leads: to the shop, or back to Checkout while that isn't paid."""
+async def _next_url(api: Api, challenge: Challenge, intent: Intent) -> str | None:
+    """The URL to continue at after a check: Checkout's while its session isn't paid, otherwise the shop's."""
     if intent.checkout is None:
-        return challenge.return_url and pages.way_back(intent, challenge.return_url)
+        return challenge.return_url and pages.with_intent(challenge.return_url, intent)
     session_id = intent.checkout
-    standing = await api.look(lambda ledger: operations.look(ledger, session_id))
-    if standing is not None and standing.session.status == "complete":
-        return page.success_url(standing.session)
+    state = await api.read(lambda ledger: operations.session_state(ledger, session_id))
+    if state is not None and state.session.status == "complete":
+        return page.success_url(state.session)
     return challenge.return_url
 
 
 @get("/c/pay/{session_id:str}")
 async def show_checkout(request: AnyRequest, session_id: FromPath[str]) -> Response[str]:
     api = api_of(request)
-    standing = await api.look(lambda ledger: operations.look(ledger, session_id))
-    if standing is None:
+    state = await api.read(lambda ledger: operations.session_state(ledger, session_id))
+    if state is None:
         return _html(page.unknown(), 404)
-    return _html(page.show(standing, base_url=api.base_url))
+    return _html(page.show(state, base_url=api.base_url))
 
 
 @post("/c/pay/{session_id:str}")
 async def pay(request: AnyRequest, session_id: FromPath[str]) -> Response[str] | Redirect:
-    """Pay once: whoever submits again after that is led to the shop."""
+    """Pay if the session is open, then redirect or show the page again."""
     api, card = api_of(request), str(parse(await request.body()).get("card"))
     address = page_url(session_id, api.base_url)
     alert = None
     if card in page.CARDS:
+        if api.faults.declines_on_page():
+            card = DECLINED_CARD
         job = Job(
             lambda ledger: operations.submit(ledger, session_id, card, page=address),
             changes=session_id,
             asks_bank=True,
         )
         try:
-            await api.by_hand(job)
+            await api.run_from_page(job)
         except StripeError as error:
             alert = error.message
     else:
         alert = "Choose a card."
-    standing = await api.look(lambda ledger: operations.look(ledger, session_id))
-    if standing is None:
+    state = await api.read(lambda ledger: operations.session_state(ledger, session_id))
+    if state is None:
         return _html(page.unknown(), 404)
-    return _after(standing, alert, api.base_url)
+    return _after(state, alert, api.base_url)
 
 
-def _after(standing: Standing, alert: str | None, base_url: str) -> Response[str] | Redirect:
-    """The shop, the bank's check, or the page again with the reason."""
-    session, intent = standing.session, standing.intent
+def _after(state: SessionState, alert: str | None, base_url: str) -> Response[str] | Redirect:
+    """Redirect to the shop or to the bank's check, or show the page again with the reason."""
+    session, intent = state.session, state.intent
     if session.status == "complete":
         return Redirect(page.success_url(session), status_code=303)
     if intent is not None and intent.challenge and alert is None:
         return Redirect(f"{base_url}/3d_secure/{intent.challenge}", status_code=303)
     status = 410 if session.status == "expired" else 400 if alert else 402
-    return _html(page.show(standing, base_url=base_url, alert=alert), status)
+    return _html(page.show(state, base_url=base_url, alert=alert), status)
 
 
 def _html(content: str, status: int = 200) -> Response[str]:
-    # Not kept: a page that is gone back to shows how the payment now stands.
+    # no-store: after "back", the browser has to show the payment's current state.
     return Response(
         content, status_code=status, media_type=MediaType.HTML, headers={"Cache-Control": "no-store"}
     )
 
 
-PAGES = [front, show_challenge, answer_challenge, show_checkout, pay]
+PAGES = [front, show_challenge, submit_challenge, show_checkout, pay]

@@ -20,7 +20,7 @@ class Card:
     funding: str = "credit"
     decline: Decline | None = None
     authenticates: bool = False
-    """The bank wants 3-D Secure before it decides."""
+    """Whether the bank requires 3-D Secure."""
 
 
 def _declined(decline_code: str, message: str = "Your card was declined.") -> Decline:
@@ -55,7 +55,7 @@ CARDS: dict[str, Card] = {
     "amex": Card("8431", "amex"),
     "discover": Card("9424", "discover"),
     **_DECLINES,
-    # The documentation lists some declined cards with their brand and some without it.
+    # Stripe documents some declined cards with the brand in their name and some without.
     **{f"visa_{name}": card for name, card in _DECLINES.items()},
     "threeDSecure2Required": Card("3220", authenticates=True),
     "threeDSecureRequired": Card("3063", authenticates=True),
@@ -63,12 +63,12 @@ CARDS: dict[str, Card] = {
     "threeDSecureRequiredChargeDeclined": Card(
         "1629", authenticates=True, decline=_declined("generic_decline")
     ),
-    # The sandbox's own: a Visa with which something goes wrong on the way. See faults.py.
+    # Cards that Stripe doesn't have: a Visa card that triggers a fault (faults.py).
     **dict.fromkeys(("fault_rate_limit", "fault_server_error", "fault_slow", "fault_lost"), Card("4242")),
 }
 
 
 def name_of(token: str, prefix: str) -> str | None:
-    """The card behind `tok_…` or `pm_card_…`; None if Stripe has no such test card."""
+    """The card's name in `tok_…` or `pm_card_…`, or None if Stripe has no such test card."""
     name = token.removeprefix(prefix)
     return name if token.startswith(prefix) and name in CARDS else None

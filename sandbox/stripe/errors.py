@@ -4,7 +4,7 @@ from typing import Any
 
 
 class StripeError(Exception):
-    """An error as Stripe words it. It says what was asked wrongly, and is raised by rules and by parsing."""
+    """An error in Stripe's format and wording, raised by the rules and by parsing."""
 
     def __init__(
         self,
@@ -41,13 +41,13 @@ def doc_url(code: str | None) -> str | None:
 
 
 def missing(thing: str, name: str, *, param: str, status: int = 400) -> StripeError:
-    """Something named in the request isn't there: 400 if named in the body, 404 if in the path."""
+    """The error for an object that doesn't exist. `status` is 404 for an id in the path, 400 in the body."""
     return StripeError(f"No such {thing}: '{name}'", status=status, code="resource_missing", param=param)
 
 
 def unauthorized(given: str | None) -> StripeError:
     if given:
-        # Stripe shows enough of a wrong key to recognise it by, and no more.
+        # Like Stripe, show only enough of a wrong key to recognize it.
         message = f"Invalid API Key provided: {given[:8]}{'*' * 8}{given[-4:] if len(given) > 16 else ''}"
     else:
         message = (

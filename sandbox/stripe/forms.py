@@ -1,4 +1,4 @@
-"""Stripe's request bodies: form-encoded, nested by brackets, every name checked.
+"""Stripe's request bodies: form-encoded, nested with brackets, with unknown names rejected.
 
 `amount=1999&currency=usd&payment_method_data[card][token]=tok_visa&expand[]=latest_charge`
 """
@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from sandbox.stripe.errors import StripeError
 
 Tree = dict[str, Any]
-"""Names to texts and to further trees. Lists are trees too, named by position."""
+"""A parsed body: each name has a string or another tree. A list is a tree with positions as names."""
 
 _NAME = re.compile(r"[^\[\]]+(?:\[[^\[\]]*\])*")
 _PART = re.compile(r"[^\[\]]+|(?<=\[)(?=\])")
@@ -18,10 +18,10 @@ _MAX_AMOUNT = 99_999_999  # https://docs.stripe.com/currencies#minimum-and-maxim
 
 
 def parse(encoded: bytes) -> Tree:
-    """Read a body or a query.
+    """Parse a body or a query string.
 
     Raises:
-        StripeError: it isn't form-encoded, or a name is both a text and a tree.
+        StripeError: the input isn't form-encoded, or a name is used both for a string and for a tree.
     """
     tree: Tree = {}
     try:
@@ -32,17 +32,17 @@ def parse(encoded: bytes) -> Tree:
         if not _NAME.fullmatch(name):
             raise StripeError(f"Invalid parameter name: {name}", param=name)
         *branches, leaf = _PART.findall(name)
-        place = tree
+        node = tree
         for branch in branches:
-            place = place.setdefault(branch, {})
-            if not isinstance(place, dict):
+            node = node.setdefault(branch, {})
+            if not isinstance(node, dict):
                 raise StripeError(f"Invalid parameter: {name}", param=name)
-        place[leaf or str(len(place))] = value
+        node[leaf or str(len(node))] = value
     return tree
 
 
 class Form:
-    """A tree that is read by name; what isn't in `known` is refused, as Stripe does."""
+    """Typed access to a tree. Like Stripe, it raises if the tree has a name that isn't in `known`."""
 
     def __init__(self, tree: Tree, known: str, *, within: str = "") -> None:
         self._tree = tree
@@ -110,7 +110,7 @@ class Form:
         return int(value)
 
     def amount(self, name: str) -> int | None:
-        """Minor units of the currency, from 1 to 99,999,999."""
+        """An amount in minor units of the currency, from 1 to 99,999,999."""
         value = self.integer(name)
         if value is not None and value < 1:
             raise StripeError(
@@ -140,11 +140,11 @@ class Form:
         return Form(value, known, within=self._path(name))
 
     def nests(self, name: str) -> bool:
-        """Whether what is given is a tree rather than a text."""
+        """Whether the value is a tree."""
         return isinstance(self._tree.get(name), dict)
 
     def forms(self, name: str, known: str) -> "list[Form]":
-        """A list of trees; empty when not given."""
+        """A list of trees, by default empty."""
         value = self._tree.get(name, {})
         if not isinstance(value, dict) or not all(isinstance(item, dict) for item in value.values()):
             raise StripeError("Invalid array", param=self._path(name))
@@ -152,23 +152,23 @@ class Form:
         return [Form(item, known, within=f"{path}[{position}]") for position, item in value.items()]
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """A list; empty when not given."""
+        """A list of strings, by default empty."""
         value = self._tree.get(name, {})
         if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
             raise StripeError("Invalid array", param=self._path(name))
         return tuple(value.values())
 
     def metadata(self) -> dict[str, str]:
-        """Names to values; an empty value unsets its name. https://docs.stripe.com/api/metadata"""
+        """The metadata; an empty value removes its name. https://docs.stripe.com/api/metadata"""
         value = self._tree.get("metadata", {})
         if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
             raise StripeError("Invalid object", param=self._path("metadata"))
         for key, item in value.items():
             if len(key) > 40 or len(item) > 500:
                 raise StripeError(
-                    "Metadata has names of at most 40 characters and values of at most 500.",
+                    "Metadata names may have up to 40 characters and values up to 500.",
                     param=f"metadata[{key[:40]}]",
                 )
         if len(value) > 50:
-            raise StripeError("Metadata has at most 50 names.", param="metadata")
+            raise StripeError("Metadata may have up to 50 names.", param="metadata")
         return value

@@ -1,7 +1,7 @@
-"""Idempotency keys, as https://docs.stripe.com/api/idempotent_requests has them.
+"""Idempotency keys: https://docs.stripe.com/api/idempotent_requests
 
-What was answered is written in the transaction that did the work, so a key is remembered exactly if
-its work was done. Which keys are being worked on is known to this process only: it ends with it.
+The answer is saved in the transaction of the work, so a key has an answer if and only if its work is done.
+The keys of requests in progress are kept in memory only.
 """
 
 import logging
@@ -18,16 +18,16 @@ Work = Callable[[Ledger], Answer]
 
 @dataclass(frozen=True)
 class Call:
-    """A POST under an idempotency key."""
+    """A POST request with an idempotency key."""
 
     account: str
     key: str
     path: str
     params: str
-    """All parameters in one text that is the same for the same parameters."""
+    """All parameters as canonical JSON, for comparison."""
 
     @property
-    def slot(self) -> tuple[str, str]:
+    def id(self) -> tuple[str, str]:
         return self.account, self.key
 
     def check_same(self, path: str, params: str) -> None:
@@ -50,15 +50,16 @@ class Keys:
         self._in_flight: dict[tuple[str, str], Call] = {}
 
     async def once(self, call: Call, execute: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Answer a call from memory, or by `execute` if its key is new.
+        """Return the saved answer of the call's key, or execute the call if the key is new.
 
         Raises:
-            StripeError: the key is in use (409), or was used for something else (400).
+            StripeError: the key is in use (409), or was used for another request (400).
         """
-        if remembered := await self._store.run(lambda ledger: recall(ledger, call)):
-            return remembered
-        # No await from here to the claim: of several calls that found no answer, one goes on.
-        if other := self._in_flight.get(call.slot):
+        if saved := await self._store.run(lambda ledger: saved_answer(ledger, call)):
+            return saved
+        # There is no await between this check and the entry in `_in_flight`, so that only one of several
+        # concurrent calls executes.
+        if other := self._in_flight.get(call.id):
             call.check_same(other.path, other.params)
             raise StripeError(
                 "There is currently another in-progress request using this Idempotent Key (that probably"
@@ -68,41 +69,41 @@ class Keys:
                 kind="idempotency_error",
                 code="idempotency_key_in_use",
             )
-        self._in_flight[call.slot] = call
+        self._in_flight[call.id] = call
         try:
             return await execute()
         finally:
-            del self._in_flight[call.slot]
+            del self._in_flight[call.id]
 
 
-def recall(ledger: Ledger, call: Call) -> Answer | None:
-    """What the call's key was answered with before."""
-    if (found := ledger.answered(*call.slot)) is None:
+def saved_answer(ledger: Ledger, call: Call) -> Answer | None:
+    """The answer of an earlier call with the same key, if any."""
+    if (found := ledger.answered(*call.id)) is None:
         return None
     path, params, answer = found
     call.check_same(path, params)
     return answer
 
 
-def remembering(call: Call, work: Work, refused: Callable[[StripeError], Answer]) -> Work:
-    """`work`, and what it was answered with, for one transaction.
+def saving_answer(call: Call, work: Work, error_answer: Callable[[StripeError], Answer]) -> Work:
+    """Extend `work` to save its answer in the same transaction.
 
-    Errors of the work are answers too, with nothing written but themselves: whoever repeats the
-    call learns the same. Between the look for an answer and this transaction another call with the
-    same key may have been answered, so the look is repeated here.
+    An error is saved as well, after rolling back the work, so that a repeated call gets the same error.
+    The transaction looks for a saved answer again, because another call with the same key may have
+    completed since the first look.
     """
 
     def once(ledger: Ledger) -> Answer:
-        if remembered := recall(ledger, call):
-            return remembered
+        if saved := saved_answer(ledger, call):
+            return saved
         try:
             answer = ledger.attempt(work)
         except StripeError as error:
-            answer = refused(error)
+            answer = error_answer(error)
         except Exception:
             log.exception("%s failed", call.path)
-            answer = refused(failure())
-        ledger.remember(call.account, call.key, call.path, call.params, answer)
+            answer = error_answer(failure())
+        ledger.save_answer(call.account, call.key, call.path, call.params, answer)
         return answer
 
     return once

@@ -1,6 +1,7 @@
 """The rules of a PaymentIntent: https://docs.stripe.com/payments/paymentintents/lifecycle
 
-Values in, values out. What isn't allowed raises; a declined card doesn't, since it changes the intent.
+All functions are pure. They raise if a transition isn't allowed. A declined card is a result instead of
+an error, because it changes the intent.
 """
 
 from collections.abc import Mapping
@@ -33,7 +34,7 @@ _NOT_AUTHENTICATED = Decline(
 
 
 class UnexpectedState(StripeError):
-    """What was asked can't be done to the intent any more, or not yet. The answer carries the intent."""
+    """The intent's status doesn't allow the request. The answer contains the intent."""
 
     def __init__(self, intent: Intent, message: str, *, param: str | None = None) -> None:
         super().__init__(message, code="payment_intent_unexpected_state", param=param)
@@ -42,7 +43,7 @@ class UnexpectedState(StripeError):
 
 @dataclass(frozen=True)
 class Attempt:
-    """What an attempt to pay came to: the intent as it now is, and the charge if the bank was asked."""
+    """The result of an attempt to pay: the new intent, and the charge if a request was sent to the bank."""
 
     intent: Intent
     charge: Charge | None = None
@@ -51,7 +52,7 @@ class Attempt:
 def confirm(
     intent: Intent, method: PaymentMethod | None, *, now: int, charge_id: str, challenge_id: str
 ) -> Attempt:
-    """Pay by `method`: the intent ends up authorized, paid, declined, or waiting for 3-D Secure."""
+    """Pay with `method`: the result is authorized, paid, declined, or waiting for 3-D Secure."""
     check_confirmable(intent)
     if method is None:
         raise UnexpectedState(intent, MISSING_METHOD)
@@ -126,17 +127,17 @@ def _failed(intent: Intent, why: PaymentError) -> Intent:
 
 
 def approve(intent: Intent, method: PaymentMethod, *, now: int, charge_id: str) -> Attempt:
-    """The cardholder passed 3-D Secure; the bank still may decline."""
+    """Charge the card after the cardholder has passed 3-D Secure. The bank may still decline."""
     return _charge(intent, method, now=now, charge_id=charge_id, authenticated=True)
 
 
 def refuse(intent: Intent, method: PaymentMethod) -> Attempt:
-    """The cardholder failed 3-D Secure: nothing is charged."""
+    """Record that the cardholder failed 3-D Secure. There is no charge."""
     return Attempt(_failed(intent, PaymentError("invalid_request_error", _NOT_AUTHENTICATED, method)))
 
 
 def update(intent: Intent, changes: Mapping[str, Any], metadata: Mapping[str, str]) -> Intent:
-    """Change what is given. A changed amount or card takes an open 3-D Secure check back."""
+    """Change fields and metadata. A new amount or card cancels an open 3-D Secure check."""
     fixed = changes.keys() - _ALWAYS_CHANGEABLE
     if fixed and intent.status not in _CONFIRMABLE:
         name = min(fixed)
@@ -155,7 +156,7 @@ def update(intent: Intent, changes: Mapping[str, Any], metadata: Mapping[str, st
 
 
 def capture(intent: Intent, charge: Charge | None, amount: int | None) -> tuple[Intent, Charge]:
-    """Take the money that was set aside, or `amount` of it; the rest is given back."""
+    """Capture `amount`, by default everything that is authorized, and release the rest."""
     if intent.status == "succeeded":
         raise UnexpectedState(
             intent, "This PaymentIntent could not be captured because it has already been captured."
@@ -182,7 +183,7 @@ def capture(intent: Intent, charge: Charge | None, amount: int | None) -> tuple[
 def cancel(
     intent: Intent, charge: Charge | None, reason: str | None, *, now: int
 ) -> tuple[Intent, Charge | None]:
-    """End an intent that isn't paid. Money that was set aside goes back: its charge counts as refunded."""
+    """Cancel an unpaid intent. An authorized charge becomes a refunded one, as at Stripe."""
     if intent.status not in _CANCELABLE:
         raise UnexpectedState(
             intent,
@@ -204,7 +205,7 @@ def refund(
     metadata: dict[str, str],
     now: int,
 ) -> tuple[Refund, Charge]:
-    """Give back what was captured, or `amount` of it, never more than is left."""
+    """Refund `amount`, by default everything of the charge that isn't refunded yet."""
     if not charge.captured:
         raise StripeError(
             f"This PaymentIntent ({charge.payment_intent}) does not have a successful charge to refund."

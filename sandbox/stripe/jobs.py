@@ -1,4 +1,4 @@
-"""A request that was understood, and what came of it."""
+"""A parsed request and its outcome."""
 
 import secrets
 import string
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sandbox.stripe.errors import missing
-from sandbox.stripe.state import Event, Intent, Kept
+from sandbox.stripe.state import Event, Intent, Stored
 from sandbox.stripe.store import Ledger
 
 T = TypeVar("T")
@@ -17,41 +17,41 @@ _ALPHABET = string.ascii_letters + string.digits
 
 @dataclass(frozen=True)
 class Declined:
-    """The bank said no: the intent, as it is after that."""
+    """The bank declined. `intent` is the PaymentIntent after the decline."""
 
     intent: Intent
 
 
 @dataclass(frozen=True)
 class Listed:
-    things: Sequence[Kept | Event]
+    things: Sequence[Stored | Event]
     has_more: bool
     url: str
 
 
-Outcome = Kept | Event | Declined | Listed
+Outcome = Stored | Event | Declined | Listed
 
 
 @dataclass(frozen=True)
 class Job:
-    """A request that was understood."""
+    """A parsed request, to be executed in one transaction."""
 
     work: Callable[[Ledger], Outcome]
     expand: tuple[str, ...] = ()
     changes: str | None = None
-    """The object that nothing else may change meanwhile."""
+    """The id of the object to lock during the job."""
     asks_bank: bool = False
     card: Callable[[Ledger], str | None] | None = None
-    """The name of the card that it pays with, if it pays."""
+    """A function that finds the name of the card, if the job pays."""
 
 
 def mint(prefix: str, length: int = 24) -> str:
-    """An id that nobody can guess."""
+    """A random id that can't be guessed."""
     return f"{prefix}_{''.join(secrets.choice(_ALPHABET) for _ in range(length))}"
 
 
 def find_intent(ledger: Ledger, intent_id: str) -> Intent:
-    """The intent that the path names."""
+    """The intent with the id in the path."""
     return found(ledger.find(Intent, intent_id), "payment_intent", intent_id, param="intent")
 
 

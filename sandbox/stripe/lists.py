@@ -1,11 +1,11 @@
-"""Which part of a list is asked for: https://docs.stripe.com/api/pagination"""
+"""The parameters of lists: https://docs.stripe.com/api/pagination"""
 
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.forms import Form
 from sandbox.stripe.store import Page
 
 PAGED = "created ending_before expand limit starting_after"
-"""The parameters that every list takes."""
+"""The parameters of every list."""
 
 
 def read_page(form: Form) -> Page:
@@ -26,7 +26,7 @@ def read_page(form: Form) -> Page:
 
 
 def _read_created(form: Form) -> tuple[int | None, int | None]:
-    """The first and the last second; one number is that second alone."""
+    """The first and the last second of the range `created`. A single number is a range of one second."""
     if not form.nests("created"):
         second = form.integer("created")
         return second, second

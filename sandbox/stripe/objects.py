@@ -1,4 +1,4 @@
-"""Stripe's objects, with every field of its published fixtures; what the sandbox has no notion of is null."""
+"""Stripe's objects with every field of its published fixtures. Unsupported fields are null."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -157,7 +157,7 @@ def _outcome(charge: Charge) -> Json:
 
 
 def _card(method: PaymentMethod) -> Json:
-    """What a charge and a payment method both say of the card."""
+    """The fields of a card that charges and payment methods have in common."""
     return {
         "brand": method.card.brand,
         "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},

@@ -1,7 +1,7 @@
-"""What each endpoint does: its parameters, and its work in one transaction.
+"""One function for each POST endpoint: it reads the parameters and returns a job for one transaction.
 
-An operation reads the parameters first and raises if they are wrong by themselves. What it
-returns is work that looks at the state, so whatever is wrong with that is found out later.
+The function itself raises errors that depend only on the parameters; the job raises errors that depend on the
+stored state.
 """
 
 import time
@@ -33,7 +33,7 @@ def _now() -> int:
 
 
 def _method(ledger: Ledger, source: Source, intent: Intent) -> PaymentMethod | None:
-    """The payment method that is asked for: made anew from a test token, or the intent's own."""
+    """The payment method to pay with: a new one for a test token, otherwise the intent's."""
     if source.token:
         name = cards.name_of(source.token, "tok_")
         if name is None:
@@ -43,20 +43,20 @@ def _method(ledger: Ledger, source: Source, intent: Intent) -> PaymentMethod | N
         return ledger.method_of(intent)
     if name := cards.name_of(source.method, "pm_card_"):
         return PaymentMethod(mint("pm"), _now(), name)
-    kept = ledger.find(PaymentMethod, source.method)
-    if kept is None:
+    stored = ledger.find(PaymentMethod, source.method)
+    if stored is None:
         raise missing("PaymentMethod", source.method, param="payment_method")
-    if kept.id != intent.payment_method:
+    if stored.id != intent.payment_method:
         raise StripeError(
             "The provided PaymentMethod was previously used with a PaymentIntent without Customer"
             " attachment. It may not be used again.",
             param="payment_method",
         )
-    return kept
+    return stored
 
 
 def _card(ledger: Ledger, source: Source, intent_id: str | None = None) -> str | None:
-    """The name of the card that is asked for, as far as there is one."""
+    """The name of the card that the request pays with. None if there is no such card."""
     if source.token:
         return cards.name_of(source.token, "tok_")
     if source.method and (name := cards.name_of(source.method, "pm_card_")):
@@ -70,7 +70,7 @@ def create_intent(tree: Tree) -> Job:
     form = Form(tree, f"{SHARED} allowed_payment_method_types automatic_payment_methods confirm return_url")
     for name in ("amount", "currency"):
         form.required(name)
-    # Since Stripe's version 2024-04-10 this is the default.
+    # Stripe's default for capture_method is automatic_async since API version 2024-04-10.
     fields = {"capture_method": "automatic_async", **read_changes(form), **read_accepted(form)}
     source, confirms = read_source(form), form.flag("confirm")
     if confirms and not source:
@@ -114,7 +114,7 @@ def update_intent(intent_id: str, tree: Tree) -> Job:
     def work(ledger: Ledger) -> Outcome:
         intent = find_intent(ledger, intent_id)
         if changes or source:
-            checkout.check_free(ledger, intent, "update")
+            checkout.check_not_in_checkout(ledger, intent, "update")
         method = _method(ledger, source, intent) if source else None
         intent = intents.update(intent, changes | ({"payment_method": method.id} if method else {}), metadata)
         ledger.save(intent, method)
@@ -131,7 +131,7 @@ def confirm_intent(intent_id: str, tree: Tree) -> Job:
 
     def work(ledger: Ledger) -> Outcome:
         intent = find_intent(ledger, intent_id)
-        checkout.check_free(ledger, intent, "confirm")
+        checkout.check_not_in_checkout(ledger, intent, "confirm")
         intents.check_confirmable(intent)
         method = _method(ledger, source, intent)
         return _pay(ledger, replace(intent, **changes), method)
@@ -150,19 +150,19 @@ def _pay(ledger: Ledger, intent: Intent, method: PaymentMethod | None) -> Outcom
     ledger.save(method)
     if attempt.intent.challenge:
         ledger.save(Challenge(attempt.intent.challenge, intent.id, attempt.intent.return_url))
-    return _keep(ledger, attempt)
+    return _save_attempt(ledger, attempt)
 
 
-def _keep(ledger: Ledger, attempt: intents.Attempt) -> Outcome:
+def _save_attempt(ledger: Ledger, attempt: intents.Attempt) -> Outcome:
     ledger.save(attempt.charge, attempt.intent)
-    checkout.follow(ledger, attempt.intent)
+    checkout.update_session(ledger, attempt.intent)
     if attempt.charge and attempt.charge.failure:
         return Declined(attempt.intent)
     return attempt.intent
 
 
-def settle_challenge(ledger: Ledger, challenge: Challenge, *, approved: bool) -> Intent:
-    """The cardholder answered. An answer that comes twice or too late changes nothing."""
+def answer_challenge(ledger: Ledger, challenge: Challenge, *, approved: bool) -> Intent:
+    """Apply the cardholder's answer. A repeated or late answer changes nothing."""
     intent = find_intent(ledger, challenge.intent)
     method = ledger.method_of(intent)
     if intent.challenge != challenge.id or method is None:
@@ -171,7 +171,7 @@ def settle_challenge(ledger: Ledger, challenge: Challenge, *, approved: bool) ->
         attempt = intents.approve(intent, method, now=_now(), charge_id=mint("ch"))
     else:
         attempt = intents.refuse(intent, method)
-    _keep(ledger, attempt)
+    _save_attempt(ledger, attempt)
     return attempt.intent
 
 
@@ -194,7 +194,7 @@ def cancel_intent(intent_id: str, tree: Tree) -> Job:
 
     def work(ledger: Ledger) -> Outcome:
         intent = find_intent(ledger, intent_id)
-        checkout.check_free(ledger, intent, "cancel")
+        checkout.check_not_in_checkout(ledger, intent, "cancel")
         intent, charge = intents.cancel(intent, ledger.charge_of(intent), reason, now=_now())
         ledger.save(charge, intent)
         return intent

@@ -1,8 +1,9 @@
-"""What a browser sees of the sandbox: the 3-D Secure check and the front page. Checkout has its own."""
+"""The HTML of the front page and of the 3-D Secure check. Checkout's page is in `checkout/page.py`."""
 
 from html import escape
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from sandbox.stripe.faults import KINDS
 from sandbox.stripe.state import Intent
 
 _ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())
@@ -36,52 +37,52 @@ def page(title: str, content: str, style: str = "") -> str:
 def front() -> str:
     return page(
         "Stripe sandbox",
-        "<p>A stand-in for the part of Stripe's API that Stagedoor uses. No money moves here.</p>"
-        '<p class="note">The API is below <code>/v1</code>, and takes any key that begins with'
+        "<p>This server simulates the part of Stripe's API that Stagedoor uses. No real money moves.</p>"
+        '<p class="note">The API is below <code>/v1</code> and accepts any key that begins with'
         " <code>sk_test_</code>.</p>"
         '<p class="note">Faults on demand: the cards <code>tok_fault_rate_limit</code>,'
         " <code>tok_fault_server_error</code>, <code>tok_fault_slow</code> and <code>tok_fault_lost</code>,"
         " or a POST to <code>/faults</code> with <code>rate</code> (0 to 1), <code>kinds</code>"
-        " (rate_limit,server_error,slow,lost), <code>seed</code> and <code>slow_seconds</code> for all"
-        " requests; a GET tells, and a DELETE turns them off.</p>",
+        f" ({','.join(KINDS)}), <code>seed</code> and <code>slow_seconds</code> for all requests"
+        " and webhooks. A GET shows the faults, and a DELETE turns them off.</p>",
     )
 
 
 def amount(minor: int, currency: str) -> str:
-    """1999, usd → 19.99 USD"""
+    """The amount as text: `19.99 USD` for 1999 and `usd`."""
     figure = f"{minor:,}" if currency in _ZERO_DECIMAL else f"{minor / 100:,.2f}"
     return f"{figure} {currency.upper()}"
 
 
 def challenge(intent: Intent) -> str:
-    """The check while it is open. Its form goes back to the page's own address."""
+    """The page of an open check. Its form posts to the page's own URL."""
     return page(
         "Confirm your payment",
-        f'<p>Your bank asks whether this payment is yours.</p><p class="amount">'
+        f'<p>Your bank asks you to confirm this payment.</p><p class="amount">'
         f"{escape(amount(intent.amount, intent.currency))}</p>"
         '<form method="post">'
         '<button class="primary" name="answer" value="approve">Approve</button>'
         '<button name="answer" value="refuse">Refuse</button></form>'
-        '<p class="note">Sandbox payments: this page stands in for the 3-D Secure check of a bank.</p>',
+        '<p class="note">Sandbox payments: this page simulates the 3-D Secure check of a bank.</p>',
     )
 
 
 def answered(return_url: str | None) -> str:
-    """The check when it is over, for who comes back to it."""
-    way = (
-        f'<p><a href="{escape(return_url)}">Go on</a></p>'
+    """The page of a check that has been answered."""
+    content = (
+        f'<p><a href="{escape(return_url)}">Continue</a></p>'
         if return_url
         else "<p>You can close this page.</p>"
     )
-    return page("This check is over", way)
+    return page("This check is complete", content)
 
 
 def unknown() -> str:
-    return page("There is no such check", "<p>Go back to where you paid, and start again there.</p>")
+    return page("Check not found", "<p>Go back to the shop and start the payment again.</p>")
 
 
-def way_back(intent: Intent, return_url: str) -> str:
-    """`return_url` with the parameters that Stripe adds to it."""
+def with_intent(return_url: str, intent: Intent) -> str:
+    """`return_url` with the query parameters that Stripe adds."""
     parts = urlsplit(return_url)
     query = [
         *parse_qsl(parts.query, keep_blank_values=True),

@@ -1,4 +1,4 @@
-"""The parameters that several endpoints take."""
+"""The parameters that several endpoints have in common."""
 
 import re
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ def read_expand(form: Form, expandable: str, *, within: str = "") -> tuple[str, 
 
 @dataclass(frozen=True)
 class Source:
-    """What to pay by, as the request says it."""
+    """The payment method or the token in the request."""
 
     method: str | None
     token: str | None
@@ -64,7 +64,7 @@ def read_url(form: Form, name: str) -> str | None:
 
 
 def read_changes(form: Form) -> dict[str, Any]:
-    """The fields of an intent that are given, by name."""
+    """The fields of an intent that the request sets."""
     given = {name: form.text(name) for name in _TEXTS.split()} | {
         "amount": form.amount("amount"),
         "currency": read_currency(form),
@@ -74,11 +74,11 @@ def read_changes(form: Form) -> dict[str, Any]:
 
 
 def read_accepted(form: Form) -> dict[str, Any]:
-    """Which kinds of payment method, from automatic_payment_methods or allowed_payment_method_types."""
+    """The accepted payment methods, from automatic_payment_methods or allowed_payment_method_types."""
     types = form.texts("allowed_payment_method_types")
     if any(kind != "card" for kind in types):
         raise StripeError(
-            "The sandbox knows the payment method type card.", param="allowed_payment_method_types"
+            "The sandbox supports only the payment method type card.", param="allowed_payment_method_types"
         )
     automatic = form.form("automatic_payment_methods", "enabled allow_redirects")
     if automatic is None:

@@ -1,4 +1,4 @@
-"""What can be looked up: one object, or a list of them, newest first."""
+"""One function for each GET endpoint. It returns one object, or a list with the newest object first."""
 
 from typing import TypeVar
 
@@ -7,10 +7,10 @@ from sandbox.stripe.forms import Form, Tree
 from sandbox.stripe.jobs import Job, Listed, Outcome, found
 from sandbox.stripe.lists import PAGED, read_page
 from sandbox.stripe.params import INTENT_EXPANDS, REFUND_EXPANDS, SESSION_EXPANDS, read_expand
-from sandbox.stripe.state import Charge, Intent, Kept, PaymentMethod, Refund, Session
+from sandbox.stripe.state import Charge, Intent, PaymentMethod, Refund, Session, Stored
 from sandbox.stripe.store import Ledger
 
-K = TypeVar("K", bound=Kept)
+K = TypeVar("K", bound=Stored)
 
 
 def _one(kind: type[K], name: str, id_: str, tree: Tree, expandable: str, param: str) -> Job:
@@ -52,7 +52,7 @@ def sessions(tree: Tree) -> Job:
     return _list(Session, "/v1/checkout/sessions", form, SESSION_EXPANDS)
 
 
-def _list(kind: type[Kept], url: str, form: Form, expandable: str) -> Job:
+def _list(kind: type[Stored], url: str, form: Form, expandable: str) -> Job:
     page, intent_id, charge_id = read_page(form), form.text("payment_intent"), form.text("charge")
 
     def work(ledger: Ledger) -> Outcome:

@@ -1,4 +1,4 @@
-"""What comes of a request, as the API shows it."""
+"""Renders outcomes and errors as the API's JSON."""
 
 import json
 from collections import defaultdict
@@ -9,12 +9,12 @@ from sandbox.stripe.errors import StripeError
 from sandbox.stripe.intents import UnexpectedState
 from sandbox.stripe.jobs import Declined, Listed, Outcome
 from sandbox.stripe.objects import Json
-from sandbox.stripe.state import Charge, Event, Intent, Kept, PaymentMethod, Refund, Session
+from sandbox.stripe.state import Charge, Event, Intent, PaymentMethod, Refund, Session, Stored
 from sandbox.stripe.store import Ledger, Page
 
 API_VERSION = "2026-10-28.endive"
 
-_EXPANDED: dict[str, type[Kept]] = {
+_EXPANDED: dict[str, type[Stored]] = {
     "charge": Charge,
     "latest_charge": Charge,
     "payment_intent": Intent,
@@ -27,13 +27,13 @@ def to_json(body: Json) -> str:
 
 
 class Renderer:
-    """Args: base_url: where browsers reach the server; the pages that objects link to are below it."""
+    """`base_url` is the URL of the server for browsers; objects link to its pages."""
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url
 
     def outcome(self, ledger: Ledger, outcome: Outcome, expand: tuple[str, ...]) -> tuple[int, Json]:
-        """The status and the body."""
+        """The status code and the body of the response."""
         if isinstance(outcome, Listed):
             items = [self.shown(ledger, thing, expand) for thing in outcome.things]
             return 200, objects.listing(items, outcome.url, has_more=outcome.has_more)
@@ -43,7 +43,7 @@ class Renderer:
             return 402, {"error": error | {"payment_intent": self.shown(ledger, outcome.intent, expand)}}
         return 200, self.shown(ledger, outcome, expand)
 
-    def shown(self, ledger: Ledger, thing: Kept | Event, expand: tuple[str, ...] = ()) -> Json:
+    def shown(self, ledger: Ledger, thing: Stored | Event, expand: tuple[str, ...] = ()) -> Json:
         body = self._plain(ledger, thing)
         within: dict[str, list[str]] = defaultdict(list)
         for path in expand:
@@ -54,7 +54,7 @@ class Renderer:
                 body[name] = self.shown(ledger, inner, tuple(inner_expand))
         return body
 
-    def _plain(self, ledger: Ledger, thing: Kept | Event) -> Json:
+    def _plain(self, ledger: Ledger, thing: Stored | Event) -> Json:
         if isinstance(thing, Intent):
             return objects.payment_intent(thing, base_url=self._base_url)
         if isinstance(thing, Charge):
@@ -69,9 +69,9 @@ class Renderer:
             return checkout_session(thing, intent, base_url=self._base_url)
         if isinstance(thing, Event):
             return event(thing)
-        raise TypeError(f"{thing} has no form in the API")
+        raise TypeError(f"the API doesn't return {type(thing).__name__}")
 
-    def refused(self, error: StripeError) -> Json:
+    def error(self, error: StripeError) -> Json:
         body = error.body()
         if isinstance(error, UnexpectedState):
             body["error"]["payment_intent"] = objects.payment_intent(error.intent, base_url=self._base_url)

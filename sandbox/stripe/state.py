@@ -1,4 +1,4 @@
-"""What the sandbox knows of a payment. The fields that are always null at Stripe are added in objects.py."""
+"""The stored objects. `objects.py` adds the fields that are always null."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -28,7 +28,7 @@ class PaymentMethod:
 
 @dataclass(frozen=True)
 class PaymentError:
-    """Why the last attempt to pay failed."""
+    """The reason why the last attempt to pay failed."""
 
     kind: str
     cause: Decline
@@ -45,7 +45,10 @@ class Intent:
     currency: str
     capture_method: str
     payment_method_types: tuple[str, ...]
-    """Empty: those switched on in the Dashboard, which `allow_redirects` narrows."""
+    """The types that the buyer may use.
+
+    If there are none, the types that are enabled in the Dashboard apply, restricted by `allow_redirects`.
+    """
     allow_redirects: str = "always"
     status: Status = "requires_payment_method"
     payment_method: str | None = None
@@ -62,9 +65,10 @@ class Intent:
     canceled_at: int | None = None
     cancellation_reason: str | None = None
     challenge: str | None = None
-    """The 3-D Secure check that is open, while status is requires_action."""
+    """The open 3-D Secure check, while status is requires_action."""
     checkout: str | None = None
-    """The Checkout session that made it. While that is open, it alone confirms or cancels."""
+    """The Checkout session that created the intent. While the session is open, only its page can confirm the
+    intent, and only its expiry can cancel it."""
 
     @property
     def amount_capturable(self) -> int:
@@ -106,7 +110,7 @@ class Refund:
 
 @dataclass(frozen=True)
 class Challenge:
-    """A 3-D Secure check. It outlives the attempt to pay, so that an old page still leads back."""
+    """A 3-D Secure check. It is never deleted, so that an old page can still redirect to the shop."""
 
     id: str
     intent: str
@@ -118,7 +122,7 @@ SessionStatus = Literal["open", "complete", "expired"]
 
 @dataclass(frozen=True)
 class Line:
-    """What is bought on a Checkout page."""
+    """A line item of a Checkout session."""
 
     id: str
     name: str
@@ -128,7 +132,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Session:
-    """A Checkout session. Its PaymentIntent is made when the buyer first submits the page."""
+    """A Checkout session. The first submission of its page creates the PaymentIntent."""
 
     id: str
     created: int
@@ -136,7 +140,8 @@ class Session:
     currency: str
     lines: tuple[Line, ...]
     success_url: str
-    """`{CHECKOUT_SESSION_ID}` in it stands for the id."""
+    """The address that the buyer returns to after paying, with an optional placeholder
+    `{CHECKOUT_SESSION_ID}`."""
     cancel_url: str | None = None
     client_reference_id: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
@@ -151,20 +156,20 @@ class Session:
         return sum(line.unit_amount * line.quantity for line in self.lines)
 
 
-Kept = PaymentMethod | Intent | Charge | Refund | Challenge | Session
+Stored = PaymentMethod | Intent | Charge | Refund | Challenge | Session
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to an object, and how the object was then."""
+    """A change of an object, with the object's state after the change."""
 
     id: str
     type: str
     created: int
     object: str
-    """As the API shows it, in JSON."""
+    """The object as JSON, as the API returns it."""
     request: str | None
-    """None: no request of the API was the cause."""
+    """The API request that caused the event, if any."""
     idempotency_key: str | None
     pending: bool = False
-    """Whether a webhook still has to be delivered."""
+    """Whether the webhook is still to be delivered."""

@@ -1,4 +1,4 @@
-"""What the sandbox keeps, in one SQLite file."""
+"""The sandbox's data in one SQLite file."""
 
 import asyncio
 import sqlite3
@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from sandbox.stripe.state import Challenge, Charge, Intent, Kept, PaymentMethod, Refund, Session
+from sandbox.stripe.state import Challenge, Charge, Intent, PaymentMethod, Refund, Session, Stored
 
-# FULL: a commit is on disk when it returns, so kill -9 and power cuts lose nothing that was answered.
+# With FULL, a commit returns after it is on the disk, so kill -9 or a power cut loses no answered request.
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS objects (
 CREATE INDEX IF NOT EXISTS by_kind ON objects (kind, seq);
 CREATE INDEX IF NOT EXISTS by_intent ON objects (intent, kind, seq) WHERE intent IS NOT NULL;
 CREATE INDEX IF NOT EXISTS by_charge ON objects (charge, kind, seq) WHERE charge IS NOT NULL;
--- An expression, so that it also serves files that were made before there was such an index.
+-- This index is on an expression instead of a column, so that it also works for older files.
 CREATE INDEX IF NOT EXISTS by_created ON objects (kind, json_extract(CAST(body AS TEXT), '$.created'), seq);
 CREATE TABLE IF NOT EXISTS open_sessions (
     id TEXT PRIMARY KEY,
@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS answers (
 """
 
 T = TypeVar("T")
-K = TypeVar("K", bound=Kept)
+K = TypeVar("K", bound=Stored)
 
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {
@@ -80,30 +80,31 @@ class Answer:
     status: int
     body: str
     request_id: str
-    """The request that was answered first with this."""
+    """The id of the request that got this answer first."""
     replayed: bool = False
 
 
 @dataclass(frozen=True)
 class Change:
-    before: Kept | None
-    after: Kept
+    before: Stored | None
+    after: Stored
 
 
 @dataclass(frozen=True)
 class Page:
-    """Which part of a list: newest first, as Stripe lists."""
+    """Selects one page of a list, newest first."""
 
     limit: int = 10
     starting_after: str | None = None
     ending_before: str | None = None
     earliest: int | None = None
-    """Times of creation, both included."""
+    """Minimum time of creation, inclusive."""
     latest: int | None = None
+    """Maximum time of creation, inclusive."""
 
 
 class Ledger:
-    """One transaction. Used only inside `Store.run`."""
+    """One transaction; valid only inside `Store.run`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
@@ -116,7 +117,7 @@ class Ledger:
         thing: K | None = row and _ADAPTERS[kind.__name__].validate_json(row[0])
         return thing
 
-    def save(self, *things: Kept | None) -> None:
+    def save(self, *things: Stored | None) -> None:
         for thing in things:
             if thing is None:
                 continue
@@ -144,21 +145,21 @@ class Ledger:
         else:
             self.connection.execute("DELETE FROM open_sessions WHERE id = ?", (session.id,))
 
-    def run_out(self, now: int) -> list[Session]:
-        """The open sessions whose time is up."""
+    def due_sessions(self, now: int) -> list[Session]:
+        """The open sessions that have reached their time of expiry."""
         rows = self.connection.execute("SELECT id FROM open_sessions WHERE expires_at <= ?", (now,))
         found = [self.find(Session, id_) for (id_,) in rows.fetchall()]
         return [session for session in found if session is not None]
 
     def take_changes(self) -> list[Change]:
-        """What was saved since this was last asked, in order."""
+        """Return the changes since the last call, in order."""
         changes, self._changes = self._changes, []
         return changes
 
     def listed(
         self, kind: type[K], page: Page, *, intent: str | None = None, charge: str | None = None
     ) -> tuple[list[K], bool]:
-        """A part of a list, and whether there is more of it in that direction."""
+        """One page of a list, and whether there is a next page in the same direction."""
         where: list[str] = ["kind = ?"]
         values: list[str | int] = [kind.__name__]
         by_time = page.earliest is not None or page.latest is not None
@@ -176,7 +177,7 @@ class Ledger:
                 values.append(value)
         backwards = page.ending_before is not None
         direction = "ASC" if backwards else "DESC"
-        # The order of the index that the condition uses; without times, creation is in the order of seq.
+        # Order by the index that the conditions use. Without times, seq is the order of creation.
         order = f"{_CREATED} {direction}, seq {direction}" if by_time else f"seq {direction}"
         select = f"SELECT body FROM objects WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"  # noqa: S608
         rows = self.connection.execute(select, (*values, page.limit + 1)).fetchall()
@@ -190,14 +191,14 @@ class Ledger:
         return self.find(Charge, intent.latest_charge) if intent.latest_charge else None
 
     def answered(self, account: str, key: str) -> tuple[str, str, Answer] | None:
-        """The path and the parameters that the key was first used with, and what was answered."""
+        """The path, the parameters and the answer of the first request with the key."""
         row = self.connection.execute(
             "SELECT path, params, status, body, request_id FROM answers WHERE account = ? AND key = ?",
             (account, key),
         ).fetchone()
         return row and (row[0], row[1], Answer(row[2], row[3], row[4], replayed=True))
 
-    def remember(self, account: str, key: str, path: str, params: str, answer: Answer) -> None:
+    def save_answer(self, account: str, key: str, path: str, params: str, answer: Answer) -> None:
         self.connection.execute(
             "INSERT INTO answers (account, key, path, params, request_id, status, body)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -205,7 +206,7 @@ class Ledger:
         )
 
     def attempt(self, work: "Callable[[Ledger], T]") -> T:
-        """Do `work`; if it raises, what it wrote is undone while the transaction goes on."""
+        """Do `work` in a savepoint: an error rolls back its writes, but not the transaction."""
         self.connection.execute("SAVEPOINT attempt")
         try:
             return work(self)
@@ -217,9 +218,9 @@ class Ledger:
 
 
 class Store:
-    """One connection on a thread of its own: transactions run one after another, in the order asked for.
+    """One connection on its own thread, which runs transactions one after another in order of request.
 
-    A caller that goes away doesn't stop its transaction, and can't get between another's statements.
+    A transaction completes even if its caller is cancelled, and is never interleaved with another one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -241,7 +242,7 @@ class Store:
         self._thread.shutdown()
 
     async def run(self, work: Callable[[Ledger], T]) -> T:
-        """Do `work` in one transaction: all of it is on disk when this returns, or none of it."""
+        """Do `work` in one transaction, which is on disk when this returns."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work)
 
     def _transact(self, work: Callable[[Ledger], T]) -> T:

@@ -1,1 +1,1 @@
-"""Who is who: sign up, in and out, and the keys that session tokens are signed with."""
+"""Users and sessions: sign-up, sign-in, sign-out and session tokens."""

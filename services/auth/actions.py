@@ -1,4 +1,4 @@
-"""Sign up, in and out; change a password."""
+"""Sign up, sign in, sign out and change the password."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,19 +9,20 @@ from pymongo.errors import DuplicateKeyError
 
 from contracts.identity import Identity
 from contracts.wire import now
+from kit.aggregates import change
+from kit.changes import Changes
+from kit.errors import NotFound, NotSignedIn
+from kit.mongo import object_id
+from kit.sessions import EndedSessions
+from kit.tokens import Signer
 from services.auth.documents import Session, User
 from services.auth.passwords import Passwords
 from services.auth.rules import EmailInUse, InvalidCredentials, WrongPassword
-from services.kit.aggregates import change
-from services.kit.changes import Changes
-from services.kit.errors import NotFound, NotSignedIn
-from services.kit.mongo import object_id
-from services.kit.tokens import Sessions, Signer
 
 
 @dataclass(frozen=True)
 class SignedIn:
-    """A fresh session."""
+    """A new session and its token."""
 
     identity: Identity
     token: str
@@ -30,72 +31,72 @@ class SignedIn:
 
 @dataclass(frozen=True)
 class Auth:
-    """The use cases, with what they need."""
+    """The use cases of auth and their dependencies."""
 
     passwords: Passwords
     signer: Signer
-    sessions: Sessions
+    ended: EndedSessions
     lifetime: timedelta
 
     async def sign_up(self, email: str, password: str) -> SignedIn:
         """Add a user and sign them in.
 
         Raises:
-            EmailInUse: somebody has that address.
+            EmailInUse: another user has this address.
         """
         user = User(email=email, password_hash=await self.passwords.hash(password), created_at=now())
         try:
-            await User.get_pymongo_collection().insert_one(user.model_dump(by_alias=True))
+            await user.insert()
         except DuplicateKeyError:
             raise EmailInUse from None
         return await self._begin_session(user)
 
     async def sign_in(self, email: str, password: str) -> SignedIn:
-        """Begin a session.
+        """Start a session.
 
         Raises:
-            InvalidCredentials: nobody has that address and password.
+            InvalidCredentials: no user has this address and password.
         """
         user = await User.find_one({"email": email})
         if not await self.passwords.matches(password, user.password_hash if user else None) or user is None:
             raise InvalidCredentials
         if self.passwords.is_outdated(user.password_hash):
-            user = await user.with_hash(await self.passwords.hash(password))
+            user = await user.save_hash(await self.passwords.hash(password))
         signed_in = await self._begin_session(user)
-        # Whoever changes the password ends the sessions that are there then: this may have come just after.
+        # A concurrent password change ends all sessions that it finds. It may have missed the new session.
         newest = await user.newest()
         if newest != user and not await self.passwords.matches(password, newest.password_hash):
             await self._end(signed_in.identity.session_id)
             raise InvalidCredentials
         return signed_in
 
-    async def change_password(self, token: str | None, current: str, new: str) -> SignedIn:
-        """Replace the password and end every session of the user; gives a new one to who did it.
+    async def change_password(self, identity: Identity, current: str, new: str) -> SignedIn:
+        """Replace the password, end every session of the user, and start a new one for the caller.
 
         Raises:
             NotSignedIn, WrongPassword
         """
-        user = await self._user_of(token)
+        user = await self._user_of(identity)
         if not await self.passwords.matches(current, user.password_hash):
             raise WrongPassword
-        changed = await user.with_hash(await self.passwords.hash(new))
+        changed = await user.save_hash(await self.passwords.hash(new))
         if await changed.newest() != changed:
-            raise WrongPassword  # somebody else changed it first
+            raise WrongPassword  # another request changed it first
         await self._end_all(changed)
         return await self._begin_session(changed)
 
-    async def sign_out_everywhere(self, token: str | None) -> None:
-        """End every session of whoever holds the token.
+    async def sign_out_everywhere(self, identity: Identity) -> None:
+        """End every session of the user.
 
         Raises:
-            NotSignedIn
+            NotSignedIn: the caller's session has ended.
         """
-        user = await self._user_of(token)
-        await self._end_all(user, but=token)
-        await self.sign_out(token)  # last: whoever has to try again is still somebody
+        user = await self._user_of(identity)
+        await self._end_all(user, excluded=identity.session_id)
+        await self._end(identity.session_id)  # last, because a retrying client must still be authenticated
 
     async def profile(self, user_id: str) -> User:
-        """What anybody may know of a user is a part of this.
+        """The user with this id, for their public profile.
 
         Raises:
             NotFound
@@ -105,46 +106,51 @@ class Auth:
             raise NotFound
         return user
 
-    async def _user_of(self, token: str | None) -> User:
-        identity = await self.current_user(token)
-        user = await User.find_one({"_id": ObjectId(identity.id)}) if identity else None
+    async def _user_of(self, identity: Identity) -> User:
+        current = await self.current_user(identity)
+        user = await User.find_one({"_id": ObjectId(identity.id)}) if current else None
         if user is None:
             raise NotSignedIn
         return user
 
-    async def _end_all(self, user: User, *, but: str | None = None) -> None:
-        """End all sessions of a user; not that of the token `but`."""
-        spared = await self.sessions.identify(but) if but else None
+    async def _end_all(self, user: User, *, excluded: str | None = None) -> None:
+        """End all sessions of a user, except the session with the id `excluded`."""
         async for session in Session.find({"user_id": str(user.id)}):
-            if session.ended_at is None and (spared is None or session.key != spared.session_id):
+            if session.ended_at is None and session.key != excluded:
                 await self._end(session.key)
 
     async def _end(self, session_id: str) -> None:
         def end(session: Session) -> Changes | None:
             return {"ended_at": now()} if session.ended_at is None else None
 
-        with suppress(NotFound):  # a database that was set back doesn't know of it: nothing to tell others
-            await change(lambda: Session.find_one({"_id": ObjectId(session_id)}), end)
-        # Not before it is written: who is told to try again has to be somebody when they do.
-        self.sessions.ended.add(session_id, now())
+        with suppress(NotFound):  # a restored database may lack the session: nothing to publish then
+            await change(lambda: Session.first({"_id": ObjectId(session_id)}), end)
+        # Persist before revoking, because a retrying client must still be authenticated.
+        self.ended.add(session_id, now())
 
-    async def sign_out(self, token: str | None) -> None:
-        """End the session of a token everywhere. Nobody's token ends nothing; ending twice is harmless."""
-        identity = await self.sessions.identify(token) if token else None
+    async def sign_out(self, identity: Identity | None) -> None:
+        """End the caller's session on every service. A repeated call is harmless."""
         if identity is not None:
             await self._end(identity.session_id)
 
-    async def current_user(self, token: str | None) -> Identity | None:
-        """Who holds the token. Asks the database too: it knows at once what another copy ended."""
-        identity = await self.sessions.identify(token) if token else None
+    async def current_user(self, identity: Identity | None) -> Identity | None:
+        """The identity, or None if its session has ended.
+
+        The stored session is read, because another auth process may have just ended it.
+        """
         if identity is None:
             return None
-        session = await Session.find_one({"_id": ObjectId(identity.session_id)})
+        session = await Session.first({"_id": ObjectId(identity.session_id)})
         return identity if session is not None and session.ended_at is None else None
 
+    async def report_use(self, identity: Identity) -> None:
+        """Store that the caller's session is in use."""
+        await Session.mark_used(identity.session_id, now())
+
     async def _begin_session(self, user: User) -> SignedIn:
-        expires_at = now() + self.lifetime
-        session = Session(user_id=str(user.id), expires_at=expires_at)
-        await session.add(silently=True)
+        moment = now()
+        expires_at = moment + self.lifetime
+        session = Session(user_id=str(user.id), expires_at=expires_at, used_at=moment)
+        await session.add(private=True)
         identity = Identity(id=str(user.id), email=user.email, session_id=session.key)
         return SignedIn(identity, self.signer.sign(identity, expires_at), expires_at)

@@ -1,4 +1,4 @@
-"""The key that session tokens are signed with."""
+"""The private key that signs session tokens."""
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -8,23 +8,24 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from kit.secrets import stored_secret
 from settings import Settings
 
 
 def private_key(settings: Settings) -> Ed25519PrivateKey:
-    """The key given by SESSION_PRIVATE_KEY, or the one in the data folder, made on first use.
+    """The key from SESSION_PRIVATE_KEY, or else from the data folder, where it is generated on first use.
 
     Raises:
-        ValueError: what is there is no Ed25519 private key in PEM.
+        ValueError: the key isn't an Ed25519 private key in PEM.
     """
     if settings.session_private_key is not None:
         pem = settings.session_private_key.get_secret_value().replace("\\n", "\n").encode()
     else:
-        pem = settings.kept("auth/session-key.pem", _new_key).encode()
+        pem = stored_secret(settings.data_dir / "auth" / "session-key.pem", _new_key).encode()
     try:
         key = load_pem_private_key(pem, password=None)
     except TypeError:
-        raise ValueError("SESSION_PRIVATE_KEY is encrypted; give it without a password") from None
+        raise ValueError("SESSION_PRIVATE_KEY is encrypted; it must be set without a password") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise ValueError("SESSION_PRIVATE_KEY is no Ed25519 key")
     return key

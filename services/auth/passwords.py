@@ -1,4 +1,4 @@
-"""Password hashes: argon2id, off the event loop, as many at once as there are cores."""
+"""Password hashing with argon2id in threads, one per core."""
 
 import asyncio
 import os
@@ -13,23 +13,27 @@ T = TypeVar("T")
 
 
 class Passwords:
-    """Hashes and verifies. Parameters are argon2-cffi's defaults: RFC 9106's low-memory profile."""
+    """Hashes and verifies passwords with argon2-cffi's defaults: the low-memory profile of RFC 9106."""
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
-        # argon2 lets go of the GIL. More threads than cores would only take memory, 64 MiB each.
+        # argon2 releases the GIL. More threads than cores would only use memory, 64 MiB each.
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="argon2")
-        self._nobodys_hash = self._hasher.hash("a password that nobody has")
+        self._dummy_hash = self._hasher.hash("a password that nobody has")
 
     async def hash(self, password: str) -> str:
         return await self._run(partial(self._hasher.hash, password))
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
-        """Whether it is the password. None, for an unknown user, is False after the same time."""
+        """Whether the password matches the hash.
+
+        For an unknown user, whose hash is None, the answer is False and takes the same time, so that the time
+        doesn't reveal which users exist.
+        """
         return await self._run(partial(self._verify, password, password_hash))
 
     def is_outdated(self, password_hash: str) -> bool:
-        """Whether it was made with other parameters than today's."""
+        """Whether the hash was made with other parameters than new hashes are."""
         return self._hasher.check_needs_rehash(password_hash)
 
     def close(self) -> None:
@@ -37,7 +41,7 @@ class Passwords:
 
     def _verify(self, password: str, password_hash: str | None) -> bool:
         try:
-            self._hasher.verify(password_hash or self._nobodys_hash, password)
+            self._hasher.verify(password_hash or self._dummy_hash, password)
         except (VerificationError, InvalidHashError):
             return False
         return password_hash is not None

@@ -1,6 +1,6 @@
-"""What auth answers no with."""
+"""Errors of auth."""
 
-from services.kit.errors import Conflict, Forbidden, NotSignedIn
+from kit.errors import Conflict, Forbidden, NotSignedIn
 
 
 class EmailInUse(Conflict):
@@ -8,10 +8,13 @@ class EmailInUse(Conflict):
 
 
 class InvalidCredentials(NotSignedIn):
-    """The same for an unknown user and a wrong password: neither tells which addresses exist."""
+    """Unknown user or wrong password.
+
+    The error is the same for both, so that nobody can find out which addresses have accounts.
+    """
 
     message = "Invalid credentials"
 
 
 class WrongPassword(Forbidden):
-    message = "That isn't your present password"
+    message = "Your current password is wrong"

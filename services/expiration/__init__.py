@@ -1,1 +1,1 @@
-"""The clock: tells when the time to pay for an order is over. Its timers live in JetStream."""
+"""Expiration: publishes an event when the time to pay is over. Timers are scheduled JetStream messages."""

@@ -1,27 +1,27 @@
-"""Keep one timer for each order that waits for its payment."""
+"""Keep a timer for each unpaid order."""
 
 from typing import Protocol
 
-from contracts.events import ExpirationComplete, OrderEvent
+from contracts.events import LIVE_STATUSES, ExpirationComplete, OrderEvent
 
 
 class Timers(Protocol):
-    """Timers that outlive every process. Both methods may be repeated."""
+    """Persistent timers. Both methods are idempotent."""
 
     async def set(self, due: ExpirationComplete) -> None:
-        """Have the event published when its `expires_at` comes; at once if that is past."""
+        """Publish the event at its `expires_at`, or at once if that time is past."""
 
     async def clear(self, order_id: str) -> None:
-        """Forget all timers of an order."""
+        """Delete all timers of an order."""
 
 
 async def follow_order(order: OrderEvent, timers: Timers) -> None:
-    """Set the timer of an order that waits for its payment, clear it when the order is over.
+    """Set the timer of an unpaid order, or clear the timers of any other order.
 
-    A timer that is set late or twice, or fires although its order is over, is harmless: orders
-    cancels only what is unpaid and due.
+    A timer that is set late or twice, or fires after its order has ended, is harmless, because the orders
+    service cancels only orders that are unpaid and due.
     """
-    if order.status in ("created", "awaiting:payment"):
+    if order.status in LIVE_STATUSES:
         await timers.set(ExpirationComplete(order_id=order.id, expires_at=order.expires_at))
     else:
         await timers.clear(order.id)

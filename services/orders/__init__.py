@@ -1,1 +1,1 @@
-"""Who holds and who owns which ticket: the arbiter of every sale."""
+"""Orders: which buyer holds or owns which ticket. This service is the arbiter of every sale."""

@@ -1,8 +1,7 @@
-"""Reserve, cancel, complete."""
+"""Reserve tickets, and extend, cancel, expire and complete orders."""
 
-import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,40 +12,45 @@ from pymongo.errors import DuplicateKeyError
 from contracts.events import ExpirationComplete, PaymentEvent, TicketEvent
 from contracts.money import to_minor_units
 from contracts.wire import now
-from services.kit.aggregates import change
-from services.kit.changes import Changes
-from services.kit.errors import NotFound, Unavailable
-from services.kit.mongo import object_id
+from kit.aggregates import change
+from kit.alerts import alert
+from kit.changes import Changes
+from kit.errors import NotFound, Unavailable
+from kit.mongo import object_id
 from services.orders import rules
-from services.orders.documents import ONE_ORDER_A_TICKET, Order, Ticket
+from services.orders.documents import ONE_ORDER_A_TICKET, Order, ShownOrder, TicketReplica
 
-log = logging.getLogger(__name__)
-
-MAX_TRIES = 50
-"""Inserts of one reservation. Each try lost to a rival's means that the rival got further."""
+MAX_ATTEMPTS = 50
+"""Maximum attempts to insert one reservation. An attempt fails only if a concurrent one succeeded."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a reservation grants."""
+    """The conditions of a reservation."""
 
     window: timedelta
     """Time to pay."""
     max_live: int
-    """Unpaid reservations that one user may have at once."""
+    """Maximum unpaid reservations that one user may have at the same time."""
 
 
 async def reserve(ticket_id: str, buyer: str, terms: Terms) -> Order:
-    """Hold the ticket for the buyer: one insert, which the unique indexes let only one rival make.
+    """Reserve the ticket for the buyer with one insert. Unique indexes let one of several buyers succeed.
 
     Raises:
-        NotFound, OwnTicket, TicketNotForSale, TicketReserved, TooManyReservations
+        NotFound, OwnTicket, TicketNotForSale, TicketReserved, TooManyReservations, Unavailable
     """
-    ticket = await Ticket.arrived(ticket_id)
+    ticket = await TicketReplica.wait_for(ticket_id)
     rules.check_may_reserve(ticket, buyer)
-    rules.check_is_ahead(ticket, now())
-    for _ in range(MAX_TRIES):
-        slots = rules.free_slots(await _taken_slots(buyer), terms.max_live)
+    rules.check_has_not_begun(ticket, now())
+    # Most often nobody has held a new ticket, and the buyer has a free slot. Unique indexes detect the rest.
+    slots: Sequence[int] = range(1, terms.max_live + 1)
+    hold = 1
+    for attempt in range(MAX_ATTEMPTS):
+        if attempt > 0:
+            slots = rules.free_slots(await _taken_slots(buyer), terms.max_live)
+        if attempt > 0 or ticket.version > 0:
+            hold = await _next_hold(ticket.key)
         order = Order(
             user_id=buyer,
             ticket_id=ticket.key,
@@ -54,32 +58,32 @@ async def reserve(ticket_id: str, buyer: str, terms: Terms) -> Order:
             ticket_title=ticket.title,
             price_minor=ticket.price_minor,
             details=rules.Details.model_validate(dict(ticket)),
-            hold=await _next_hold(ticket.key),
+            hold=hold,
             expires_at=now() + terms.window,
-            slot=random.choice(slots),  # noqa: S311 - keeps a user's own rivals apart, guards no secret
+            slot=random.choice(slots),  # noqa: S311 - avoids conflicts of concurrent requests, guards no secret
         )
         try:
             await order.add()
         except DuplicateKeyError as taken:
             if _violated(taken, ONE_ORDER_A_TICKET):
                 raise rules.TicketReserved from None
-            continue  # the hold number or the slot went to a rival: look again
+            continue  # a concurrent request took the hold number or the slot
         return order
     raise Unavailable
 
 
-async def list_mine(buyer: str) -> list[Order]:
+async def list_mine(buyer: str) -> list[ShownOrder]:
     """All orders of a buyer, newest first; at most a thousand."""
-    return await Order.find({"user_id": buyer}, sort="-_id", limit=1000).to_list()
+    return await ShownOrder.of_buyer(buyer, limit=1000)
 
 
-async def show(order_id: str, buyer: str) -> Order:
-    """An order of this buyer.
+async def show(order_id: str, buyer: str) -> ShownOrder:
+    """The order, if it is this buyer's.
 
     Raises:
         NotFound, NotTheBuyer
     """
-    order = await Order.find_one({"_id": object_id(order_id)})
+    order = await ShownOrder.find(object_id(order_id))
     if order is None:
         raise NotFound
     if order.user_id != buyer:
@@ -88,7 +92,7 @@ async def show(order_id: str, buyer: str) -> Order:
 
 
 async def cancel(order_id: str, buyer: str) -> None:
-    """Let go of the ticket. Repeating it changes nothing.
+    """Cancel an unpaid order. A repeated call changes nothing.
 
     Raises:
         NotFound, NotTheBuyer, OrderComplete
@@ -108,50 +112,59 @@ async def extend(order_id: str, buyer: str, window: timedelta) -> Order:
 
 
 async def expire(event: ExpirationComplete) -> None:
-    """End an order that wasn't paid in time. Timers of paid or extended orders change nothing."""
+    """Cancel an order that wasn't paid in time. Timers of paid or extended orders have no effect."""
     await _change(event.order_id, lambda order: rules.expire(order, event.expires_at))
 
 
 async def follow_payment(payment: PaymentEvent, window: timedelta) -> None:
-    """Let a payment complete its order, if that is still live; a bank's check gives it another `window`."""
+    """Apply a payment's state to its order. For a bank check, the buyer gets another `window` to pay."""
     reserved_at = object_id(payment.order_id).generation_time
     longer = rules.extended_deadline(reserved_at, window, now())
     order = await _change(payment.order_id, lambda order: rules.follow_payment(order, payment, longer))
     if not rules.pays(payment, order):
-        log.error("payment %s is of %s, not of the price of order %s", payment.id, payment.amount, order.key)
+        alert(
+            "payment_amount",
+            "payment %s is of %s, not of the price of order %s",
+            payment.id,
+            payment.amount,
+            order.key,
+        )
 
 
 async def follow_ticket(ticket: TicketEvent) -> None:
-    """Remember a ticket's newest state. What an older publisher doesn't say takes nothing away."""
-    await Ticket.follow(ticket.id, ticket.version, known_of(ticket), learns=True)
+    """Update the replica of a ticket."""
+    await TicketReplica.follow(ticket.id, ticket.version, replica_fields(ticket))
 
 
-def known_of(ticket: TicketEvent) -> dict[str, Any]:
-    """What orders remembers of a ticket. What an older publisher doesn't say isn't in it."""
+def replica_fields(ticket: TicketEvent) -> dict[str, Any]:
+    """The fields that a replica of this ticket stores."""
     return {
         "title": ticket.title,
         "price_minor": to_minor_units(ticket.price),
         "user_id": ticket.user_id,
         "status": ticket.status,
-        **ticket.model_dump(include=set(rules.Details.model_fields), exclude_unset=True),
+        **ticket.model_dump(include=set(rules.Details.model_fields)),
     }
 
 
 async def _change(order_id: str, decide: Callable[[Order], Changes | None]) -> Order:
     key = object_id(order_id)
-    return await change(lambda: Order.find_one({"_id": key}), decide)
+    return await change(lambda: Order.first({"_id": key}), decide)
 
 
 async def _taken_slots(buyer: str) -> list[int]:
-    found = Order.get_pymongo_collection().find({"user_id": buyer, "live": True}, {"slot": 1})
-    return [order["slot"] async for order in found]
+    live = Order.get_pymongo_collection().find({"user_id": buyer, "live": True}, {"slot": 1})
+    return [order["slot"] for order in await live.to_list()]
 
 
 async def _next_hold(ticket_id: str) -> int:
-    newest = Order.get_pymongo_collection().find({"ticket_id": ticket_id}, {"hold": 1})
-    return max([order["hold"] async for order in newest.sort("hold", DESCENDING).limit(1)], default=0) + 1
+    newest = await Order.get_pymongo_collection().find_one(
+        {"ticket_id": ticket_id}, {"hold": 1}, sort=[("hold", DESCENDING)]
+    )
+    return newest["hold"] + 1 if newest else 1
 
 
 def _violated(error: DuplicateKeyError, index: str) -> bool:
-    # The name stands in the message on every MongoDB; `keyPattern` can't tell two indexes apart.
+    # MongoDB and the embedded database name the index in the message. Their `keyPattern` isn't enough: two
+    # indexes may have the same keys.
     return f"index: {index} " in str(error.details.get("errmsg", "") if error.details else error)

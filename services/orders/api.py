@@ -1,47 +1,63 @@
-"""HTTP ↔ orders."""
+"""HTTP API of orders."""
 
 from datetime import timedelta
 
 from litestar import Router, delete, get, post
-from litestar.params import FromPath, RequestBody
+from litestar.di import NamedDependency
+from litestar.params import RequestBody
 
 from contracts.api import Order as OrderView
 from contracts.api import OrderBody, OrderTicket
 from contracts.money import from_minor_units
 from contracts.wire import now
-from services.kit.http import SIGNED_IN, ApiRequest, signed_in
-from services.kit.limits import limit
+from kit.http.guards import signed_in
+from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
+from kit.http.request import ApiRequest
+from kit.rate_limits import limit
 from services.orders import actions
-from services.orders.documents import Order
+from services.orders.documents import Order, ShownOrder
 from services.orders.rules import extended_deadline, may_extend
 from settings import Settings
 
-
-@get("/", summary="My orders, newest first")
-async def list_orders(request: ApiRequest) -> list[OrderView]:
-    return [_view(order, _window(request)) for order in await actions.list_mine(request.user.id)]
+InjectedSettings = NamedDependency[Settings]
 
 
-@get("/{order_id:str}", summary="An order of mine")
-async def show_order(request: ApiRequest, order_id: FromPath[str]) -> OrderView:
-    return _view(await actions.show(order_id, request.user.id), _window(request))
+@get("/", summary="The caller's orders, newest first")
+async def list_orders(request: ApiRequest, settings: InjectedSettings) -> list[OrderView]:
+    window = _window(settings)
+    return [_view(order, window) for order in await actions.list_mine(request.user.id)]
 
 
-@post("/", summary="Reserve a ticket")
-async def reserve_ticket(request: ApiRequest, data: RequestBody[OrderBody]) -> OrderView:
-    settings: Settings = request.app.state.settings
+@get("/{order_id:str}", summary="One of the caller's orders")
+async def show_order(request: ApiRequest, order_id: PathId, settings: InjectedSettings) -> OrderView:
+    return _view(await actions.show(order_id, request.user.id), _window(settings))
+
+
+class ReserveOperation(ApiOperation):
+    links = {
+        "show_order": {"order_id": CREATED_ID},
+        "extend_order": {"order_id": CREATED_ID},
+        "cancel_order": {"order_id": CREATED_ID},
+    }
+
+
+@post("/", operation_class=ReserveOperation, summary="Reserve a ticket")
+async def reserve_ticket(
+    request: ApiRequest, data: RequestBody[OrderBody], settings: InjectedSettings
+) -> OrderView:
     await limit("reserve", request.user.id, settings.rate_reserve)
-    terms = actions.Terms(window=_window(request), max_live=settings.max_live_reservations)
+    terms = actions.Terms(window=_window(settings), max_live=settings.max_live_reservations)
     return _view(await actions.reserve(data.ticket_id, request.user.id, terms), terms.window)
 
 
-@post("/{order_id:str}/extend", status_code=200, summary="More time to pay for an order of mine")
-async def extend_order(request: ApiRequest, order_id: FromPath[str]) -> OrderView:
-    return _view(await actions.extend(order_id, request.user.id, _window(request)), _window(request))
+@post("/{order_id:str}/extend", status_code=200, summary="Extend the time to pay for an order")
+async def extend_order(request: ApiRequest, order_id: PathId, settings: InjectedSettings) -> OrderView:
+    window = _window(settings)
+    return _view(await actions.extend(order_id, request.user.id, window), window)
 
 
-@delete("/{order_id:str}", summary="Let go of a reservation of mine")
-async def cancel_order(request: ApiRequest, order_id: FromPath[str]) -> None:
+@delete("/{order_id:str}", summary="Cancel an unpaid order")
+async def cancel_order(request: ApiRequest, order_id: PathId) -> None:
     await actions.cancel(order_id, request.user.id)
 
 
@@ -56,12 +72,11 @@ API = [
 ]
 
 
-def _window(request: ApiRequest) -> timedelta:
-    settings: Settings = request.app.state.settings
+def _window(settings: Settings) -> timedelta:
     return timedelta(seconds=settings.expiration_window_seconds)
 
 
-def _view(order: Order, window: timedelta) -> OrderView:
+def _view(order: Order | ShownOrder, window: timedelta) -> OrderView:
     moment = now()
     longer = extended_deadline(order.reserved_at, window, moment)
     return OrderView(

@@ -1,39 +1,42 @@
-"""Orders, and what orders knows of tickets."""
+"""Orders, and replicas of tickets."""
 
 from datetime import datetime
 
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pydantic import Field, TypeAdapter
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from contracts.events import OrderCancelled, OrderCreated, OrderedTicket, OrderEvent, OrderUpdated
 from contracts.money import from_minor_units
-from services.kit.aggregates import OUTBOX_INDEX, Aggregate
-from services.kit.copies import Copy
-from services.orders.rules import OfferedTicket, OrderState
+from kit.aggregates import OUTBOX_INDEX, Aggregate
+from kit.replicas import Replica
+from services.orders.rules import OrderState, ReservableTicket
 
 ONE_ORDER_A_TICKET = "one_order_a_ticket"
 ONE_ORDER_A_HOLD = "one_order_a_hold"
 ONE_ORDER_A_SLOT = "one_order_a_slot"
 
 
-class Ticket(OfferedTicket, Copy):
-    """A ticket that may be reserved."""
+class TicketReplica(ReservableTicket, Replica):
+    """The replica of a ticket."""
 
     class Settings:
         name = "tickets"
 
 
 class Order(OrderState, Aggregate):
-    """A buyer's hold of a ticket, then a purchase."""
+    """An order: first a hold of a ticket, then a purchase."""
 
     active: bool = True
     live: bool = True
     slot: int
-    """Which of the buyer's allowed reservations this is, while it is live."""
+    """The number, from 1 to `MAX_LIVE_RESERVATIONS`, that no other live order of the buyer has."""
 
     class Settings:
         name = "orders"
-        # The marketplace's promises are these indexes: an insert that breaks one fails, whoever
-        # else does what at the same time.
+        # These unique indexes guarantee one active order per ticket, and no more live orders per buyer than
+        # allowed, however many requests run concurrently.
         indexes = [
             OUTBOX_INDEX,
             IndexModel(
@@ -54,7 +57,7 @@ class Order(OrderState, Aggregate):
 
     @property
     def reserved_at(self) -> datetime:
-        """To the second: its id tells."""
+        """Time of the reservation, to the second. It is part of the id."""
         assert self.id is not None
         return self.id.generation_time
 
@@ -80,3 +83,38 @@ class Order(OrderState, Aggregate):
         if self.status == "cancelled":
             return OrderCancelled
         return OrderCreated if self.version == 0 else OrderUpdated
+
+
+class ShownOrder(OrderState):
+    """The fields of a stored order that its buyer sees. They are read faster than a whole document."""
+
+    id: PydanticObjectId = Field(alias="_id")
+    version: int
+
+    @property
+    def key(self) -> str:
+        """The id as text."""
+        return str(self.id)
+
+    @property
+    def reserved_at(self) -> datetime:
+        """Time of the reservation, to the second. It is part of the id."""
+        return self.id.generation_time
+
+    @classmethod
+    async def find(cls, order_id: ObjectId) -> "ShownOrder | None":
+        """The order with this id, if there is one."""
+        found = await Order.get_pymongo_collection().find_one({"_id": order_id}, _SHOWN_FIELDS)
+        return None if found is None else cls.model_validate(found)
+
+    @classmethod
+    async def of_buyer(cls, buyer: str, limit: int) -> "list[ShownOrder]":
+        """The orders of a buyer, newest first."""
+        found = Order.get_pymongo_collection().find(
+            {"user_id": buyer}, _SHOWN_FIELDS, sort=[("_id", DESCENDING)], limit=limit
+        )
+        return _SHOWN_ORDERS.validate_python(await found.to_list())
+
+
+_SHOWN_FIELDS = dict.fromkeys(ShownOrder.model_fields.keys() - {"id"}, 1)
+_SHOWN_ORDERS = TypeAdapter(list[ShownOrder])

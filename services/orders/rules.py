@@ -1,4 +1,4 @@
-"""When a ticket may be reserved, and when an order completes or ends."""
+"""Rules of reservations and orders."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from contracts.api import LONGEST_HOLD
-from contracts.events import CancelReason, OrderStatus, PaymentEvent, TicketStatus
+from contracts.api import MAX_HOLD
+from contracts.events import LIVE_STATUSES, CancelReason, OrderStatus, PaymentEvent, TicketStatus
+from contracts.tickets import TicketDetails
 from contracts.wire import Moment
-from services.kit.changes import Changes
-from services.kit.errors import Conflict, Forbidden, TooManyRequests
+from kit.changes import Changes
+from kit.errors import Conflict, Forbidden, TooManyRequests
 
 
 class TicketReserved(Conflict):
@@ -34,67 +35,61 @@ class OrderComplete(Conflict):
 
 
 class NoMoreTime(Conflict):
-    message = "There is no more time to be had for this order"
+    message = "The time to pay can no longer be extended"
 
 
 class NotTheBuyer(Forbidden):
     message = "That order isn't yours"
 
 
-class Details(BaseModel):
-    """What a ticket is for. Of tickets and orders from before it was known here, nothing is."""
+class Details(TicketDetails):
+    """The details of a ticket that the orders service stores."""
 
-    starts_at: Moment | None = None
-    venue: str | None = None
-    city: str | None = None
-    time_zone: str | None = None
-    category: str | None = None
-    seat: str | None = None
-    quantity: int = 1
     picture: str | None = None
 
 
-class OfferedTicket(Details):
-    """What orders knows of a ticket."""
+class ReservableTicket(Details):
+    """The fields of a ticket that a reservation needs."""
 
     version: int
     title: str
     price_minor: int
     user_id: str
-    """The seller."""
+    """The seller's id."""
     status: TicketStatus
 
 
 class OrderState(BaseModel):
-    """An order, as rules see it."""
+    """The fields of an order that rules need."""
 
     user_id: str
-    """The buyer."""
+    """The buyer's id."""
     ticket_id: str
     ticket_version: int
     ticket_title: str
     price_minor: int
     details: Details = Details()
-    """Of the ticket, as it was when it was reserved."""
+    """Details of the ticket at the time of the reservation."""
     hold: int
     status: OrderStatus = "created"
     expires_at: Moment
     extended: bool = False
-    """It got more time once, since the buyer's bank asked for a check."""
+    """Whether the deadline was extended for a bank check, which happens at most once."""
     extensions: int = 0
-    """How often the buyer asked for more time, and got it."""
+    """How many times the deadline was extended at the buyer's request."""
     cancel_reason: CancelReason | None = None
     relisted: bool = False
-    """Of a refunded order: its ticket is on sale again."""
+    """Whether the ticket of a refunded order is on sale again."""
 
 
-MOST_EXTENSIONS = 2
+MAX_EXTENSIONS = 2
 
 
-def check_may_reserve(ticket: OfferedTicket, buyer: str) -> None:
-    """Whether this buyer may have this ticket, if nobody else has it.
+def check_may_reserve(ticket: ReservableTicket, buyer: str) -> None:
+    """Check that this buyer may reserve this ticket, provided that no active order has it.
 
-    A sold or reserved copy isn't asked: who holds a ticket is known here and nowhere else.
+    A replica with the status reserved or sold passes the check, because the replica may be outdated. Only the
+    stored orders decide whether the ticket is free.
 
     Raises:
         OwnTicket, TicketNotForSale
@@ -105,8 +100,8 @@ def check_may_reserve(ticket: OfferedTicket, buyer: str) -> None:
         raise TicketNotForSale
 
 
-def check_is_ahead(ticket: OfferedTicket, now: datetime) -> None:
-    """An event that has begun can't be gone to.
+def check_has_not_begun(ticket: ReservableTicket, now: datetime) -> None:
+    """Check that the ticket's event hasn't begun.
 
     Raises:
         TicketNotForSale
@@ -116,19 +111,19 @@ def check_is_ahead(ticket: OfferedTicket, now: datetime) -> None:
 
 
 def free_slots(taken: Collection[int], allowed: int) -> list[int]:
-    """The numbers of the reservations that a user may still make: each live one has a number of its own.
+    """The slots that a user may still take. Each live reservation occupies one.
 
     Raises:
-        TooManyReservations: there is none left.
+        TooManyReservations: no slot is free.
     """
     free = [slot for slot in range(1, allowed + 1) if slot not in taken]
     if not free:
-        raise TooManyReservations(f"You already hold {allowed} tickets. Pay for one or let one go first")
+        raise TooManyReservations(f"You already hold {allowed} tickets. Pay for one or release one first")
     return free
 
 
 def cancel(order: OrderState, by: str) -> Changes | None:
-    """The buyer lets go of the ticket. Doing so twice changes nothing.
+    """Cancel the order for its buyer. A repeated call changes nothing.
 
     Raises:
         NotTheBuyer, OrderComplete
@@ -137,29 +132,32 @@ def cancel(order: OrderState, by: str) -> Changes | None:
         raise NotTheBuyer
     if order.status == "complete":
         raise OrderComplete
-    return _cancelled("buyer") if is_live(order.status) else None
+    return _cancelled("buyer") if order.status in LIVE_STATUSES else None
 
 
 def expire(order: OrderState, deadline: datetime) -> Changes | None:
-    """The time to pay, which ended at `deadline`, is over. A later deadline of the order stands."""
-    due = is_live(order.status) and order.expires_at <= deadline
+    """Cancel the order if it is unpaid and was due at `deadline`, the time for which a timer was set.
+
+    The timer of an earlier deadline has no effect on an order that has been extended.
+    """
+    due = order.status in LIVE_STATUSES and order.expires_at <= deadline
     return _cancelled("expired") if due else None
 
 
 def follow_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -> Changes | None:
-    """Complete a live order once its price is authorized; note that a complete one was refunded.
+    """Complete a live order when its price is authorized, and mark a complete order refunded after a refund.
 
-    An order only ever moves on, from created over awaiting:payment to complete or cancelled, and from
-    complete to refunded, so repeats and old news change nothing. A cancelled order stays cancelled:
-    payments learns so from it and gives the money back.
+    An order only moves forward: from created to awaiting:payment, then to complete or cancelled, and from
+    complete to refunded. Repeated and old events change nothing. A cancelled order stays cancelled, and the
+    payments service then voids or refunds its payment.
 
     Args:
-        longer: the deadline that a buyer gets whose bank asks for a check.
+        longer: the new deadline if the buyer's bank asks for confirmation.
     """
     match payment.status:
-        case "authorized" | "captured" if is_live(order.status) and pays(payment, order):
+        case "authorized" | "captured" if order.status in LIVE_STATUSES and pays(payment, order):
             return move_to("complete")
-        case "pending" if is_live(order.status):
+        case "pending" if order.status in LIVE_STATUSES:
             return _await_payment(order, payment, longer)
         case "refunded" if order.status == "complete" or (order.status == "refunded" and not order.relisted):
             return _refund(order, relist=payment.relist)
@@ -177,25 +175,28 @@ def _await_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -
 
 
 def _refund(order: OrderState, *, relist: bool) -> Changes | None:
-    """The ticket stays sold, unless it is to go on sale again, which may also be asked for later."""
+    """Mark the order refunded. Its ticket stays sold, unless this or a later refund request sets `relist`."""
     if order.status == "refunded" and not relist:
         return None
     return {**move_to("refunded"), "active": not relist, "relisted": relist}
 
 
 def may_extend(order: OrderState, longer: datetime, window: timedelta, now: datetime) -> bool:
-    """Whether the buyer may have more time: twice at most, when a third of the time to pay is left or less.
+    """Whether the buyer may get more time: at most twice, when a third or less of the time to pay is left.
 
-    People who need longer get it (WCAG 2.2.1), and nobody keeps a ticket from others for nothing.
+    People who need more time can get it (WCAG 2.2.1), but can't block a ticket for long.
     """
     is_late = order.expires_at - window / 3 <= now < order.expires_at
     return (
-        is_live(order.status) and is_late and order.extensions < MOST_EXTENSIONS and longer > order.expires_at
+        order.status in LIVE_STATUSES
+        and is_late
+        and order.extensions < MAX_EXTENSIONS
+        and longer > order.expires_at
     )
 
 
 def extend(order: OrderState, by: str, longer: datetime, window: timedelta, now: datetime) -> Changes | None:
-    """Give the buyer until `longer`.
+    """Extend the buyer's deadline to `longer`.
 
     Raises:
         NotTheBuyer, NoMoreTime
@@ -208,26 +209,22 @@ def extend(order: OrderState, by: str, longer: datetime, window: timedelta, now:
 
 
 def extended_deadline(reserved_at: datetime, window: timedelta, now: datetime) -> datetime:
-    """The time to pay once more, from now on, but no longer than LONGEST_HOLD in all."""
-    return min(now + window, reserved_at + LONGEST_HOLD)
+    """The deadline after an extension: a `window` from now, but at most MAX_HOLD after the reservation."""
+    return min(now + window, reserved_at + MAX_HOLD)
 
 
 def pays(payment: PaymentEvent, order: OrderState) -> bool:
-    """Whether the payment is of the order's price."""
+    """Whether the payment's amount is the order's price."""
     return payment.amount == order.price_minor
 
 
-def is_live(status: OrderStatus) -> bool:
-    """Whether the ticket is held but not yet paid for."""
-    return status in ("created", "awaiting:payment")
-
-
 def move_to(status: OrderStatus) -> Mapping[str, Any]:
-    """A status, with what the unique indexes read of it.
+    """The changes that set a status, including the fields that the unique indexes filter by.
 
-    `active`: nobody else can have the ticket. `live`: counts among the buyer's reservations.
+    `active` means that no other order can have the ticket. `live` means that the order counts as one of the
+    buyer's unpaid reservations.
     """
-    return {"status": status, "active": status != "cancelled", "live": is_live(status)}
+    return {"status": status, "active": status != "cancelled", "live": status in LIVE_STATUSES}
 
 
 def _cancelled(reason: CancelReason) -> Changes:

@@ -1,1 +1,1 @@
-"""Money: authorize, let orders decide, then capture or give back."""
+"""Payments: authorize the price, wait for the decision of the orders service, then capture or void."""

@@ -1,41 +1,74 @@
-"""HTTP ↔ payments."""
+"""HTTP API of payments."""
 
 from typing import Annotated
 
 from litestar import Router, get, post
+from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter, RawBody, RequestBody
+from msgspec import Meta
 
 from contracts.api import Payment as PaymentView
 from contracts.api import PaymentBody, PaymentResult, RefundBody
-from services.kit.http import OPERATORS, SIGNED_IN, ApiRequest, operators_only, problems, signed_in
-from services.kit.limits import limit
+from kit.http.guards import operators_only, signed_in
+from kit.http.openapi import OPERATORS, SIGNED_IN, ApiOperation, problems
+from kit.http.request import ApiRequest
+from kit.rate_limits import limit
 from services.payments.actions import Payments
 from services.payments.documents import Payment
+from services.payments.inbox import WebhookInbox
 from settings import Settings
+
+InjectedPayments = NamedDependency[Payments]
+
+MAX_ORDERS = 100
+"""Maximum number of orders for which one request lists payments."""
+
+
+class PayOperation(ApiOperation):
+    links = {"list_payments": {"orderId": "$request.body#/orderId"}}
+
+
+class WebhookOperation(ApiOperation):
+    accepts = ("application/json",)
 
 
 @post(
     "/",
+    operation_class=PayOperation,
     guards=[signed_in],
     security=SIGNED_IN,
-    summary="Pay for an order of mine",
-    responses=problems({402: "The card was declined, in Stripe's words"}),
+    summary="Pay for an order",
+    responses=problems({402: "The card was declined, with Stripe's message"}),
 )
-async def pay(request: ApiRequest, data: RequestBody[PaymentBody]) -> PaymentResult:
-    settings: Settings = request.app.state.settings
+async def pay(
+    request: ApiRequest,
+    data: RequestBody[PaymentBody],
+    payments: InjectedPayments,
+    settings: NamedDependency[Settings],
+) -> PaymentResult:
     await limit("pay", request.user.id, settings.rate_pay)
-    payment = await _payments(request).pay(data.order_id, data.token, request.user.id)
-    return _result(payment)
+    return _result(await payments.pay(data.order_id, data.token, request.user.id))
 
 
-@post("/refunds", guards=[operators_only], security=OPERATORS, summary="Give a buyer their money back")
-async def refund(request: ApiRequest, data: RequestBody[RefundBody]) -> PaymentResult:
-    return _result(await _payments(request).give_back(data.order_id, relist=data.relist))
+@post(
+    "/refunds",
+    exclude_from_auth=True,
+    guards=[operators_only],
+    security=OPERATORS,
+    summary="Refund a buyer",
+)
+async def refund(data: RequestBody[RefundBody], payments: InjectedPayments) -> PaymentResult:
+    return _result(await payments.refund(data.order_id, relist=data.relist))
 
 
-@get("/", guards=[signed_in], security=SIGNED_IN, summary="My payments of an order")
+@get("/", guards=[signed_in], security=SIGNED_IN, summary="The caller's payments for one or more orders")
 async def list_payments(
-    request: ApiRequest, order_id: Annotated[str, QueryParameter(name="orderId", max_length=64)]
+    request: ApiRequest,
+    order_ids: Annotated[
+        list[Annotated[str, Meta(max_length=64)]],
+        QueryParameter(name="orderId", min_items=1, max_items=MAX_ORDERS),
+    ],
+    payments: InjectedPayments,
 ) -> list[PaymentView]:
     return [
         PaymentView(
@@ -48,19 +81,24 @@ async def list_payments(
             action_url=payment.action_url,
             page_url=payment.page_url,
         )
-        for payment in await _payments(request).of_order(order_id, request.user.id)
+        for payment in await payments.of_orders(order_ids, request.user.id)
     ]
 
 
-@post("/webhook", status_code=200, summary="Stripe tells that something happened")
+@post(
+    "/webhook",
+    status_code=200,
+    exclude_from_auth=True,
+    operation_class=WebhookOperation,
+    summary="Receive Stripe's webhooks",
+)
 async def webhook(
-    request: ApiRequest,
     body: RawBody,
+    inbox: NamedDependency[WebhookInbox],
     signature: Annotated[str | None, HeaderParameter(name="Stripe-Signature")] = None,
 ) -> dict[str, bool]:
-    """It is written down and answered; what it means is looked up at Stripe afterwards."""
-    payments = _payments(request)
-    await payments.take_notice(payments.gateway.told(body, signature))
+    """Store the event and answer. The payment is read at Stripe afterwards."""
+    await inbox.receive_webhook(body, signature)
     return {"received": True}
 
 
@@ -69,8 +107,3 @@ API = [Router("/api/payments", route_handlers=[pay, refund, list_payments, webho
 
 def _result(payment: Payment) -> PaymentResult:
     return PaymentResult(id=payment.key, status=payment.status, page_url=payment.page_url)
-
-
-def _payments(request: ApiRequest) -> Payments:
-    payments: Payments = request.app.state.payments
-    return payments

@@ -1,4 +1,4 @@
-"""What to do next about a payment, and what an answer of Stripe makes of it."""
+"""Rules of payments: the next request to Stripe, and how its outcome changes the payment."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from contracts.events import OrderStatus, PaymentStatus
+from contracts.events import LIVE_STATUSES, OrderStatus, PaymentStatus
 from contracts.wire import Moment
-from services.kit.changes import Changes
-from services.kit.errors import Conflict, Forbidden, ServiceError
+from kit.changes import Changes
+from kit.errors import Conflict, Forbidden, ServiceError, Unavailable
 
 
 class NotTheBuyer(Forbidden):
@@ -29,8 +29,15 @@ class NotCaptured(Conflict):
     message = "Only an order that is paid for can be refunded"
 
 
-class BegunElsewhere(Conflict):
-    message = "This payment was begun on another page. Release the ticket and reserve it again"
+class StartedOnAnotherPage(Conflict):
+    code = "begun-elsewhere"  # part of the HTTP API
+    message = "This payment was started on another page. Release the ticket and reserve it again"
+
+
+class PaymentsUnavailable(Unavailable):
+    """Stripe rejected our request for a reason that operators have to fix, rather than the buyer's card."""
+
+    message = "Payments are unavailable for a moment. Your reservation stands"
 
 
 class PaymentDeclined(ServiceError):
@@ -39,48 +46,48 @@ class PaymentDeclined(ServiceError):
 
 
 class Payable(BaseModel):
-    """What payments knows of an order."""
+    """The fields of an order that decide how its payment proceeds."""
 
     version: int
     status: OrderStatus
     user_id: str
-    """The buyer."""
+    """The buyer's id."""
     price_minor: int
     ticket_title: str
     expires_at: Moment
 
 
 class PaymentState(BaseModel):
-    """The one payment of an order, as rules see it."""
+    """The fields of a payment that rules need."""
 
     order_id: str
     user_id: str
     amount: int
-    """In minor units, as Stripe counts."""
+    """The amount in minor units, such as cents."""
     currency: str
     status: PaymentStatus = "pending"
     attempt: int = 1
-    """Counts idempotency keys: of the buyer's tries, and after answers of 500, which Stripe remembers."""
+    """A number in idempotency keys. A decline, or a 5xx that Stripe would repeat, starts the next attempt."""
     token: str | None
-    """The card of this attempt, as Stripe names it. None: the buyer gives it on Stripe's page."""
+    """The card token or payment method of this attempt. None if the buyer pays on Stripe's page."""
     intent_id: str | None = None
     session_id: str | None = None
-    """The Checkout session of a payment on Stripe's page."""
+    """The id of the Checkout session, if the buyer pays on Stripe's page."""
     page_url: str | None = None
-    """Where that page is, while one can pay on it."""
-    page_until: Moment | None = None
-    """When that page ends by itself, if we shouldn't end it."""
+    """The address of Stripe's page while it is open."""
+    page_expires_at: Moment | None = None
+    """When Stripe closes the page unless we close it earlier."""
     decline_code: str | None = None
     decline_message: str | None = None
     bank_check: bool = False
-    """The buyer's bank asks for confirmation."""
+    """Whether the buyer's bank asks for confirmation."""
     action_url: str | None = None
-    """Where it does, unless that is on Stripe's page."""
+    """The address at which the bank asks for confirmation. None if the bank asks on Stripe's page."""
     relist: bool = False
-    """Of a refund: the ticket goes on sale again."""
-    refund_asked_at: Moment | None = None
-    looked_at: Moment | None = None
-    """When a reader last had us look at Stripe."""
+    """Whether the ticket of a refunded payment goes on sale again."""
+    refund_requested_at: Moment | None = None
+    refreshed_at: Moment | None = None
+    """When the buyer's request for this payment last made us read the payment at Stripe."""
 
     @property
     def at_checkout(self) -> bool:
@@ -90,11 +97,11 @@ class PaymentState(BaseModel):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What Stripe says of a payment."""
+    """The state of a payment at Stripe."""
 
     status: PaymentStatus
     intent_id: str | None
-    """None: of a page on which nobody has tried to pay yet."""
+    """The id of the PaymentIntent. None until the buyer tries to pay on Stripe's page."""
     amount: int
     currency: str
     session_id: str | None = None
@@ -105,43 +112,35 @@ class Outcome:
     action_url: str | None = None
 
 
-@dataclass(frozen=True)
-class Told:
-    """What a webhook is about. Nothing else in it is believed."""
-
-    event_id: str
-    order_id: str | None
-    intent_id: str | None
-
-
-SHORTEST_PAGE = timedelta(minutes=31)
-"""Stripe opens none that ends in less than 30 minutes."""
+MIN_PAGE_LIFETIME = timedelta(minutes=31)
+"""Minimum remaining lifetime of a page that is opened again to be closed. Stripe requires 30 minutes."""
 
 
 class Step(Enum):
-    """One request to Stripe, or none."""
+    """A step of a payment: one request to Stripe, or none."""
 
     CREATE = auto()
     CONFIRM = auto()
     OPEN = auto()
-    """Open Stripe's page to pay on."""
-    LOOK = auto()
+    """Open a Checkout session."""
+    RETRIEVE = auto()
+    """Read the payment at Stripe."""
     CAPTURE = auto()
     VOID = auto()
     CLOSE = auto()
-    """Close Stripe's page, so that nobody can pay on it any more."""
+    """Expire the Checkout session, so that nobody can pay there any more."""
     REFUND = auto()
     ABANDON = auto()
-    """End a payment that Stripe doesn't know of."""
+    """Mark a payment voided for which Stripe has no object. Nothing is requested."""
     WAIT = auto()
 
 
 OVER = ("cancelled", "refunded")
-"""Orders whose buyer is to have their money."""
+"""Statuses of orders whose buyer must not be charged."""
 
 
 def check_may_pay(order: Payable, by: str, now: datetime) -> None:
-    """Whether this user may pay for the order now, or already did.
+    """Check that this user may pay for the order now, or has already paid for it.
 
     Raises:
         NotTheBuyer, OrderCancelled, OrderExpired
@@ -150,15 +149,15 @@ def check_may_pay(order: Payable, by: str, now: datetime) -> None:
         raise NotTheBuyer
     if order.status == "cancelled":
         raise OrderCancelled
-    if order.status in ("created", "awaiting:payment") and order.expires_at <= now:
+    if order.status in LIVE_STATUSES and order.expires_at <= now:
         raise OrderExpired
 
 
 def next_step(order: Payable, payment: PaymentState, now: datetime) -> Step:
-    """What brings the payment nearer to its end. Total: docs/payments.md shows it as a table.
+    """The next step towards a final status. docs/payments.md shows this total function as a table.
 
-    Nobody is charged for a ticket that orders didn't give them: a payment is captured only for a
-    complete order, and what was authorized for a cancelled one is given back.
+    Buyers are charged only for tickets that they own: a payment is captured only for a complete order, and
+    the authorization of a cancelled order is voided.
     """
     over = order.status in OVER
     match payment.status:
@@ -183,18 +182,18 @@ def next_step(order: Payable, payment: PaymentState, now: datetime) -> Step:
 def _end_of_attempt(payment: PaymentState, now: datetime) -> Step:
     if payment.session_id:
         return Step.CLOSE
-    if payment.page_until and payment.page_until - now > SHORTEST_PAGE:
-        return (
-            Step.OPEN
-        )  # it may be open already, its answer lost: the same key tells, so that it can be closed
+    if payment.at_checkout and payment.page_expires_at and payment.page_expires_at - now > MIN_PAGE_LIFETIME:
+        # A session may exist although Stripe's response was lost. Opening a session under the same key then
+        # returns the existing one, which the next step closes.
+        return Step.OPEN
     return Step.VOID if payment.intent_id else Step.ABANDON
 
 
 def _next_step_of_attempt(order: Payable, payment: PaymentState, now: datetime) -> Step:
     if payment.bank_check or payment.session_id:
-        return Step.LOOK
+        return Step.RETRIEVE
     if order.expires_at <= now and order.status != "complete":
-        return Step.WAIT  # orders is about to cancel it: begin nothing
+        return Step.WAIT  # the orders service is about to cancel the order
     if payment.at_checkout:
         return Step.OPEN
     return Step.CONFIRM if payment.intent_id else Step.CREATE
@@ -211,10 +210,10 @@ _RANK: dict[PaymentStatus, int] = {
 }
 
 
-def learn(payment: PaymentState, outcome: Outcome, attempt: int) -> Changes | None:
-    """What an answer of Stripe, got during `attempt`, changes. An answer that came late changes nothing.
+def apply_outcome(payment: PaymentState, outcome: Outcome, attempt: int) -> Changes | None:
+    """The changes that follow from an outcome of attempt number `attempt`. Outdated outcomes change nothing.
 
-    A refund may still fail when it seemed done: then it is asked for again.
+    A refund may fail even after Stripe has reported its success. The refund is then requested again.
     """
     if (payment.status, outcome.status) == ("refunded", "captured"):
         return {"status": "refunding"}
@@ -236,29 +235,52 @@ def learn(payment: PaymentState, outcome: Outcome, attempt: int) -> Changes | No
     return None if changes == known else changes
 
 
-def is_of_an_earlier_attempt(payment: PaymentState, outcome: Outcome) -> bool:
-    """Whether a decline that was read may be an earlier card's: the answer of this one isn't known yet."""
+def is_known(payment: PaymentState, intent_id: str | None, status: PaymentStatus | None) -> bool:
+    """Whether the payment already reflects that its PaymentIntent has had this status.
+
+    True only for statuses that a PaymentIntent reaches once. Others can belong to any attempt.
+    """
+    if status is None or intent_id is None or intent_id != payment.intent_id:
+        return False
+    return status in _PASSED.get(payment.status, ())
+
+
+_PASSED: dict[PaymentStatus, tuple[PaymentStatus, ...]] = {
+    "authorized": ("authorized",),
+    "captured": ("authorized", "captured"),
+    "voided": ("authorized", "voided"),
+    "refunding": ("authorized", "captured"),
+    "refunded": ("authorized", "captured"),
+}
+"""The statuses, by a payment's status, that its PaymentIntent may have had before."""
+
+
+def may_be_of_an_earlier_attempt(payment: PaymentState, outcome: Outcome) -> bool:
+    """Whether the outcome may be the decline of an earlier card.
+
+    That is possible while the outcome of the current card isn't known.
+    """
     return outcome.status == "failed" and payment.status == "pending" and not payment.bank_check
 
 
 def matches(payment: PaymentState, outcome: Outcome) -> bool:
-    """Whether Stripe holds exactly what the order costs. Of what is over it doesn't matter."""
+    """Whether Stripe has the payment's amount and currency. Always true for a voided or refunded payment."""
     if outcome.status in ("voided", "refunded"):
         return True
     return (outcome.amount, outcome.currency) == (payment.amount, payment.currency)
 
 
-def try_again(payment: PaymentState, token: str | None) -> Changes | None:
-    """Begin another attempt after a decline; anything else is already being paid.
+def retry(payment: PaymentState, token: str | None) -> Changes | None:
+    """Start another attempt after a decline. In any other status the payment continues.
 
     Raises:
-        BegunElsewhere: it was declined on our page, and now one pays on Stripe's: that would be a second
-            PaymentIntent.
+        StartedOnAnotherPage: the payment was declined on our page, but buyers now pay on Stripe's page, which
+            would create a second PaymentIntent.
     """
     if payment.status != "failed":
         return None
     if token is None:
-        raise BegunElsewhere
+        raise StartedOnAnotherPage
     return {
         "status": "pending",
         "attempt": payment.attempt + 1,
@@ -271,28 +293,28 @@ def try_again(payment: PaymentState, token: str | None) -> Changes | None:
 
 
 def abandon(payment: PaymentState) -> Changes | None:
-    """Void a payment that has no intent; one that got it meanwhile is voided at Stripe."""
+    """Mark a payment voided if it has no PaymentIntent or session. Any other has to be voided at Stripe."""
     known = payment.intent_id or payment.session_id
     return None if known or payment.status == "voided" else {"status": "voided"}
 
 
-def give_back(payment: PaymentState, *, relist: bool, now: datetime) -> Changes | None:
-    """Refund what was captured, once: asking again changes nothing, unless it puts the ticket on sale too.
+def refund(payment: PaymentState, *, relist: bool, now: datetime) -> Changes | None:
+    """Refund the captured amount once. A repeated request can only add `relist`.
 
     Raises:
         NotCaptured
     """
     match payment.status:
         case "captured":
-            return {"status": "refunding", "relist": relist, "refund_asked_at": now}
+            return {"status": "refunding", "relist": relist, "refund_requested_at": now}
         case "refunding" | "refunded":
             return {"relist": True} if relist and not payment.relist else None
         case _:
             raise NotCaptured
 
 
-def page_until(order: Payable, now: datetime) -> datetime:
-    """When Stripe's page ends by itself: after the order, and 30 minutes to 24 hours ahead, as Stripe wants.
+def page_expires_at(order: Payable, now: datetime) -> datetime:
+    """When Stripe's page expires: after the order, and within Stripe's limits of 30 minutes to 24 hours.
 
     https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-expires_at
     """

@@ -1,1 +1,1 @@
-"""What is for sale."""
+"""Tickets: listing, searching, and their state of sale."""

@@ -1,4 +1,4 @@
-"""Offer, edit, withdraw; hold, sell and free as orders decide."""
+"""List, edit and withdraw tickets; apply order events to them."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -10,52 +10,55 @@ from contracts.api import TicketBody
 from contracts.events import OrderEvent
 from contracts.money import to_minor_units
 from contracts.wire import now
-from services.kit.aggregates import change
-from services.kit.changes import Changes
-from services.kit.errors import NotFound
-from services.kit.mongo import object_id
+from kit.aggregates import change
+from kit.changes import Changes
+from kit.errors import NotFound
+from kit.mongo import object_id
 from services.tickets import pictures, rules
 from services.tickets.documents import Ticket
-from services.tickets.images import rendered
+from services.tickets.images import render_in_thread
+from services.tickets.views import PROJECTION, StoredTicket, stored
 
 
 async def offer(seller: str, body: TicketBody, key: str | None = None) -> Ticket:
-    """Put a ticket on sale: once, however often the same is offered with the same key.
+    """Put a ticket on sale. Requests with the same idempotency key and content create one ticket.
 
-    A repeat gives the ticket as it is now, also if it couldn't be offered any more.
+    A repeated request returns the ticket in its current state, even if its event has begun meanwhile.
 
     Raises:
         EventInThePast, IdempotencyKeyReused
     """
-    said = _hash_of(body)
+    request_hash = _hash_of(body)
     try:
-        rules.check_is_ahead(body.starts_at, now())
-        ticket = Ticket(user_id=seller, offer=key, offered_as=said if key else None, **_details(body))
+        rules.check_has_not_begun(body.starts_at, now())
+        ticket = Ticket(
+            user_id=seller, idempotency_key=key, request_hash=request_hash if key else None, **_details(body)
+        )
         await ticket.add()
     except (rules.EventInThePast, DuplicateKeyError):
-        known = await Ticket.find_one({"user_id": seller, "offer": key}) if key else None
+        known = await Ticket.find_one({"user_id": seller, "idempotency_key": key}) if key else None
         if known is None:
             raise
-        if known.offered_as != said:
+        if known.request_hash != request_hash:
             raise rules.IdempotencyKeyReused from None
         return known
     return ticket
 
 
-async def show(ticket_id: str) -> Ticket:
-    """The ticket.
+async def show(ticket_id: str) -> StoredTicket:
+    """The ticket with this id.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no such ticket.
     """
-    ticket = await Ticket.find_one({"_id": object_id(ticket_id)})
-    if ticket is None:
+    raw = await Ticket.get_pymongo_collection().find_one({"_id": object_id(ticket_id)}, PROJECTION)
+    if raw is None:
         raise NotFound
-    return ticket
+    return stored(raw)
 
 
 async def edit(ticket_id: str, seller: str, body: TicketBody) -> Ticket:
-    """Replace what the seller says of the ticket.
+    """Replace the seller's description of the ticket.
 
     Raises:
         NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast
@@ -64,7 +67,7 @@ async def edit(ticket_id: str, seller: str, body: TicketBody) -> Ticket:
 
 
 async def withdraw(ticket_id: str, seller: str) -> None:
-    """Take the ticket off sale. Repeating it changes nothing.
+    """Take the ticket off sale. A repeated call changes nothing.
 
     Raises:
         NotFound, NotTheSeller, TicketReserved, TicketSold
@@ -73,51 +76,59 @@ async def withdraw(ticket_id: str, seller: str) -> None:
 
 
 async def check_may_edit(ticket_id: str, seller: str) -> None:
-    """Whether this user may change what is said of the ticket.
+    """Check that this user may edit the ticket.
 
     Raises:
         NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
     """
-    rules.check_may_edit(await show(ticket_id), seller)
+    rules.check_may_edit(await _load(ticket_id), seller)
 
 
-async def give_picture(ticket_id: str, seller: str, upload: bytes) -> Ticket:
-    """Show the ticket with this picture.
+async def set_picture(ticket_id: str, seller: str, upload: bytes) -> Ticket:
+    """Set the ticket's picture.
 
     Raises:
         NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
         NotAPicture, UnreadablePicture, PictureTooLarge, PictureTooSmall
     """
-    picture = await rendered(upload)
-    await pictures.keep(picture)
-    return await _show_with(ticket_id, seller, picture.name)
+    picture = await render_in_thread(upload)
+    await pictures.store(picture)
+    return await _change_picture(ticket_id, seller, picture.name)
 
 
-async def take_picture(ticket_id: str, seller: str) -> Ticket:
-    """Show the ticket without a picture. Repeating it changes nothing.
+async def remove_picture(ticket_id: str, seller: str) -> Ticket:
+    """Remove the ticket's picture. A repeated call changes nothing.
 
     Raises:
         NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
     """
-    return await _show_with(ticket_id, seller, None)
+    return await _change_picture(ticket_id, seller, None)
 
 
 async def follow_order(order: OrderEvent) -> None:
-    """Hold, sell or free the ticket of an order. Repeats and old news change nothing.
+    """Apply an order's state to its ticket. Repeated and old events change nothing.
 
     Raises:
-        NotFound: the ticket isn't known, which a retry can't mend: orders learn of tickets from here.
+        NotFound: there is no such ticket. A retry can't help, because this service stores a ticket before
+            the orders service can learn of it.
     """
     await _change(order.ticket.id, lambda ticket: rules.follow_order(ticket, order))
 
 
-async def _show_with(ticket_id: str, seller: str, picture: str | None) -> Ticket:
-    ticket = await show(ticket_id)
+async def _change_picture(ticket_id: str, seller: str, picture: str | None) -> Ticket:
+    ticket = await _load(ticket_id)
     rules.check_may_edit(ticket, seller)
     former = ticket.picture
     if former is not None and former != picture:
-        await pictures.loosen(former)
-    return await _change(ticket_id, lambda ticket: rules.show(ticket, seller, picture))
+        await pictures.mark_unreferenced(former)
+    return await _change(ticket_id, lambda ticket: rules.set_picture(ticket, seller, picture))
+
+
+async def _load(ticket_id: str) -> Ticket:
+    ticket = await Ticket.find_one({"_id": object_id(ticket_id)})
+    if ticket is None:
+        raise NotFound
+    return ticket
 
 
 async def _change(ticket_id: str, decide: Callable[[Ticket], Changes | None]) -> Ticket:
@@ -126,21 +137,13 @@ async def _change(ticket_id: str, decide: Callable[[Ticket], Changes | None]) ->
 
 
 def _hash_of(body: TicketBody) -> str:
-    # What a newer version of this service may ask besides, and isn't told, changes nothing.
-    return sha256(body.model_dump_json(exclude_defaults=True).encode()).hexdigest()
+    return sha256(body.to_json().encode()).hexdigest()
 
 
 def _details(body: TicketBody) -> dict[str, Any]:
+    """The fields of a `TicketState` that the seller sets, with amounts in minor units."""
     return {
-        "title": body.title,
+        **body.model_dump(exclude={"price", "face_value"}),
         "price_minor": to_minor_units(body.price),
-        "starts_at": body.starts_at,
-        "venue": body.venue,
-        "city": body.city,
-        "time_zone": body.time_zone,
-        "category": body.category,
-        "seat": body.seat,
-        "quantity": body.quantity,
         "face_value_minor": None if body.face_value is None else to_minor_units(body.face_value),
-        "notes": body.notes,
     }

@@ -1,15 +1,23 @@
-"""HTTP ↔ tickets."""
+"""HTTP API of tickets."""
 
 from typing import Annotated, Any
 
 from litestar import Request, Response, Router, delete, get, post, put
-from litestar.params import FromPath, HeaderParameter, RequestBody
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, RequestBody
 
 from contracts.api import Ticket as TicketView
 from contracts.api import TicketBody
+from contracts.identity import Identity
 from contracts.problems import Problem, ProblemItem
-from services.kit.http import SIGNED_IN, ApiRequest, problem_response, signed_in
-from services.tickets import actions, browsing, picture_api, sales_api
+from contracts.wire import now
+from kit.http.guards import signed_in
+from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
+from kit.http.problems import problem_response
+from kit.http.request import ApiRequest
+from services.tickets import actions, browse_api, picture_api, rules, sales_api
+from services.tickets.catalogue import Catalogue
+from services.tickets.responses import freshness, one_ticket
 from services.tickets.rules import EventInThePast
 from services.tickets.views import view_of
 
@@ -18,40 +26,67 @@ Key = Annotated[
     HeaderParameter(
         name="Idempotency-Key",
         pattern="^[!-~]{1,100}$",
-        description="Any text of the caller's, 1 to 100 visible ASCII characters. An offer that is repeated "
-        "with its key is the same offer: the answer is the ticket that the first one made",
+        description="Any text of 1 to 100 visible ASCII characters. Repeating a listing with the same key "
+        "and content returns the ticket that the first request created",
     ),
 ]
 
 
-def _names_the_date(_: Request[Any, Any, Any], error: EventInThePast) -> Response[bytes]:
-    """As a body is refused that is wrong by itself, so that forms show it at the field."""
+def _event_in_the_past(_: Request[Any, Any, Any], error: EventInThePast) -> Response[bytes]:
+    """Report the error for the field `startsAt`, so that forms show it there, like a validation error."""
     problem = Problem.of(error.status, error.detail, code=error.code)
     item = ProblemItem(message=error.detail, field="startsAt")
     return problem_response(problem.model_copy(update={"errors": [item]}))
 
 
 @get("/{ticket_id:str}", summary="A ticket")
-async def show_ticket(ticket_id: FromPath[str]) -> TicketView:
-    return view_of(await actions.show(ticket_id))
+async def show_ticket(
+    request: ApiRequest, ticket_id: PathId, catalogue: NamedDependency[Catalogue]
+) -> Response[TicketView]:
+    """Anyone may see it. Only its seller and its buyer see its `orderId`."""
+    position = catalogue.position
+    ticket = await actions.show(ticket_id)
+    headers = freshness(position, rules.changes_at(ticket, now()))
+    return one_ticket(view_of(ticket, _viewer(request)), headers)
 
 
-@post("/", guards=[signed_in], security=SIGNED_IN, summary="Offer a ticket")
+def _viewer(request: ApiRequest) -> str | None:
+    """The caller. A caller whose token can't be checked now sees what is public."""
+    return request.user.id if isinstance(request.user, Identity) else None
+
+
+class OfferOperation(ApiOperation):
+    links = {
+        "show_ticket": {"ticket_id": CREATED_ID},
+        "show_similar": {"ticket_id": CREATED_ID},
+        "edit_ticket": {"ticket_id": CREATED_ID},
+        "set_picture": {"ticket_id": CREATED_ID},
+        "remove_picture": {"ticket_id": CREATED_ID},
+        "withdraw_ticket": {"ticket_id": CREATED_ID},
+        "show_seller": {"user_id": "$response.body#/userId"},
+    }
+
+
+@post(
+    "/",
+    guards=[signed_in],
+    operation_class=OfferOperation,
+    security=SIGNED_IN,
+    summary="Offer a ticket",
+)
 async def offer_ticket(
     request: ApiRequest, data: RequestBody[TicketBody], idempotency_key: Key = None
 ) -> TicketView:
-    return view_of(await actions.offer(request.user.id, data, idempotency_key))
+    return view_of(await actions.offer(request.user.id, data, idempotency_key), request.user.id)
 
 
-@put("/{ticket_id:str}", guards=[signed_in], security=SIGNED_IN, summary="Edit a ticket of mine")
-async def edit_ticket(
-    request: ApiRequest, ticket_id: FromPath[str], data: RequestBody[TicketBody]
-) -> TicketView:
-    return view_of(await actions.edit(ticket_id, request.user.id, data))
+@put("/{ticket_id:str}", guards=[signed_in], security=SIGNED_IN, summary="Edit a ticket")
+async def edit_ticket(request: ApiRequest, ticket_id: PathId, data: RequestBody[TicketBody]) -> TicketView:
+    return view_of(await actions.edit(ticket_id, request.user.id, data), request.user.id)
 
 
-@delete("/{ticket_id:str}", guards=[signed_in], security=SIGNED_IN, summary="Take a ticket of mine off sale")
-async def withdraw_ticket(request: ApiRequest, ticket_id: FromPath[str]) -> None:
+@delete("/{ticket_id:str}", guards=[signed_in], security=SIGNED_IN, summary="Withdraw a ticket")
+async def withdraw_ticket(request: ApiRequest, ticket_id: PathId) -> None:
     await actions.withdraw(ticket_id, request.user.id)
 
 
@@ -59,7 +94,7 @@ API = [
     Router(
         "/api/tickets",
         route_handlers=[
-            *browsing.ROUTES,
+            *browse_api.ROUTES,
             *picture_api.ROUTES,
             *sales_api.ROUTES,
             show_ticket,
@@ -67,7 +102,7 @@ API = [
             edit_ticket,
             withdraw_ticket,
         ],
-        exception_handlers={EventInThePast: _names_the_date},
+        exception_handlers={EventInThePast: _event_in_the_past},
         tags=["tickets"],
     )
 ]

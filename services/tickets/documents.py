@@ -1,32 +1,28 @@
-"""Tickets as they are stored."""
+"""Stored tickets and pictures."""
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from beanie import Document
+from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from contracts.events import TicketCreated, TicketEvent, TicketUpdated
 from contracts.money import from_minor_units
 from contracts.wire import Moment, now
-from services.kit.aggregates import OUTBOX_INDEX, Aggregate
-from services.kit.changes import Changes
+from kit.aggregates import OUTBOX_INDEX, Aggregate
+from kit.changes import Changes
 from services.tickets.rules import TicketState
 
 
 class Ticket(TicketState, Aggregate):
-    """A ticket on sale, held, sold or withdrawn."""
+    """A listed ticket: available, reserved, sold or withdrawn."""
 
-    touched: Moment | None = None
-    """When it was last written. None: by a version of this service that didn't say so."""
+    updated_at: Moment = Field(default_factory=now)
 
-    offer: str | None = None
-    """The key under which its seller offered it, if they gave one: an offer that comes again has the same."""
-    offered_as: str | None = None
-    """A hash of what was said then, to tell a repeat from another offer with the same key."""
-
-    written: ClassVar[Callable[["Ticket"], None]] = staticmethod(lambda _: None)
-    """Hears of each write that this process makes. Set by the catalogue of the process."""
+    idempotency_key: str | None = None
+    """The Idempotency-Key of the request that created the ticket, if it had one."""
+    request_hash: str | None = None
+    """Hash of the listing's request body. It tells a repetition from another request with the same key."""
 
     class Settings:
         name = "tickets"
@@ -36,60 +32,41 @@ class Ticket(TicketState, Aggregate):
             IndexModel([("user_id", ASCENDING), ("_id", DESCENDING)], name="of_seller"),
             IndexModel([("user_id", ASCENDING), ("status", ASCENDING)], name="sales"),
             IndexModel(
-                [("user_id", ASCENDING), ("offer", ASCENDING)],
-                name="one_ticket_an_offer",
+                [("user_id", ASCENDING), ("idempotency_key", ASCENDING)],
+                name="one_ticket_a_key",
                 unique=True,
-                partialFilterExpression={"offer": {"$gt": ""}},
+                partialFilterExpression={"idempotency_key": {"$gt": ""}},
             ),
-            IndexModel([("touched", ASCENDING)], name="touched"),
+            IndexModel([("updated_at", ASCENDING)], name="updated_at"),
             IndexModel([("picture", ASCENDING)], name="picture"),
         ]
 
-    async def add(self, *, silently: bool = False) -> None:
-        self.touched = now()
-        await super().add(silently=silently)
-        type(self).written(self)
-
-    async def publish(self, changes: Changes, **unless_changed: Any) -> Self | None:
-        changed = await super().publish({**changes, "touched": now()}, **unless_changed)
-        if changed is not None:
-            type(self).written(changed)
-        return changed
+    async def save_and_publish(self, changes: Changes, **expected: Any) -> Self | None:
+        return await super().save_and_publish({**changes, "updated_at": now()}, **expected)
 
     def event(self) -> TicketEvent:
+        """The event with the current state. Event and document use the same names, except for the amounts."""
         kind = TicketCreated if self.version == 0 else TicketUpdated
-        return kind(
-            id=self.key,
-            version=self.version,
-            title=self.title,
-            price=from_minor_units(self.price_minor),
-            user_id=self.user_id,
-            order_id=self.order_id,
-            status=self.status,
-            held_until=self.held_until,
-            refunded=self.refunded,
-            starts_at=self.starts_at,
-            venue=self.venue,
-            city=self.city,
-            time_zone=self.time_zone,
-            category=self.category,
-            seat=self.seat,
-            quantity=self.quantity,
-            face_value=None if self.face_value_minor is None else from_minor_units(self.face_value_minor),
-            notes=self.notes,
-            picture=self.picture,
+        face_value = self.face_value_minor
+        return kind.model_validate(
+            {
+                **dict(self),
+                "id": self.key,
+                "price": from_minor_units(self.price_minor),
+                "face_value": None if face_value is None else from_minor_units(face_value),
+            }
         )
 
 
 class Picture(Document):
-    """A picture in its sizes. Any number of tickets have it."""
+    """A picture in two sizes. Several tickets may use the same picture."""
 
     id: str  # type: ignore[assignment] # the hash of its content is its key
     small: bytes
     large: bytes
-    loose: Moment | None = None
-    """Since when it may be that no ticket has it. None: some ticket has it."""
+    unreferenced_since: Moment | None = None
+    """The time since which the picture may be unused. None while a ticket is known to use the picture."""
 
     class Settings:
         name = "pictures"
-        indexes = [IndexModel([("loose", ASCENDING)], name="loose", sparse=True)]
+        indexes = [IndexModel([("unreferenced_since", ASCENDING)], name="unreferenced_since", sparse=True)]

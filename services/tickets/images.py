@@ -1,4 +1,4 @@
-"""Pictures as people upload them, made into pictures as they are shown."""
+"""Convert uploaded pictures to the two sizes that pages show."""
 
 import asyncio
 import hashlib
@@ -11,19 +11,21 @@ from dataclasses import dataclass
 from PIL import Image, ImageOps
 from PIL.Image import Resampling, Transpose
 
-from services.kit.errors import Invalid, UnsupportedMediaType
+from kit.errors import Invalid, UnsupportedMediaType
 
 log = logging.getLogger(__name__)
 
-MAX_BYTES = 5 * 1024 * 1024
 MAX_PIXELS = 30_000_000
-"""A few kilobytes can say that they are gigabytes of picture. These take 210 MB, of one at a time."""
+"""Maximum pixels of an upload, because a small file can decode to gigabytes. This many pixels take 210 MB.
+
+Only one picture is decoded at a time.
+"""
 MAX_SIDE = 16_384
 MIN_SIDE = 16
 
 SIZES: Mapping[str, tuple[int, int]] = {"small": (480, 270), "large": (1280, 720)}
 
-# Ours is asked before anything is decoded, and is lower.
+# Turn off Pillow's own limit: `_check_size` enforces a lower one before decoding.
 Image.MAX_IMAGE_PIXELS = None
 
 _ORIENTATION = 0x0112
@@ -58,19 +60,19 @@ class PictureTooSmall(Invalid):
 
 @dataclass(frozen=True)
 class Rendered:
-    """A picture in its sizes, WebP without any metadata."""
+    """A picture in two sizes, as WebP without metadata."""
 
     small: bytes
     large: bytes
 
     @property
     def name(self) -> str:
-        """The hash of what it looks like."""
+        """The hash of both images, under which the picture is stored."""
         return hashlib.sha256(self.small + self.large).hexdigest()
 
 
-async def rendered(upload: bytes) -> Rendered:
-    """The picture, in a thread: it may take a second.
+async def render_in_thread(upload: bytes) -> Rendered:
+    """Render an upload in a thread, because rendering may take a second.
 
     Raises:
         NotAPicture, UnreadablePicture, PictureTooLarge, PictureTooSmall
@@ -79,7 +81,7 @@ async def rendered(upload: bytes) -> Rendered:
 
 
 def render(upload: bytes) -> Rendered:
-    """The picture the right way up, cut to the shape of its sizes around its middle.
+    """Convert an upload to both sizes: rotated upright and cropped around the center.
 
     Raises:
         NotAPicture, UnreadablePicture, PictureTooLarge, PictureTooSmall
@@ -93,13 +95,13 @@ def render(upload: bytes) -> Rendered:
             return _render(image)
     except Invalid:
         raise
-    except Exception as error:  # what a made-up file makes a decoder do is anybody's guess
-        log.info("a picture can't be read: %r", error)
+    except Exception as error:  # decoders raise all kinds of errors for malicious files
+        log.info("an uploaded picture can't be read: %r", error)
         raise UnreadablePicture from None
 
 
 def _kind(upload: bytes) -> str | None:
-    """Content tells: names and types are what somebody says."""
+    """The picture's format, or None. It is detected from the content, because media types may be wrong."""
     if upload.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if upload.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -132,7 +134,7 @@ def _render(image: Image.Image) -> Rendered:
 def _turn(image: Image.Image) -> Transpose | None:
     try:
         return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # metadata may be nonsense where the picture isn't
+    except Exception:  # metadata may be broken although the picture is fine
         return None
 
 
@@ -146,7 +148,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _webp(image: Image.Image) -> bytes:
-    # Pixels alone: Pillow would write what else it knows of the original, such as where it was taken.
+    # Copy only the pixels: Pillow would also write the upload's metadata, such as where it was taken.
     bare = Image.frombytes("RGB", image.size, image.tobytes())
     file = io.BytesIO()
     bare.save(file, "WEBP", quality=80, method=4)

@@ -1,101 +1,64 @@
-"""Pages by key: a page begins beyond the last one's end, whatever came and went meanwhile."""
+"""Keyset pagination: a page starts after the last entry of the previous page, whatever has changed since."""
 
 import base64
 import binascii
 import json
 import re
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from pydantic import Field, TypeAdapter
 
-from services.kit.errors import Invalid
-from services.tickets.search import UNDATED, Entry, utc
-
-Sort = Literal["newest", "price", "-price", "date"]
-Order = Literal["id", "price", "date"]
-"""What the list is kept sorted by, from low to high."""
+from kit.errors import Invalid
+from services.tickets.query import UNDATED, utc
+from services.tickets.search_index import Hit
+from services.tickets.search_sql import ORDERS, Sort
 
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
 
 Key = tuple[Any, ...]
 
-ORDERS: Mapping[Sort, tuple[Order, bool]] = {
-    "newest": ("id", True),
-    "price": ("price", False),
-    "-price": ("price", True),
-    "date": ("date", False),
-}
-"""Of each sort: its order, and whether it is from high to low."""
-
-KEYS: Mapping[Order, Callable[[Entry], Key]] = {
-    "id": lambda entry: (entry.id,),
-    "price": lambda entry: (entry.price_minor, entry.id),
-    "date": lambda entry: (entry.starts, entry.id),
-}
-"""The id makes each unique. Those without a date are the last."""
-
 _PRICE: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(strict=True, ge=0, le=10**10)])
 _ID = re.compile(r"[0-9a-f]{24}")
 
 
 class BadCursor(Invalid):
-    message = "After isn't a page of this list"
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some of the entries, and the key to the next ones, if there are more."""
-
-    entries: Sequence[Entry]
-    after: str | None
-
-
-def page(entries: Sequence[Entry], sort: Sort, after: str | None, limit: int) -> Page:
-    """A page of the entries, which are in the order that belongs to the sort.
-
-    Raises:
-        BadCursor: `after` doesn't come from this list.
-    """
-    order, downwards = ORDERS[sort]
-    cursor = None if after is None else _key(order, after)
-    if downwards:
-        end = len(entries) if cursor is None else bisect_left(entries, cursor, key=KEYS[order])
-        start = max(end - limit, 0)
-        shown, more = entries[start:end][::-1], start > 0
-    else:
-        start = 0 if cursor is None else bisect_right(entries, cursor, key=KEYS[order])
-        shown, more = entries[start : start + limit], start + limit < len(entries)
-    return Page(shown, _cursor(order, shown[-1]) if more else None)
+    message = "After must be a cursor of this list"
 
 
 def link_to_next(path: str, query: Iterable[tuple[str, str]], after: str | None) -> dict[str, str]:
-    """The header that leads to the next page of the same list (RFC 8288), if there is one."""
+    """The `Link` header with the next page of the list (RFC 8288), if any."""
     if after is None:
         return {}
     parameters = [(name, value) for name, value in query if name != "after"]
     return {"Link": f'<{path}?{urlencode([*parameters, ("after", after)])}>; rel="next"'}
 
 
-def _cursor(order: Order, entry: Entry) -> str:
-    if order == "id":
-        return entry.id
-    date = None if entry.starts == UNDATED else datetime.fromtimestamp(entry.starts, UTC).isoformat()
-    value = date if order == "date" else entry.price_minor
-    return base64.urlsafe_b64encode(json.dumps([value, entry.id]).encode()).decode().rstrip("=")
+def cursor_of(hit: Hit, sort: Sort) -> str:
+    """The cursor of the page after this ticket."""
+    column = ORDERS[sort][0][0]
+    if column == "id":
+        return hit.id
+    date = None if hit.starts == UNDATED else datetime.fromtimestamp(hit.starts, UTC).isoformat()
+    value = date if column == "starts" else hit.price
+    return base64.urlsafe_b64encode(json.dumps([value, hit.id]).encode()).decode().rstrip("=")
 
 
-def _key(order: Order, cursor: str) -> Key:
+def key_of(cursor: str, sort: Sort) -> Key:
+    """The key after which the page begins.
+
+    Raises:
+        BadCursor: it isn't a cursor of this list.
+    """
+    column = ORDERS[sort][0][0]
     try:
-        if order == "id":
+        if column == "id":
             return (_id(cursor),)
         value, key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return (_PRICE.validate_python(value) if order == "price" else _starts(value), _id(key))
+        return (_PRICE.validate_python(value) if column == "price" else _starts(value), _id(key))
     except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
         raise BadCursor from None
 

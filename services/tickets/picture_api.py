@@ -1,46 +1,64 @@
-"""HTTP ↔ the pictures of tickets."""
+"""HTTP API of pictures."""
 
 from litestar import Response, delete, get, put
+from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from contracts.api import Ticket as TicketView
-from services.kit.http import SIGNED_IN, ApiRequest, problems, signed_in
-from services.kit.limits import limit
+from contracts.tickets import MAX_PICTURE_BYTES
+from kit.http.guards import signed_in
+from kit.http.openapi import SIGNED_IN, ApiOperation, PathId, problems
+from kit.http.request import ApiRequest
+from kit.rate_limits import limit
 from services.tickets import actions, pictures
-from services.tickets.images import MAX_BYTES
 from services.tickets.views import view_of
 from settings import Settings
 
 WEBP = "image/webp"
 
 
+class UploadOperation(ApiOperation):
+    accepts = ("image/jpeg", "image/png", WEBP)
+
+
 @put(
     "/{ticket_id:str}/picture",
     guards=[signed_in],
     security=SIGNED_IN,
-    request_max_body_size=MAX_BYTES,
-    summary="Give a ticket of mine a picture",
-    responses=problems({413: "It has more than 5 MB", 415: "It is no JPEG, PNG or WebP"}),
+    request_max_body_size=MAX_PICTURE_BYTES,
+    operation_class=UploadOperation,
+    summary="Set a ticket's picture",
+    responses=problems(
+        {413: "The picture is larger than 5 MB", 415: "The picture is not a JPEG, PNG or WebP"}
+    ),
 )
-async def give_picture(request: ApiRequest, ticket_id: FromPath[str]) -> TicketView:
-    """The body is the picture: a JPEG, PNG or WebP of at most 5 MB. It is shown without its metadata, cut to
-    16:9 around its middle."""
-    # All of it first: some clients lose an answer that comes while they still send.
+async def set_picture(
+    request: ApiRequest, ticket_id: PathId, settings: NamedDependency[Settings]
+) -> TicketView:
+    """The body is a JPEG, PNG or WebP picture of at most 5 MB. Its metadata is removed, and the picture is
+    cropped to 16:9 around its center."""
+    # Read the whole body first: some clients lose a response that arrives while they are still sending.
     upload = await request.body()
-    settings: Settings = request.app.state.settings
     await limit("upload", request.user.id, settings.rate_upload)
     await actions.check_may_edit(ticket_id, request.user.id)
-    return view_of(await actions.give_picture(ticket_id, request.user.id, upload))
+    return view_of(await actions.set_picture(ticket_id, request.user.id, upload), request.user.id)
 
 
-@delete("/{ticket_id:str}/picture", guards=[signed_in], security=SIGNED_IN, summary="Take its picture away")
-async def take_picture(request: ApiRequest, ticket_id: FromPath[str]) -> None:
-    await actions.take_picture(ticket_id, request.user.id)
+@delete(
+    "/{ticket_id:str}/picture", guards=[signed_in], security=SIGNED_IN, summary="Remove a ticket's picture"
+)
+async def remove_picture(request: ApiRequest, ticket_id: PathId) -> None:
+    await actions.remove_picture(ticket_id, request.user.id)
 
 
-@get("/pictures/{name:str}/{size:str}", media_type=WEBP, summary="A picture, `small` or `large`")
+@get(
+    "/pictures/{name:str}/{size:str}",
+    exclude_from_auth=True,
+    media_type=WEBP,
+    summary="A picture, `small` or `large`",
+)
 async def show_picture(request: ApiRequest, name: FromPath[str], size: FromPath[str]) -> Response[bytes]:
-    """A name always means the same picture: 480 by 270 or 1280 by 720 pixels, WebP."""
+    """A WebP picture of 480 by 270 or 1280 by 720 pixels. The picture with a given name never changes."""
     etag = f'"{name}-{size}"'
     headers = {
         "Cache-Control": "public, max-age=31536000, immutable",
@@ -54,4 +72,4 @@ async def show_picture(request: ApiRequest, name: FromPath[str], size: FromPath[
     return Response(picture, headers=headers, media_type=WEBP)
 
 
-ROUTES = (give_picture, take_picture, show_picture)
+ROUTES = (set_picture, remove_picture, show_picture)

@@ -1,67 +1,84 @@
-"""The pictures of tickets: each is kept once, under the hash of its content, while a ticket has it.
+"""Pictures, each stored once under the hash of its content while a ticket uses it.
 
-A picture is `loose` from the moment on in which a ticket may begin or cease to have it. Of those that
-are loose for long, a sweep removes what no ticket has, unless it was made loose anew meanwhile.
+A picture is marked unreferenced before a ticket starts or stops using it. A sweep deletes pictures that have
+been unreferenced for some time and that no ticket uses, unless they were marked again meanwhile.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 
+from pydantic import BaseModel, Field
 from pymongo.errors import DuplicateKeyError
 
-from contracts.wire import now
-from services.kit.errors import NotFound
+from contracts.wire import Moment, now
+from kit.errors import NotFound
 from services.tickets.documents import Picture, Ticket
-from services.tickets.images import SIZES, Rendered
+from services.tickets.images import Rendered
 
 GRACE = timedelta(minutes=10)
-"""Longer than any write of a ticket takes."""
+"""How long a picture must be unreferenced before the sweep deletes it.
+
+This is longer than any write of a ticket takes. Otherwise the sweep could delete a picture that a write in
+progress is about to use.
+"""
 
 SWEEP_SECONDS = 60.0
 
 
-async def keep(picture: Rendered) -> None:
-    """Have the picture, loose: a ticket is about to get it."""
+class _Small(BaseModel):
+    webp: bytes = Field(alias="small")
+
+
+class _Large(BaseModel):
+    webp: bytes = Field(alias="large")
+
+
+_VIEWS: Mapping[str, type[_Small | _Large]] = {"small": _Small, "large": _Large}
+"""Projections that read one size of a picture."""
+
+
+class _Unreferenced(BaseModel):
+    name: str = Field(alias="_id")
+    unreferenced_since: Moment
+
+
+async def store(picture: Rendered) -> None:
+    """Store the picture, marked unreferenced until a ticket uses it."""
+    content = {"small": picture.small, "large": picture.large}
     for _ in range(2):
         try:
-            await Picture.get_pymongo_collection().update_one(
-                {"_id": picture.name},
-                {
-                    "$set": {"loose": now()},
-                    "$setOnInsert": {"small": picture.small, "large": picture.large},
-                },
-                upsert=True,
+            # MongoDB upserts in one command. Beanie's `upsert` would send an update and then an insert.
+            await Picture.find_one({"_id": picture.name}).update(
+                {"$set": {"unreferenced_since": now()}, "$setOnInsert": content}, upsert=True
             )
-        except DuplicateKeyError:  # somebody else inserted it at the same time
+        except DuplicateKeyError:  # another request inserted it at the same time
             continue
         return
 
 
-async def loosen(name: str) -> None:
-    """A ticket is about to have the picture no longer."""
-    await Picture.get_pymongo_collection().update_one({"_id": name}, {"$set": {"loose": now()}})
+async def mark_unreferenced(name: str) -> None:
+    """Mark a picture that a ticket is about to stop using."""
+    await Picture.find_one({"_id": name}).update({"$set": {"unreferenced_since": now()}})
 
 
 async def read(name: str, size: str) -> bytes:
-    """The picture's WebP in a size.
+    """The WebP data of a picture in one size.
 
     Raises:
         NotFound: there is no such picture or size.
     """
-    if size not in SIZES:
-        raise NotFound
-    found = await Picture.get_pymongo_collection().find_one({"_id": name}, {size: 1})
+    view = _VIEWS.get(size)
+    found = await Picture.find_one({"_id": name}).project(view) if view else None
     if found is None:
         raise NotFound
-    return bytes(found[size])
+    return found.webp
 
 
 async def sweep() -> None:
-    """Remove the pictures that no ticket has any more."""
-    pictures = Picture.get_pymongo_collection()
-    async for found in pictures.find({"loose": {"$lt": now() - GRACE}}, {"loose": 1}):
-        as_found = {"_id": found["_id"], "loose": found["loose"]}
-        had = await Ticket.get_pymongo_collection().find_one({"picture": found["_id"]}, {"_id": 1})
-        if had:
-            await pictures.update_one(as_found, {"$unset": {"loose": ""}})
+    """Delete the pictures that no ticket uses any more."""
+    async for picture in Picture.find({"unreferenced_since": {"$lt": now() - GRACE}}).project(_Unreferenced):
+        unchanged = Picture.find_one({"_id": picture.name, "unreferenced_since": picture.unreferenced_since})
+        if await Ticket.find({"picture": picture.name}).exists():
+            await unchanged.update({"$unset": {"unreferenced_since": ""}})
         else:
-            await pictures.delete_one(as_found)
+            await unchanged.delete()

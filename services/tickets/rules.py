@@ -1,14 +1,12 @@
-"""When a ticket may be edited, withdrawn, held and sold."""
+"""Rules of tickets: editing, withdrawing, holding and selling."""
 
 from datetime import datetime
 
-from pydantic import BaseModel
-
-from contracts.events import OrderEvent, TicketStatus
-from contracts.tickets import Category
+from contracts.events import LIVE_STATUSES, OrderEvent, TicketStatus
+from contracts.tickets import TicketDetails
 from contracts.wire import Moment
-from services.kit.changes import Changes
-from services.kit.errors import Conflict, Forbidden, Invalid
+from kit.changes import Changes
+from kit.errors import Conflict, Forbidden, Invalid
 
 
 class TicketReserved(Conflict):
@@ -32,42 +30,43 @@ class EventInThePast(Invalid):
 
 
 class IdempotencyKeyReused(Conflict):
-    message = "Another ticket was offered with the same Idempotency-Key"
+    message = "Another ticket was listed with the same Idempotency-Key"
 
 
-class TicketState(BaseModel):
-    """A ticket, as rules see it."""
+class TicketState(TicketDetails):
+    """The fields of a ticket that rules need."""
 
     user_id: str
-    """The seller."""
+    """The seller's id."""
     title: str
     price_minor: int
-    starts_at: Moment | None = None
-    venue: str | None = None
-    city: str | None = None
-    time_zone: str | None = None
-    category: Category | None = None
-    seat: str | None = None
-    quantity: int = 1
     face_value_minor: int | None = None
     notes: str | None = None
     picture: str | None = None
-    """The name of its picture."""
+    """The name of the picture."""
     status: TicketStatus = "available"
     withdrawn: bool = False
-    """Its seller took it off sale. A hold from before that was known still wins."""
+    """Whether the seller withdrew the ticket.
+
+    A withdrawn ticket can still be reserved or sold by an order that was accepted before the orders service
+    learned of the withdrawal.
+    """
     order_id: str | None = None
+    """The order that holds or bought the ticket. Only its buyer and the seller see it."""
+    buyer_id: str | None = None
+    """The buyer of that order. Nobody sees it."""
     held_until: Moment | None = None
-    """Of a reserved ticket: when its order's time to pay ends."""
+    """The end of the time to pay, if the ticket is reserved."""
     refunded: bool = False
-    """Of a sold ticket: the buyer got the money back, and it stays sold."""
+    """Whether the buyer of a sold ticket was refunded. The ticket stays sold."""
     hold: int = 0
-    """The newest hold that is known of. With `order_version` it says which order events are news."""
+    """The hold number of the newest known order."""
     order_version: int = -1
+    """The newest known version of that order. An event with a lower pair (hold, version) is ignored."""
 
 
-def check_is_ahead(starts_at: datetime | None, now: datetime) -> None:
-    """An event without a date may be at any time.
+def check_has_not_begun(starts_at: datetime | None, now: datetime) -> None:
+    """Check that the event, if it has a date, hasn't begun.
 
     Raises:
         EventInThePast
@@ -77,7 +76,7 @@ def check_is_ahead(starts_at: datetime | None, now: datetime) -> None:
 
 
 def check_may_edit(ticket: TicketState, by: str) -> None:
-    """Whether this user may change what is said of the ticket.
+    """Check that this user may edit the ticket.
 
     Raises:
         NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
@@ -88,18 +87,18 @@ def check_may_edit(ticket: TicketState, by: str) -> None:
 
 
 def edit(ticket: TicketState, by: str, details: Changes, now: datetime) -> Changes | None:
-    """Change what the seller says of the ticket.
+    """Change the seller's description of the ticket.
 
     Raises:
         NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast
     """
     check_may_edit(ticket, by)
-    check_is_ahead(details.get("starts_at"), now)
+    check_has_not_begun(details.get("starts_at"), now)
     return details
 
 
-def show(ticket: TicketState, by: str, picture: str | None) -> Changes | None:
-    """Give it this picture, or none. It may have it already.
+def set_picture(ticket: TicketState, by: str, picture: str | None) -> Changes | None:
+    """Set or remove the picture. Setting the same picture changes nothing.
 
     Raises:
         NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
@@ -109,7 +108,7 @@ def show(ticket: TicketState, by: str, picture: str | None) -> Changes | None:
 
 
 def withdraw(ticket: TicketState, by: str) -> Changes | None:
-    """Take it off sale for good. Doing so twice changes nothing.
+    """Take the ticket off sale for good. A repeated call changes nothing.
 
     Raises:
         NotTheSeller, TicketReserved, TicketSold
@@ -119,10 +118,10 @@ def withdraw(ticket: TicketState, by: str) -> Changes | None:
 
 
 def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
-    """Hold, sell or free the ticket as its newest order says; what is older changes nothing.
+    """Hold, sell or free the ticket, depending on its newest order. Older events change nothing.
 
-    (hold, order version) orders everything that ever happened to the ticket's orders, so a
-    cancellation that comes late can't free the ticket of a later buyer.
+    The pair (hold, order version) orders all events of all orders of the ticket, so that a late cancellation
+    can't free the ticket of a later buyer.
     """
     if (order.hold, order.version) <= (ticket.hold, ticket.order_version):
         return None
@@ -131,20 +130,32 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
         "hold": order.hold,
         "order_version": order.version,
         "status": status,
-        "order_id": None if _lets_go(order) else order.id,
+        "order_id": None if _frees_ticket(order) else order.id,
+        "buyer_id": None if _frees_ticket(order) else order.user_id,
         "held_until": order.expires_at if status == "reserved" else None,
         "refunded": status == "sold" and order.status == "refunded",
     }
 
 
+def changes_at(ticket: TicketState, now: datetime) -> datetime | None:
+    """When what is said about the ticket changes because time passes: its event begins, or its hold ends."""
+    ahead = [
+        moment for moment in (ticket.starts_at, ticket.held_until) if moment is not None and moment > now
+    ]
+    return min(ahead, default=None)
+
+
 def _status(order: OrderEvent, *, withdrawn: bool) -> TicketStatus:
-    if _lets_go(order):
+    if _frees_ticket(order):
         return "withdrawn" if withdrawn else "available"
-    return "reserved" if order.status in ("created", "awaiting:payment") else "sold"
+    return "reserved" if order.status in LIVE_STATUSES else "sold"
 
 
-def _lets_go(order: OrderEvent) -> bool:
-    """A refund alone doesn't bring the ticket back: whoever has it may have used it."""
+def _frees_ticket(order: OrderEvent) -> bool:
+    """Whether the order no longer holds its ticket.
+
+    A refund without a relisting doesn't free the ticket, because the buyer may have used it.
+    """
     return order.status == "cancelled" or (order.status == "refunded" and order.relisted)
 
 

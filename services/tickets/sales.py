@@ -1,27 +1,30 @@
-"""What a seller offered, and what became of it."""
+"""A seller's tickets and sales."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
+from beanie import PydanticObjectId
 from bson import ObjectId
+from pydantic import BaseModel, Field
 
 from contracts.api import SalesSummary, Sum
 from contracts.events import TicketStatus
-from services.kit.mongo import object_id
+from kit.mongo import object_id
 from services.tickets.documents import Ticket
 from services.tickets.paging import BadCursor
+from services.tickets.views import PROJECTION, StoredTicket, stored
 
-MOST = 1000
-"""Tickets on one page."""
+MAX_PAGE = 1000
+"""Maximum tickets per page."""
 
 
-async def offers(
-    seller: str, status: TicketStatus | None = None, after: str | None = None, limit: int = MOST
-) -> tuple[list[Ticket], str | None]:
-    """A page of what somebody ever offered, newest first, and the key to the next one if there are more.
+async def page_of_tickets(
+    seller: str, status: TicketStatus | None = None, after: str | None = None, limit: int = MAX_PAGE
+) -> tuple[list[StoredTicket], str | None]:
+    """A page of a seller's tickets, newest first, and the cursor of the next page, if any.
 
     Raises:
-        BadCursor: `after` is no such key.
+        BadCursor: `after` isn't a cursor.
     """
     which: dict[str, Any] = {"user_id": seller}
     if status is not None:
@@ -30,45 +33,59 @@ async def offers(
         if not ObjectId.is_valid(after):
             raise BadCursor
         which["_id"] = {"$lt": ObjectId(after)}
-    found = await Ticket.find(which, sort="-_id", limit=limit + 1).to_list()
-    shown = found[:limit]
-    return shown, shown[-1].key if len(found) > limit else None
+    newest_first = Ticket.get_pymongo_collection().find(which, PROJECTION).sort("_id", -1)
+    found = await newest_first.limit(limit + 1).to_list()
+    shown = [stored(raw) for raw in found[:limit]]
+    return shown, str(shown[-1].id) if len(found) > limit else None
 
 
 async def count_sales(seller: str) -> int:
-    """How many tickets somebody sold for good. Counted here, since the embedded database counts slowly."""
-    sold = {"user_id": str(object_id(seller)), "status": "sold", "refunded": {"$ne": True}}
-    return len(await Ticket.get_pymongo_collection().find(sold, {"_id": 1}).to_list())
+    """Number of tickets sold and not refunded.
+
+    The ids are read and counted here, because the embedded database counts slowly.
+    """
+    sold = {"user_id": str(object_id(seller)), "status": "sold", "refunded": False}
+    return len(await Ticket.find(sold).project(_TicketKey).to_list())
 
 
 async def summary(seller: str) -> SalesSummary:
-    """Added up by the database, however many there are."""
-    groups = await Ticket.get_pymongo_collection().aggregate(
-        [
-            {"$match": {"user_id": seller}},
-            {
-                "$group": {
-                    "_id": {"status": "$status", "refunded": "$refunded"},
-                    "count": {"$sum": 1},
-                    "amount": {"$sum": "$price_minor"},
-                }
-            },
-        ]
-    )
-    found = await groups.to_list()
+    """Number and total price of a seller's tickets by state, added up by the database."""
+    by_state = {
+        "_id": {"status": "$status", "refunded": "$refunded"},
+        "count": {"$sum": 1},
+        "amount": {"$sum": "$price_minor"},
+    }
+    groups = await Ticket.find({"user_id": seller}).aggregate([{"$group": by_state}], _Group).to_list()
 
     def total(status: TicketStatus) -> Sum:
-        return _sum(group for group in found if group["_id"]["status"] == status)
+        return _sum(group for group in groups if group.state.status == status)
 
     return SalesSummary(
         available=total("available"),
         reserved=total("reserved"),
         sold=total("sold"),
         withdrawn=total("withdrawn"),
-        refunded=_sum(group for group in found if group["_id"].get("refunded")),
+        refunded=_sum(group for group in groups if group.state.refunded),
     )
 
 
-def _sum(groups: Iterable[Mapping[str, Any]]) -> Sum:
-    added = [(group["count"], group["amount"]) for group in groups]
+class _TicketKey(BaseModel):
+    id: PydanticObjectId = Field(alias="_id")
+
+
+class _State(BaseModel):
+    status: TicketStatus
+    refunded: bool
+
+
+class _Group(BaseModel):
+    """Number and total price, in minor units, of the tickets in one state."""
+
+    state: _State = Field(alias="_id")
+    count: int
+    amount: int
+
+
+def _sum(groups: Iterable[_Group]) -> Sum:
+    added = [(group.count, group.amount) for group in groups]
     return Sum(count=sum(count for count, _ in added), amount=sum(amount for _, amount in added))

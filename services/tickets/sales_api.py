@@ -1,17 +1,22 @@
-"""HTTP ↔ what a seller offered."""
+"""HTTP API of a seller's tickets and sales."""
 
 from typing import Annotated
 
 from litestar import Response, get
 from litestar.datastructures import ResponseHeader
-from litestar.params import FromPath, QueryParameter
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
 
 from contracts.api import SalesSummary, Seller
 from contracts.api import Ticket as TicketView
 from contracts.events import TicketStatus
-from services.kit.http import SIGNED_IN, ApiRequest, signed_in
+from kit.http.guards import signed_in
+from kit.http.openapi import SIGNED_IN, PathId
+from kit.http.request import ApiRequest
 from services.tickets import sales
+from services.tickets.catalogue import Catalogue
 from services.tickets.paging import link_to_next
+from services.tickets.responses import freshness, list_of_tickets
 from services.tickets.views import view_of
 
 
@@ -19,7 +24,7 @@ from services.tickets.views import view_of
     "/mine",
     guards=[signed_in],
     security=SIGNED_IN,
-    summary="All that I ever offered, newest first",
+    summary="All tickets that the caller listed, newest first",
     response_headers=[
         ResponseHeader(name="Link", documentation_only=True, description="The next page, if there is one")
     ],
@@ -28,28 +33,31 @@ async def my_tickets(
     request: ApiRequest,
     status: Annotated[TicketStatus | None, QueryParameter(name="status")] = None,
     after: Annotated[str | None, QueryParameter(name="after", max_length=200)] = None,
-    limit: Annotated[int, QueryParameter(name="limit", ge=1, le=sales.MOST)] = sales.MOST,
+    limit: Annotated[int, QueryParameter(name="limit", ge=1, le=sales.MAX_PAGE)] = sales.MAX_PAGE,
 ) -> Response[list[TicketView]]:
-    """A page; the `Link` header leads to the next one, if there is more."""
-    tickets, following = await sales.offers(request.user.id, status, after, limit)
+    """One page of the caller's tickets. The `Link` header has the address of the next page, if any."""
+    tickets, following = await sales.page_of_tickets(request.user.id, status, after, limit)
     headers = link_to_next("/api/tickets/mine", request.query_params.multi_items(), following)
-    return Response([view_of(ticket) for ticket in tickets], headers=headers)
+    views = (view_of(ticket, request.user.id) for ticket in tickets)
+    return list_of_tickets((view.to_json().encode() for view in views), headers)
 
 
 @get(
     "/mine/summary",
     guards=[signed_in],
     security=SIGNED_IN,
-    summary="How many of my tickets are in which state, and their prices added up",
+    summary="Numbers and total prices of the caller's tickets, by state",
 )
 async def my_summary(request: ApiRequest) -> SalesSummary:
-    """What was earned is `sold` without `refunded`."""
+    """The seller's proceeds are `sold` minus `refunded`."""
     return await sales.summary(request.user.id)
 
 
-@get("/sellers/{user_id:str}", summary="How much somebody sold")
-async def show_seller(user_id: FromPath[str]) -> Seller:
-    return Seller(id=user_id.lower(), sold=await sales.count_sales(user_id))
+@get("/sellers/{user_id:str}", exclude_from_auth=True, summary="Number of tickets that a user sold")
+async def show_seller(user_id: PathId, catalogue: NamedDependency[Catalogue]) -> Response[Seller]:
+    position = catalogue.position
+    seller = Seller(id=user_id.lower(), sold=await sales.count_sales(user_id))
+    return Response(seller, headers=freshness(position))
 
 
 ROUTES = (my_tickets, my_summary, show_seller)

@@ -1,9 +1,57 @@
-"""What is told of a ticket."""
+"""Tickets in HTTP responses, and reading what they need from the database."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from beanie import PydanticObjectId
+from pydantic import Field, TypeAdapter
 
 from contracts.api import Ticket as TicketView
+from contracts.money import from_minor_units
 from services.tickets.documents import Ticket
+from services.tickets.rules import TicketState
 
 
-def view_of(ticket: Ticket) -> TicketView:
-    """The same as its event says."""
-    return TicketView.model_validate(dict(ticket.event()))
+class StoredTicket(TicketState):
+    """The fields of a stored ticket that a response needs. Reading them costs a third of reading a Ticket."""
+
+    id: PydanticObjectId = Field(alias="_id")
+    version: int
+
+
+_STORED = TypeAdapter(StoredTicket)
+
+_NOT_SHOWN = {"withdrawn", "hold", "order_version"}
+PROJECTION: Mapping[str, int] = dict.fromkeys(
+    sorted({*TicketState.model_fields, "_id", "version"} - _NOT_SHOWN), 1
+)
+"""The fields of a StoredTicket in the database."""
+
+
+def stored(raw: Mapping[str, Any]) -> StoredTicket:
+    """A ticket as the database returns it with `PROJECTION`.
+
+    Raises:
+        ValidationError: another version of this service stored it.
+    """
+    return _STORED.validate_python(raw)
+
+
+def view_of(ticket: Ticket | StoredTicket, viewer: str | None) -> TicketView:
+    """The public state of the ticket. Only its seller and its buyer see the order."""
+    fields = {name: getattr(ticket, name) for name in _SAME}
+    sees_order = viewer is not None and viewer in (ticket.user_id, ticket.buyer_id)
+    face_value = ticket.face_value_minor
+    return TicketView.model_validate(
+        {
+            **fields,
+            "id": str(ticket.id),
+            "order_id": ticket.order_id if sees_order else None,
+            "price": from_minor_units(ticket.price_minor),
+            "face_value": None if face_value is None else from_minor_units(face_value),
+        }
+    )
+
+
+_SAME = TicketView.model_fields.keys() - {"id", "order_id", "price", "face_value"}
+"""Fields that have the same name and value in the database and in responses."""

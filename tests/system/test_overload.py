@@ -1,6 +1,6 @@
-"""A real web process that is asked for more than it can do, and one among clients that never finish.
+"""A real web process under overload, and with slow clients.
 
-`just overload` does the same to a whole marketplace, and measures it.
+`just overload` does the same with a whole marketplace, and measures it.
 """
 
 import asyncio
@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from signal import SIGKILL
 
 import httpx
 import pytest
@@ -16,22 +15,21 @@ from aiohttp import web
 
 from contracts.identity import SESSION_COOKIE
 from sandbox.processes import Process
-from sandbox.testing import nats_server, running
-from tests.overload.slow import MANNERS, slow_clients
-from tests.web.conftest import web_of
-from tests.web.market import Market
-from tests.web.served import Services, services_running
-from web.assets import ASSETS
+from sandbox.testing import FAST_STOP, nats_server, running
+from tests.resilience.overload.slow import BEHAVIORS, slow_clients
+from tests.support.fakes.market import Market
+from tests.support.fakes.services import Services, services_running, web_of
+from web.rendering.assets import ASSETS
 
-PLACES = 2
+MAX_REQUESTS = 2
 FLOOD = 40
 SLOW = 200
-LARGE = ASSETS["app.js"].address
+LARGE = ASSETS["htmx.js"].address
 
 
 @dataclass
-class House:
-    """A web process, and the services behind it."""
+class Site:
+    """A web process with fake services."""
 
     http: httpx.AsyncClient
     market: Market
@@ -42,7 +40,7 @@ class House:
         return str(self.http.base_url)
 
     async def buys(self) -> None:
-        """Somebody reserves a ticket and pays for it."""
+        """Reserve a ticket and pay for it."""
         seller, _ = self.market.user("seller@example.com")
         ticket = self.market.ticket(seller)
         _, token = self.market.user("buyer@example.com")
@@ -55,77 +53,81 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path, places: int = PLACES, connections: int | None = None) -> AsyncIterator[House]:
+async def site(
+    folder: Path, max_requests: int = MAX_REQUESTS, connections: int | None = None
+) -> AsyncIterator[Site]:
     market = Market()
     async with nats_server(folder / "nats") as bus, services_running(market) as services:
         process = web_of(services, bus, folder)
         process = replace(
-            process, environment={**process.environment, "WEB_PLACES": str(places)}, ready_within=60
+            process,
+            environment={**process.environment, "WEB_MAX_REQUESTS": str(max_requests)},
+            ready_within=60,
         )
         if connections is not None:
             process = _with_fewer_connections(process, connections)
         address = f"http://127.0.0.1:{process.port}"
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         async with (
-            running(process, folder / "web.log", SIGKILL),
+            running(process, folder / "web.log", FAST_STOP),
             httpx.AsyncClient(base_url=address, timeout=60, limits=limits) as http,
         ):
-            yield House(http, market, services)
+            yield Site(http, market, services)
 
 
 def _with_fewer_connections(process: Process, connections: int) -> Process:
-    command = list(process.command)
-    command[command.index("--backpressure") + 1] = str(connections)
-    return replace(process, command=tuple(command))
+    return replace(process, environment={**process.environment, "GRANIAN_BACKPRESSURE": str(connections)})
 
 
 @dataclass
 class Stuck:
-    """Tickets, while it answers nobody."""
+    """A tickets service that receives requests and doesn't answer until it is released."""
 
-    asked: int = 0
-    goes_on: asyncio.Event = field(default_factory=asyncio.Event)
+    received: int = 0
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def respond(self, _: web.Request) -> web.Response:
-        self.asked += 1
-        await self.goes_on.wait()
+        self.received += 1
+        await self.released.wait()
         return web.json_response([])
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/api/tickets", self.respond)]
 
 
-async def test_a_flood_is_refused_early_and_once_it_is_over_all_is_as_before(tmp_path: Path) -> None:
-    async with house(tmp_path) as crowded:
+async def test_a_flood_of_requests_is_refused_early_and_the_site_recovers(tmp_path: Path) -> None:
+    async with site(tmp_path) as web_site:
         stuck = Stuck()
-        await crowded.services.replace("tickets", stuck.routes())
-        flood = [asyncio.create_task(crowded.http.get("/api/tickets")) for _ in range(FLOOD)]
+        await web_site.services.replace("tickets", stuck.routes())
+        # Different searches, because requests for the same response wait for one rendering.
+        searches = [f"/api/tickets?q={number}" for number in range(FLOOD)]
+        flood = [asyncio.create_task(web_site.http.get(search)) for search in searches]
         answered = asyncio.as_completed(flood)
-        refused = [await next(answered) for _ in range(FLOOD - PLACES)]
+        refused = [await next(answered) for _ in range(FLOOD - MAX_REQUESTS)]
         assert {answer.status_code for answer in refused} == {503}
         assert all(answer.headers["retry-after"] for answer in refused)
-        assert stuck.asked == PLACES
+        assert stuck.received == MAX_REQUESTS
         for path in ("/health/live", "/health/ready", "/metrics", LARGE):
-            assert (await crowded.http.get(path)).status_code == 200
-        await crowded.buys()  # which has a room of its own
-        stuck.goes_on.set()
-        assert [(await answer).status_code for answer in answered] == [200] * PLACES
-        again = await asyncio.gather(*(crowded.http.get("/api/tickets") for _ in range(PLACES)))
-        assert [answer.status_code for answer in again] == [200] * PLACES
+            assert (await web_site.http.get(path)).status_code == 200
+        await web_site.buys()  # purchases have their own limiter
+        stuck.released.set()
+        assert [(await answer).status_code for answer in answered] == [200] * MAX_REQUESTS
+        again = await asyncio.gather(*(web_site.http.get("/api/tickets") for _ in range(MAX_REQUESTS)))
+        assert [answer.status_code for answer in again] == [200] * MAX_REQUESTS
 
 
-async def test_slow_clients_do_not_keep_others_from_buying(tmp_path: Path) -> None:
-    async with house(tmp_path) as besieged, slow_clients(besieged.web, SLOW, LARGE) as slow:
+async def test_slow_clients_do_not_prevent_others_from_buying(tmp_path: Path) -> None:
+    async with site(tmp_path) as web_site, slow_clients(web_site.web, SLOW, LARGE) as slow:
         for _ in range(3):
-            await besieged.buys()
-        assert (await besieged.http.get("/health/ready")).status_code == 200
+            await web_site.buys()
+        assert (await web_site.http.get("/health/ready")).status_code == 200
         assert slow.most > SLOW * 0.9
 
 
-async def test_with_fewer_connections_than_slow_clients_nobody_buys(tmp_path: Path) -> None:
-    """The control: they do hold on to their connections."""
-    few = SLOW // len(MANNERS)
-    async with house(tmp_path, connections=few) as besieged, slow_clients(besieged.web, SLOW, LARGE):
+async def test_with_fewer_connections_than_slow_clients_a_purchase_times_out(tmp_path: Path) -> None:
+    """The control, in which slow clients occupy all connections."""
+    few = SLOW // len(BEHAVIORS)
+    async with site(tmp_path, connections=few) as web_site, slow_clients(web_site.web, SLOW, LARGE):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(3):
-                await besieged.buys()
+                await web_site.buys()

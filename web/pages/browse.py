@@ -1,4 +1,4 @@
-"""What is on sale."""
+"""The page to search the tickets on sale."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from typing import Any, TypedDict
+from urllib.parse import urlencode
 
 from litestar import Response, Router, get
 from litestar.di import NamedDependency
@@ -15,97 +15,110 @@ from litestar.di import NamedDependency
 from contracts.api import Facets
 from contracts.problems import Problem
 from contracts.tickets import CATEGORIES
+from web.api_client import ApiClient, Refused, ServiceDown, TicketPage
 from web.forms import Fields, Form, plain_price
-from web.page import Page, WebRequest, how_many
-from web.services import Refused, ServiceDown, Services, TicketPage
+from web.page_cache.renderings import CATALOGUE
+from web.page_context import Page
+from web.rendering import locales
+from web.rendering.texts import N_, _, ngettext
+from web.rendering.ticket_texts import category_label
+from web.request import WebRequest
 
-SORTS = {"": "Newest first", "price": "Cheapest first", "-price": "Dearest first", "date": "Soonest first"}
-OWN_DATES = "dates"
-PAGE, MOST_SHOWN = 20, 100
-"""Tickets: of a page, and of what one comes back to after having asked for more."""
-DAYS = {
-    "": "Any date",
-    "today": "Today",
-    "tomorrow": "Tomorrow",
-    "weekend": "This weekend",
-    "month": "This month",
-    OWN_DATES: "Between two dates",
+SORTS = {
+    "": N_("Newest first"),
+    "price": N_("Cheapest first"),
+    "-price": N_("Most expensive first"),
+    "date": N_("Soonest first"),
 }
-PRICES = {"minPrice": "Price from", "maxPrice": "Price to"}
-DATES = {"from": "First day", "to": "Last day"}
-PLACES = {"city": "City", "category": "Category"}
+CUSTOM_DATES = "dates"
+PERIODS = {
+    "": N_("Any date"),
+    "today": N_("Today"),
+    "tomorrow": N_("Tomorrow"),
+    "weekend": N_("This weekend"),
+    "month": N_("This month"),
+    CUSTOM_DATES: N_("Between two dates"),
+}
+PRICES = ("minPrice", "maxPrice")
+DAYS = ("from", "to")
 FILTERS = Fields(
-    {"q": "Search", **PLACES, "when": "Date", **DATES, **PRICES, "sort": "Sort by"},
-    words={
-        **dict.fromkeys(PRICES, "Type a price such as 20 or 19.99"),
-        **dict.fromkeys(DATES, "Choose a day, such as 2026-12-24"),
-        "category": "Choose one of the categories",
-        "when": "Choose one of the dates",
-        "sort": "Choose one of the orders",
+    ("q", "city", "category", "when", *DAYS, *PRICES, "sort"),
+    messages={
+        **dict.fromkeys(PRICES, N_("Enter a price, such as 20 or 19.99")),
+        **dict.fromkeys(DAYS, N_("Enter a day, such as 2026-12-24")),
+        "category": N_("Choose one of the categories"),
+        "when": N_("Choose one of the dates"),
+        "sort": N_("Choose one of the sort orders"),
     },
 )
+PAGE_SIZE, MAX_SHOWN = 20, 100
+"""How many tickets a page shows at first and adds with each "Show more", and the most that it shows."""
 
 
-@get("/")
+@get(["/", "/results", "/results/rows"])
 async def browse(page: NamedDependency[Page], request: WebRequest) -> Response[Any]:
-    """Filters live in the address, so a search can be shared; paging is by key.
+    """Show the tickets that match the filters in the address, from the first ticket or after a cursor.
 
-    With a script more tickets are put below those that are there. Then the address says how many are shown:
-    who comes back to it, or is sent it, sees them all.
+    htmx fetches the results alone. "Show more tickets" fetches the rows alone and appends them to the list.
+    The address then contains the number of shown tickets, so that the same list appears again after a reload.
     """
     typed = _typed(request)
     wrong_days = _wrong_days(typed)
     search = _search({name: value for name, value in typed.items() if name not in wrong_days})
     after = request.query_params.get("after", "")[:200]
-    shown = how_many(request.query_params.get("show", ""), PAGE, MOST_SHOWN)
-    appends = page.target == "li#more"
+    shown = request.number("show", minimum=PAGE_SIZE, maximum=MAX_SHOWN)
+    appends = request.url.path == "/results/rows"
     if after:
         search["after"] = after
-    elif shown > PAGE:
+    elif shown > PAGE_SIZE:
         search["limit"] = str(shown)
-    found = await page.load(_find(page.services, search, rows_alone=appends))
-    if after and found.refuses_key:
-        return page.go(_address(typed))
-    shown = min(shown + PAGE, MOST_SHOWN) if appends else PAGE if after else shown
+    found = await _find(page.api, search, rows_only=appends)
+    if after and found.refuses_cursor:
+        return page.redirect(_address(typed))
+    shown = min(shown + PAGE_SIZE, MAX_SHOWN) if appends else PAGE_SIZE if after else shown
     form = _form(typed, wrong_days, found.refusal)
-    chips = list(_chips(form, found.facets))
+    chips = list(_chips(form, found.facets, page))
     context = {
         "form": form,
         "prices": PRICES,
-        "dates": DATES,
         "days": DAYS,
-        "sorts": SORTS,
         "facets": found.facets,
         "choices": _choices(typed, found.facets),
-        "tickets": [] if form.is_wrong else found.page.tickets,
-        "total": None if form.is_wrong else found.total,
+        "tickets": [] if form.has_errors else found.page.tickets,
+        "count": "" if form.has_errors else _count(found.total),
         "chips": chips,
         "filters": sum(chip.name != "q" for chip in chips),
-        "tries": _tries(chips, found.facets),
+        "suggestions": _suggestions(chips, found.facets),
         "cleared": _address({"sort": typed["sort"]}),
         "first": _address(typed) if after else None,
-        "more": None if form.is_wrong or not found.page.after else _address(typed, found.page.after),
+        "more": None if form.has_errors or not found.page.after else _address(typed, found.page.after),
         "shown": shown,
     }
     fragment = "browse/_rows.html" if appends else "browse/_results.html"
-    answer = page.render("browse/list.html", context, fragment=fragment, status=422 if form.is_wrong else 200)
-    if appends:
-        answer.headers["HX-Replace-Url"] = _address(typed, show=shown)
-    elif page.is_partial:
-        answer.headers[_history(request, typed)] = _address(typed)
-    return answer
+    status = 422 if form.has_errors else 200
+    if found.is_complete:
+        page.share(CATALOGUE, differs_for={ticket.user_id for ticket in found.page.tickets})
+    history = _history(request, typed, shown=shown, appends=appends)
+    return page.render("browse/list.html", context, fragment=fragment, status=status, **history)
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     page: TicketPage
     facets: Facets | None
-    """None: they can't be had, and the page does without."""
+    """The facets; None if they weren't requested or are unavailable. The page works without them."""
     refusal: Problem | None = None
+    rows_only: bool = False
+    """Whether only rows were requested, without facets."""
 
     @property
-    def refuses_key(self) -> bool:
-        """Whether there is no such place to go on from: somebody changed the address."""
+    def is_complete(self) -> bool:
+        """Whether all services answered."""
+        return self.refusal is None and (self.facets is not None or self.rows_only)
+
+    @property
+    def refuses_cursor(self) -> bool:
+        """Whether the tickets service rejected the cursor in the address."""
         return self.refusal is not None and self.refusal.type == "/problems/bad-cursor"
 
     @property
@@ -115,39 +128,38 @@ class Found:
 
 @dataclass(frozen=True)
 class Chip:
-    """A filter that is on."""
+    """An active filter, shown with a link that removes it."""
 
     name: str
-    words: str
+    text: str
     without: str
-    """The address of the search without it."""
-    amount: Decimal | None = None
+    """The address of the same search without this filter."""
 
 
-async def _find(services: Services, search: Mapping[str, str], *, rows_alone: bool) -> Found:
-    if rows_alone:
-        tickets, facets = await _tickets(services, search), None
+async def _find(api: ApiClient, search: Mapping[str, str], *, rows_only: bool) -> SearchResult:
+    if rows_only:
+        tickets, facets = await _tickets(api, search), None
     else:
-        tickets, facets = await asyncio.gather(_tickets(services, search), _facets(services, search))
+        tickets, facets = await asyncio.gather(_tickets(api, search), _facets(api, search))
     if isinstance(tickets, TicketPage):
-        return Found(tickets, facets)
+        return SearchResult(tickets, facets, rows_only=rows_only)
     wrong = {item.field for item in tickets.errors}
     right = {name: value for name, value in search.items() if name not in wrong}
-    return Found(TicketPage([], None), await _facets(services, right), tickets)
+    return SearchResult(TicketPage([], None), await _facets(api, right), tickets)
 
 
-async def _tickets(services: Services, search: Mapping[str, str]) -> TicketPage | Problem:
+async def _tickets(api: ApiClient, search: Mapping[str, str]) -> TicketPage | Problem:
     try:
-        return await services.tickets(search)
+        return await api.tickets(search)
     except Refused as refused:
         if refused.status != HTTPStatus.BAD_REQUEST:
             raise
         return refused.problem
 
 
-async def _facets(services: Services, search: Mapping[str, str]) -> Facets | None:
+async def _facets(api: ApiClient, search: Mapping[str, str]) -> Facets | None:
     try:
-        return await services.facets(
+        return await api.facets(
             {name: value for name, value in search.items() if name not in {"sort", "after", "limit"}}
         )
     except (Refused, ServiceDown):
@@ -155,34 +167,34 @@ async def _facets(services: Services, search: Mapping[str, str]) -> Facets | Non
 
 
 def _typed(request: WebRequest) -> dict[str, str]:
-    """Days are of use only where no other date is chosen: the form sends them also when it hides them."""
+    """The values that the user entered. The first and last day are ignored if the form hides their fields."""
     given = request.query_params
-    typed = {name: given.get(name, "")[:200].strip() for name in FILTERS.labels}
+    typed = {name: given.get(name, "")[:200].strip() for name in FILTERS.names}
     if typed["sort"] == "newest":
         typed["sort"] = ""
     if "when" not in given and (typed["from"] or typed["to"]):
-        typed["when"] = OWN_DATES
-    if typed["when"] != OWN_DATES:
-        typed.update(dict.fromkeys(DATES, ""))
+        typed["when"] = CUSTOM_DATES
+    if typed["when"] != CUSTOM_DATES:
+        typed.update(dict.fromkeys(DAYS, ""))
     return typed
 
 
 def _search(typed: Mapping[str, str]) -> dict[str, str]:
-    """As the API takes it: nothing for a filter that is empty."""
-    given = {name: value for name, value in typed.items() if value and value != OWN_DATES}
-    for name in PRICES.keys() & given.keys():
+    """The query of the request to the API, without empty filters."""
+    given = {name: value for name, value in typed.items() if value and value != CUSTOM_DATES}
+    for name in given.keys() & set(PRICES):
         given[name] = plain_price(given[name])
-    for name in DATES.keys() & given.keys():
+    for name in given.keys() & set(DAYS):
         given[name] = date.fromisoformat(given[name]).isoformat()
     return given
 
 
 def _wrong_days(typed: Mapping[str, str]) -> dict[str, str]:
-    """By field, what is wrong with it."""
-    wrong = {name: FILTERS.words[name] for name in DATES if typed[name] and _day(typed[name]) is None}
+    """Error messages about invalid days, by field name."""
+    wrong = {name: _(FILTERS.messages[name]) for name in DAYS if typed[name] and _day(typed[name]) is None}
     first, last = _day(typed["from"]), _day(typed["to"])
     if first and last and last < first:
-        wrong["to"] = "The last day is before the first. Choose a later one"
+        wrong["to"] = _("The last day is before the first day. Choose a later day")
     return wrong
 
 
@@ -196,91 +208,131 @@ def _day(typed: str) -> date | None:
 def _form(typed: Mapping[str, str], wrong_days: Mapping[str, str], refusal: Problem | None) -> Form:
     if refusal is None:
         return Form(typed, wrong_days)
-    refused = FILTERS.refused(typed, refusal)
-    general = refused.general if refused.is_wrong else (refusal.title,)
+    refused = FILTERS.with_errors(typed, refusal)
+    general = refused.general if refused.has_errors else (refusal.title,)
     return Form(typed, {**refused.errors, **wrong_days}, general)
 
 
+def _count(total: int | None) -> str:
+    if total is None:
+        return ""
+    return (
+        ngettext("%(count)s ticket", "%(count)s tickets", total, count=f"{total:,}")
+        if total
+        else _("No tickets")
+    )
+
+
 def _choices(typed: Mapping[str, str], facets: Facets | None) -> dict[str, dict[str, str]]:
-    """The cities and categories to choose from, with how many tickets each has. Without facets there are no
-    cities: they are typed."""
-    cities = {"": "Any city"}
-    categories = {"": "Any category"}
+    """The options of each select, as text by value. Cities and categories include their number of tickets.
+
+    Without facets there are no options for cities, so that the form contains a text field instead.
+    """
+    choices = {
+        "when": {value: _(label) for value, label in PERIODS.items()},
+        "sort": {value: _(label) for value, label in SORTS.items()},
+    }
+    categories = {"": _("Any category")}
     if facets is None:
-        categories |= {category: category.capitalize() for category in CATEGORIES}
-        return {"category": categories}
-    cities |= {facet.value: f"{facet.label} ({facet.count})" for facet in facets.cities}
-    categories |= {facet.value: f"{facet.label.capitalize()} ({facet.count})" for facet in facets.categories}
+        categories |= {category: category_label(category) for category in CATEGORIES}
+        return {**choices, "category": categories}
+    cities = {"": _("Any city")} | {facet.value: f"{facet.label} ({facet.count})" for facet in facets.cities}
     cities.setdefault(typed["city"], f"{_city(typed['city'], facets)} (0)")
+    categories |= {
+        facet.value: f"{category_label(facet.value)} ({facet.count})" for facet in facets.categories
+    }
     if typed["category"] in CATEGORIES:
-        categories.setdefault(typed["category"], f"{typed['category'].capitalize()} (0)")
-    return {"city": cities, "category": categories}
+        categories.setdefault(typed["category"], f"{category_label(typed['category'])} (0)")
+    return {**choices, "city": cities, "category": categories}
 
 
-def _chips(form: Form, facets: Facets | None) -> Iterator[Chip]:
-    """The filters that are on and that mean something."""
+def _chips(form: Form, facets: Facets | None, page: Page) -> Iterator[Chip]:
+    """The active filters, without invalid ones."""
     for name, value in form.values.items():
-        if not value or name in form.errors or name == "sort" or value == OWN_DATES:
+        if not value or name in form.errors or name == "sort" or value == CUSTOM_DATES:
             continue
         without = {**form.values, name: ""}
         if name == "when" or not (without["from"] or without["to"]):
-            without["when"] = "" if name in {"when", *DATES} else form["when"]
-        words, amount = _said(name, value, facets)
-        yield Chip(name, words, _address(without), amount)
+            without["when"] = "" if name in {"when", *DAYS} else form["when"]
+        yield Chip(name, _chip_text(name, value, facets, page), _address(without))
 
 
-def _said(name: str, value: str, facets: Facets | None) -> tuple[str, Decimal | None]:
+def _chip_text(name: str, value: str, facets: Facets | None, page: Page) -> str:
     match name:
         case "q":
-            return f"“{value}”", None
+            return _("“%(search)s”", search=value)
         case "city":
-            return _city(value, facets), None
+            return _city(value, facets)
         case "category":
-            return value.capitalize(), None
+            return category_label(value)
         case "when":
-            return DAYS.get(value, value), None
-        case "from" | "to":
-            day = date.fromisoformat(value)
-            return f"{'From' if name == 'from' else 'Until'} {day.day} {day:%b %Y}", None
+            return _(PERIODS.get(value, value))
+        case "from":
+            return _("From %(day)s", day=_day_text(value))
+        case "to":
+            return _("Until %(day)s", day=_day_text(value))
+        case "minPrice":
+            return _("From %(price)s", price=_price_text(value, page))
         case _:
-            words = "From" if name == "minPrice" else "Up to"
-            try:
-                return words, Decimal(plain_price(value))
-            except InvalidOperation:
-                return f"{words} {value}", None
+            return _("Up to %(price)s", price=_price_text(value, page))
+
+
+def _day_text(value: str) -> str:
+    day = date.fromisoformat(value)
+    return f"{day.day} {day:%b %Y}"
+
+
+def _price_text(value: str, page: Page) -> str:
+    """The price in the user's format, or the input itself if it is no price."""
+    try:
+        amount = Decimal(plain_price(value))
+    except InvalidOperation:
+        return value
+    return locales.money(amount, page.settings.currency, page.request.locale)
 
 
 def _city(value: str, facets: Facets | None) -> str:
-    """A city that has no tickets now is known by no other name than its slug."""
+    """The name of the city with this slug. If the city has no tickets, the name is guessed from the slug."""
     cities = facets.cities if facets else ()
     guess = value.replace("-", " ").title() if value.islower() else value
     return next((city.label for city in cities if city.value == value), guess)
 
 
-def _tries(chips: list[Chip], facets: Facets | None) -> list[Chip]:
-    """What to leave out where nothing is found: first what is known to help, never what is known not to."""
+def _suggestions(chips: list[Chip], facets: Facets | None) -> list[Chip]:
+    """The filters that the user could remove from a search without results.
+
+    If the removal of a filter certainly leads to results, the filter comes first. If the removal certainly
+    leads to no results, the filter is left out.
+    """
+    if len(chips) < 2:
+        return []
     known = {"city": facets.cities, "category": facets.categories} if facets else {}
     some = {name: sum(facet.count for facet in values) > 0 for name, values in known.items()}
     helpful = [chip for chip in chips if some.get(chip.name, True)]
     return sorted(helpful, key=lambda chip: not some.get(chip.name, False))
 
 
-def _history(request: WebRequest, typed: Mapping[str, str]) -> str:
-    """What htmx does with the address. Who types on doesn't have to go back letter by letter."""
-    before = dict(parse_qsl(urlsplit(request.headers.get("hx-current-url", "")).query))
-    after = dict(parse_qsl(urlsplit(_address(typed)).query))
-    words, more_words = before.pop("q", ""), after.pop("q", "")
-    types_on = bool(words and more_words) and before == after
-    return "HX-Replace-Url" if types_on else "HX-Push-Url"
+class History(TypedDict, total=False):
+    """How htmx changes the address in the browser and the browser's history."""
+
+    push_url: str
+    replace_url: str
+
+
+def _history(request: WebRequest, typed: Mapping[str, str], *, shown: int, appends: bool) -> History:
+    """A script keeps typing in the search field from adding to the history (static/js/forms/search.js)."""
+    if appends:
+        return {"replace_url": _address(typed, show=shown)}
+    return {"push_url": _address(typed)} if request.wants_fragment else {}
 
 
 def _address(typed: Mapping[str, str], after: str | None = None, show: int = 0) -> str:
     given = {name: value for name, value in typed.items() if value}
-    if given.get("when") == OWN_DATES and DATES.keys() & given.keys():
+    if given.get("when") == CUSTOM_DATES and given.keys() & set(DAYS):
         del given["when"]
     if after is not None:
         given["after"] = after
-    if show > PAGE:
+    if show > PAGE_SIZE:
         given["show"] = str(show)
     return f"/?{urlencode(given)}" if given else "/"
 

@@ -1,4 +1,4 @@
-"""Where the APIs and events are described; and every address that there is not."""
+"""Links to the documentation of the APIs and events, and the page for unknown addresses."""
 
 from typing import Any
 
@@ -8,21 +8,19 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
 from settings import SERVICES
-from web.page import Page
+from web.page_context import Page
 
 
 @get("/developers")
 async def developers(page: NamedDependency[Page]) -> Response[Any]:
-    await page.look()
     services = [(name, page.settings.url_of(name)) for name in SERVICES]
     return page.render("developers/list.html", {"services": services}, fragment="developers/_list.html")
 
 
 @get("/{address:path}")
-async def nowhere(page: NamedDependency[Page], address: FromPath[str]) -> Response[Any]:
-    """So that the page of an unknown address knows who looks."""
-    await page.look()
-    raise NotFoundException(f"There is no {address}")
+async def not_found(page: NamedDependency[Page], address: FromPath[str]) -> Response[Any]:
+    """Answer an unknown address with a 404 page that shows the signed-in user."""
+    raise NotFoundException(f"{address} does not exist")
 
 
-router = Router("/", route_handlers=[developers, nowhere])
+router = Router("/", route_handlers=[developers, not_found])

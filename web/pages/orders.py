@@ -1,105 +1,66 @@
-"""A buyer's side: reservations, paying, and what became of them."""
+"""The page of an order, for its buyer: review, payment and outcome."""
 
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 
 from contracts.api import Order, Payment, Ticket
+from contracts.events import LIVE_STATUSES
 from contracts.wire import now
-from web import checkout
-from web.page import Page, if_known, sign_in_address
-from web.pages.tickets import MOST_SIMILAR
-from web.services import Refused, ServiceDown
-from web.stages import CHECKING, UNPAID, Stage, Step, on_return, stage_of, step_of
-from web.templating import has_begun
+from web import stripe_checkout
+from web.api_client import Refused, ServiceDown
+from web.order_stage import CHECKING, UNPAID, Stage, on_return, stage_of, step_of
+from web.page_context import Page
+from web.pages.order_view import OrderView, is_free
+from web.pages.tickets import MAX_SIMILAR
+from web.redirects import sign_in_address
+from web.rendering.texts import N_, _
 
 T = TypeVar("T")
 S = TypeVar("S")
 
-SETTLES_WITHIN = 2.0
-"""Seconds a browser without JavaScript waits for the outcome, so that it sees the end and not the middle."""
-UNREACHABLE = "We can't reach the payment service. You won't be charged twice: look again soon"
-TEST_CARDS = {
-    "tok_visa": ("Visa", "The payment succeeds"),
-    "tok_chargeDeclined": ("Declined card", "The bank says no"),
-    "tok_chargeDeclinedInsufficientFunds": ("Empty account", "Declined: insufficient funds"),
-    "tok_threeDSecure2Required": ("3-D Secure card", "The bank asks you to confirm"),
-}
+OUTCOME_TIMEOUT = 2.0
+"""Seconds to wait for the outcome of a payment before a page is sent without it."""
 
 
 @dataclass(frozen=True)
-class OrderView:
-    order: Order
-    payment: Payment | None
-    stage: Stage
-    step: Step | None
-    remaining: int
-    """Whole seconds left to pay, by the server's clock."""
-    page_url: str | None
-    """Where one pays at Stripe."""
-    came_back: bool = False
-    """From the bank or from Stripe's page, before the outcome did."""
-    goes_to_pay: bool = False
-    """Past the review."""
-    ticket: Ticket | None = None
-    """As it is now, once the order ended without it."""
-    similar: Sequence[Ticket] = ()
-
-    @property
-    def query(self) -> str:
-        """What its forms and its fragment have to keep of the address."""
-        if self.came_back:
-            return "?paid"
-        return "?step=pay" if self.goes_to_pay else ""
-
-    @property
-    def address(self) -> str:
-        return f"/orders/{self.order.id}{self.query}"
-
-    @property
-    def is_checkout(self) -> bool:
-        """Whether there is still something to finish."""
-        return self.step in {"review", "pay"}
-
-    @property
-    def can_reserve_again(self) -> bool:
-        return self.ticket is not None and _is_free(self.ticket, self.order)
-
-    @property
-    def action_url(self) -> str | None:
-        """Where the bank asks; only what is plainly an address of the web is ever linked."""
-        url = self.payment.action_url if self.payment else None
-        return url if url and urlsplit(url).scheme in {"https", "http"} else None
+class SandboxCard:
+    token: str
+    name: str
+    effect: str
 
 
-def _is_free(ticket: Ticket, order: Order) -> bool:
-    """Tickets may not have heard yet that the order doesn't hold it any more."""
-    is_held_by_it = ticket.status == "reserved" and ticket.order_id == order.id
-    return (ticket.status == "available" or is_held_by_it) and not has_begun(ticket.starts_at)
+SANDBOX_CARDS = (
+    SandboxCard("tok_visa", N_("Visa"), N_("The payment succeeds")),
+    SandboxCard("tok_chargeDeclined", N_("Declined card"), N_("The bank declines")),
+    SandboxCard(
+        "tok_chargeDeclinedInsufficientFunds", N_("Empty account"), N_("Declined: insufficient funds")
+    ),
+    SandboxCard("tok_threeDSecure2Required", N_("3-D Secure card"), N_("The bank asks you to confirm")),
+)
 
 
 @get("/orders/{order_id:str}")
 async def show(
     page: NamedDependency[Page], order_id: FromPath[str], step: FromQuery[str | None] = None
 ) -> Response[Any]:
-    """Who comes back from the bank or from Stripe's page sees the outcome as soon as it is known."""
-    came_back = page.was_sent_by_stripe
-    if came_back and not page.is_partial:
-        outcome = await _settled(page, order_id, lambda stage: on_return(stage) != CHECKING)
+    """Show the order. If the buyer returns from the bank or Stripe's page, wait briefly for the outcome."""
+    came_back = not {"paid", "payment_intent"}.isdisjoint(page.request.query_params)
+    if came_back and not page.request.wants_fragment:
+        outcome = await _outcome(page, order_id, lambda stage: on_return(stage) != CHECKING)
         if outcome:
-            return page.go(_after(order_id, outcome))
+            return page.redirect(_after(order_id, outcome))
     return await _show(page, order_id, came_back=came_back, goes_to_pay=step == "pay")
 
 
 def _after(order_id: str, outcome: Stage | None) -> str:
-    """Where to go after a payment: who has to try again is past the review."""
+    """The address of the page after a payment. A buyer who has to pay again skips the review."""
     return f"/orders/{order_id}{'?step=pay' if outcome and outcome.can_pay else ''}"
 
 
@@ -107,27 +68,31 @@ def _after(order_id: str, outcome: Stage | None) -> str:
 async def pay(
     page: NamedDependency[Page], order_id: FromPath[str], data: URLEncodedBody[dict[str, str]]
 ) -> Response[Any]:
-    """A decline, an expiry and an outcome that isn't known yet are states of the order, and shown as such."""
+    """Start a payment, and continue on the order's page or on Stripe's payment page."""
     alert, status = None, 200
     try:
-        payment = await page.services.pay(order_id, data.get("token", "").strip() or None)
-        if page_url := checkout.trusted(payment.page_url, page.settings):
-            return page.go(page_url)
+        payment = await page.api.pay(order_id, data.get("token", "").strip() or None)
+        if page_url := stripe_checkout.trusted(payment.page_url, page.settings):
+            return page.redirect(page_url)
     except ServiceDown as down:
-        alert, status = down.words or UNREACHABLE, 503
+        alert, status = down.title or _unreachable(), 503
     except Refused as refused:
         if refused.status == 401:
-            return page.go(sign_in_address(f"/orders/{order_id}"))
-        if not _is_a_state(refused):
+            return page.redirect(sign_in_address(f"/orders/{order_id}"))
+        if not _is_shown_by_order(refused):
             alert, status = refused.problem.title, 422 if refused.status == 400 else refused.status
-    if alert or page.is_partial:
+    if alert or page.request.wants_fragment:
         return await _show(page, order_id, alert=alert, status=status, goes_to_pay=True)
-    outcome = await _settled(page, order_id, lambda stage: stage not in (CHECKING, UNPAID))
-    return page.go(_after(order_id, outcome))
+    outcome = await _outcome(page, order_id, lambda stage: stage not in (CHECKING, UNPAID))
+    return page.redirect(_after(order_id, outcome))
 
 
-def _is_a_state(refused: Refused) -> bool:
-    """Whether the order itself shows why a payment was refused."""
+def _unreachable() -> str:
+    return _("We can't reach the payment service. Try again soon: you won't be charged twice")
+
+
+def _is_shown_by_order(refused: Refused) -> bool:
+    """Whether the order's page itself shows why the payment was refused, so that no alert is needed."""
     return refused.status in {402, 409} and refused.problem.type != "/problems/begun-elsewhere"
 
 
@@ -135,30 +100,30 @@ def _is_a_state(refused: Refused) -> bool:
 async def extend(
     page: NamedDependency[Page], order_id: FromPath[str], step: FromQuery[str | None] = None
 ) -> Response[Any]:
-    """More time to pay, for who needs it."""
-    return await _changed(page, order_id, step, page.services.extend_order(order_id))
+    """Extend the reservation at the buyer's request."""
+    return await _changed(page, order_id, step, page.api.extend_order(order_id))
 
 
 @post("/orders/{order_id:str}/cancel")
 async def cancel(page: NamedDependency[Page], order_id: FromPath[str]) -> Response[Any]:
-    """The buyer lets go of the ticket."""
-    return await _changed(page, order_id, None, page.services.cancel_order(order_id))
+    """Cancel the order, which releases its ticket."""
+    return await _changed(page, order_id, None, page.api.cancel_order(order_id))
 
 
 async def _changed(page: Page, order_id: str, step: str | None, change: Awaitable[object]) -> Response[Any]:
-    """The order after a change, or as it is and why it couldn't be changed."""
+    """Await the change, then show the order. If the change was refused, also show the reason."""
     alert, status = None, 200
     try:
         await change
     except Refused as refused:
         if refused.status == 401:
-            return page.go(sign_in_address(f"/orders/{order_id}"))
+            return page.redirect(sign_in_address(f"/orders/{order_id}"))
         if refused.status == 404:
             raise
         alert, status = refused.problem.title, refused.status
-    if alert or page.is_partial:
+    if alert or page.request.wants_fragment:
         return await _show(page, order_id, alert=alert, status=status, goes_to_pay=step == "pay")
-    return page.go(f"/orders/{order_id}{'?step=pay' if step == 'pay' else ''}")
+    return page.redirect(f"/orders/{order_id}{'?step=pay' if step == 'pay' else ''}")
 
 
 async def _show(
@@ -170,27 +135,28 @@ async def _show(
     came_back: bool = False,
     goes_to_pay: bool = False,
 ) -> Response[Any]:
-    view = await page.load(_view(page, order_id, came_back=came_back, goes_to_pay=goes_to_pay))
+    view = await _view(page, order_id, came_back=came_back, goes_to_pay=goes_to_pay)
     back = f"/tickets/{view.order.ticket.id}" if view.is_checkout else None
-    context = {"view": view, "cards": TEST_CARDS, "alert": alert, "leads_back_to": back}
-    return page.render("orders/show.html", context, fragment="orders/_order.html", status=status)
+    context = {"view": view, "cards": SANDBOX_CARDS, "alert": alert}
+    return page.render("orders/show.html", context, fragment="orders/_order.html", status=status, back=back)
 
 
 async def _view(page: Page, order_id: str, *, came_back: bool, goes_to_pay: bool) -> OrderView:
-    order, payment = await _both(page.services.order(order_id), _payment(page, order_id))
+    order, payment = await _both(page.api.order(order_id), _payment(page, order_id))
     at = now()
     stage = stage_of(order, payment, at)
     if came_back:
         stage = on_return(stage)
     goes_to_pay = goes_to_pay and not page.settings.pays_at_checkout
-    ticket, similar = await _what_else(page, order)
+    ticket, similar = await _ticket_and_similar(page, order)
     return OrderView(
         order,
         payment,
         stage,
         step_of(stage, goes_to_pay=goes_to_pay),
         remaining=max(0, math.ceil((order.expires_at - at).total_seconds())),
-        page_url=checkout.trusted(payment.page_url if payment else None, page.settings),
+        page_url=stripe_checkout.trusted(payment.page_url if payment else None, page.settings),
+        pays_at_checkout=page.settings.pays_at_checkout,
         came_back=came_back and stage == CHECKING,
         goes_to_pay=goes_to_pay and stage.step == "pay",
         ticket=ticket,
@@ -198,35 +164,35 @@ async def _view(page: Page, order_id: str, *, came_back: bool, goes_to_pay: bool
     )
 
 
-async def _what_else(page: Page, order: Order) -> tuple[Ticket | None, Sequence[Ticket]]:
-    """What the seller says, for who has the ticket; for who didn't get it, what became of it, and others."""
-    if order.status in {"created", "awaiting:payment"}:
+async def _ticket_and_similar(page: Page, order: Order) -> tuple[Ticket | None, Sequence[Ticket]]:
+    """The ticket of an order that is no longer live, and similar tickets if the buyer can't get it."""
+    if order.status in LIVE_STATUSES:
         return None, ()
-    ticket = await if_known(page.services.ticket(order.ticket.id))
-    if order.status != "cancelled" or ticket is None or _is_free(ticket, order):
+    ticket = await page.optional(page.api.ticket(order.ticket.id))
+    if order.status != "cancelled" or ticket is None or is_free(ticket, order):
         return ticket, ()
-    return ticket, (await if_known(page.services.similar_tickets(ticket.id)) or ())[:MOST_SIMILAR]
+    return ticket, (await page.optional(page.api.similar_tickets(ticket.id)) or ())[:MAX_SIMILAR]
 
 
 async def _payment(page: Page, order_id: str) -> Payment | None:
-    return await if_known(page.services.payment_of(order_id))
+    return await page.optional(page.api.payment_of(order_id))
 
 
 async def _both(first: Awaitable[T], second: Awaitable[S]) -> tuple[T, S]:
-    """At once; what goes wrong with one is raised when the other is done too."""
+    """Await two requests concurrently. If one fails, raise its exception after both have finished."""
     one, other = await asyncio.gather(first, second, return_exceptions=True)
     for outcome in (one, other):
         if isinstance(outcome, BaseException):
             raise outcome
-    return one, other  # type: ignore[return-value] # no exceptions, so they are what was asked for
+    return one, other  # type: ignore[return-value] # exceptions were raised above
 
 
-async def _settled(page: Page, order_id: str, is_known: Callable[[Stage], bool]) -> Stage | None:
-    """Wait until the outcome of a payment is known, but not for long."""
+async def _outcome(page: Page, order_id: str, is_known: Callable[[Stage], bool]) -> Stage | None:
+    """Wait for the outcome of a payment. None if the outcome isn't known within `OUTCOME_TIMEOUT`."""
     try:
-        async with asyncio.timeout(SETTLES_WITHIN):
+        async with asyncio.timeout(OUTCOME_TIMEOUT):
             while True:
-                order, payment = await _both(page.services.order(order_id), _payment(page, order_id))
+                order, payment = await _both(page.api.order(order_id), _payment(page, order_id))
                 if is_known(stage := stage_of(order, payment, now())):
                     return stage
                 await asyncio.sleep(0.1)

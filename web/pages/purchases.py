@@ -1,6 +1,5 @@
-"""What a buyer has bought, or is about to."""
+"""The page with the list of a buyer's orders."""
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,15 +9,16 @@ from litestar import Response, Router, get
 from litestar.di import NamedDependency
 
 from contracts.api import Order, Payment
+from contracts.events import LIVE_STATUSES
 from contracts.wire import now
-from web.live import MAX_ORDERS
-from web.page import Page, if_known
-from web.stages import REFUNDING, Stage, stage_of
+from web.live.sse import MAX_ORDERS
+from web.order_stage import REFUNDING, Stage, stage_of
+from web.page_context import Page
 
-MOST_ASKED = 20
-"""Orders whose payments are asked for."""
-LASTS = timedelta(hours=6)
-"""So long after its beginning an event isn't past to who has a ticket: they may just be on their way in."""
+MAX_PAYMENTS = 100
+"""The most orders for which payments are requested for one page. The payments service accepts no more."""
+PAST_AFTER = timedelta(hours=6)
+"""Time from the start of an event until it counts as past, so that buyers at the venue find their ticket."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -29,42 +29,49 @@ class Purchase:
 
     @property
     def is_mine(self) -> bool:
-        """Whether the ticket is the buyer's now."""
+        """Whether the ticket belongs to the buyer."""
         return self.order.status == "complete" and self.stage != REFUNDING
 
 
 @dataclass(frozen=True)
 class Purchases:
-    """What a buyer looks for first comes first."""
+    """A buyer's orders in groups. The orders that the buyer most likely needs come first in each group."""
 
     open: list[Purchase]
-    """To be paid for, or about to be: what is over first is first."""
+    """Unpaid orders. The order that expires next comes first."""
     upcoming: list[Purchase]
-    """The next event first; those without a date last."""
+    """Tickets for future events. The next event comes first, and events without a date come last."""
     past: list[Purchase]
-    """The latest event first."""
+    """Tickets for past events. The latest event comes first."""
     ended: list[Purchase]
-    """Cancelled, not paid in time, refunded: the newest first."""
+    """Cancelled, expired and refunded orders. The newest order comes first."""
 
     @property
     def is_empty(self) -> bool:
         return not (self.open or self.upcoming or self.past or self.ended)
 
     @property
-    def topics(self) -> list[str]:
-        """What may still change, most of all what is about to."""
-        some = [*self.open, *self.ended, *self.upcoming, *self.past]
-        return [f"order:{each.order.id}" for each in some if each.stage.listens][:MAX_ORDERS]
+    def shows_ended(self) -> bool:
+        """Whether the ended orders are expanded: if one is being refunded, or there are no other orders."""
+        is_refunding = any(each.stage.is_waiting for each in self.ended)
+        return is_refunding or not (self.open or self.upcoming or self.past)
+
+    @property
+    def topics(self) -> str:
+        """The live topics, separated by spaces: the buyer's list, and single orders that may change."""
+        purchases = [*self.open, *self.ended, *self.upcoming, *self.past]
+        orders = [f"order:{each.order.id}" for each in purchases if each.stage.listens]
+        return " ".join(["buyer:me", *orders[:MAX_ORDERS]])
 
 
-def sorted_out(purchases: Iterable[Purchase], at: datetime) -> Purchases:
+def grouped(purchases: Iterable[Purchase], at: datetime) -> Purchases:
     open_, upcoming, past, ended = [], [], [], []
     for each in purchases:
         if _is_open(each.order):
             open_.append(each)
         elif not each.is_mine:
             ended.append(each)
-        elif (begins := each.order.ticket.starts_at) is not None and begins + LASTS <= at:
+        elif (begins := each.order.ticket.starts_at) is not None and begins + PAST_AFTER <= at:
             past.append(each)
         else:
             upcoming.append(each)
@@ -78,29 +85,34 @@ def sorted_out(purchases: Iterable[Purchase], at: datetime) -> Purchases:
 
 @get("/orders")
 async def mine(page: NamedDependency[Page]) -> Response[Any]:
-    orders, payments = await page.load(_orders_and_payments(page))
+    orders, payments = await _orders_and_payments(page)
     at = now()
-    purchases = sorted_out(
+    purchases = grouped(
         (Purchase(order, stage_of(order, payments.get(order.id), at)) for order in orders), at
     )
     return page.render("purchases/list.html", {"purchases": purchases}, fragment="purchases/_list.html")
 
 
 async def _orders_and_payments(page: Page) -> tuple[list[Order], dict[str, Payment]]:
-    """Payments tell apart the orders that wait for one, and those that are paid for, or were."""
-    orders = await page.services.orders()
-    told_apart = sorted(
+    """The user's orders, and the payments of their open and completed orders by order id.
+
+    The stages of these orders depend on their payments. If there are too many payments to request, open
+    orders take precedence.
+    """
+    orders = await page.api.orders()
+    with_payment = sorted(
         (order for order in orders if _is_open(order) or order.status == "complete"),
         key=lambda order: not _is_open(order),
     )
-    payments = await asyncio.gather(
-        *(if_known(page.services.payment_of(order.id)) for order in told_apart[:MOST_ASKED])
-    )
-    return orders, {payment.order_id: payment for payment in payments if payment is not None}
+    if not with_payment:
+        return orders, {}
+    wanted = [order.id for order in with_payment[:MAX_PAYMENTS]]
+    payments = await page.optional(page.api.payments_of(wanted))
+    return orders, {payment.order_id: payment for payment in payments or ()}
 
 
 def _is_open(order: Order) -> bool:
-    return order.status in {"created", "awaiting:payment"}
+    return order.status in LIVE_STATUSES
 
 
 router = Router("/", route_handlers=[mine])

@@ -1,63 +1,109 @@
-"""What a seller offers, what became of it, and what it brought in."""
+"""The page with the list of a seller's tickets and the amount that the seller has earned."""
 
 import asyncio
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, get_args
 from urllib.parse import urlencode
 
 from litestar import Response, Router, get
 from litestar.di import NamedDependency
 
-from contracts.api import SalesSummary
+from contracts.api import SalesSummary, Ticket
 from contracts.events import TicketStatus
 from contracts.money import from_minor_units
-from web.page import Page, WebRequest, how_many
-from web.services import Refused, Services, TicketPage
+from web.api_client import ApiClient, Refused, TicketPage
+from web.page_context import Page
+from web.rendering.templating import has_begun, seconds_left
+from web.rendering.texts import N_
+from web.request import WebRequest
 
-STEP, MOST = 24, 240
-"""Tickets shown at first and with each "show more", and on one page at most."""
-STATES: dict[str, str] = {
-    "": "All",
-    "available": "On sale",
-    "reserved": "Held",
-    "sold": "Sold",
-    "withdrawn": "Withdrawn",
+PAGE_SIZE, MAX_SHOWN = 24, 240
+"""How many tickets a page shows at first and adds with each "Show more", and the most that it shows."""
+LABELS: dict[str, str] = {
+    "": N_("All"),
+    "available": N_("On sale"),
+    "reserved": N_("Reserved"),
+    "sold": N_("Sold"),
+    "withdrawn": N_("Withdrawn"),
 }
-assert set(STATES) == {"", *get_args(TicketStatus)}
+assert set(LABELS) == {"", *get_args(TicketStatus)}
+
+
+@dataclass(frozen=True)
+class Tab:
+    status: str
+    label: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Sale:
+    """A ticket in the list of its seller."""
+
+    ticket: Ticket
+
+    @property
+    def is_over(self) -> bool:
+        return self.ticket.status in {"sold", "withdrawn"}
+
+    @property
+    def _is_past(self) -> bool:
+        return self.ticket.status == "available" and has_begun(self.ticket.starts_at)
+
+    @property
+    def label(self) -> str:
+        if self._is_past:
+            return N_("Past")
+        return N_("Refunded") if self.ticket.refunded else LABELS[self.ticket.status]
+
+    @property
+    def tone(self) -> str:
+        if self._is_past or self.ticket.refunded or self.ticket.status == "withdrawn":
+            return "quiet"
+        return "waiting" if self.ticket.status == "reserved" else "good"
+
+    @property
+    def held_until(self) -> datetime | None:
+        """When the buyer's reservation ends, if that is known."""
+        deadline = self.ticket.held_until
+        is_held = self.ticket.status == "reserved" and deadline and seconds_left(deadline)
+        return deadline if is_held else None
 
 
 @get("/listings")
 async def listings(page: NamedDependency[Page], request: WebRequest) -> Response[Any]:
-    """The address says how many are shown: a live update brings as many, and so does coming back."""
+    """Show the seller's tickets. The address contains how many are shown, so that live updates keep them."""
     given = request.query_params
     status = given.get("status", "")
-    status = status if status in STATES else ""
+    status = status if status in LABELS else ""
     after = given.get("after", "")[:200]
-    shown = how_many(given.get("show", ""), STEP, MOST)
+    shown = request.number("show", minimum=PAGE_SIZE, maximum=MAX_SHOWN)
     search = {"limit": str(shown), "status": status, "after": after}
     try:
-        tickets, summary = await page.load(_both(page.services, search))
+        tickets, summary = await _tickets_and_summary(page.api, search)
     except Refused as refused:
         if refused.problem.type != "/problems/bad-cursor":
             raise
-        return page.go(_address(status))
+        return page.redirect(_address(status))
     context = {
-        "tickets": tickets.tickets,
+        "sales": [Sale(ticket) for ticket in tickets.tickets],
         "summary": summary,
         "counts": _counts(summary),
         "earned": from_minor_units(summary.sold.amount - summary.refunded.amount),
         "refunded": from_minor_units(summary.refunded.amount),
         "status": status,
-        "tabs": {name: _address(name) for name in STATES},
-        "states": STATES,
+        "heading": LABELS[status] if status else N_("All your tickets"),
+        "tabs": [Tab(name, label, _address(name)) for name, label in LABELS.items()],
         "first": _address(status) if after else None,
         "more": _more(status, after, shown, tickets),
     }
     return page.render("sell/listings.html", context, fragment="sell/_listings.html")
 
 
-async def _both(services: Services, search: dict[str, str]) -> tuple[TicketPage, SalesSummary]:
+async def _tickets_and_summary(api: ApiClient, search: dict[str, str]) -> tuple[TicketPage, SalesSummary]:
     given = {name: value for name, value in search.items() if value}
-    return await asyncio.gather(services.my_tickets(given), services.my_sales())
+    return await asyncio.gather(api.my_tickets(given), api.my_sales())
 
 
 def _counts(summary: SalesSummary) -> dict[str, int]:
@@ -71,16 +117,16 @@ def _counts(summary: SalesSummary) -> dict[str, int]:
 
 
 def _more(status: str, after: str, shown: int, tickets: TicketPage) -> str | None:
-    """More of them on this page, and on another one only where this would get too long."""
+    """The address with more tickets: this page with more of them, or if this page is full, the next page."""
     if tickets.after is None:
         return None
-    if shown < MOST:
-        return _address(status, after=after, show=shown + STEP)
+    if shown < MAX_SHOWN:
+        return _address(status, after=after, show=shown + PAGE_SIZE)
     return _address(status, after=tickets.after)
 
 
 def _address(status: str, *, after: str = "", show: int = 0) -> str:
-    given = {"status": status, "after": after, "show": str(show) if show > STEP else ""}
+    given = {"status": status, "after": after, "show": str(show) if show > PAGE_SIZE else ""}
     query = urlencode({name: value for name, value in given.items() if value})
     return f"/listings?{query}" if query else "/listings"
 

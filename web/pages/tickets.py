@@ -1,7 +1,7 @@
-"""One ticket: what it is, whether it can be had, and the button that reserves it."""
+"""The page of a ticket, with the button that reserves it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -12,16 +12,32 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from contracts.api import Order, Ticket
-from web.page import Page, if_known, sign_in_address
-from web.services import Refused
-from web.templating import has_begun
+from web.api_client import Refused
+from web.page_cache.renderings import CATALOGUE
+from web.page_context import Page
+from web.redirects import sign_in_address
+from web.rendering import locales
+from web.rendering.templating import has_begun, seconds_left
+from web.rendering.ticket_texts import location
 
+Tone = Literal["good", "waiting", "quiet"]
 Relation = Literal["seller", "buyer", "other"]
 State = Literal["on-sale", "held-for-you", "held", "yours", "sold", "withdrawn", "past"]
-"""What a ticket is to who looks at it."""
+"""The state of a ticket from the viewer's perspective."""
 
-# https://schema.org/Event and its kinds
-KINDS = {
+# The color and the icon of each state
+TONES_AND_ICONS: dict[State, tuple[Tone, str]] = {
+    "on-sale": ("good", "check"),
+    "held-for-you": ("waiting", "clock"),
+    "held": ("waiting", "lock"),
+    "yours": ("good", "ticket"),
+    "sold": ("quiet", "ticket"),
+    "withdrawn": ("quiet", "cross"),
+    "past": ("quiet", "calendar"),
+}
+
+# Subtypes of https://schema.org/Event
+EVENT_TYPES = {
     "music": "MusicEvent",
     "theatre": "TheaterEvent",
     "comedy": "ComedyEvent",
@@ -30,14 +46,17 @@ KINDS = {
     "family": "ChildrensEvent",
     "art": "VisualArtsEvent",
 }
-MOST_SIMILAR = 4
+MAX_SIMILAR = 4
 
 
 @dataclass(frozen=True)
 class SellerView:
+    """What buyers see about the seller."""
+
     sold: int
+    """Number of tickets that the seller has sold."""
     since: datetime | None
-    """None while auth can't be asked."""
+    """When the seller signed up. None while auth is down."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +64,11 @@ class TicketView:
     ticket: Ticket
     relation: Relation
     order: Order | None = None
-    """The viewer's own order of the ticket."""
+    """The viewer's active order for the ticket, if any."""
     seller: SellerView | None = None
-    """Unless the viewer is the seller, or nobody can say."""
+    """The seller. None if the viewer is the seller, or if the tickets service doesn't respond."""
     similar: Sequence[Ticket] = ()
-    """For who can't have this one."""
+    """Similar tickets, if the viewer can't buy this one."""
 
     @property
     def state(self) -> State:
@@ -63,53 +82,97 @@ class TicketView:
         return "withdrawn"
 
     @property
+    def tone(self) -> Tone:
+        return TONES_AND_ICONS[self.state][0]
+
+    @property
+    def icon(self) -> str:
+        return TONES_AND_ICONS[self.state][1]
+
+    @property
     def listens(self) -> bool:
-        """Whether its state may still change: a sold one may go on sale again, after a refund."""
+        """Whether the state can still change. A refunded ticket may go on sale again."""
         return self.ticket.status != "withdrawn"
 
+    @property
+    def held_until(self) -> datetime | None:
+        """When the current reservation ends. None if that is unknown or in the past."""
+        deadline = self.ticket.held_until
+        return deadline if deadline and seconds_left(deadline) else None
 
-@get("/tickets/{ticket_id:str}")
+    @property
+    def can_buy(self) -> bool:
+        return self.state == "on-sale" and self.relation != "seller"
+
+    @property
+    def shows_breakdown(self) -> bool:
+        """Whether the page shows how the price is composed: only if the viewer may still buy the ticket."""
+        return self.state in {"on-sale", "held", "held-for-you"}
+
+    @property
+    def has_sticky_action(self) -> bool:
+        """Whether the main button stays in view while the user scrolls on a phone."""
+        return self.can_buy or self.state == "held-for-you"
+
+
+@dataclass(frozen=True)
+class Head:
+    """The metadata in the head of a ticket's page, for search engines and link previews."""
+
+    address: str
+    description: str
+    picture: str | None
+    event: Mapping[str, Any] | None
+    """The event in the vocabulary of schema.org."""
+
+
+@get(["/tickets/{ticket_id:str}", "/tickets/{ticket_id:str}/offer"])
 async def show(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Response[Any]:
-    ticket = await page.load(page.services.ticket(ticket_id))
+    ticket = await page.api.ticket(ticket_id)
     view = await _view(page, ticket)
+    page.share(
+        ("ticket", ticket.id),
+        ("seller", ticket.user_id),
+        *([CATALOGUE] if view.similar or not view.can_buy else []),
+        differs_for=_who_sees_more(page, ticket),
+    )
     return _shown(page, view)
 
 
 @get("/tickets/{ticket_id:str}/card")
 async def card(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Response[Any]:
-    """One row of a list, fetched again when its ticket has changed."""
-    ticket = await page.load(page.services.ticket(ticket_id))
-    context = {"ticket": ticket, "mine": page.user is not None and page.user.id == ticket.user_id}
+    """A card in a list. It is fetched again when its ticket changes."""
+    ticket = await page.api.ticket(ticket_id)
+    page.share(("ticket", ticket.id), differs_for={ticket.user_id})
+    context = {"ticket": ticket, "is_mine": page.user is not None and page.user.id == ticket.user_id}
     return page.render("tickets/card.html", context, fragment="tickets/_card.html")
 
 
 @post("/tickets/{ticket_id:str}/buy")
 async def buy(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Response[Any]:
-    """Reserve it; the order's page takes over from there."""
+    """Reserve the ticket and continue on the order's page."""
     try:
-        order = await page.services.reserve(ticket_id)
+        order = await page.api.reserve(ticket_id)
     except Refused as refused:
         if refused.status == 401:
-            return page.go(sign_in_address(f"/tickets/{ticket_id}"))
+            return page.redirect(sign_in_address(f"/tickets/{ticket_id}"))
         if refused.status == 404:
             raise
         return await _refused(page, ticket_id, refused)
-    return page.go(f"/orders/{order.id}")
+    return page.redirect(f"/orders/{order.id}")
 
 
 async def _refused(page: Page, ticket_id: str, refused: Refused) -> Response[Any]:
-    """The ticket as it is now, and why it couldn't be had. Who pressed twice has it already."""
-    ticket = await page.load(page.services.ticket(ticket_id))
+    """The current ticket and why it wasn't reserved. A buyer who pressed Buy twice continues to the order."""
+    ticket = await page.api.ticket(ticket_id)
     view = await _view(page, ticket)
     if view.order and view.state == "held-for-you":
-        return page.go(f"/orders/{view.order.id}")
+        return page.redirect(f"/orders/{view.order.id}")
     return _shown(page, view, refused.problem.title, refused.status)
 
 
 def _shown(page: Page, view: TicketView, alert: str | None = None, status: int = 200) -> Response[Any]:
-    site = page.settings.site
-    event = _event(view.ticket, site, page.settings.currency)
-    context = {"view": view, "alert": alert, "site": site, "event": event}
+    context = {"view": view, "alert": alert, "head": _head(page, view.ticket)}
     return page.render("tickets/show.html", context, fragment="tickets/_ticket.html", status=status)
 
 
@@ -122,16 +185,24 @@ async def _view(page: Page, ticket: Ticket) -> TicketView:
     return TicketView(ticket, "buyer" if order else "other", order, seller, () if order else similar)
 
 
+def _who_sees_more(page: Page, ticket: Ticket) -> Set[str] | None:
+    """The seller, and the buyer if somebody holds or owns the ticket. None if the buyer isn't known."""
+    if ticket.status in {"available", "withdrawn"}:
+        return {ticket.user_id}
+    buyer = page.buyers.of_ticket(ticket.id)
+    return None if buyer is None else {ticket.user_id, buyer}
+
+
 async def _own_order(page: Page, ticket: Ticket) -> Order | None:
-    """Nothing of somebody else's order is known here, only that it isn't the viewer's."""
+    """The viewer's order for the ticket, if any. The orders service refuses orders of other users."""
     if page.user is None or ticket.order_id is None:
         return None
-    return await if_known(page.services.order(ticket.order_id))
+    return await page.optional(page.api.order(ticket.order_id))
 
 
 async def _seller(page: Page, user_id: str) -> SellerView | None:
     profile, seller = await asyncio.gather(
-        if_known(page.services.profile(user_id)), if_known(page.services.seller(user_id))
+        page.optional(page.api.profile(user_id)), page.optional(page.api.seller(user_id))
     )
     return SellerView(seller.sold, profile.since if profile else None) if seller else None
 
@@ -139,11 +210,27 @@ async def _seller(page: Page, user_id: str) -> SellerView | None:
 async def _similar(page: Page, ticket: Ticket) -> Sequence[Ticket]:
     if ticket.status == "available" and not has_begun(ticket.starts_at):
         return ()
-    return (await if_known(page.services.similar_tickets(ticket.id)) or ())[:MOST_SIMILAR]
+    return (await page.optional(page.api.similar_tickets(ticket.id)) or ())[:MAX_SIMILAR]
+
+
+def _head(page: Page, ticket: Ticket) -> Head:
+    site, locale = page.settings.site, page.request.locale
+    price = locales.money(ticket.price, page.settings.currency, locale)
+    starts_at = (
+        locales.date_and_time_in_zone(ticket.starts_at, ticket.time_zone, locale)
+        if ticket.starts_at
+        else None
+    )
+    return Head(
+        f"{site}/tickets/{ticket.id}",
+        ", ".join(filter(None, (starts_at, location(ticket), price))),
+        f"{site}/api/tickets/pictures/{ticket.picture}/large" if ticket.picture else None,
+        _event(ticket, site, page.settings.currency),
+    )
 
 
 def _event(ticket: Ticket, site: str, currency: str) -> dict[str, Any] | None:
-    """As schema.org describes it, for machines that read pages. An event without a date is none."""
+    """The event in the vocabulary of schema.org. None if the event has no date, which schema.org requires."""
     if ticket.starts_at is None:
         return None
     address = f"{site}/tickets/{ticket.id}"
@@ -157,7 +244,7 @@ def _event(ticket: Ticket, site: str, currency: str) -> dict[str, Any] | None:
     }
     event: dict[str, Any] = {
         "@context": "https://schema.org",
-        "@type": KINDS.get(ticket.category or "", "Event"),
+        "@type": EVENT_TYPES.get(ticket.category or "", "Event"),
         "name": ticket.title,
         "startDate": ticket.starts_at.astimezone(ZoneInfo(ticket.time_zone or "UTC")).isoformat(),
         "url": address,

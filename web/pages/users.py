@@ -1,4 +1,4 @@
-"""Sign up, in and out; one's account."""
+"""The pages to sign up and sign in, signing out, and the account page."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -7,15 +7,17 @@ from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import URLEncodedBody
 
+from web.api_client import Refused, ServiceDown
 from web.forms import Fields, Form
-from web.page import Page, WebRequest, local_address, sign_in_address
-from web.services import Refused, ServiceDown
+from web.page_context import Page
+from web.redirects import local_address, sign_in_address
+from web.rendering.texts import _
+from web.request import WebRequest
 
 Purpose = Literal["signin", "signup"]
 
-PASSWORDS = Fields({"currentPassword": "Present password", "newPassword": "New password"})
-FIELDS = Fields({"email": "Email", "password": "Password"})
-NO_MATCH = "That email and password don't match"
+PASSWORDS = Fields(("currentPassword", "newPassword"))
+FIELDS = Fields(("email", "password"))
 SECRET = frozenset({"password"})
 
 
@@ -32,19 +34,19 @@ async def sign_up_page(page: NamedDependency[Page], request: WebRequest) -> Resp
 @post("/signin")
 async def sign_in(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str]]) -> Response[Any]:
     try:
-        await page.services.sign_in(data.get("email", ""), data.get("password", ""))
+        await page.api.sign_in(data.get("email", ""), data.get("password", ""))
     except Refused as refused:
         return await _refused(page, "signin", data, refused)
-    return page.go(local_address(data.get("next")))
+    return page.redirect(local_address(data.get("next")))
 
 
 @post("/signup")
 async def sign_up(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str]]) -> Response[Any]:
     try:
-        await page.services.sign_up(data.get("email", ""), data.get("password", ""))
+        await page.api.sign_up(data.get("email", ""), data.get("password", ""))
     except Refused as refused:
         return await _refused(page, "signup", data, refused)
-    return page.go(local_address(data.get("next")))
+    return page.redirect(local_address(data.get("next")))
 
 
 @get("/account")
@@ -55,62 +57,63 @@ async def account(page: NamedDependency[Page]) -> Response[Any]:
 @post("/account/password")
 async def change_password(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str]]) -> Response[Any]:
     try:
-        await page.services.change_password(data.get("currentPassword", ""), data.get("newPassword", ""))
+        await page.api.change_password(data.get("currentPassword", ""), data.get("newPassword", ""))
     except Refused as refused:
         if refused.status == 401:
-            return page.go(sign_in_address("/account"))
+            return page.redirect(sign_in_address("/account"))
         if refused.status == 403:
             form = Form(errors={"currentPassword": refused.problem.title})
         else:
-            form = PASSWORDS.refused({}, refused.problem)
+            form = PASSWORDS.with_errors({}, refused.problem)
         status = 422 if refused.status in {400, 403} else refused.status
         return await _account(page, form, status)
-    return page.go("/account?changed")
+    return page.redirect("/account?changed")
 
 
 @post("/account/signout")
 async def sign_out_everywhere(page: NamedDependency[Page]) -> Response[Any]:
     try:
-        await page.services.sign_out_everywhere()
+        await page.api.sign_out_everywhere()
     except Refused as refused:
         if refused.status != 401:
             raise
-    return page.go("/")
+    return page.redirect("/")
 
 
 async def _account(page: Page, form: Form, status: int = 200) -> Response[Any]:
-    await page.look()
     if page.user is None:
         if page.viewer.known:
-            return page.go(sign_in_address("/account"))
+            return page.redirect(sign_in_address("/account"))
         raise ServiceDown("auth")
-    profile = await page.services.profile(page.user.id)
-    context = {"form": form, "fields": PASSWORDS, "since": profile.since, "changed": page.has("changed")}
+    profile = await page.api.profile(page.user.id)
+    context = {
+        "form": form,
+        "since": profile.since,
+        "changed": "changed" in page.request.query_params,
+    }
     return page.render("users/account.html", context, fragment="users/_account.html", status=status)
 
 
 @post("/signout")
 async def sign_out(page: NamedDependency[Page]) -> Response[Any]:
-    await page.services.sign_out()
-    return page.go("/")
+    await page.api.sign_out()
+    return page.redirect("/")
 
 
 async def _open(page: Page, request: WebRequest, purpose: Purpose) -> Response[Any]:
     then = local_address(request.query_params.get("next"))
-    await page.look()
     if page.user is not None:
-        return page.go(then)
+        return page.redirect(then)
     return _form(page, purpose, Form(), then)
 
 
 async def _refused(page: Page, purpose: Purpose, data: Mapping[str, str], refused: Refused) -> Response[Any]:
-    """The form again. A password is never sent back."""
-    await page.look()
+    """The form with its errors. A password is never sent back."""
     values = FIELDS.values(data, secret=SECRET)
     form = (
-        FIELDS.refused(values, refused.problem)
+        FIELDS.with_errors(values, refused.problem)
         if refused.status != 401
-        else Form(values, general=(NO_MATCH,))
+        else Form(values, general=(_("The email and password don't match"),))
     )
     status = 422 if refused.status in {400, 401, 409} else refused.status
     answer = _form(page, purpose, form, local_address(data.get("next")), status)
@@ -120,8 +123,10 @@ async def _refused(page: Page, purpose: Purpose, data: Mapping[str, str], refuse
 
 
 def _form(page: Page, purpose: Purpose, form: Form, then: str, status: int = 200) -> Response[Any]:
-    context = {"form": form, "fields": FIELDS, "next": then}
-    return page.render(f"users/{purpose}.html", context, fragment=f"users/_{purpose}.html", status=status)
+    context = {"form": form, "next": then}
+    return page.render(
+        f"users/{purpose}.html", context, fragment=f"users/_{purpose}.html", status=status, then=then
+    )
 
 
 router = Router(

@@ -1,28 +1,23 @@
-"""Colours that go together."""
+"""Palettes of colors for the demo's pictures."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from sandbox.demo.pictures.canvas import Colour, colour
+from sandbox.demo.pictures.canvas import Color
 
 
-@dataclass(frozen=True)
-class Palette:
-    """Five colours from dark to light, and one that stands out."""
+class Palette(NamedTuple):
+    """Five colors from dark to light, and one that stands out."""
 
-    dark: Colour
-    deep: Colour
-    middle: Colour
-    bright: Colour
-    pale: Colour
-    accent: Colour
-
-    @property
-    def loud(self) -> tuple[Colour, ...]:
-        return self.deep, self.middle, self.bright, self.pale, self.accent
+    dark: Color
+    deep: Color
+    middle: Color
+    bright: Color
+    pale: Color
+    accent: Color
 
 
 PALETTES = {
-    name: Palette(*(colour(code) for code in codes.split()))
+    name: Palette(*(tuple(bytes.fromhex(code)) for code in codes.split()))
     for name, codes in {
         "ember": "1a0b1e 5c1339 c23b36 f28d42 ffe3b8 3fb6b2",
         "dusk": "15122e 3d2b6d 8d4b9d f17a8c ffd9b8 ffb347",
@@ -32,13 +27,11 @@ PALETTES = {
         "sea": "081a33 14487a 2b8cc4 8fd3e8 fdf6e3 ff7657",
         "rose": "2a0f1c 7c1f3f d8486a f7a69b fdf0e6 2f6f8f",
         "citrus": "2e1708 a3430f f08a24 ffcb4a fff4cf 1c7c8c",
-        "ink": "11161c 2c3b4b 5d7a8c c9b48a f4ecdd d9573f",
         "clay": "2b1612 7d3c27 c8744c e9b884 f9ecd9 2f7f79",
         "aurora": "06121f 113a4c 1d8a78 7be5a0 dcfae9 c084fc",
         "berry": "1d0d2b 4b1a63 9b2f86 e86aa6 ffe3ea f9c74f",
         "sky": "10264a 2f5fb3 5fa3e6 b9dcf7 fffaf0 ffb02e",
         "plum": "190f24 43265c 7d4f9e c9a4df f7effa f2784b",
-        "moss": "14180f 3c4a24 7d8b45 c8bf7a f6f1d8 c5532f",
         "ice": "0d1b2a 274060 5b8db8 b8d8e8 f7fbff e4576f",
     }.items()
 }

@@ -77,6 +77,6 @@ def page_url(session_id: str, base_url: str) -> str:
 
 
 def _customer() -> Json:
-    """The page asks for a card alone."""
+    """No details, because the page asks only for a card."""
     nothing = dict.fromkeys(["business_name", "email", "individual_name", "name", "phone", "tax_ids"])
     return {**nothing, "address": NO_ADDRESS, "tax_exempt": "none"}

@@ -1,4 +1,4 @@
-"""What the endpoints and the page of Checkout do, each in one transaction."""
+"""The operations of Checkout's endpoints and page, each in one transaction."""
 
 import time
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def _set(metadata: dict[str, str]) -> dict[str, str]:
 
 
 def _read_lines(form: Form) -> tuple[tuple[Line, ...], str]:
-    """What is bought, and its currency."""
+    """The line items and their currency."""
     lines, currencies = [], set()
     for item in form.forms("line_items", "price_data quantity"):
         price = item.required_form("price_data", "currency product_data unit_amount")
@@ -95,38 +95,37 @@ def _expire(ledger: Ledger, session: Session) -> Session:
     return session
 
 
-def expire_run_out(ledger: Ledger) -> None:
-    """Sessions end by themselves when their time is up."""
-    for session in ledger.run_out(int(time.time())):
+def expire_due_sessions(ledger: Ledger) -> None:
+    for session in ledger.due_sessions(int(time.time())):
         _expire(ledger, session)
 
 
-def check_free(ledger: Ledger, intent: Intent, verb: str) -> None:
-    rules.check_free(intent, ledger.find(Session, intent.checkout), verb)
+def check_not_in_checkout(ledger: Ledger, intent: Intent, verb: str) -> None:
+    rules.check_not_in_checkout(intent, ledger.find(Session, intent.checkout), verb)
 
 
-def follow(ledger: Ledger, intent: Intent) -> None:
-    """A session learns what became of its payment."""
+def update_session(ledger: Ledger, intent: Intent) -> None:
+    """Update the intent's session, if it has one, after an attempt to pay."""
     session = ledger.find(Session, intent.checkout)
-    if session is not None and (after := rules.follow(session, intent)) != session:
+    if session is not None and (after := rules.after_attempt(session, intent)) != session:
         ledger.save(after)
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A session and its payment, as the page shows them."""
+class SessionState:
+    """A session and its payment, for the page."""
 
     session: Session
     intent: Intent | None
 
 
-def look(ledger: Ledger, session_id: str) -> Standing | None:
+def session_state(ledger: Ledger, session_id: str) -> SessionState | None:
     session = ledger.find(Session, session_id)
-    return Standing(session, ledger.find(Intent, session.payment_intent)) if session else None
+    return SessionState(session, ledger.find(Intent, session.payment_intent)) if session else None
 
 
 def submit(ledger: Ledger, session_id: str, token: str, *, page: str) -> Outcome:
-    """The buyer pays on the page. A session that isn't open any more is left as it is."""
+    """Pay on the page. A session that isn't open stays unchanged."""
     session = found(ledger.find(Session, session_id), "checkout.session", session_id, param="session")
     if session.status != "open":
         return session
@@ -136,13 +135,13 @@ def submit(ledger: Ledger, session_id: str, token: str, *, page: str) -> Outcome
     intent = ledger.find(Intent, session.payment_intent)
     if intent is None:
         id_ = mint("pi")
-        intent = rules.begin(
+        intent = rules.create_intent(
             session, intent_id=id_, client_secret=mint(f"{id_}_secret", 25), page=page, now=now
         )
         ledger.save(intent)
     method = PaymentMethod(mint("pm"), now, name)
     attempt = intents.confirm(intent, method, now=now, charge_id=mint("ch"), challenge_id=mint("tds"))
-    ledger.save(method, attempt.charge, attempt.intent, rules.follow(session, attempt.intent))
+    ledger.save(method, attempt.charge, attempt.intent, rules.after_attempt(session, attempt.intent))
     if attempt.intent.challenge:
         ledger.save(Challenge(attempt.intent.challenge, attempt.intent.id, attempt.intent.return_url))
     return attempt.intent

@@ -1,18 +1,18 @@
-"""The page on which a buyer pays, in each of its states."""
+"""The HTML of the page on which a buyer pays, in each of its states."""
 
 from html import escape
 
-from sandbox.stripe.checkout.operations import Standing
+from sandbox.stripe.checkout.operations import SessionState
 from sandbox.stripe.pages import amount, page
 from sandbox.stripe.state import Intent, Line, Session
 
 CARDS = {
     "tok_visa": ("Visa", "The payment succeeds"),
-    "tok_chargeDeclined": ("Declined card", "The bank says no"),
+    "tok_chargeDeclined": ("Declined card", "The bank declines the payment"),
     "tok_chargeDeclinedInsufficientFunds": ("Empty account", "Declined: insufficient funds"),
     "tok_threeDSecure2Required": ("3-D Secure card", "The bank asks you to confirm"),
 }
-"""What can be paid with: test tokens, and what is said of them."""
+"""The test cards: token, name and effect."""
 
 _STYLE = """
 ul { list-style: none; margin: 0 0 1rem; padding: 0 }
@@ -32,21 +32,21 @@ input { accent-color: light-dark(#4338ca, #a5a1ff); width: 1.125rem; height: 1.1
   color: light-dark(#8c1620, #ffc9cd) }
 a { color: light-dark(#4338ca, #a5a1ff) }
 """
-_NOTE = '<p class="note">Sandbox payments: this page stands in for Stripe\'s, and no money moves.</p>'
+_NOTE = '<p class="note">Sandbox payments: this page simulates Stripe\'s, and no real money moves.</p>'
 
 
-def show(standing: Standing, *, base_url: str, alert: str | None = None) -> str:
-    """`alert` is why the form is shown again; otherwise it's why the last attempt failed, if one did."""
-    if standing.session.status == "complete":
-        return page("Payment received", _way_on(success_url(standing.session)) + _NOTE, _STYLE)
-    if standing.session.status == "expired":
-        words = "<p>The time to pay here is over, and nothing was charged.</p>"
-        return page("This page has expired", words + _way_back(standing.session) + _NOTE, _STYLE)
-    return page("Pay by card", _form(standing, base_url, alert or why_failed(standing.intent)), _STYLE)
+def show(state: SessionState, *, base_url: str, alert: str | None = None) -> str:
+    """The page for the session's state. `alert` defaults to the reason why the last attempt failed."""
+    if state.session.status == "complete":
+        return page("Payment received", _thanks(success_url(state.session)) + _NOTE, _STYLE)
+    if state.session.status == "expired":
+        text = "<p>The time to pay is over. Nothing was charged.</p>"
+        return page("This page has expired", text + _cancel_link(state.session) + _NOTE, _STYLE)
+    return page("Pay by card", _form(state, base_url, alert or why_failed(state.intent)), _STYLE)
 
 
 def unknown() -> str:
-    return page("There is no such payment page", "<p>Go back to the shop, and start again there.</p>")
+    return page("Payment page not found", "<p>Go back to the shop and start the payment again.</p>")
 
 
 def success_url(session: Session) -> str:
@@ -54,7 +54,10 @@ def success_url(session: Session) -> str:
 
 
 def why_failed(intent: Intent | None) -> str | None:
-    """In the buyer's words; Stripe's own about a failed check are meant for developers."""
+    """The reason why the last attempt to pay failed, worded for the buyer.
+
+    Stripe's message about a failed 3-D Secure check is replaced, because it is meant for developers.
+    """
     error = intent and intent.last_payment_error
     if not error:
         return None
@@ -63,19 +66,19 @@ def why_failed(intent: Intent | None) -> str | None:
     return f"{error.cause.message} Try again or use another card."
 
 
-def _form(standing: Standing, base_url: str, alert: str | None) -> str:
-    session, intent = standing.session, standing.intent
+def _form(state: SessionState, base_url: str, alert: str | None) -> str:
+    session, intent = state.session, state.intent
     total = escape(amount(session.amount, session.currency))
     warning = f'<p class="alert" role="alert">{escape(alert)}</p>' if alert else ""
     check = ""
     if intent is not None and intent.challenge:
-        link = f'<a href="{escape(base_url)}/3d_secure/{intent.challenge}">go on with its check</a>'
-        check = f"<p>Your bank waits for an answer: {link}, or pay again.</p>"
+        link = f'<a href="{escape(base_url)}/3d_secure/{intent.challenge}">Confirm the payment</a>'
+        check = f"<p>Your bank is waiting for your answer. {link}, or pay again.</p>"
     lines = "".join(_line(line, session.currency) for line in session.lines)
     return (
         f'<p class="amount">{total}</p><ul>{lines}</ul>'
         f'{warning}{check}<form method="post"><fieldset><legend>Test card</legend>{_cards()}</fieldset>'
-        f'<button class="primary">Pay {total}</button></form>{_way_back(session)}{_NOTE}'
+        f'<button class="primary">Pay {total}</button></form>{_cancel_link(session)}{_NOTE}'
     )
 
 
@@ -87,20 +90,20 @@ def _line(line: Line, currency: str) -> str:
 
 def _cards() -> str:
     radios: list[str] = []
-    for token, (name, what) in CARDS.items():
+    for token, (name, effect) in CARDS.items():
         checked = " checked" if not radios else ""
         radios.append(
             f'<label><input type="radio" name="card" value="{token}" required{checked}>'
-            f"<span>{escape(name)}</span><small>{escape(what)}</small></label>"
+            f"<span>{escape(name)}</span><small>{escape(effect)}</small></label>"
         )
     return "".join(radios)
 
 
-def _way_on(url: str) -> str:
-    return f'<p>Thank you. This payment is done.</p><p><a href="{escape(url)}">Back to the shop</a></p>'
+def _thanks(url: str) -> str:
+    return f'<p>Thank you. The payment is complete.</p><p><a href="{escape(url)}">Back to the shop</a></p>'
 
 
-def _way_back(session: Session) -> str:
+def _cancel_link(session: Session) -> str:
     if session.cancel_url is None:
         return ""
     return f'<p class="note"><a href="{escape(session.cancel_url)}">Back to the shop without paying</a></p>'

@@ -1,6 +1,6 @@
 """The rules of a Checkout session: https://docs.stripe.com/payments/checkout/how-checkout-works
 
-Values in, values out. What isn't allowed raises.
+All functions are pure, and raise if a transition isn't allowed.
 """
 
 from dataclasses import replace
@@ -10,18 +10,18 @@ from sandbox.stripe.errors import StripeError
 from sandbox.stripe.intents import UnexpectedState
 from sandbox.stripe.state import Intent, Session
 
-SHORTEST = 30 * 60
-LONGEST = 24 * 60 * 60
-"""Seconds that a session is open."""
+MIN_DURATION = 30 * 60
+MAX_DURATION = 24 * 60 * 60
+"""The shortest and the longest time in seconds for which a session may stay open."""
 
 
 def expiry(given: int | None, *, now: int) -> int:
-    """When a session that is made now ends: in 24 hours, unless another time is asked for."""
+    """The time at which a new session expires: the given time, by default 24 hours from now."""
     if given is None:
-        return now + LONGEST
-    if given < now + SHORTEST:
+        return now + MAX_DURATION
+    if given < now + MIN_DURATION:
         limit = "at least 30 minutes"
-    elif given > now + LONGEST:
+    elif given > now + MAX_DURATION:
         limit = "less than 24 hours"
     else:
         return given
@@ -30,8 +30,8 @@ def expiry(given: int | None, *, now: int) -> int:
     )
 
 
-def begin(session: Session, *, intent_id: str, client_secret: str, page: str, now: int) -> Intent:
-    """The payment of a session, once its page, at the address `page`, is submitted."""
+def create_intent(session: Session, *, intent_id: str, client_secret: str, page: str, now: int) -> Intent:
+    """The PaymentIntent of a session whose page (at the URL `page`) is submitted for the first time."""
     return Intent(
         id=intent_id,
         client_secret=client_secret,
@@ -47,27 +47,27 @@ def begin(session: Session, *, intent_id: str, client_secret: str, page: str, no
     )
 
 
-def follow(session: Session, intent: Intent) -> Session:
-    """The session after an attempt to pay: complete once the bank has said yes, else as it was."""
+def after_attempt(session: Session, intent: Intent) -> Session:
+    """The session after an attempt to pay: complete if the bank has approved the payment."""
     paid = session.status == "open" and intent.status in ("requires_capture", "succeeded")
     return replace(session, payment_intent=intent.id, status="complete" if paid else session.status)
 
 
 def expire(session: Session, intent: Intent | None, *, now: int) -> tuple[Session, Intent | None]:
-    """End an open session, and with it the payment that was begun on its page."""
+    """Expire an open session, and cancel its payment if one was started."""
     if session.status != "open":
         raise StripeError(
             f'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout Session has'
             f" a status of `{session.status}`."
         )
     if intent is not None:
-        # Nothing is set aside while a session is open, so there is no charge to give back.
+        # While a session is open, no money is authorized, so there is no charge to release.
         intent, _ = intents.cancel(intent, None, "expired", now=now)
     return replace(session, status="expired"), intent
 
 
-def check_free(intent: Intent, session: Session | None, verb: str) -> None:
-    """An open session keeps its payment to itself."""
+def check_not_in_checkout(intent: Intent, session: Session | None, verb: str) -> None:
+    """Raise an error if the intent belongs to an open session."""
     if session is not None and session.status == "open":
         raise UnexpectedState(
             intent,

@@ -1,4 +1,4 @@
-"""The events that are kept, and which of them a webhook still has to tell."""
+"""The log of events, and the webhooks that are still to be delivered."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from sandbox.stripe.state import Event
 from sandbox.stripe.store import Page
 
 KEPT_SECONDS = 30 * 24 * 60 * 60
-"""Stripe keeps events for 30 days."""
+"""Seconds for which events are kept: 30 days, as at Stripe."""
 
 _COLUMNS = """id, type, created, object, request, idempotency_key,
     EXISTS (SELECT 1 FROM deliveries WHERE event = seq)"""
@@ -16,14 +16,14 @@ _COLUMNS = """id, type, created, object, request, idempotency_key,
 @dataclass(frozen=True)
 class Delivery:
     number: int
-    """That of the event."""
+    """The sequence number of the event."""
     tries: int
-    """How often it failed so far."""
+    """The number of failed attempts."""
     event: Event
 
 
 class EventLog:
-    """Part of one transaction, as the ledger whose connection it shares."""
+    """The log of events. It uses the connection of a ledger, and therefore that ledger's transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -44,13 +44,13 @@ class EventLog:
         return row and _event(row)
 
     def listed(self, page: Page, types: str | tuple[str, ...] | None) -> tuple[list[Event], bool]:
-        """A part of all events or of those of some types, and whether there is more in that direction.
+        """One page of events, and whether there is a next page in the same direction.
 
-        One text may have stars in it, that stand for anything.
+        `types` is a tuple of types, or one type that may contain `*` as a wildcard.
         """
         where, values = ["TRUE"], list[str | int]()
         by_time = page.earliest is not None or page.latest is not None
-        # A plus keeps SQLite from an index by which it would have to sort all that it finds.
+        # `+type` keeps SQLite from using the index on type, which would require sorting all matches.
         if isinstance(types, str):
             exact = "*" not in types and not by_time
             where.append("type = ?" if exact else "+type GLOB ?")
@@ -77,7 +77,7 @@ class EventLog:
         return (found[::-1] if backwards else found), len(rows) > page.limit
 
     def due(self, now: float, limit: int) -> list[Delivery]:
-        """What is to be delivered by now, what has waited longest first."""
+        """The deliveries that are due, the oldest first."""
         select = (
             f"SELECT seq, tries, {_COLUMNS} FROM deliveries JOIN events ON seq = event"  # noqa: S608
             " WHERE due <= ? ORDER BY due, event LIMIT ?"
@@ -86,22 +86,22 @@ class EventLog:
         return [Delivery(row[0], row[1], _event(row[2:])) for row in rows]
 
     def next_due(self, now: float) -> float | None:
-        """When there will be something to deliver that isn't due yet."""
+        """The earliest time after `now` at which a delivery will be due, if there is one."""
         row = self._connection.execute("SELECT MIN(due) FROM deliveries WHERE due > ?", (now,)).fetchone()
         due: float | None = row[0]
         return due
 
     def done(self, number: int) -> None:
-        """It was delivered, or given up."""
+        """Remove a delivery that has succeeded or isn't attempted any more."""
         self._connection.execute("DELETE FROM deliveries WHERE event = ?", (number,))
 
-    def again(self, number: int, tries: int, due: float) -> None:
+    def retry(self, number: int, tries: int, due: float) -> None:
         self._connection.execute(
             "UPDATE deliveries SET tries = ?, due = ? WHERE event = ?", (tries, due, number)
         )
 
     def forget(self, before: int) -> None:
-        """What is older than Stripe keeps events."""
+        """Delete events that were created before this time, and their deliveries."""
         old = "SELECT seq FROM events WHERE created < ?"
         self._connection.execute(f"DELETE FROM deliveries WHERE event IN ({old})", (before,))  # noqa: S608
         self._connection.execute("DELETE FROM events WHERE created < ?", (before,))

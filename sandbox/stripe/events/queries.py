@@ -1,4 +1,4 @@
-"""Looking events up: https://docs.stripe.com/api/events"""
+"""The endpoints that return events: https://docs.stripe.com/api/events"""
 
 import re
 

@@ -1,8 +1,8 @@
-"""Which of Stripe's events a change is: https://docs.stripe.com/api/events/types"""
+"""The types of the events that a change causes: https://docs.stripe.com/api/events/types"""
 
 from collections.abc import Iterator
 
-from sandbox.stripe.state import Charge, Intent, Kept, Refund, Session
+from sandbox.stripe.state import Charge, Intent, Refund, Session, Stored
 
 _REACHED = {
     "requires_capture": "payment_intent.amount_capturable_updated",
@@ -12,8 +12,8 @@ _REACHED = {
 _ENDED = {"complete": "checkout.session.completed", "expired": "checkout.session.expired"}
 
 
-def types_of(before: Kept | None, after: Kept) -> list[str]:
-    """The events of an object that was `before` (None: it wasn't there) and is `after` now, in order."""
+def types_of(before: Stored | None, after: Stored) -> list[str]:
+    """The types of the events that a change of an object causes. `before` is None for a new object."""
     if isinstance(after, Intent):
         return list(_of_intent(before if isinstance(before, Intent) else None, after))
     if isinstance(after, Charge):

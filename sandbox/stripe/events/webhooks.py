@@ -1,6 +1,6 @@
-"""Telling the shop of events: https://docs.stripe.com/webhooks
+"""Delivers events to the shop: https://docs.stripe.com/webhooks
 
-What is to be delivered is written in the transaction of the event, so no crash loses any; what was
+A delivery is stored in the transaction of its event, so that a crash loses no delivery. A webhook that was
 delivered just before a crash may be delivered again.
 """
 
@@ -17,24 +17,25 @@ from dataclasses import dataclass
 import aiohttp
 
 from sandbox.stripe.events.log import Delivery, EventLog
+from sandbox.stripe.faults import Faults
 from sandbox.stripe.rendering import event
 from sandbox.stripe.store import Ledger, Store
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 4
+MAX_CONCURRENCY = 4
 TIMEOUT_SECONDS = 10
-MOST_TRIES = 15
-LONGEST_DELAY = 300.0
-LONGEST_PAUSE = 15.0
-"""Seconds between two looks at an endpoint that can't be reached at all."""
+MAX_TRIES = 15
+MAX_DELAY = 300.0
+MAX_PAUSE = 15.0
+"""Maximum number of seconds between two attempts to reach an endpoint that is down."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
     url: str
     secret: str
-    """What deliveries are signed with."""
+    """The key of the signatures."""
 
 
 def sign(body: bytes, secret: str, timestamp: int) -> str:
@@ -43,106 +44,118 @@ def sign(body: bytes, secret: str, timestamp: int) -> str:
     return f"t={timestamp},v1={signed.hexdigest()}"
 
 
-def delay(tries: int, *, longest: float = LONGEST_DELAY) -> float:
-    """Seconds to wait after so many failures: about 1, 2, 4 and so on."""
+def delay(tries: int, *, longest: float = MAX_DELAY) -> float:
+    """Seconds to wait after the given number of failures: about 1, 2, 4 and so on."""
     return float(min(2 ** min(tries - 1, 30), longest)) * random.uniform(0.75, 1.25)  # noqa: S311 spreads load
 
 
 def _plan(
-    ledger: Ledger, outcomes: list[tuple[Delivery, bool]], busy: set[int], room: int
+    ledger: Ledger, outcomes: list[tuple[Delivery, bool]], busy: set[int], limit: int
 ) -> tuple[list[Delivery], float | None]:
-    """Keep what came of the last deliveries.
+    """Save the outcomes of earlier deliveries and choose the next ones, up to `limit`.
 
-    Gives those to try now, and the seconds until there may be more; None: until something happens.
+    Returns the deliveries to attempt now, and the seconds until the next one is due, if that is known.
     """
     events, now = EventLog(ledger.connection), time.time()
-    for delivery, told in outcomes:
+    for delivery, succeeded in outcomes:
         tries = delivery.tries + 1
-        if told or tries >= MOST_TRIES:
+        if succeeded or tries >= MAX_TRIES:
             events.done(delivery.number)
         else:
-            events.again(delivery.number, tries, now + delay(tries))
-    if room <= 0:
+            events.retry(delivery.number, tries, now + delay(tries))
+    if limit <= 0:
         return [], None
-    found = events.due(now, room + len(busy))
-    due = [delivery for delivery in found if delivery.number not in busy][:room]
-    later = None if len(due) == room else events.next_due(now)
+    found = events.due(now, limit + len(busy))
+    due = [delivery for delivery in found if delivery.number not in busy][:limit]
+    later = None if len(due) == limit else events.next_due(now)
     return due, None if later is None else max(later - now, 0.01)
 
 
 class Webhooks:
-    """Delivers a few at once. While nothing can be reached, one at a time is tried, and ever less often."""
+    """Delivers a few webhooks concurrently, or one at a time, with backoff, while the endpoint is down."""
 
-    def __init__(self, store: Store, endpoint: Endpoint) -> None:
+    def __init__(self, store: Store, endpoint: Endpoint, faults: Faults) -> None:
         self._store = store
         self._endpoint = endpoint
+        self._faults = faults
         self._awake = asyncio.Event()
-        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._in_flight: dict[int, asyncio.Task[None]] = {}
         self._outcomes: list[tuple[Delivery, bool]] = []
-        self._unreached = 0
-        """How often in a row there was no connection."""
+        self._connection_failures = 0
+        """The number of consecutive failures to connect."""
         self._paused_until = 0.0
 
     def wake(self) -> None:
-        """There may be something to deliver."""
+        """Look for new deliveries at once."""
         self._awake.set()
 
     async def deliver(self) -> None:
-        """Runs until it's cancelled."""
+        """Deliver webhooks until cancelled."""
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as http:
             try:
                 while True:
                     await self._turn(http)
             finally:
-                for task in self._under_way.values():
+                for task in self._in_flight.values():
                     task.cancel()
-                await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+                await asyncio.gather(*self._in_flight.values(), return_exceptions=True)
 
     async def _turn(self, http: aiohttp.ClientSession) -> None:
         self._awake.clear()
         outcomes, self._outcomes = self._outcomes, []
         for delivery, _ in outcomes:
-            self._under_way.pop(delivery.number, None)
-        busy, room = set(self._under_way), self._room()
+            self._in_flight.pop(delivery.number, None)
+        busy, limit = set(self._in_flight), self._free()
         try:
-            due, wait = await self._store.run(lambda ledger: _plan(ledger, outcomes, busy, room))
+            due, wait = await self._store.run(lambda ledger: _plan(ledger, outcomes, busy, limit))
         except Exception:
-            log.exception("webhooks can't be looked up")
+            log.exception("reading webhooks from the store failed")
             self._outcomes = outcomes + self._outcomes
             due, wait = [], 1.0
         for delivery in due:
             task = asyncio.create_task(self._attempt(http, delivery))
-            self._under_way[delivery.number] = task
+            self._in_flight[delivery.number] = task
         pause = self._paused_until - time.monotonic()
         if pause > 0:
-            await asyncio.sleep(pause)  # and new events change nothing
+            await asyncio.sleep(pause)  # new events don't shorten the pause
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 await self._awake.wait()
 
-    def _room(self) -> int:
-        """How many more may be tried now."""
+    def _free(self) -> int:
+        """The number of deliveries that may start now."""
         if time.monotonic() < self._paused_until:
             return 0
-        return (1 if self._unreached else AT_ONCE) - len(self._under_way)
+        return (1 if self._connection_failures else MAX_CONCURRENCY) - len(self._in_flight)
 
     async def _attempt(self, http: aiohttp.ClientSession, delivery: Delivery) -> None:
-        told = False
+        succeeded = False
         try:
-            told = await self._post(http, delivery)
-            self._unreached = 0
+            succeeded = await self._deliver(http, delivery)
+            self._connection_failures = 0
         except aiohttp.ClientConnectorError as error:
             self._unreachable(error)
         except (aiohttp.ClientError, TimeoutError):
-            self._unreached = 0
+            self._connection_failures = 0
         except Exception:
-            log.exception("a webhook couldn't be sent")
-        if not told and delivery.tries + 1 >= MOST_TRIES:
-            log.warning("webhook %s (%s) is given up", delivery.event.id, delivery.event.type)
-        self._outcomes.append((delivery, told))
+            log.exception("sending a webhook failed")
+        if not succeeded and delivery.tries + 1 >= MAX_TRIES:
+            log.warning("giving up on webhook %s (%s)", delivery.event.id, delivery.event.type)
+        self._outcomes.append((delivery, succeeded))
         self.wake()
+
+    async def _deliver(self, http: aiohttp.ClientSession, delivery: Delivery) -> bool:
+        """Deliver with the injected faults, and return whether no further attempt is necessary."""
+        match self._faults.of_webhook():
+            case "webhook_lost":
+                return True
+            case "webhook_late":
+                return False
+            case "webhook_repeated":
+                await self._post(http, delivery)
+        return await self._post(http, delivery)
 
     async def _post(self, http: aiohttp.ClientSession, delivery: Delivery) -> bool:
         body = json.dumps(event(delivery.event), ensure_ascii=False).encode()
@@ -155,9 +168,9 @@ class Webhooks:
             return 200 <= answer.status < 300
 
     def _unreachable(self, error: Exception) -> None:
-        if not self._unreached:
-            log.warning("webhooks wait: %s", error)
+        if not self._connection_failures:
+            log.warning("webhooks are paused: %s", error)
         if time.monotonic() < self._paused_until:
-            return  # another one, tried at the same time, has said so
-        self._unreached += 1
-        self._paused_until = time.monotonic() + delay(self._unreached, longest=LONGEST_PAUSE)
+            return  # a concurrent delivery has started the pause
+        self._connection_failures += 1
+        self._paused_until = time.monotonic() + delay(self._connection_failures, longest=MAX_PAUSE)

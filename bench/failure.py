@@ -1,0 +1,5 @@
+"""Why a workload has no figures."""
+
+
+class Failed(Exception):
+    """A workload could not be measured. The message says why."""

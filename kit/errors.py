@@ -1,0 +1,77 @@
+"""Errors with a message for users and an HTTP status."""
+
+import re
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """An expected failure. Rules and actions raise it; HTTP and event handlers translate it."""
+
+    status: ClassVar[int] = 500
+    message: ClassVar[str] = "Something went wrong"
+
+    def __init__(self, message: str | None = None, *, retry_after: int | None = None) -> None:
+        self.detail = message or self.message
+        self.retry_after = retry_after
+        """Seconds after which a retry may succeed."""
+        super().__init__(self.detail)
+
+    @property
+    def code(self) -> str:
+        """The last part of the problem's type, such as ticket-reserved for TicketReserved."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
+
+
+class Invalid(ServiceError):
+    status = 400
+    message = "That isn't valid"
+
+
+class NotJson(Invalid):
+    message = "The body isn't valid JSON"
+
+
+class RequestAborted(Invalid):
+    message = "The request was aborted"
+
+
+class NotSignedIn(ServiceError):
+    status = 401
+    message = "Sign in first"
+
+
+class NotAnOperator(ServiceError):
+    status = 401
+    message = "This is for operators: send OPERATOR_TOKEN as a bearer token"
+
+
+class Forbidden(ServiceError):
+    status = 403
+    message = "That isn't yours"
+
+
+class NotFound(ServiceError):
+    status = 404
+    message = "Not found"
+
+
+class Conflict(ServiceError):
+    status = 409
+    message = "That isn't possible any more"
+
+
+class UnsupportedMediaType(ServiceError):
+    status = 415
+    message = "The body must be application/json"
+
+
+class TooManyRequests(ServiceError):
+    status = 429
+    message = "Too many requests. Try again in a moment"
+
+
+class Unavailable(ServiceError):
+    """A dependency is unavailable for now. Retrying is safe."""
+
+    status = 503
+    message = "This is unavailable for a moment. Try again"

@@ -1,0 +1,47 @@
+"""Requests to services: the body and the client's address."""
+
+from typing import Any
+
+from litestar import Request
+from litestar.exceptions import InternalServerException
+
+from contracts.identity import Identity
+from kit.client_address import Networks, client_address
+from kit.errors import NotJson, RequestAborted, UnsupportedMediaType
+
+MAX_BODY_BYTES = 1_000_000
+
+
+class ApiRequest(Request[Identity, str | None, Any]):
+    """A request to a service. `user` is an Identity in handlers with the guard `signed_in`."""
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            RequestAborted: the body is incomplete, or its chunks are malformed.
+        """
+        try:
+            return await super().body()
+        except InternalServerException:  # Litestar's only error here: the client disconnected
+            raise RequestAborted from None
+
+    async def json(self) -> Any:
+        """The decoded body.
+
+        Raises:
+            UnsupportedMediaType: the content type isn't application/json.
+            NotJson: the body is nested too deeply or isn't UTF-8.
+        """
+        if self.content_type[0] != "application/json":
+            raise UnsupportedMediaType
+        try:
+            return await super().json()
+        except (RecursionError, UnicodeDecodeError):
+            raise NotJson from None  # Litestar answers other syntax errors with 400, but these with 500
+
+    def client_address(self, trusted_proxies: Networks) -> str:
+        """The client's address, even if the request came through trusted proxies."""
+        forwarded_for = self.headers.get("x-forwarded-for", "")
+        peer = self.client.host if self.client else "unknown"
+        return client_address(f"{forwarded_for}, {peer}", trusted_proxies)

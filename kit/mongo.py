@@ -1,0 +1,152 @@
+"""The connection to a service's database, and which of its errors are outages."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import pymongo.lock
+from beanie import Document, init_beanie
+from bson import ObjectId
+from bson.errors import InvalidId
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    ConnectionFailure,
+    OperationFailure,
+    ProtocolError,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WriteConcernError,
+)
+
+from kit.errors import NotFound
+
+T = TypeVar("T")
+
+Documents = Sequence[type[Document]]
+Database = AsyncDatabase[dict[str, Any]]
+
+DatabaseError = PyMongoError
+"""Any error of the database or its driver."""
+
+HALF_RESTORED = "half_restored"
+"""Name of a collection that contains a document while a restore is in progress."""
+
+Refused = OperationFailure
+"""The exception for an error that the database answered with."""
+
+CONNECTION_ERRORS = (ConnectionFailure, ServerSelectionTimeoutError, WriteConcernError, ProtocolError)
+"""Errors when the database or its replicas can't be reached or a connection breaks. A retry may succeed."""
+
+OUTAGE_CODES = {
+    1: "InternalError",
+    6: "HostUnreachable",
+    7: "HostNotFound",
+    13: "Unauthorized",
+    18: "AuthenticationFailed",
+    24: "LockTimeout",
+    43: "CursorNotFound",
+    50: "MaxTimeMSExpired",
+    89: "NetworkTimeout",
+    91: "ShutdownInProgress",
+    112: "WriteConflict",
+    133: "FailedToSatisfyReadPreference",
+    134: "ReadConcernMajorityNotAvailableYet",
+    189: "PrimarySteppedDown",
+    262: "ExceededTimeLimit",
+    9001: "SocketException",
+    10107: "NotWritablePrimary",
+    11600: "InterruptedAtShutdown",
+    11601: "Interrupted",
+    11602: "InterruptedDueToReplStateChange",
+    13435: "NotPrimaryNoSecondaryOk",
+    13436: "NotPrimaryOrSecondary",
+    14031: "OutOfDiskSpace",
+}
+"""Error codes of a database that answers but can't serve requests.
+
+The embedded database answers InternalError from the moment its disk is full until it is restarted. pymongo
+has exception classes for some codes, but doesn't use them for the error of a single write."""
+
+
+async def wait_for(awaitable: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109 - asyncio's own name
+    """asyncio.wait_for as in Python 3.12: it awaits in the calling task instead of a new one."""
+    async with asyncio.timeout(timeout):
+        return await awaitable
+
+
+if sys.version_info < (3, 12):
+    # pymongo waits for a condition with wait_for, and a wait reacquires the condition's lock when it ends.
+    # Python 3.11 runs the wait in a separate task and abandons that task if the caller is cancelled at the
+    # moment of the time-out. The lock then stays locked, and all later requests to the database hang, even
+    # after an outage has ended.
+    pymongo.lock.wait_for = wait_for  # type: ignore[attr-defined, assignment] # pymongo's import of asyncio's
+
+
+class HalfRestored(Exception):
+    """A restore of the database began but didn't end, so its content is incomplete."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the error means that the database is unavailable, rather than that the request is wrong."""
+    return isinstance(error, CONNECTION_ERRORS) or (isinstance(error, Refused) and error.code in OUTAGE_CODES)
+
+
+@asynccontextmanager
+async def database(
+    url: str, name: str, documents: Documents, *, skip_indexes: bool = False
+) -> AsyncIterator[Database]:
+    """Connect, bind the documents to the database `name` and create their indexes.
+
+    Args:
+        skip_indexes: don't create indexes, for database users with read access only.
+
+    Raises:
+        pymongo.errors.PyMongoError: the database can't be reached within five seconds.
+        HalfRestored
+    """
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+        url,
+        tz_aware=True,
+        serverSelectionTimeoutMS=5_000,
+        connectTimeoutMS=5_000,
+        socketTimeoutMS=15_000,
+        # The server or a firewall may close a connection that is idle for minutes. The next request on that
+        # connection would fail.
+        maxIdleTimeMS=60_000,
+    )
+    async with client:
+        bound = client.get_database(name)
+        if await bound[HALF_RESTORED].find_one() is not None:
+            raise HalfRestored(
+                f"database {name} is half restored: wait, or repeat `just restore FOLDER --replace`"
+            )
+        await init_beanie(database=bound, document_models=list(documents), skip_indexes=skip_indexes)
+        yield bound
+
+
+async def answers(database: Database, within: float) -> bool:
+    """Whether the database answers a read within `within` seconds.
+
+    A ping wouldn't be enough: with a full disk, the embedded database still answers it, but nothing else.
+    """
+    try:
+        async with asyncio.timeout(within):
+            await database[HALF_RESTORED].find_one()
+    except (PyMongoError, TimeoutError):
+        return False
+    return True
+
+
+def object_id(text: str) -> ObjectId:
+    """Parse an id.
+
+    Raises:
+        NotFound: the text isn't an ObjectId, so no document has this id.
+    """
+    try:
+        return ObjectId(text)
+    except InvalidId:
+        raise NotFound from None

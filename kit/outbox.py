@@ -1,0 +1,163 @@
+"""Outbox messages: events that are stored but not yet published.
+
+This module reads and clears the stored array `outbox`, which is not a field of any document's model
+(kit/aggregates.py explains why), so it uses the raw collections.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pymongo import UpdateOne
+
+from kit.aggregates import Aggregate, OutboxEntry
+
+log = logging.getLogger(__name__)
+
+BATCH_SIZE = 200
+"""Maximum number of documents in a batch of `Outbox.pending`."""
+
+HAS_OUTBOX_MESSAGES: Mapping[str, Any] = {"outbox.id": {"$gt": ""}}
+"""A filter for documents with outbox messages.
+
+The embedded database uses the sparse index for this filter, but reads the whole collection for
+{"outbox.0": {"$exists": true}}.
+"""
+
+
+@dataclass(frozen=True)
+class OutboxMessage:
+    """An event that a document has yet to publish."""
+
+    id: str
+    """The id of the CloudEvent, by which JetStream drops duplicates."""
+    subject: str
+    about: str
+    time: datetime
+    traceparent: str
+    body: str
+
+
+_OUTBOX_MESSAGE = TypeAdapter(OutboxMessage)
+
+
+@dataclass(frozen=True)
+class PendingDocument:
+    """A document with outbox messages, oldest first."""
+
+    kind: type[Aggregate]
+    id: Any
+    events: Sequence[OutboxMessage]
+
+    async def remove(self, event: OutboxMessage) -> None:
+        """Remove a message that the stream has acknowledged. A repeated call is harmless."""
+        await self.kind.get_pymongo_collection().update_one(
+            {"_id": self.id}, {"$pull": {"outbox": {"id": event.id}}}
+        )
+
+
+class Outbox:
+    """The outboxes of a process's documents."""
+
+    def __init__(self, kinds: Sequence[type[Aggregate]]) -> None:
+        self.kinds = kinds
+        self._woken = asyncio.Event()
+        self._written: dict[Any, PendingDocument] = {}
+        self._has_unknown = False
+        self._published: defaultdict[type[Aggregate], dict[Any, list[str]]] = defaultdict(dict)
+        """Ids of published messages that are still stored, by class and id of their document."""
+        self._reported: set[Any] = set()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Until the block ends, each write of this process wakes a task in `wait_for_write`."""
+        with ExitStack() as listening:
+            for kind in self.kinds:
+                listening.enter_context(kind.on_outbox_write(partial(self._on_write, kind)))
+            yield
+
+    def _on_write(self, kind: type[Aggregate], document_id: Any, entry: OutboxEntry | None) -> None:
+        event = None if entry is None else self._read(entry, document_id)
+        if event is None:
+            self._has_unknown = True
+        else:
+            earlier = self._written.get((kind, document_id))
+            events = [*earlier.events, event] if earlier else [event]
+            self._written[kind, document_id] = PendingDocument(kind, document_id, events)
+        self._woken.set()
+
+    async def wait_for_write(self, seconds: float) -> Sequence[PendingDocument] | None:
+        """Wait for at most `seconds` until this process writes documents.
+
+        Returns the documents with their new messages. Returns None if messages must be read from the
+        database instead, and an empty sequence after the time-out.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        self._woken.clear()
+        written = tuple(self._written.values())
+        if self._has_unknown:
+            return None
+        self._written.clear()
+        return written
+
+    def forget_writes(self) -> None:
+        """Drop the messages that `wait_for_write` would return, because `pending` is about to read them."""
+        self._written.clear()
+        self._has_unknown = False
+
+    def remove_later(self, document: PendingDocument, event: OutboxMessage) -> None:
+        """Let `remove_published` remove this message, which the stream has acknowledged."""
+        self._published[document.kind].setdefault(document.id, []).append(event.id)
+
+    async def remove_published(self) -> None:
+        """Remove published messages, with one command for each class of documents."""
+        for kind, published in self._published.items():
+            removals = [
+                ({"_id": key}, {"$pull": {"outbox": {"id": {"$in": ids}}}}) for key, ids in published.items()
+            ]
+            collection = kind.get_pymongo_collection()
+            if len(removals) == 1:  # a bulk write would take twice the CPU time
+                await collection.update_one(*removals[0])
+            elif removals:
+                await collection.bulk_write([UpdateOne(*removal) for removal in removals], ordered=False)
+            published.clear()
+
+    async def pending(self) -> AsyncGenerator[Sequence[PendingDocument], None]:
+        """All documents with outbox messages, in batches.
+
+        Messages that can't be read stay in the outbox and don't delay the others.
+        """
+        for kind in self.kinds:
+            # A single cursor reads all documents, because the embedded database scans all matches again for
+            # each new cursor, even with a limit.
+            async with kind.get_pymongo_collection().find(
+                HAS_OUTBOX_MESSAGES, {"outbox": 1}, batch_size=BATCH_SIZE
+            ) as found:
+                batch = []
+                async for raw in found:
+                    events = [event for entry in raw["outbox"] if (event := self._read(entry, raw["_id"]))]
+                    if events:
+                        batch.append(PendingDocument(kind, raw["_id"], events))
+                    if len(batch) >= BATCH_SIZE:
+                        yield batch
+                        batch = []
+            if batch:
+                yield batch
+
+    def _read(self, entry: Any, document_id: Any) -> OutboxMessage | None:
+        try:
+            return _OUTBOX_MESSAGE.validate_python(entry)
+        except ValidationError as error:
+            if document_id not in self._reported:
+                log.error("an event in the outbox of %s can't be read: %r", document_id, error)
+                self._reported.add(document_id)
+            return None

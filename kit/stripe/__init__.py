@@ -1,0 +1,1 @@
+"""Requests to Stripe, for every service that moves money."""

@@ -1,0 +1,279 @@
+"""The operator's command line: `python -m ops --help`.
+
+Each command reads arguments, calls a function of its module and prints the result. A command imports its
+module only when it runs, because importing all modules takes seconds and would delay `just up`.
+"""
+
+import logging
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ops.command_line import OrderId, fail, print_lines, run
+from settings import load
+
+Letters = Annotated[list[str], typer.Argument(metavar="NUMBER", help="Numbers of dead letters, or `all`.")]
+Owner = Literal["tickets", "orders", "payments"]
+Follower = Literal["orders", "payments"]
+
+cli = typer.Typer(
+    help="Operate a marketplace. Settings are read from the environment and from .env.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+dead = typer.Typer(
+    help="List, show, replay or drop dead letters: messages that couldn't be handled.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+cli.add_typer(dead, name="dead")
+
+
+@cli.command()
+def trace(order: OrderId) -> None:
+    """Show what happened to an order, event by event.
+
+    \b
+    Exit codes:
+      0  shown
+      1  the event stream has no such order, or NATS doesn't answer
+      2  wrong arguments
+    """
+    from ops.trace import trace
+
+    print_lines(trace(load(), order), "The events can't be read")
+
+
+@dead.command("list")
+def list_dead() -> None:
+    """List all dead letters, oldest first.
+
+    \b
+    Exit codes:
+      0  listed, or there is none
+      1  NATS doesn't answer
+    """
+    from ops.dead_letters import listing
+
+    print_lines(listing(load()), "The dead letters can't be read")
+
+
+@dead.command()
+def show(letters: Letters) -> None:
+    """Show dead letters with their headers and bodies.
+
+    \b
+    Exit codes:
+      0  shown
+      1  a dead letter doesn't exist, or NATS doesn't answer
+      2  wrong arguments
+    """
+    from ops.dead_letters import each, show
+
+    print_lines(each(load(), letters, show), "The dead letters can't be read")
+
+
+@dead.command()
+def replay(letters: Letters) -> None:
+    """Publish dead letters on their subjects again, then delete them.
+
+    All subscribers receive them. A subscriber ignores a message that it has already handled.
+
+    \b
+    Exit codes:
+      0  all are published
+      1  a dead letter doesn't exist, or NATS doesn't answer; the ones before are published
+      2  wrong arguments
+    """
+    from ops.dead_letters import each, replay
+
+    print_lines(each(load(), letters, replay), "The remaining dead letters weren't replayed")
+
+
+@dead.command()
+def drop(letters: Letters) -> None:
+    """Delete dead letters.
+
+    \b
+    Exit codes:
+      0  all are deleted
+      1  a dead letter doesn't exist, or NATS doesn't answer; the ones before are deleted
+      2  wrong arguments
+    """
+    from ops.dead_letters import drop, each
+
+    print_lines(each(load(), letters, drop), "The remaining dead letters weren't deleted")
+
+
+@cli.command()
+def audit(
+    settled: Annotated[bool, typer.Option("--settled", help="Report pending work as a difference.")] = False,
+    only_differences: Annotated[
+        bool, typer.Option("--only-differences", help="List only orders with differences.")
+    ] = False,
+) -> None:
+    """Compare the records of orders, payments and Stripe.
+
+    Prints a line for each order, the newest last, and a line of totals. Writes nothing. Pending work isn't a
+    difference unless --settled is given.
+
+    \b
+    Exit codes:
+      0  everything agrees
+      1  something differs
+      2  orders, payments or Stripe can't be read, or wrong arguments
+    """
+    from ops.audit import compare
+    from ops.audit.report import line, summary
+
+    for name in ("services", "kit"):  # the command itself prints errors
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    findings = run(compare(load(), settled=settled), "The records can't be compared")
+    for finding in findings:
+        if finding.differences or not only_differences:
+            typer.echo(line(finding))
+    typer.echo(summary(findings))
+    raise typer.Exit(int(any(finding.differences for finding in findings)))
+
+
+@cli.command()
+def refund(
+    order: OrderId,
+    relist: Annotated[bool, typer.Option("--relist", help="Put the ticket on sale again.")] = False,
+) -> None:
+    """Refund the buyer of an order.
+
+    Repeating the command is harmless. The payments service has to be running.
+
+    \b
+    Exit codes:
+      0  refunded, or the refund is in progress
+      1  not refunded; the reason is shown
+      2  wrong arguments
+    """
+    from ops.refund import refund
+
+    typer.echo(run(refund(load(), order, relist=relist), "Not refunded"))
+
+
+@cli.command()
+def republish(service: Annotated[Owner, typer.Argument(help="The service whose state to publish.")]) -> None:
+    """Publish the current state of all tickets, orders or payments again.
+
+    Use this for a new subscriber, or for one that was down for longer than the event stream keeps events. The
+    service has to be running to publish the state. Subscribers that already have the state ignore it.
+
+    \b
+    Exit codes:
+      0  the complete state is in the service's outbox
+      1  the database doesn't answer; the command may be repeated
+      2  wrong arguments
+    """
+    from ops.republish import republish
+
+    count = run(republish(load(), service), "The state is republished only in part; repeat the command")
+    typer.echo(f"{count} events of {service} are in the outbox.")
+
+
+@cli.command()
+def rebuild(
+    service: Annotated[Follower, typer.Argument(help="The service whose replicas to rebuild.")],
+) -> None:
+    """Rebuild a service's replicas from the event stream.
+
+    Services may run meanwhile. If the stream has no event of a ticket or order any more, its owner has to be
+    running, because the command has the owner publish the state again.
+
+    \b
+    Exit codes:
+      0  all replicas are as their owner published them last
+      1  the owner didn't publish a state again, or NATS or the database doesn't answer; the command
+         may be repeated
+      2  wrong arguments
+    """
+    from ops.rebuild import REPLICATIONS, rebuild
+
+    owner = REPLICATIONS[service].owner
+    counts = run(rebuild(load(), service), "The replicas are rebuilt only in part; repeat the command")
+    typer.echo(
+        f"Replicas of {owner} in {service}: {counts['right']} were right, {counts['written']} were rewritten"
+        f" and {counts['removed']} were removed."
+    )
+    if counts["missing"]:
+        fail(
+            f"The stream has no event of {counts['missing']} {owner} any more. Start the {owner} service,"
+            " which publishes them again, and repeat the command."
+        )
+
+
+@cli.command()
+def backup(folder: Annotated[Path, typer.Argument(help="The folder to create.")]) -> None:
+    """Save all databases and streams in a new folder.
+
+    Services may run meanwhile.
+
+    \b
+    Exit codes:
+      0  the backup is complete
+      1  no backup was created; the reason is shown
+      2  wrong arguments
+    """
+    from ops.backup.save import save, summary
+
+    manifest = run(save(load(), folder), "No backup was created")
+    typer.echo(f"Saved {summary(manifest)} in {folder}.")
+
+
+@cli.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="A folder that `backup` created.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Delete the existing data.")] = False,
+) -> None:
+    """Restore all databases and streams from a backup.
+
+    No service may be running.
+
+    \b
+    Exit codes:
+      0  restored
+      1  not restored; if nothing was changed, the message says so
+      2  wrong arguments
+    """
+    from ops.backup.restore import restore
+
+    consequence = "Not restored, or only in part: repeat the command with --replace"
+    manifest = run(restore(load(), folder, replace=replace), consequence)
+    typer.echo(
+        f"Restored the state of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC. Start the services, then"
+        " run `just audit` to find payments and refunds that are newer than the backup."
+    )
+
+
+@cli.command()
+def provision() -> None:
+    """Create or update all streams and consumers of NATS JetStream.
+
+    Repeating the command changes nothing. The command waits up to a minute for NATS.
+
+    \b
+    Exit codes:
+      0  provisioned
+      1  NATS doesn't answer, or rejects a request
+    """
+    from kit.logs import log_to_stdout
+    from ops.provision import log, provision_servers
+
+    settings = load()
+    log_to_stdout(settings.log_level)
+    run(
+        provision_servers(settings.bus, settings.nats_replicas),
+        f"The bus can't be provisioned with NATS_REPLICAS={settings.nats_replicas}",
+    )
+    log.info("the bus is provisioned")
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,20 @@
+"""A command's connection to JetStream."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from nats.js import JetStreamContext
+
+from kit.nats import connection_to
+from settings import Settings
+
+
+@asynccontextmanager
+async def jetstream(settings: Settings) -> AsyncIterator[JetStreamContext]:
+    """Connect to JetStream until the block ends.
+
+    Raises:
+        NoAnswer: no server answers.
+    """
+    async with connection_to(settings.bus) as connection:
+        yield connection.jetstream(timeout=10)

@@ -1,1 +1,0 @@
-"""Domain-free plumbing that every service shares."""

@@ -1,0 +1,133 @@
+"""Advance a payment step by step until it is final or must wait."""
+
+from dataclasses import dataclass
+
+from contracts.wire import now
+from kit.aggregates import change
+from kit.alerts import alert
+from kit.errors import Unavailable
+from kit.stripe.errors import KeyExhausted
+from services.payments import rules
+from services.payments.documents import OrderReplica, Payment
+from services.payments.rules import Outcome, Step
+from services.payments.stripe_gateway.client import Gateway
+
+MAX_STEPS = 8
+"""The longest sequence of steps without a pause: create, confirm, capture, and a few reads between them."""
+
+
+ORDER_STAYS_VALID = (Step.CREATE, Step.CAPTURE)
+"""Steps after which the order isn't read again.
+
+If an order is cancelled while its PaymentIntent is created, the PaymentIntent is voided after or instead of
+the confirmation. An order whose payment is captured stays complete until that payment is refunded.
+"""
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """Carries out the steps that `rules.next_step` decides."""
+
+    gateway: Gateway
+
+    async def advance(
+        self, payment: Payment, *, refresh: bool = False, order: OrderReplica | None = None
+    ) -> Payment:
+        """Take all steps that are possible now.
+
+        Payment requests, order events, webhooks and the reconciler call this. Every step is idempotent, even
+        if another instance takes it at the same time.
+
+        Args:
+            refresh: read the payment at Stripe first, even if the next step isn't a read.
+            order: the payment's order, if it was read just now.
+
+        Raises:
+            OutcomeUnknown, RequestRefused, NotFound: retry later.
+            Unavailable: the amount or currency at Stripe isn't the payment's.
+        """
+        if refresh and (payment.intent_id or payment.session_id):
+            payment = await self._refresh(payment)
+        for _ in range(MAX_STEPS):
+            order = order or await OrderReplica.wait_for(payment.order_id)
+            step = rules.next_step(order, payment, now())
+            if step is Step.WAIT:
+                if (payment.status, order.status) == ("voided", "complete"):
+                    alert("unpaid", "order %s is complete, but its payment was voided at Stripe", order.key)
+                return payment
+            before = payment
+            try:
+                payment = await self._take(step, payment, order)
+            except KeyExhausted:
+                await payment.save_private({"attempt": payment.attempt + 1}, attempt=payment.attempt)
+                raise
+            if payment == before:
+                return payment
+            if step not in ORDER_STAYS_VALID:
+                order = None
+        return payment
+
+    async def _take(self, step: Step, payment: Payment, order: OrderReplica) -> Payment:
+        match step:
+            case Step.CREATE:
+                return await self._create(payment, order)
+            case Step.ABANDON:
+                return await self._abandon(payment)
+            case Step.WAIT:
+                return payment
+            case Step.CONFIRM:
+                outcome = await self.gateway.confirm(payment)
+            case Step.OPEN:
+                outcome = await self.gateway.open_page(payment, order.ticket_title)
+            case Step.RETRIEVE:
+                outcome = await self.gateway.retrieve(payment)
+            case Step.CAPTURE:
+                outcome = await self.gateway.capture(payment)
+            case Step.VOID:
+                outcome = await self.gateway.void(payment)
+            case Step.CLOSE:
+                outcome = await self.gateway.close_page(payment)
+            case Step.REFUND:
+                outcome = await self.gateway.refund(payment)
+        return await self._record(payment, outcome)
+
+    async def _create(self, payment: Payment, order: OrderReplica) -> Payment:
+        """Create the intent and store its id before confirming it, so that the id can't be lost."""
+        outcome = await self.gateway.create(payment, f"{order.ticket_title} (order {order.key})")
+        created = await payment.save_private({"intent_id": outcome.intent_id}, intent_id=None)
+        return created or await Payment.load(payment.id)
+
+    async def _abandon(self, payment: Payment) -> Payment:
+        """Mark a payment voided that has no object at Stripe. A concurrent `_create` then finds it voided."""
+        changes = rules.abandon(payment)
+        if changes is None:
+            return payment
+        abandoned = await payment.save_and_publish(changes, intent_id=None, session_id=None)
+        return abandoned or await Payment.load(payment.id)
+
+    async def _refresh(self, payment: Payment) -> Payment:
+        outcome = await self.gateway.retrieve(payment)
+        if rules.may_be_of_an_earlier_attempt(payment, outcome):
+            return payment
+        return await self._record(payment, outcome)
+
+    async def _record(self, payment: Payment, outcome: Outcome) -> Payment:
+        if not rules.matches(payment, outcome):
+            alert(
+                "amount",
+                "PaymentIntent %s of order %s has the amount %s %s, not the price",
+                outcome.intent_id,
+                payment.order_id,
+                outcome.amount,
+                outcome.currency,
+            )
+            raise Unavailable
+        # Most often nobody else has changed the payment, so that it needn't be read again.
+        changes = rules.apply_outcome(payment, outcome, payment.attempt)
+        if changes is None:
+            return payment
+        changed = await payment.save_and_publish(changes, attempt=payment.attempt)
+        return changed or await change(
+            lambda: Payment.first({"_id": payment.id}),
+            lambda stored: rules.apply_outcome(stored, outcome, payment.attempt),
+        )

@@ -1,0 +1,1 @@
+"""Requests to Stripe's API, and the translation of its responses into outcomes."""

@@ -1,0 +1,180 @@
+"""The requests that payments makes to Stripe."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import stripe
+from stripe import PaymentIntent
+
+from kit.alerts import alert
+from kit.stripe.client import StripeApi
+from kit.stripe.errors import KeyExhausted, KeyMismatch, OutcomeUnknown, refused
+from services.payments.rules import Outcome, PaymentState
+from services.payments.stripe_gateway import ledger, outcomes, requests
+from settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """The requests that payments sends to Stripe. Every method may be repeated.
+
+    `create`, `confirm` and `open_page` send idempotency keys. Capturing, voiding, closing and refunding
+    need none: Stripe carries out each only once, and with a key it would repeat an old rejection.
+
+    All methods raise OutcomeUnknown if there is no answer, and RequestRefused if Stripe rejects the request.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._api = StripeApi(settings)
+        self._site = settings.site
+
+    async def close(self) -> None:
+        await self._api.close()
+
+    async def create(self, payment: PaymentState, description: str) -> Outcome:
+        """Create the order's PaymentIntent. A repeated call returns the same PaymentIntent."""
+        try:
+            intent = await self._api.send(
+                lambda: self._api.v1.payment_intents.create_async(
+                    requests.intent(payment, description),
+                    {"idempotency_key": f"order:{payment.order_id}:pi:{payment.attempt}"},
+                ),
+                keyed=True,
+            )
+        except (KeyMismatch, KeyExhausted):
+            found = await ledger.find_intent(self._api, payment.order_id)
+            if found is None:
+                raise
+            intent = found
+        return outcomes.of_intent(intent)
+
+    async def confirm(self, payment: PaymentState) -> Outcome:
+        """Authorize the amount on the card of the current attempt. A decline is returned, not raised."""
+        intent_id = _intent_id(payment)
+        card = requests.confirmation(payment.token or "", self._order_page(payment))
+        try:
+            intent = await self._api.send(
+                lambda: self._api.v1.payment_intents.confirm_async(
+                    intent_id, card, {"idempotency_key": f"pi:{intent_id}:confirm:{payment.attempt}"}
+                ),
+                stripe.CardError,
+                stripe.InvalidRequestError,
+                keyed=True,
+            )
+        except stripe.CardError as error:
+            return outcomes.of_card_error(payment, error)
+        except stripe.InvalidRequestError as error:
+            return outcomes.of_unusable_card(payment, error) or await self._outcome_after_rejection(
+                payment, error
+            )
+        except OutcomeUnknown:
+            found = await self.retrieve(payment)
+            if found.status in ("pending", "failed") and not found.bank_check:
+                raise  # the confirmation may still be in progress at Stripe
+            return found
+        outcome = outcomes.of_intent(intent)
+        # Stripe repeats its first response to this idempotency key. Only a read shows the current state.
+        return outcome if outcome.status != "pending" else await self.retrieve(payment)
+
+    async def open_page(self, payment: PaymentState, title: str) -> Outcome:
+        """Create the order's Checkout session. A repeated call returns the same session."""
+        try:
+            session = await self._api.send(
+                lambda: self._api.v1.checkout.sessions.create_async(
+                    requests.session(payment, title, self._order_page(payment)),
+                    {"idempotency_key": f"order:{payment.order_id}:page:{payment.attempt}"},
+                ),
+                keyed=True,
+            )
+        except (KeyMismatch, KeyExhausted):
+            found = await ledger.find_session(self._api, payment.order_id)
+            if found is None:
+                raise
+            session = found
+        return outcomes.of_session(session)
+
+    async def retrieve(self, payment: PaymentState) -> Outcome:
+        """Read the payment's Checkout session, or its PaymentIntent if it has no session."""
+        if session_id := payment.session_id:
+            expand = ["payment_intent", f"payment_intent.{ledger.WITH_REFUNDS}"]
+            session = await self._api.send(
+                lambda: self._api.v1.checkout.sessions.retrieve_async(session_id, {"expand": expand})
+            )
+            return outcomes.of_session(session)
+        intent_id = _intent_id(payment)
+        intent = await self._api.send(
+            lambda: self._api.v1.payment_intents.retrieve_async(intent_id, {"expand": [ledger.WITH_REFUNDS]})
+        )
+        return outcomes.of_intent(intent)
+
+    async def capture(self, payment: PaymentState) -> Outcome:
+        """Charge the authorized amount."""
+        intent_id = _intent_id(payment)
+        return await self._move(payment, lambda: self._api.v1.payment_intents.capture_async(intent_id))
+
+    async def void(self, payment: PaymentState) -> Outcome:
+        """Cancel the PaymentIntent: release what is authorized, and prevent later authorizations."""
+        intent_id = _intent_id(payment)
+        return await self._move(payment, lambda: self._api.v1.payment_intents.cancel_async(intent_id))
+
+    async def close_page(self, payment: PaymentState) -> Outcome:
+        """Expire the Checkout session. If the buyer paid first, the outcome shows the payment."""
+        session_id = payment.session_id
+        assert session_id is not None, "only an existing page can be closed"
+        try:
+            await self._api.send(
+                lambda: self._api.v1.checkout.sessions.expire_async(session_id), stripe.InvalidRequestError
+            )
+        except stripe.InvalidRequestError as error:
+            log.info("the Checkout session of order %s is closed already: %s", payment.order_id, error)
+        outcome = await self.retrieve(payment)
+        if outcome.intent_id is None or outcome.status != "pending":
+            return outcome
+        # The page can't complete this PaymentIntent any more. Void it, so that nothing else can.
+        return await self.void(payment.model_copy(update={"intent_id": outcome.intent_id}))
+
+    async def refund(self, payment: PaymentState) -> Outcome:
+        """Refund everything that was captured and isn't refunded yet. Repeated requests refund it once."""
+        intent_id = _intent_id(payment)
+        try:
+            await self._api.send(
+                lambda: self._api.v1.refunds.create_async({"payment_intent": intent_id}),
+                stripe.InvalidRequestError,
+            )
+        except stripe.InvalidRequestError as error:
+            if error.code != "charge_already_refunded":
+                raise refused(error) from error
+        refunds = await self._api.send(
+            lambda: self._api.v1.refunds.list_async({"payment_intent": intent_id, "limit": 100})
+        )
+        if outcomes.all_failed(refunds.data):
+            alert("refund_failed", "every refund of order %s failed", payment.order_id)
+        return outcomes.of_refunds(payment, refunds.data)
+
+    async def _move(self, payment: PaymentState, request: Callable[[], Awaitable[PaymentIntent]]) -> Outcome:
+        """Capture or void the PaymentIntent, or read its outcome if its status has already changed."""
+        try:
+            return outcomes.of_intent(await self._api.send(request, stripe.InvalidRequestError))
+        except stripe.InvalidRequestError as error:
+            return await self._outcome_after_rejection(payment, error)
+
+    async def _outcome_after_rejection(
+        self, payment: PaymentState, error: stripe.InvalidRequestError
+    ) -> Outcome:
+        """Read the outcome after a request was rejected because the PaymentIntent has another status already.
+
+        Raises:
+            RequestRefused: the request was rejected for another reason.
+        """
+        if error.code == "payment_intent_unexpected_state":
+            return await self.retrieve(payment)
+        raise refused(error) from error
+
+    def _order_page(self, payment: PaymentState) -> str:
+        return f"{self._site}/orders/{payment.order_id}"
+
+
+def _intent_id(payment: PaymentState) -> str:
+    assert payment.intent_id is not None, "the payment has an intent"
+    return payment.intent_id

@@ -1,0 +1,168 @@
+"""How every service handles invalid requests, unexpected errors, health checks and traces."""
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+import pytest_asyncio
+
+from settings import ServiceName
+from tests.support.service import Served, SettingsWith, messages, new_id, old_id, refusal, serving
+
+ANN = new_id()
+
+SIGNED_IN_ROUTES: dict[ServiceName, list[tuple[str, str]]] = {
+    "auth": [],
+    "tickets": [
+        ("GET", "/api/tickets/mine"),
+        ("GET", "/api/tickets/mine/summary"),
+        ("POST", "/api/tickets"),
+        ("PUT", f"/api/tickets/{old_id()}"),
+        ("DELETE", f"/api/tickets/{old_id()}"),
+    ],
+    "orders": [
+        ("GET", "/api/orders"),
+        ("POST", "/api/orders"),
+        ("GET", f"/api/orders/{old_id()}"),
+        ("DELETE", f"/api/orders/{old_id()}"),
+    ],
+    "payments": [("POST", "/api/payments"), ("GET", "/api/payments")],
+}
+PATHS_WITH_BODY: dict[ServiceName, list[str]] = {
+    "auth": ["/api/users/signup", "/api/users/signin"],
+    "tickets": ["/api/tickets"],
+    "orders": ["/api/orders"],
+    "payments": ["/api/payments"],
+}
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest_asyncio.fixture(params=PATHS_WITH_BODY, loop_scope="session")
+async def named_service(
+    request: pytest.FixtureRequest, settings_with: SettingsWith
+) -> AsyncIterator[tuple[ServiceName, Served]]:
+    name = cast("ServiceName", request.param)
+    async with serving(name, settings_with()) as served:
+        yield name, served
+
+
+NamedService = tuple[ServiceName, Served]
+
+
+async def test_an_anonymous_request_is_refused_before_its_body_is_checked(
+    named_service: NamedService,
+) -> None:
+    name, service = named_service
+    for method, path in SIGNED_IN_ROUTES[name]:
+        for body in (b"{}", b"not json", b"x" * 1_000_001):
+            answer = await service.ask(method, path, content=body, headers=JSON)
+            assert messages(answer, 401) == ["Sign in first"]
+            assert answer.json() == {
+                "type": "/problems/not-signed-in",
+                "title": "Sign in first",
+                "status": 401,
+                "errors": [{"message": "Sign in first"}],
+            }
+
+
+async def test_a_body_that_is_not_a_json_object_is_refused(named_service: NamedService) -> None:
+    name, service = named_service
+    for path in PATHS_WITH_BODY[name]:
+        deep = b"[" * 3_000, b'{"a":' * 3_000
+        for body in (b"not json", b'{"a":', b"\xff\xfe", b'{"a": "\xff"}', b"{'a': 1}", *deep):
+            answer = await service.ask("POST", path, by=ANN, content=body, headers=JSON)
+            assert messages(answer, 400) == ["The body isn't valid JSON"], body
+            assert answer.json()["type"] == "/problems/not-json"
+        for body in (b"", b"[]", b"7", b'"text"', b"null", b"true"):
+            answer = await service.ask("POST", path, by=ANN, content=body, headers=JSON)
+            assert messages(answer, 400) == ["The body must be a JSON object"], body
+
+
+async def test_a_body_whose_content_type_is_not_json_is_refused(named_service: NamedService) -> None:
+    name, service = named_service
+    for path in PATHS_WITH_BODY[name]:
+        for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+            answer = await service.ask("POST", path, by=ANN, content=b"{}", headers={"Content-Type": kind})
+            assert messages(answer, 415) == ["The body must be application/json"], kind
+
+
+async def test_a_body_above_a_megabyte_is_refused(named_service: NamedService) -> None:
+    name, service = named_service
+    for path in PATHS_WITH_BODY[name]:
+        body = b'{"title": "' + b"x" * 1_000_000 + b'"}'
+        answer = await service.ask("POST", path, by=ANN, content=body, headers=JSON)
+        assert messages(answer, 413) == ["The body is too large"]
+
+
+async def test_an_unknown_path_is_not_found(named_service: NamedService) -> None:
+    name, service = named_service
+    for path in ("/", "/api", f"/api/{name}/x/y", "/admin", "/api/users/x/y", "/.env"):
+        answer = await service.ask("GET", path, by=ANN)
+        assert messages(answer, 404) == ["There is nothing at this address"]
+
+
+async def test_an_unsupported_method_is_refused_with_a_list_of_allowed_methods(
+    named_service: NamedService,
+) -> None:
+    name, service = named_service
+    for path in PATHS_WITH_BODY[name]:
+        answer = await service.ask("PATCH", path, by=ANN, json={})
+        assert messages(answer, 405) == ["That can't be done here"]
+        assert "POST" in answer.headers["allow"]
+
+
+async def test_unknown_fields_are_refused_and_listed_in_the_error(named_service: NamedService) -> None:
+    name, service = named_service
+    for path in PATHS_WITH_BODY[name]:
+        answer = await service.ask("POST", path, by=ANN, json={"isAdmin": True})
+        assert ("isAdmin", "IsAdmin isn't a known field") in refusal(answer, 400)
+
+
+async def test_the_readiness_check_fails_without_nats_but_the_liveness_check_does_not(
+    named_service: NamedService,
+) -> None:
+    _, service = named_service
+    assert (await service.ask("GET", "/health/live")).json() == {"status": "ok"}
+    answer = await service.ask("GET", "/health/ready")
+    assert (answer.status_code, answer.json()["missing"]) == (503, ["NATS"])
+
+
+async def test_an_unexpected_error_returns_a_reference_that_is_also_in_the_log(
+    tickets: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_: str) -> Any:
+        raise RuntimeError("an internal detail")
+
+    monkeypatch.setattr("services.tickets.actions.show", fail)
+    answer = await tickets.ask("GET", f"/api/tickets/{new_id()}")
+    assert messages(answer, 500) == ["Something went wrong on our side"]
+    assert "internal detail" not in answer.text
+    reference = answer.json()["reference"]
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert reference in record.getMessage()
+    assert "an internal detail" in caplog.text
+
+
+async def test_the_reference_of_an_error_is_the_callers_trace_id(
+    tickets: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: str) -> Any:
+        raise RuntimeError
+
+    monkeypatch.setattr("services.tickets.actions.show", fail)
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+    answer = await tickets.ask("GET", f"/api/tickets/{new_id()}", headers=headers)
+    assert answer.json()["reference"] == trace
+
+
+async def test_the_events_of_a_request_have_the_callers_trace_id(tickets: Served) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+    body = {"title": "Hamlet", "price": 1}
+    await tickets.ask("POST", "/api/tickets", by=ANN, json=body, headers=headers)
+    stored = await tickets.database["tickets"].find_one()
+    assert stored is not None
+    (entry,) = stored["outbox"]
+    assert entry["traceparent"].split("-")[1] == trace

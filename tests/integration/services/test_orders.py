@@ -1,0 +1,229 @@
+"""Orders: cancellation, expiration, completion by a payment, and access."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from services.orders import actions
+from tests.support.events import WINDOW, on_sale, payment_of, timer_event
+from tests.support.service import Served, messages, new_id, old_id
+
+ANN, BOB = new_id(), new_id()
+
+
+async def reserve(orders: Served, *, ticket: str | None = None, by: str = ANN) -> dict[str, Any]:
+    body = {"ticketId": ticket or await on_sale()}
+    answer = await orders.ask("POST", "/api/orders", by=by, json=body)
+    assert answer.status_code == 201, answer.text
+    order: dict[str, Any] = answer.json()
+    return order
+
+
+async def status_of(orders: Served, order: dict[str, Any]) -> str:
+    answer = await orders.ask("GET", f"/api/orders/{order['id']}", by=order["userId"])
+    assert answer.status_code == 200
+    return str(answer.json()["status"])
+
+
+async def published(orders: Served, order: dict[str, Any]) -> list[tuple[str, int, str]]:
+    """Subject, version and status of each event of an order."""
+    events = await orders.outbox("orders", order["id"])
+    return [(subject, body["version"], body["status"]) for subject, body in events]
+
+
+async def test_an_order_that_is_cancelled_several_times_publishes_one_cancellation(orders: Served) -> None:
+    order = await reserve(orders)
+    path = f"/api/orders/{order['id']}"
+    answers = await asyncio.gather(*(orders.ask("DELETE", path, by=ANN) for _ in range(4)))
+    answers.append(await orders.ask("DELETE", path, by=ANN))
+    assert [(answer.status_code, answer.content) for answer in answers] == [(204, b"")] * 5
+    assert await status_of(orders, order) == "cancelled"
+    assert await published(orders, order) == [
+        ("order.created", 0, "created"),
+        ("order.cancelled", 1, "cancelled"),
+    ]
+
+
+async def cancel_reasons(orders: Served, order: dict[str, Any]) -> list[str | None]:
+    """The cancel reason that the buyer sees, then the cancel reasons in the order's events, oldest first."""
+    shown = await orders.ask("GET", f"/api/orders/{order['id']}", by=order["userId"])
+    events = await orders.outbox("orders", order["id"])
+    return [shown.json()["cancelReason"], *(body["cancelReason"] for _, body in events)]
+
+
+async def test_the_cancel_reason_stays_buyer_when_the_timer_fires_later(
+    orders: Served,
+) -> None:
+    order = await reserve(orders)
+    await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)
+    await actions.expire(timer_event(order))
+    assert await cancel_reasons(orders, order) == ["buyer", None, "buyer"]
+
+
+async def test_the_cancel_reason_stays_expired_when_the_buyer_cancels_later(
+    orders: Served,
+) -> None:
+    order = await reserve(orders)
+    await actions.expire(timer_event(order))
+    await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)
+    assert await cancel_reasons(orders, order) == ["expired", None, "expired"]
+
+
+async def test_an_order_that_is_not_cancelled_has_no_cancel_reason(orders: Served) -> None:
+    order = await reserve(orders)
+    assert order["cancelReason"] is None
+    for status in ("pending", "authorized"):
+        await actions.follow_payment(payment_of(order, status), WINDOW)
+    assert await cancel_reasons(orders, order) == [None] * 4
+
+
+async def test_another_buyer_can_reserve_the_ticket_of_a_cancelled_order(orders: Served) -> None:
+    ticket = await on_sale()
+    order = await reserve(orders, ticket=ticket)
+    await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)
+    await reserve(orders, ticket=ticket, by=BOB)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_only_the_buyer_can_see_and_cancel_an_order(orders: Served, method: str) -> None:
+    order = await reserve(orders)
+    answer = await orders.ask(method, f"/api/orders/{order['id']}", by=BOB)
+    assert messages(answer, 403) == ["That order isn't yours"]
+    assert await status_of(orders, order) == "created"
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize(
+    "unknown",
+    [old_id(), new_id(), "7", "g" * 24, "0" * 25],
+    ids=["old id", "new id", "digit", "not hexadecimal", "too long"],
+)
+async def test_an_unknown_order_is_not_found(orders: Served, method: str, unknown: str) -> None:
+    assert messages(await orders.ask(method, f"/api/orders/{unknown}", by=ANN), 404) == ["Not found"]
+
+
+async def test_a_completed_order_can_neither_be_cancelled_nor_expire(orders: Served) -> None:
+    order = await reserve(orders)
+    await actions.follow_payment(payment_of(order, "authorized"), WINDOW)
+    before = await orders.database["orders"].find_one()
+    answer = await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)
+    assert messages(answer, 409) == ["A completed order can't be cancelled"]
+    await actions.expire(timer_event(order))
+    assert await orders.database["orders"].find_one() == before
+
+
+async def test_buyers_see_their_own_orders_newest_first(orders: Served) -> None:
+    first, second, third = [await reserve(orders) for _ in range(3)]
+    await reserve(orders, by=BOB)
+    await orders.ask("DELETE", f"/api/orders/{second['id']}", by=ANN)
+    await actions.follow_payment(payment_of(first, "authorized"), WINDOW)
+    answer = await orders.ask("GET", "/api/orders", by=ANN)
+    assert answer.status_code == 200
+    assert [(order["id"], order["status"]) for order in answer.json()] == [
+        (third["id"], "created"),
+        (second["id"], "cancelled"),
+        (first["id"], "complete"),
+    ]
+    assert answer.json()[0] == third
+    assert (await orders.ask("GET", "/api/orders", by=new_id())).json() == []
+
+
+async def test_an_order_expires_once_and_releases_its_ticket(orders: Served) -> None:
+    ticket = await on_sale()
+    order = await reserve(orders, ticket=ticket)
+    for _ in range(2):
+        await actions.expire(timer_event(order))
+    assert await status_of(orders, order) == "cancelled"
+    assert [version for _, version, _ in await published(orders, order)] == [0, 1]
+    await reserve(orders, ticket=ticket, by=BOB)
+
+
+async def test_a_timer_for_an_earlier_deadline_does_not_cancel_the_order(orders: Served) -> None:
+    order = await reserve(orders)
+    await actions.expire(timer_event(order, later=timedelta(seconds=-1)))
+    assert await status_of(orders, order) == "created"
+
+
+async def test_an_order_awaiting_payment_is_cancelled_when_its_time_is_over(orders: Served) -> None:
+    order = await reserve(orders)
+    await actions.follow_payment(payment_of(order, "pending"), WINDOW)
+    assert await status_of(orders, order) == "awaiting:payment"
+    await actions.expire(timer_event(order))
+    assert await published(orders, order) == [
+        ("order.created", 0, "created"),
+        ("order.updated", 1, "awaiting:payment"),
+        ("order.cancelled", 2, "cancelled"),
+    ]
+
+
+async def test_an_authorized_payment_completes_the_order_once(orders: Served) -> None:
+    order = await reserve(orders)
+    for status in ("authorized", "authorized", "captured", "pending", "failed"):
+        await actions.follow_payment(payment_of(order, status), WINDOW)
+    assert await published(orders, order) == [
+        ("order.created", 0, "created"),
+        ("order.updated", 1, "complete"),
+    ]
+
+
+async def test_a_declined_payment_does_not_change_the_reservation(orders: Served) -> None:
+    order = await reserve(orders)
+    await actions.follow_payment(payment_of(order, "failed"), WINDOW)
+    assert await status_of(orders, order) == "created"
+
+
+async def test_a_late_payment_does_not_revive_a_cancelled_order(orders: Served) -> None:
+    ticket = await on_sale()
+    order = await reserve(orders, ticket=ticket)
+    await actions.expire(timer_event(order))
+    await reserve(orders, ticket=ticket, by=BOB)
+    for status in ("pending", "authorized", "captured"):
+        await actions.follow_payment(payment_of(order, status), WINDOW)
+    assert await status_of(orders, order) == "cancelled"
+    assert len(await published(orders, order)) == 2
+
+
+def alerts(kind: str) -> float:
+    return REGISTRY.get_sample_value("alerts_total", {"kind": kind}) or 0
+
+
+@pytest.mark.parametrize("amount", [1998, 2000, 1])
+async def test_a_payment_of_another_amount_alerts_operators_and_does_not_complete_the_order(
+    orders: Served, amount: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    order = await reserve(orders)
+    before = alerts("payment_amount")
+    await actions.follow_payment(payment_of(order, "authorized", amount=amount), WINDOW)
+    assert await status_of(orders, order) == "created"
+    assert f"not of the price of order {order['id']}" in caplog.text
+    assert alerts("payment_amount") == before + 1
+
+
+async def test_a_concurrent_payment_and_expiration_either_complete_or_cancel_the_order(
+    orders: Served,
+) -> None:
+    for _ in range(5):
+        order = await reserve(orders)
+        await asyncio.gather(
+            actions.follow_payment(payment_of(order, "authorized"), WINDOW),
+            actions.expire(timer_event(order)),
+        )
+        events = await published(orders, order)
+        assert [version for _, version, _ in events] == [0, 1]
+        status = await status_of(orders, order)
+        assert events[-1][2] == status
+        assert status in ("complete", "cancelled")
+        if status == "complete":
+            assert (await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)).status_code == 409
+
+
+async def test_concurrent_repeated_payment_events_publish_each_version_once(orders: Served) -> None:
+    order = await reserve(orders)
+    payments = [payment_of(order, status) for status in ("pending", "pending", "authorized", "captured")]
+    await asyncio.gather(*(actions.follow_payment(payment, WINDOW) for payment in payments * 3))
+    versions = [version for _, version, _ in await published(orders, order)]
+    assert versions == list(range(len(versions)))
+    assert (await published(orders, order))[-1][2] == "complete"

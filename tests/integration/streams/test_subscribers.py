@@ -1,0 +1,88 @@
+"""Every subscriber calls exactly one action of its service for an event. No NATS or database is needed."""
+
+from datetime import timedelta
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+from faststream.nats import NatsBroker, TestNatsBroker
+
+from contracts.events import ALL_EVENTS
+from services.payments.actions import Payments
+from settings import ServiceName
+from streams.processes import CONSUMERS, PROCESSES
+from streams.timers import JetStreamTimers
+from streams.topology import DUE_TIMERS, Consumer
+from tests.unit.contracts.examples import GOLDEN
+
+TICKETS_FOLLOW_ORDER = "services.tickets.actions.follow_order"
+PAYMENTS_FOLLOW_ORDER = "services.payments.actions.Payments.follow_order"
+EXPIRATION_FOLLOW_ORDER = "services.expiration.actions.follow_order"
+ANNOUNCE = "streams.timers.JetStreamTimers.announce"
+ORDERS_FOLLOW_TICKET = "services.orders.actions.follow_ticket"
+ORDERS_EXPIRE = "services.orders.actions.expire"
+ORDERS_FOLLOW_PAYMENT = "services.orders.actions.follow_payment"
+
+SUBSCRIBERS: list[tuple[ServiceName, str, str]] = [
+    ("tickets", "order.created", TICKETS_FOLLOW_ORDER),
+    ("tickets", "order.updated", TICKETS_FOLLOW_ORDER),
+    ("tickets", "order.cancelled", TICKETS_FOLLOW_ORDER),
+    ("orders", "ticket.created", ORDERS_FOLLOW_TICKET),
+    ("orders", "ticket.updated", ORDERS_FOLLOW_TICKET),
+    ("orders", "expiration.complete", ORDERS_EXPIRE),
+    ("orders", "payment.created", ORDERS_FOLLOW_PAYMENT),
+    ("orders", "payment.updated", ORDERS_FOLLOW_PAYMENT),
+    ("payments", "order.created", PAYMENTS_FOLLOW_ORDER),
+    ("payments", "order.updated", PAYMENTS_FOLLOW_ORDER),
+    ("payments", "order.cancelled", PAYMENTS_FOLLOW_ORDER),
+    ("expiration", "order.created", EXPIRATION_FOLLOW_ORDER),
+    ("expiration", "order.updated", EXPIRATION_FOLLOW_ORDER),
+    ("expiration", "order.cancelled", EXPIRATION_FOLLOW_ORDER),
+    ("expiration", DUE_TIMERS, ANNOUNCE),
+]
+"""Each service, the subject of one of its consumers, and the action that the subscriber calls."""
+
+
+def test_the_list_of_subscribers_covers_every_consumer() -> None:
+    listed = [(service, subject) for service, subject, _ in SUBSCRIBERS]
+    assert sorted(listed) == sorted((consumer.service, consumer.subject) for consumer in CONSUMERS)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """Replace all actions by mocks, and record their calls."""
+    calls = Mock()
+    for action in {action for _, _, action in SUBSCRIBERS}:
+        calls.attach_mock(replacement := AsyncMock(), action.replace(".", "_"))
+        monkeypatch.setattr(action, replacement)
+    return calls
+
+
+@pytest.mark.parametrize(("service", "subject", "action"), SUBSCRIBERS)
+async def test_a_subscriber_calls_one_action_with_its_event(
+    service: ServiceName, subject: str, action: str, calls: Mock
+) -> None:
+    [consumer] = [each for each in CONSUMERS if (each.service, each.subject) == (service, subject)]
+    event = "expiration.complete" if subject == DUE_TIMERS else subject
+    [kind] = [kind for kind in ALL_EVENTS if kind.subject == event]
+    golden = (GOLDEN / "events" / f"{event}.json").read_bytes()
+    async with TestNatsBroker(broker_of(service)) as broker:
+        await broker.publish(golden, subject_of(consumer), stream=consumer.stream)
+    [(name, arguments, _)] = calls.mock_calls
+    assert (name, arguments[0]) == (action.replace(".", "_"), kind.model_validate_json(golden))
+
+
+def broker_of(service: ServiceName) -> NatsBroker:
+    """A broker with the subscribers of a service and the dependencies that the service injects into them."""
+    [process] = [process for process in PROCESSES if process.name == service]
+    provided = {
+        "window": timedelta(minutes=15),
+        "payments": Payments.__new__(Payments),
+        "timers": JetStreamTimers.__new__(JetStreamTimers),
+    }
+    broker = NatsBroker(apply_types=False)
+    broker.include_router(process.listener.router(provided=provided))
+    return broker
+
+
+def subject_of(consumer: Consumer) -> str:
+    return consumer.subject.replace("*", "65f0c0ffee0000000000000b")

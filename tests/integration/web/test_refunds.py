@@ -1,0 +1,74 @@
+"""Refunds on the buyer's pages, which also tell whether the buyer keeps the ticket."""
+
+import pytest
+
+from contracts.api import Order, User
+from tests.integration.web.page_client import PageClient, text_of
+from tests.support.fakes.market import Market
+
+
+@pytest.fixture
+def order(market: Market, buyer: User) -> Order:
+    """A complete order whose payment is captured."""
+    seller, _ = market.user("seller@example.com")
+    order = market.order(buyer, market.ticket(seller), status="complete")
+    market.payment(order, "captured")
+    return order
+
+
+async def test_a_paid_order_has_live_updates_because_it_may_be_refunded(
+    client: PageClient, order: Order
+) -> None:
+    for path in (f"/orders/{order.id}", "/orders"):
+        page = await client.get(path)
+        assert "Paid" in text_of(page)
+        assert f"order:{order.id}" in page.text
+
+
+async def test_a_requested_refund_is_shown_as_in_progress(
+    client: PageClient, market: Market, order: Order
+) -> None:
+    market.payment(order, "refunding")
+    page = text_of(await client.get(f"/orders/{order.id}"))
+    assert "Refund in progress" in page
+    assert "We are refunding $20.00. Your bank may take a few days to show the refund." in page
+    assert "sold to somebody else" not in page
+    assert "Refund in progress" in text_of(await client.get("/orders"))
+
+
+@pytest.mark.parametrize(
+    ("relisted", "message"),
+    [(False, "The ticket is still yours."), (True, "The ticket is on sale again")],
+)
+async def test_a_refunded_order_shows_whether_the_ticket_is_still_the_buyers(
+    client: PageClient, market: Market, order: Order, relisted: bool, message: str
+) -> None:
+    market.payment(order, "refunded")
+    market.change_order(order.id, status="refunded", relisted=relisted)
+    page = await client.get(f"/orders/{order.id}")
+    assert "Refunded" in text_of(page)
+    assert "We refunded $20.00. Your bank may take a few days to show the refund." in text_of(page)
+    assert message in text_of(page)
+    assert (f"order:{order.id}" in page.text) is not relisted
+    assert "Refunded" in text_of(await client.get("/orders"))
+
+
+async def test_the_limited_live_updates_of_the_list_include_unpaid_orders_first(
+    client: PageClient, market: Market, buyer: User, order: Order
+) -> None:
+    seller, _ = market.user("another@example.com")
+    unpaid = market.order(buyer, market.ticket(seller))
+    paid = [market.order(buyer, market.ticket(seller), status="complete") for _ in range(25)]
+    page = await client.get("/orders")
+    topics = page.text.partition('data-live="')[2].partition('"')[0].split()
+    assert topics[:2] == ["buyer:me", f"order:{unpaid.id}"]
+    assert len(topics) == 21
+    assert f"order:{paid[-1].id}" in topics
+
+
+async def test_a_sold_ticket_has_live_updates_because_it_may_go_on_sale_again(
+    client: PageClient, market: Market, order: Order
+) -> None:
+    page = await client.get(f"/tickets/{order.ticket.id}")
+    assert "This ticket is yours" in text_of(page)
+    assert f'data-live="ticket:{order.ticket.id}"' in page.text

@@ -1,0 +1,128 @@
+"""The stage that an order page shows for each combination of the states of an order and its payment."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from contracts.api import Order, OrderTicket, Payment
+from web.order_stage import Stage, on_return, stage_of, step_of
+
+NOW = datetime(2026, 12, 12, 20, 0, tzinfo=UTC)
+PAYMENTS: dict[str, dict[str, Any] | None] = {
+    "none": None,
+    "pending": {"status": "pending"},
+    "bank": {"status": "pending", "action_url": "https://bank.test/ask"},
+    "page": {"status": "pending", "page_url": "https://checkout.stripe.com/c/pay/1"},
+    "failed": {"status": "failed"},
+    "authorized": {"status": "authorized"},
+    "captured": {"status": "captured"},
+    "voided": {"status": "voided"},
+    "refunding": {"status": "refunding"},
+    "refunded": {"status": "refunded"},
+}
+ORDERS: dict[str, dict[str, Any]] = {
+    "created": {"status": "created"},
+    "created-late": {"status": "created", "expires_at": NOW},
+    "awaiting": {"status": "awaiting:payment"},
+    "awaiting-late": {"status": "awaiting:payment", "expires_at": NOW},
+    "complete": {"status": "complete"},
+    "cancelled": {"status": "cancelled", "cancel_reason": "buyer"},
+    "expired": {"status": "cancelled", "cancel_reason": "expired", "expires_at": NOW},
+    "refunded": {"status": "refunded"},
+    "relisted": {"status": "refunded", "relisted": True},
+}
+TABLE = """
+           | created    created-late awaiting   awaiting-late complete  cancelled expired   refunded relisted
+none       | unpaid     expiring     checking   checking      paid      cancelled expired   refunded refunded
+pending    | checking   checking     checking   checking      paid      voiding   voiding   refunded refunded
+bank       | bank-check expiring     bank-check expiring      paid      voiding   voiding   refunded refunded
+page       | at-stripe  expiring     at-stripe  expiring      paid      voiding   voiding   refunded refunded
+failed     | declined   expiring     declined   expiring      paid      cancelled expired   refunded refunded
+authorized | checking   checking     checking   checking      paid      voiding   voiding   refunded refunded
+captured   | checking   checking     checking   checking      captured  refunding refunding refunded refunded
+voided     | ended-at-stripe expiring ended-at-stripe expiring uncollected cancelled voided refunded refunded
+refunding  | checking   checking     checking   checking      refunding refunding refunding refunded refunded
+refunded   | checking   checking     checking   checking      refunding refunded  refunded  refunded refunded
+"""
+"""The stage for each state of the payment (rows) and each state of the order (columns)."""
+
+
+def cells() -> list[tuple[str, str, str]]:
+    header, *rows = [line.split("|") for line in TABLE.strip("\n").splitlines()]
+    orders = header[1].split()
+    return [
+        (order, payment.strip(), expected)
+        for payment, states in rows
+        for order, expected in zip(orders, states.split(), strict=True)
+    ]
+
+
+def stage(order: str, payment: str, at: datetime = NOW) -> Stage:
+    ticket = OrderTicket(id="a" * 24, title="Nick Cave", price=Decimal(20), version=0)
+    defaults = {"expires_at": NOW + timedelta(minutes=15)}
+    fields: dict[str, Any] = {"id": "b" * 24, "user_id": "c" * 24, "version": 0, "ticket": ticket}
+    loaded = Order.model_validate({**fields, **defaults, **ORDERS[order]})
+    fields = {"id": "d" * 24, "order_id": loaded.id, "amount": 2000, "currency": "usd"}
+    changes = PAYMENTS[payment]
+    return stage_of(loaded, Payment.model_validate({**fields, **changes}) if changes else None, at)
+
+
+def test_the_table_covers_every_combination() -> None:
+    assert [(order, payment) for order, payment, _ in cells()] == [
+        (order, payment) for payment in PAYMENTS for order in ORDERS
+    ]
+
+
+@pytest.mark.parametrize(("order", "payment", "expected"), cells())
+def test_the_stage_follows_from_the_order_its_payment_and_the_time(
+    order: str, payment: str, expected: str
+) -> None:
+    assert stage(order, payment).name == expected
+
+
+@pytest.mark.parametrize(("order", "payment", "expected"), cells())
+def test_the_stage_determines_whether_an_order_can_be_paid_or_cancelled(
+    order: str, payment: str, expected: str
+) -> None:
+    found = stage(order, payment)
+    assert found.can_pay == (expected in {"unpaid", "declined"})
+    held = {"unpaid", "declined", "bank-check", "at-stripe", "ended-at-stripe"}
+    assert found.has_deadline == (expected in held)
+    assert found.can_cancel == (expected in held | {"checking"})
+
+
+@pytest.mark.parametrize(("order", "payment", "expected"), cells())
+def test_each_stage_belongs_to_one_step_of_the_checkout_or_to_none(
+    order: str, payment: str, expected: str
+) -> None:
+    found = stage(order, payment)
+    paying = {"unpaid", "declined", "bank-check", "at-stripe", "ended-at-stripe", "checking", "expiring"}
+    owned = {"paid", "captured", "uncollected"} | ({"refunded"} if order == "refunded" else set())
+    step = "pay" if expected in paying else "ticket" if expected in owned else None
+    assert step_of(found, goes_to_pay=True) == step
+    assert step_of(found, goes_to_pay=False) == ("review" if found.can_pay else step)
+
+
+@pytest.mark.parametrize(("order", "payment", "expected"), cells())
+def test_every_stage_except_the_final_ones_has_live_updates(order: str, payment: str, expected: str) -> None:
+    is_final = expected in {"cancelled", "expired", "voided"} or (
+        expected == "refunded" and order != "refunded"
+    )
+    assert stage(order, payment).listens is not is_final
+
+
+@pytest.mark.parametrize(("order", "payment", "expected"), cells())
+def test_a_buyer_who_returns_from_stripe_before_the_outcome_is_not_asked_to_pay_again(
+    order: str, payment: str, expected: str
+) -> None:
+    unknown = {"unpaid", "at-stripe", "bank-check"}
+    assert on_return(stage(order, payment)).name == ("checking" if expected in unknown else expected)
+
+
+@pytest.mark.parametrize("order", ["complete", "cancelled", "expired", "refunded", "relisted"])
+@pytest.mark.parametrize("payment", PAYMENTS)
+def test_the_stage_of_a_finished_order_does_not_depend_on_the_time(order: str, payment: str) -> None:
+    days = [NOW - timedelta(days=1), NOW, NOW + timedelta(days=1)]
+    assert len({stage(order, payment, day) for day in days}) == 1

@@ -1,0 +1,180 @@
+"""Use schemathesis to check every answer of a process against its OpenAPI document."""
+
+import base64
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+import schemathesis
+from hypothesis import strategies as st
+from PIL import Image
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import events, from_schema
+from schemathesis.engine.recorder import Interaction, ScenarioRecorder
+
+from contracts.tickets import time_zones
+
+PHASES = ("examples", "coverage", "fuzzing", "stateful")
+
+BY_RULE = {"event-in-the-past", "bad-cursor", "bad-signature"}
+"""Problem types of requests that match the document but break a rule about times, cursors or signatures."""
+
+
+def _picture(kind: str) -> bytes:
+    written = io.BytesIO()
+    Image.new("RGB", (64, 36), "teal").save(written, kind)
+    return written.getvalue()
+
+
+for _kind in ("jpeg", "png", "webp"):
+    schemathesis.openapi.media_type(f"image/{_kind}", st.just(_picture(_kind)))
+schemathesis.openapi.format("iana-time-zone", st.sampled_from(sorted(time_zones())))
+
+
+@dataclass
+class Findings:
+    """The requests and their failures."""
+
+    requests: int = 0
+    checks: int = 0
+    links: int = 0
+    """Requests that follow the document's links, about objects of earlier answers."""
+    statuses: Counter[int] = field(default_factory=Counter)
+    failures: dict[str, str] = field(default_factory=dict)
+    """One example per kind of failure."""
+
+    def add(self, recorder: ScenarioRecorder) -> None:
+        self.requests += len(recorder.interactions)
+        self.links += sum(case.is_transition_applied for case in recorder.cases.values())
+        for interaction in recorder.interactions.values():
+            status = interaction.response.status_code if interaction.response else 0
+            self.statuses[status] += 1
+            if status == 0 or status >= 500:
+                self.failures[f"status {status}"] = f"{interaction.request.method} {interaction.request.uri}"
+            if status and (repeated := repeated_as_markup(interaction)):
+                self.failures["markup"] = f"{interaction.request.uri} repeats {repeated}"
+        for case_id, checks in recorder.checks.items():
+            self.checks += len(checks)
+            for check in checks:
+                if check.failure_info is None:
+                    continue
+                response = recorder.interactions[case_id].response
+                answer = response.content if response and response.content else b""
+                if check.name == "positive_data_acceptance" and _refused_by_rule(answer):
+                    continue
+                if check.name == "use_after_free" and _is_over(answer):
+                    continue
+                failure = check.failure_info.failure
+                title = f"{check.name}: {failure.operation}: {failure.title}"
+                words = (
+                    failure.message,
+                    check.failure_info.code_sample,
+                    answer[:400].decode("utf-8", "replace"),
+                )
+                self.failures.setdefault(title, "\n".join(words))
+
+
+def examine(
+    url: str,
+    credentials: Mapping[str, str],
+    *,
+    document: dict[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+    without: Sequence[str] = (),
+    examples: int,
+    seed: int | None = None,
+    phases: Sequence[str] = PHASES,
+    known: Mapping[str, Sequence[str]] | None = None,
+    forget: Sequence[str] = (),
+) -> Findings:
+    """Send valid and invalid requests to the process at `url`, generated from its document.
+
+    Args:
+        credentials: tokens by the name of their security scheme.
+        document: used instead of the document at /docs/openapi.json.
+        headers: sent with every request.
+        without: checks that are left out.
+        examples: the number of requests of each kind.
+        seed: determines the requests. Without a seed, they are the same in every run.
+        known: values for fields of the body, by the name of the field. Most requests use one of them.
+        forget: statuses that are removed from the document before it is used.
+    """
+    known = known or {}
+    config: dict[str, Any] = {
+        "base-url": url,
+        "cache": {"enabled": False},
+        "continue-on-failure": True,
+        "request-timeout": 60,
+        "generation": {
+            "max-examples": examples,
+            "no-shrink": True,
+            "database": "none",
+            "deterministic": seed is None,
+        },
+        "phases": {phase: {"enabled": phase in phases} for phase in PHASES},
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": _TAKEN},
+            **{name: {"enabled": False} for name in without},
+        },
+        "headers": dict(headers or {}),
+        "dictionaries": {name: {"values": list(values)} for name, values in known.items()},
+        "parameters": {f"body.{name}": {"dictionary": name, "probability": 0.8} for name in known},
+    }
+    if seed is not None:
+        config["seed"] = seed
+    if credentials:
+        config["auth"] = {"openapi": {name: {"bearer": secret} for name, secret in credentials.items()}}
+    document = document or httpx.get(f"{url}/docs/openapi.json", timeout=60).json()
+    for operation in (operation for item in document["paths"].values() for operation in item.values()):
+        operation["responses"] = {
+            status: response for status, response in operation["responses"].items() if status not in forget
+        }
+    schema = schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict(config))
+    findings = Findings()
+    for event in from_schema(schema).execute():
+        match event:
+            case events.ScenarioFinished():
+                findings.add(event.recorder)
+            case events.NonFatalError():
+                findings.failures[f"error: {event.label}"] = repr(event.value)
+            case events.FatalError():
+                raise event.exception
+    return findings
+
+
+_TAKEN = ["2xx", "3xx", "401", "402", "403", "404", "409", "429"]
+"""Statuses that may answer a valid request. 402 means that the card was declined."""
+
+
+def repeated_as_markup(interaction: Interaction) -> str | None:
+    """The first form value that the page contains unescaped, or None."""
+    response = interaction.response
+    if response is None or "html" not in str(response.headers.get("content-type")):
+        return None
+    sent = base64.b64decode(interaction.request.encoded_body or "").decode("utf-8", "replace")
+    query = interaction.request.uri.partition("?")[2]
+    page = (response.content or b"").decode("utf-8", "replace")
+    values = (value for _, value in [*parse_qsl(sent), *parse_qsl(query)])
+    return next((value for value in values if re.search("[<\"']\\S{3}", value) and value in page), None)
+
+
+def _is_over(answer: bytes) -> bool:
+    """Whether the answer is a list, a withdrawn ticket or a cancelled order."""
+    thing = json.loads(answer)
+    return isinstance(thing, list) or thing.get("status") in ("withdrawn", "cancelled")
+
+
+def _refused_by_rule(answer: bytes) -> bool:
+    try:
+        problem = json.loads(answer)
+    except ValueError:
+        return False
+    fields = {error.get("field") for error in problem["errors"]}
+    # The document can't describe which domains email-validator accepts.
+    return problem["type"].rpartition("/")[2] in BY_RULE or fields == {"email"}

@@ -1,0 +1,52 @@
+"""Every answer matches the OpenAPI document of its process."""
+
+import asyncio
+
+import pytest
+
+from kit.secrets import operator_token
+from settings import ServiceName
+from tests.resilience.fuzz.documents import PHASES, Findings, examine
+from tests.resilience.fuzz.market import market
+from tests.support.stack import Stack
+
+
+def examine_service(stack: Stack, service: ServiceName, examples: int, seed: int | None = None) -> Findings:
+    """Send valid and invalid requests to a service."""
+    with market(stack.web) as people:
+        known = {}
+        if service == "orders":
+            known["ticketId"] = people.list_tickets(12)
+        if service == "payments":
+            known["orderId"] = people.reserve(people.list_tickets(5))
+        return examine(
+            stack.settings.url_of(service),
+            {"bearer": people.token, "operator": operator_token(stack.settings)},
+            examples=examples,
+            seed=seed,
+            # Hashing passwords is slow on purpose, so auth gets fewer examples.
+            phases=PHASES if service != "auth" or examples > 5 else ("coverage", "stateful"),
+            known=known,
+        )
+
+
+@pytest.mark.parametrize(("service", "links"), [("tickets", 3), ("orders", 3), ("payments", 3), ("auth", 1)])
+async def test_answers_are_as_documented(stack: Stack, service: ServiceName, links: int) -> None:
+    found = await asyncio.to_thread(examine_service, stack, service, examples=3)
+    assert not found.failures, "\n\n".join(f"{title}\n{words}" for title, words in found.failures.items())
+    assert found.requests > 80
+    assert found.links >= links
+    assert found.statuses[201] > 0
+
+
+async def test_an_incomplete_document_is_found(stack: Stack) -> None:
+    """The control: the same requests with a document without refusals."""
+    with market(stack.web) as people:
+        found = examine(
+            stack.settings.url_of("orders"),
+            {"bearer": people.token},
+            examples=1,
+            phases=("coverage",),
+            forget=("401", "404"),
+        )
+    assert any("status_code_conformance" in title for title in found.failures)

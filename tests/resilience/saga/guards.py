@@ -1,0 +1,60 @@
+"""The guards of orders and payments. Each can be removed, which has to lead to violations."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from unittest.mock import patch
+
+from contracts.events import PaymentEvent
+from kit.changes import Changes
+from services.orders import rules
+from services.orders.rules import OrderState
+from services.payments.documents import Payment
+from tests.resilience.saga.world import World
+
+
+@contextmanager
+def without_unique_index(world: World) -> Iterator[None]:
+    """Allow several payments of one order."""
+    payments = Payment.get_pymongo_collection()
+    (index,) = (
+        index for index in Payment.Settings.indexes if index.document["name"] == "one_payment_an_order"
+    )
+    world.run(payments.drop_index("one_payment_an_order"))
+    try:
+        yield
+    finally:
+        world.run(_delete_payments(world))
+        world.run(payments.create_indexes([index]))
+
+
+async def _delete_payments(world: World) -> None:
+    await world.payments_db["payments"].delete_many({})
+
+
+@contextmanager
+def without_idempotency_keys(world: World) -> Iterator[None]:
+    """Send requests without keys, so Stripe takes a repeated request for a new one."""
+    with patch.object(world.transport, "keeps_keys", False):
+        yield
+
+
+@contextmanager
+def without_arbiter(world: World) -> Iterator[None]:
+    """Complete every order with an authorized payment, even a cancelled one."""
+    follow_payment = rules.follow_payment
+
+    def careless(order: OrderState, payment: PaymentEvent, longer: datetime) -> Changes | None:
+        if payment.status in ("authorized", "captured"):
+            return None if order.status == "complete" else rules.move_to("complete")
+        return follow_payment(order, payment, longer)
+
+    with patch.object(rules, "follow_payment", careless):
+        yield
+
+
+GUARDS: Mapping[str, Callable[[World], AbstractContextManager[None]]] = {
+    "unique-index": without_unique_index,
+    "idempotency-key": without_idempotency_keys,
+    "arbiter": without_arbiter,
+}

@@ -1,0 +1,84 @@
+"""The invariants of a saga at rest. They hold after any sequence of messages and failures."""
+
+from itertools import pairwise
+from typing import Any
+
+from tests.resilience.saga.world import PRICE_MINOR, World
+
+FINAL = ("complete", "cancelled", "refunded")
+AFTER = {
+    "created": {"created", "awaiting:payment", "complete", "cancelled"},
+    "awaiting:payment": {"awaiting:payment", "complete", "cancelled"},
+    "complete": {"refunded"},
+    "cancelled": set(),
+    "refunded": {"refunded"},
+}
+
+
+async def settle_and_check(world: World) -> None:
+    """Let the saga come to rest, and check it.
+
+    Raises:
+        AssertionError: describes the violation.
+    """
+    await world.settle()
+    stored = {key: await _order(world, key) for key in world.saga.orders}
+    holding = [key for key, order in stored.items() if order["active"]]
+    assert len(holding) <= 1, f"{len(holding)} orders hold one ticket"
+    for key, order in stored.items():
+        await _check_order(world, key, order)
+
+
+async def _order(world: World, key: str) -> dict[str, Any]:
+    collection = world.orders_db["orders"]
+    found = [order async for order in collection.find({"ticket_id": world.saga.ticket})]
+    return next(order for order in found if str(order["_id"]) == key)
+
+
+async def _check_order(world: World, key: str, order: dict[str, Any]) -> None:
+    payments = await world.payments_of(key)
+    intents = [await world.intent(intent) for intent in sorted(await world.intents_of(key))]
+    assert order["status"] in FINAL, f"the order is {order['status']} at rest"
+    _check_history(world.saga.history.get(key, []))
+    assert len(payments) <= 1, f"{len(payments)} payments of one order"
+    assert len(intents) <= 1, f"{len(intents)} intents of one order"
+
+    assert not await world.open_pages_of(key), "a page is open"
+    captured = sum(intent["amount_received"] for intent in intents)
+    refunded = sum(
+        intent["latest_charge"]["amount_refunded"] for intent in intents if intent["amount_received"]
+    )
+    assert not any(intent["amount_capturable"] for intent in intents), "an authorization is open"
+    assert captured == (PRICE_MINOR if order["status"] in ("complete", "refunded") else 0), (
+        f"the order is {order['status']}, but {captured} was captured"
+    )
+    assert refunded == (PRICE_MINOR if order["status"] == "refunded" else 0), (
+        f"the order is {order['status']}, but {refunded} was refunded"
+    )
+    for payment in payments:
+        _check_payment(payment, order, intents)
+    world.outcomes["/".join([order["status"], *(payment["status"] for payment in payments)])] += 1
+
+
+def _check_payment(payment: dict[str, Any], order: dict[str, Any], intents: list[dict[str, Any]]) -> None:
+    ended = {"complete": "captured", "refunded": "refunded", "cancelled": "voided"}[order["status"]]
+    assert payment["status"] == ended, f"the order is {order['status']}, but its payment {payment['status']}"
+    assert payment["amount"] == PRICE_MINOR
+    if payment["intent_id"]:
+        (intent,) = intents
+        assert intent["id"] == payment["intent_id"]
+        at_stripe = {"captured": "succeeded", "refunded": "succeeded", "voided": "canceled"}[
+            payment["status"]
+        ]
+        assert intent["status"] == at_stripe, (
+            f"the payment is {payment['status']}, but its intent {intent['status']}"
+        )
+
+
+def _check_history(events: list[dict[str, Any]]) -> None:
+    events = sorted(events, key=lambda event: event["version"])
+    assert [event["version"] for event in events] == list(range(len(events))), (
+        "a version is missing or was published twice"
+    )
+    for before, after in pairwise(events):
+        assert after["status"] in AFTER[before["status"]], f"{before['status']} became {after['status']}"

@@ -1,0 +1,392 @@
+"""The orders and payments services. A test controls the messages between them, time and failures."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest.mock import patch
+from urllib.parse import urlsplit
+
+import httpx
+
+import kit.aggregates
+import kit.mongo
+import kit.replicas
+import kit.stripe.client
+import services.orders.actions as orders
+import services.payments.actions
+import services.payments.inbox
+import services.payments.settlement
+from contracts.events import (
+    ALL_EVENTS,
+    LIVE_STATUSES,
+    Event,
+    ExpirationComplete,
+    OrderEvent,
+    PaymentEvent,
+    TicketCreated,
+)
+from contracts.money import from_minor_units
+from contracts.wire import now
+from kit.errors import ServiceError
+from kit.mongo import Database, database
+from kit.stripe.client import SANDBOX_KEY
+from sandbox.stripe.events.webhooks import sign
+from sandbox.testing import mongo_server, stripe_sandbox
+from services.orders.documents import Order, TicketReplica
+from services.payments.actions import Payments
+from services.payments.documents import OrderReplica, Payment, WebhookEvent
+from services.payments.inbox import WebhookInbox
+from services.payments.reconciler import Reconciler
+from services.payments.settlement import Settlement
+from services.payments.stripe_gateway.client import Gateway
+from settings import Settings
+from tests.resilience.saga.steps import Actor, End, StripeTransport, client_over, writes_are_effects
+from tests.support.service import new_id
+
+T = TypeVar("T")
+
+StripeEvent = dict[str, Any]
+
+WINDOW = timedelta(minutes=15)
+PRICE_MINOR = 1999
+WEBHOOK_SECRET = "whsec_of_the_saga"
+SELLER = new_id()
+BUYERS = (new_id(), new_id())
+ROUNDS = 12
+"""The maximum number of rounds until a saga has to be at rest."""
+_KINDS = {event.subject: event for event in ALL_EVENTS}
+
+
+@dataclass
+class Message:
+    """An event that is to be delivered to its subscriber, at least once."""
+
+    event: Event
+    times: int = 0
+
+
+@dataclass
+class Saga:
+    """The orders, messages and timers of one ticket."""
+
+    ticket: str
+    orders: list[str] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    relayed: set[str] = field(default_factory=set)
+    timers: set[tuple[str, datetime]] = field(default_factory=set)
+    history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """The events of each order, in the order of versions."""
+    actors: list[Actor] = field(default_factory=list)
+    elapsed: timedelta = timedelta()
+    """The simulated time since the saga began."""
+
+
+class World:
+    """A real database, the real Stripe sandbox and the code of both services, for many sagas in sequence."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open = AsyncExitStack()
+        self._loop = asyncio.new_event_loop()
+        self.saga = Saga("")
+        self.sagas = 0
+        self.violation: AssertionError | None = None
+        """The first violation that was found."""
+        self.ends: Counter[str] = Counter()
+        """The number of effects of actors, by how they ended."""
+        self.outcomes: Counter[str] = Counter()
+        """The final statuses of orders and their payments."""
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` to its end.
+
+        Raises:
+            AssertionError: an invariant is violated. The first violation is kept.
+        """
+        try:
+            return self._loop.run_until_complete(work)
+        except AssertionError as broken:
+            self.violation = self.violation or broken
+            raise
+
+    @contextmanager
+    def opened(self) -> Iterator["World"]:
+        try:
+            self.run(self._start())
+            yield self
+        finally:
+            self.run(self._open.aclose())
+            self._loop.close()
+
+    async def _start(self) -> None:
+        enter = self._open.enter_async_context
+        mongo = await enter(mongo_server(self._folder / "mongo"))
+        self.stripe = await enter(stripe_sandbox(self._folder / "stripe"))
+        self.orders_db: Database = await enter(database(mongo, "orders", [Order, TicketReplica]))
+        self.payments_db: Database = await enter(
+            database(mongo, "payments", [Payment, OrderReplica, WebhookEvent])
+        )
+        self.transport = StripeTransport()
+        self._shop = await enter(httpx.AsyncClient(base_url=self.stripe, auth=(SANDBOX_KEY, ""), timeout=10))
+        given: Any = {"stripe_api_base": self.stripe, "data_dir": self._folder}
+        gateway = Gateway(Settings(_env_file=None, **given))
+        http: Any = gateway._api._http
+        self._open.push_async_callback(gateway.close)
+        http._cached_session = await enter(client_over(self.transport))
+        http.sleep_async = _at_once
+        settlement = Settlement(gateway)
+        self.payments = Payments(settlement, "usd")
+        self.at_checkout = Payments(settlement, "usd", at_checkout=True)
+        self.inbox = WebhookInbox(settlement, WEBHOOK_SECRET)
+        self.reconciler = Reconciler(settlement)
+        for module, name, value in (
+            (kit.stripe.client, "RATE_LIMIT_DELAYS", (0.0, 0.0, 0.0)),
+            (kit.replicas, "MAX_WAIT", timedelta(seconds=-5)),
+            (kit.aggregates, "sleep", _at_once),
+            (orders, "now", self.now),
+            (services.payments.actions, "now", self.now),
+            (services.payments.inbox, "now", self.now),
+            (services.payments.settlement, "now", self.now),
+        ):
+            self._open.enter_context(patch.object(module, name, value))
+        self._open.enter_context(writes_are_effects())
+
+    def now(self) -> datetime:
+        return now() + self.saga.elapsed
+
+    # --- Actions ---
+
+    async def begin(self) -> None:
+        """Begin a new saga with a new ticket."""
+        self.transport.answers.clear()
+        self.transport.late.clear()
+        self.saga = Saga(new_id())
+        self.sagas += 1
+        ticket = TicketCreated(
+            id=self.saga.ticket,
+            version=0,
+            title="Hamlet",
+            price=from_minor_units(PRICE_MINOR),
+            user_id=SELLER,
+            status="available",
+        )
+        await orders.follow_ticket(ticket)
+
+    async def reserve(self, buyer: str) -> None:
+        terms = orders.Terms(window=WINDOW, max_live=5)
+        try:
+            order = await orders.reserve(self.saga.ticket, buyer, terms)
+        except ServiceError:
+            return
+        self.saga.orders.append(order.key)
+
+    def pay(self, order: str, card: str | None, *, at_checkout: bool) -> None:
+        payments = self.at_checkout if at_checkout else self.payments
+        self.act("buyer", self._of_buyer(order, lambda buyer: payments.pay(order, card, buyer)))
+
+    def cancel(self, order: str) -> None:
+        self.act("buyer", self._of_buyer(order, lambda buyer: orders.cancel(order, buyer)))
+
+    async def _of_buyer(self, order: str, do: Callable[[str], Awaitable[Any]]) -> None:
+        found = await Order.find_one({"_id": kit.mongo.object_id(order)})
+        assert found is not None
+        await do(found.user_id)
+
+    def refund(self, order: str, *, relist: bool) -> None:
+        self.act("operator", self.payments.refund(order, relist=relist))
+
+    def wait(self, minutes: int) -> None:
+        self.saga.elapsed += timedelta(minutes=minutes)
+
+    def deliver(self, message: Message) -> None:
+        """Deliver a message. If that fails or crashes, it is delivered again."""
+
+        async def deliver() -> None:
+            try:
+                await self.handle(message)
+            except BaseException:
+                if message not in self.saga.messages:
+                    self.saga.messages.append(message)
+                raise
+
+        self.act("delivery", deliver())
+
+    def act(self, name: str, work: Coroutine[Any, Any, Any]) -> Actor:
+        actor = Actor(name, work, self._loop)
+        self.saga.actors.append(actor)
+        return actor
+
+    def actors(self) -> list[Actor]:
+        self.saga.actors = [actor for actor in self.saga.actors if not actor.done]
+        return self.saga.actors
+
+    async def step(self, actor: Actor, *ends: End) -> None:
+        """Let an actor's next effects end as given by `ends`, one each. Stop early if the actor is done."""
+        for end in ends:
+            await actor.settled()
+            if actor.done:
+                return
+            self.ends[end.name.lower()] += 1
+            await actor.step(end)
+
+    async def finish(self, actor: Actor) -> None:
+        while not actor.done:
+            await self.step(actor, End.WELL)
+
+    async def relay(self) -> None:
+        """Turn new events in the outboxes into messages, and fire timers that are due."""
+        for collection in (self.orders_db["orders"], self.payments_db["payments"]):
+            about = "_id" if collection.name == "orders" else "order_id"
+            for order in self.saga.orders:
+                key: Any = kit.mongo.object_id(order) if about == "_id" else order
+                async for document in collection.find({about: key}, {"outbox": 1}):
+                    for entry in document["outbox"]:
+                        self._publish(entry)
+        for timer in sorted(self.saga.timers):
+            if timer[1] <= self.now():
+                self.saga.timers.remove(timer)
+                self.saga.messages.append(Message(ExpirationComplete(order_id=timer[0], expires_at=timer[1])))
+
+    def _publish(self, entry: dict[str, Any]) -> None:
+        if entry["id"] in self.saga.relayed:
+            return
+        self.saga.relayed.add(entry["id"])
+        body = json.loads(entry["body"])
+        event = _KINDS[entry["subject"]].model_validate(body)
+        self.saga.messages.append(Message(event))
+        if isinstance(event, OrderEvent):
+            self.saga.history.setdefault(event.id, []).append(body)
+            if event.status in LIVE_STATUSES:
+                self.saga.timers.add((event.id, event.expires_at))
+
+    async def handle(self, message: Message) -> None:
+        """Handle an event as its subscriber does."""
+        event = message.event
+        match event:
+            case OrderEvent():
+                await self.payments.follow_order(event)
+            case PaymentEvent():
+                await orders.follow_payment(event, WINDOW)
+            case ExpirationComplete():
+                await orders.expire(event)
+        message.times += 1
+
+    async def webhook(self, event: StripeEvent) -> None:
+        body = json.dumps(event).encode()
+        await self.inbox.receive_webhook(body, sign(body, WEBHOOK_SECRET, int(time.time())))
+        await self.inbox.process_inbox()
+
+    async def events_at_stripe(self) -> list[StripeEvent]:
+        """All events about these orders, newest first."""
+        answer = await self._shop.get("/v1/events", params={"limit": 100})
+        answer.raise_for_status()
+        return [
+            event
+            for event in answer.json()["data"]
+            if event["data"]["object"].get("metadata", {}).get("order_id") in self.saga.orders
+        ]
+
+    async def payments_of(self, order: str) -> list[dict[str, Any]]:
+        return [payment async for payment in self.payments_db["payments"].find({"order_id": order})]
+
+    async def answer_bank(self, order: str, answer: str) -> None:
+        """Answer the bank's question as the buyer, if the bank asks one."""
+        for payment in await self.payments_of(order):
+            if payment["action_url"]:
+                await self._shop.post(urlsplit(payment["action_url"]).path, data={"answer": answer})
+
+    async def pay_on_page(self, order: str, card: str) -> None:
+        """Pay on Stripe's page if the order has one, and approve if the bank asks for confirmation."""
+        for payment in await self.payments_of(order):
+            if payment["page_url"]:
+                page = urlsplit(payment["page_url"]).path
+                answer = await self._shop.post(page, data={"card": card})
+                check = urlsplit(answer.headers.get("location", "")).path
+                if check.startswith("/3d_secure/"):
+                    await self._shop.post(check, data={"answer": "approve"})
+
+    async def refund_at_stripe(self, order: str) -> None:
+        """Refund a captured payment in Stripe's dashboard. The webhook is delivered at the end."""
+        for payment in await self.payments_of(order):
+            if payment["status"] == "captured":
+                await self._shop.post("/v1/refunds", data={"payment_intent": payment["intent_id"]})
+
+    # --- Objects at Stripe ---
+
+    async def intents_of(self, order: str) -> set[str]:
+        """All PaymentIntents created for an order, even if the payments service didn't store them."""
+        found = set()
+        for body in self._made():
+            if body.get("metadata", {}).get("order_id") != order:
+                continue
+            if body["object"] == "checkout.session":
+                session = await self._shop.get(f"/v1/checkout/sessions/{body['id']}")
+                found.add(session.json()["payment_intent"])
+            else:
+                found.add(body["id"])
+        return found - {None}
+
+    def _made(self) -> Iterator[dict[str, Any]]:
+        for request, response in self.transport.answers:
+            if request.url.path in ("/v1/payment_intents", "/v1/checkout/sessions") and response.is_success:
+                yield response.json()
+
+    async def open_pages_of(self, order: str) -> int:
+        """The number of an order's open Checkout sessions, even if the payments service didn't store them."""
+        pages = {body["id"] for body in self._made() if body.get("client_reference_id") == order}
+        sessions = [(await self._shop.get(f"/v1/checkout/sessions/{page}")).json() for page in pages]
+        return sum(session["status"] == "open" for session in sessions)
+
+    async def intent(self, key: str) -> dict[str, Any]:
+        answer = await self._shop.get(f"/v1/payment_intents/{key}", params={"expand[]": "latest_charge"})
+        answer.raise_for_status()
+        intent: dict[str, Any] = answer.json()
+        return intent
+
+    # --- Coming to rest ---
+
+    async def settle(self) -> None:
+        """Deliver everything without further failures and let time pass, until nothing changes."""
+        while self.transport.late:
+            await self.transport.deliver_late(0)
+        for later in (timedelta(), timedelta(hours=1)):
+            self.saga.elapsed += later
+            await self.come_to_rest()
+            for event in await self.events_at_stripe():
+                await self.webhook(event)
+            await self.come_to_rest()
+
+    async def come_to_rest(self) -> None:
+        """Finish all actors and deliver all messages, until nothing changes."""
+        for actor in self.actors():
+            await self.finish(actor)
+        for _ in range(ROUNDS):
+            await self.relay()
+            waiting, self.saga.messages = self.saga.messages, []
+            for message in waiting:
+                await self._until_handled(message)
+            reconciled = await self.reconciler.reconcile()
+            left = await self.inbox.process_inbox()
+            if not (waiting or reconciled or left):
+                return
+        raise AssertionError("the saga doesn't come to rest")
+
+    async def _until_handled(self, message: Message) -> None:
+        for _ in range(3):
+            actor = Actor("delivery", self.handle(message), self._loop)
+            await self.finish(actor)
+            if actor.error is None:
+                return
+            await self.reconciler.reconcile()
+        raise AssertionError(f"{message.event!r} can't be handled: {actor.error!r}") from actor.error
+
+
+async def _at_once(*_: object) -> None:
+    await asyncio.sleep(0)

@@ -1,0 +1,99 @@
+"""Events that orders and payments receive, and entities made from them."""
+
+from datetime import timedelta
+from typing import Any
+
+from contracts.events import (
+    ExpirationComplete,
+    OrderCancelled,
+    OrderCreated,
+    OrderedTicket,
+    OrderEvent,
+    OrderStatus,
+    OrderUpdated,
+    PaymentStatus,
+    PaymentUpdated,
+    TicketCreated,
+    TicketStatus,
+    TicketUpdated,
+)
+from contracts.money import to_minor_units
+from contracts.wire import now
+from services.orders import actions
+from tests.support.service import new_id
+
+SELLER = new_id()
+
+WINDOW = timedelta(minutes=15)
+"""The time that a buyer has to pay."""
+
+
+async def on_sale(
+    *, price: Any = "19.99", title: str = "Hamlet", seller: str = SELLER, **details: Any
+) -> str:
+    """Deliver the event of a new ticket to the orders service. Return the ticket's id."""
+    event = TicketCreated(
+        id=new_id(), version=0, title=title, price=price, user_id=seller, status="available", **details
+    )
+    await actions.follow_ticket(event)
+    return event.id
+
+
+async def follow_ticket_event(
+    key: str, version: int, *, status: TicketStatus, price: Any = "19.99", **details: Any
+) -> None:
+    """Deliver a newer state of a ticket to the orders service."""
+    event = TicketUpdated(
+        id=key, version=version, title="Hamlet", price=price, user_id=SELLER, status=status, **details
+    )
+    await actions.follow_ticket(event)
+
+
+def payment_of(order: dict[str, Any], status: PaymentStatus, *, amount: int | None = None) -> PaymentUpdated:
+    """The event of a payment for an order, with the order's price unless an amount is given."""
+    return PaymentUpdated(
+        id=new_id(),
+        version=1,
+        order_id=order["id"],
+        status=status,
+        amount=amount or round(order["ticket"]["price"] * 100),
+        currency="usd",
+    )
+
+
+def timer_event(order: dict[str, Any], *, later: timedelta = timedelta()) -> ExpirationComplete:
+    """The event of an order's timer. With `later`, the timer's deadline is later than the order's."""
+    due = ExpirationComplete.model_validate({"orderId": order["id"], "expiresAt": order["expiresAt"]})
+    return due.model_copy(update={"expires_at": due.expires_at + later})
+
+
+def an_order(
+    buyer: str,
+    *,
+    key: str | None = None,
+    status: OrderStatus = "created",
+    version: int = 0,
+    price: Any = "19.99",
+    time_left: timedelta = timedelta(minutes=15),
+) -> OrderEvent:
+    """An event that shows an order in this state."""
+    kinds: dict[OrderStatus, type[OrderEvent]] = {"created": OrderCreated, "cancelled": OrderCancelled}
+    return kinds.get(status, OrderUpdated)(
+        id=key or new_id(),
+        version=version,
+        status=status,
+        user_id=buyer,
+        expires_at=now() + time_left,
+        hold=1,
+        ticket=OrderedTicket(id=new_id(), title="Hamlet", price=price),
+    )
+
+
+def next_event(order: OrderEvent, status: OrderStatus) -> OrderEvent:
+    """The event after `order`, with this status and the next version."""
+    kind = OrderCancelled if status == "cancelled" else OrderUpdated
+    return kind(**{**dict(order), "status": status, "version": order.version + 1})
+
+
+def minor(order: OrderEvent) -> int:
+    return to_minor_units(order.ticket.price)

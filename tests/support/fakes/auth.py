@@ -1,0 +1,71 @@
+"""A fake auth service with its HTTP contract."""
+
+import json
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from contracts.api import (
+    PasswordBody,
+    Profile,
+    SignIn,
+    SignUp,
+)
+from contracts.identity import SESSION_COOKIE
+from tests.support.fakes.http import answer, read, signed_in
+from tests.support.fakes.market import SIGNER, Market, refusal
+
+
+class Auth:
+    def __init__(self, market: Market) -> None:
+        self.market = market
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/api/users/signup", self.sign_up),
+            web.post("/api/users/signin", self.sign_in),
+            web.post("/api/users/signout", self.sign_out),
+            web.post("/api/users/signout-everywhere", self.sign_out),
+            web.post("/api/users/password", self.change_password),
+            web.get("/.well-known/jwks.json", self.keys),
+            web.get("/api/users/currentuser", self.current_user),
+            web.get("/api/users/{id}", self.profile),
+        ]
+
+    async def sign_up(self, request: web.Request) -> web.Response:
+        body = await read(request, SignUp)
+        if any(user.email == body.email for user, _ in self.market.users.values()):
+            raise refusal(409, "Email in use")
+        user, token = self.market.user(body.email, body.password)
+        return signed_in(user, token, 201)
+
+    async def sign_in(self, request: web.Request) -> web.Response:
+        body = await read(request, SignIn)
+        for token, (user, password) in self.market.users.items():
+            if (user.email, password) == (body.email, body.password):
+                return signed_in(user, token, 200)
+        raise refusal(401, "Invalid credentials")
+
+    async def sign_out(self, request: web.Request) -> web.Response:
+        answer = web.json_response({})
+        answer.del_cookie(SESSION_COOKIE, path="/", httponly=True)
+        return answer
+
+    async def change_password(self, request: web.Request) -> web.Response:
+        user = self.market.signed_in(request)
+        body = await read(request, PasswordBody)
+        token, (_, password) = next(item for item in self.market.users.items() if item[1][0] == user)
+        if body.current_password != password:
+            raise refusal(403, "Your current password is wrong")
+        self.market.users[token] = (user, body.new_password)
+        return signed_in(user, token, 200)
+
+    async def profile(self, request: web.Request) -> web.Response:
+        return answer(Profile(id=request.match_info["id"], since=datetime(2025, 12, 24, tzinfo=UTC)))
+
+    async def keys(self, _: web.Request) -> web.Response:
+        return web.json_response(SIGNER.jwks)
+
+    async def current_user(self, request: web.Request) -> web.Response:
+        user = self.market.caller(request)
+        return web.json_response({"currentUser": json.loads(user.to_json()) if user else None})

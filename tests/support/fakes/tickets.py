@@ -1,0 +1,206 @@
+"""A fake tickets service with its HTTP contract."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import date
+from typing import cast, get_args
+
+from aiohttp import web
+
+from contracts.api import (
+    SalesSummary,
+    Seller,
+    Sum,
+    Ticket,
+    TicketBody,
+)
+from contracts.problems import Problem, ProblemItem
+from contracts.tickets import CATEGORIES, MAX_PICTURE_BYTES, Category
+from contracts.wire import now
+from services.tickets.query import Query, When
+from services.tickets.search_index import SearchIndex
+from services.tickets.search_sql import Sort
+from tests.support.fakes.http import answer, json_list, read
+from tests.support.fakes.market import Market, Refusal, refusal
+
+
+class Tickets:
+    def __init__(self, market: Market) -> None:
+        self.market = market
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/api/tickets", self.search),
+            web.get("/api/tickets/facets", self.facets),
+            web.get("/api/tickets/mine", self.mine),
+            web.get("/api/tickets/mine/summary", self.my_sales),
+            web.get("/api/tickets/{id}", self.show),
+            web.post("/api/tickets", self.create),
+            web.put("/api/tickets/{id}", self.edit),
+            web.delete("/api/tickets/{id}", self.withdraw),
+            web.put("/api/tickets/{id}/picture", self.upload_picture),
+            web.delete("/api/tickets/{id}/picture", self.delete_picture),
+            web.get("/api/tickets/{id}/similar", self.similar),
+            web.get("/api/tickets/sellers/{id}", self.seller),
+        ]
+
+    async def search(self, request: web.Request) -> web.Response:
+        if (after := request.query.get("after", "~")) == "nowhere":
+            raise refusal(400, "After must be a cursor of this list", code="bad-cursor")
+        limit = int(request.query.get("limit", self.market.page_size))
+        with self._on_sale() as index:
+            found, total = index.find(_query(request), "newest", (after,), limit + 1, now())
+        page = found[:limit]
+        result = json_list([self.market.tickets[hit.id] for hit in page])
+        result.headers["X-Total-Count"] = str(total)
+        if found[limit:]:
+            following = request.rel_url.update_query(after=page[-1].id)
+            result.headers["Link"] = f'<{following}>; rel="next"'
+        return result
+
+    async def facets(self, request: web.Request) -> web.Response:
+        if not self.market.has_facets:
+            raise refusal(500, "Something went wrong")
+        with self._on_sale() as index:
+            return answer(index.facets(_query(request), now()))
+
+    @contextmanager
+    def _on_sale(self) -> Iterator[SearchIndex]:
+        """An index of the tickets on sale."""
+        with closing(SearchIndex()) as index:
+            for ticket in self.market.tickets.values():
+                if ticket.status == "available":
+                    index.put(ticket, b"")
+            index.drop_begun(now())
+            yield index
+
+    async def mine(self, request: web.Request) -> web.Response:
+        status, after = request.query.get("status"), request.query.get("after", "~")
+        if after == "nowhere":
+            raise refusal(400, "After must be a cursor of this list", code="bad-cursor")
+        found = [t for t in self._mine(request) if t.id < after and (status is None or t.status == status)]
+        limit = int(request.query.get("limit", 1000))
+        result = json_list(found[:limit])
+        if found[limit:]:
+            following = request.rel_url.update_query(after=found[limit - 1].id)
+            result.headers["Link"] = f'<{following}>; rel="next"'
+        return result
+
+    async def my_sales(self, request: web.Request) -> web.Response:
+        mine = self._mine(request)
+        sums = {
+            name: _sum([t for t in mine if t.status == name])
+            for name in ("available", "reserved", "sold", "withdrawn")
+        }
+        return answer(SalesSummary(**sums, refunded=_sum([t for t in mine if t.refunded])))
+
+    def _mine(self, request: web.Request) -> list[Ticket]:
+        """The user's own tickets, newest first."""
+        user = self.market.signed_in(request)
+        return [t for t in reversed(self.market.tickets.values()) if t.user_id == user.id]
+
+    async def show(self, request: web.Request) -> web.Response:
+        ticket, caller = self._ticket(request), self.market.caller(request)
+        order = self.market.orders.get(ticket.order_id or "")
+        if caller is None or caller.id not in (ticket.user_id, order and order.user_id):
+            ticket = ticket.model_copy(update={"order_id": None})
+        return answer(ticket)
+
+    async def create(self, request: web.Request) -> web.Response:
+        user = self.market.signed_in(request)
+        body = await read(request, TicketBody)
+        key = (user.id, request.headers["Idempotency-Key"])
+        if key not in self.market.listings:
+            self.market.listings[key] = (body.model_dump_json(), self.market.ticket(user, **dict(body)))
+        first_body, ticket = self.market.listings[key]
+        if first_body != body.model_dump_json():
+            raise refusal(
+                409, "Another ticket was listed with the same Idempotency-Key", code="idempotency-key-reused"
+            )
+        return answer(self.market.tickets[ticket.id], 201)
+
+    async def edit(self, request: web.Request) -> web.Response:
+        ticket = self._own(request)
+        body = await read(request, TicketBody)
+        if ticket.status != "available":
+            raise refusal(409, "Cannot edit a reserved ticket")
+        self.market.change_ticket(ticket.id, **dict(body))
+        return answer(self._ticket(request))
+
+    async def withdraw(self, request: web.Request) -> web.Response:
+        ticket = self._own(request)
+        if ticket.status != "available":
+            raise refusal(409, "Cannot withdraw a reserved ticket")
+        self.market.change_ticket(ticket.id, status="withdrawn")
+        return web.Response(status=204)
+
+    async def upload_picture(self, request: web.Request) -> web.Response:
+        ticket, upload = self._own(request), await request.read()
+        if len(upload) > MAX_PICTURE_BYTES:
+            raise refusal(413, "Request Entity Too Large")
+        if not upload.startswith(b"\xff\xd8\xff"):
+            raise refusal(415, "The picture must be a JPEG, PNG or WebP")
+        if ticket.status != "available":
+            raise refusal(409, "Cannot edit a reserved ticket")
+        name = f"{len(self.market.pictures):064x}"
+        self.market.pictures[name] = upload
+        self.market.change_ticket(ticket.id, picture=name)
+        return answer(self._ticket(request))
+
+    async def delete_picture(self, request: web.Request) -> web.Response:
+        self.market.change_ticket(self._own(request).id, picture=None)
+        return web.Response(status=204)
+
+    async def similar(self, request: web.Request) -> web.Response:
+        others = [t for t in self.market.tickets.values() if t.status == "available"]
+        return json_list([t for t in others if t.id != self._ticket(request).id][:4])
+
+    async def seller(self, request: web.Request) -> web.Response:
+        user_id = request.match_info["id"]
+        sold = [t for t in self.market.tickets.values() if (t.user_id, t.status) == (user_id, "sold")]
+        return answer(Seller(id=user_id, sold=len(sold)))
+
+    def _ticket(self, request: web.Request) -> Ticket:
+        ticket = self.market.tickets.get(request.match_info["id"])
+        if ticket is None:
+            raise refusal(404, "Not found")
+        return ticket
+
+    def _own(self, request: web.Request) -> Ticket:
+        user, ticket = self.market.signed_in(request), self._ticket(request)
+        if ticket.user_id != user.id:
+            raise refusal(403, "That isn't yours")
+        return ticket
+
+
+def _sum(tickets: list[Ticket]) -> Sum:
+    return Sum(count=len(tickets), amount=int(sum(ticket.price for ticket in tickets) * 100))
+
+
+def _query(request: web.Request) -> Query:
+    given = request.query
+    prices = {}
+    for name in {"minPrice", "maxPrice"} & given.keys():
+        try:
+            prices[name] = float(given[name])
+        except ValueError:
+            raise _wrong(name) from None
+    for name, values in (("category", CATEGORIES), ("when", get_args(When)), ("sort", get_args(Sort))):
+        if name in given and given[name] not in values:
+            raise _wrong(name)
+    days = {name: date.fromisoformat(given[name]) for name in ("from", "to") if name in given}
+    return Query(
+        text=given.get("q", ""),
+        city=given.get("city", ""),
+        category=cast("Category | None", given.get("category")),
+        when=cast("When | None", given.get("when")),
+        starts_from=days.get("from"),
+        starts_to=days.get("to"),
+        min_price=prices.get("minPrice"),
+        max_price=prices.get("maxPrice"),
+    )
+
+
+def _wrong(name: str) -> Refusal:
+    item = ProblemItem(message=f"{name.capitalize()} isn't valid", field=name)
+    return Refusal(Problem(type="about:blank", title=item.message, status=400, errors=[item]))

@@ -1,0 +1,14 @@
+"""The feed of a web process, for tests that need only a part of it."""
+
+from datetime import timedelta
+
+from kit.sessions import EndedSessions
+from web.live.buyers import Buyers
+from web.live.feed import Feed
+from web.live.hub import Hub
+from web.page_cache.store import Store
+
+
+def feed_of(hub: Hub) -> Feed:
+    """A feed whose page cache keeps nothing."""
+    return Feed(hub, Store(0), Buyers(), EndedSessions(timedelta(hours=1)))

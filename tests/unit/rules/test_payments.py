@@ -1,0 +1,420 @@
+from datetime import datetime, timedelta
+from itertools import product
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.events import OrderStatus, PaymentStatus
+from services.payments import rules
+from services.payments.rules import (
+    NotCaptured,
+    NotTheBuyer,
+    OrderCancelled,
+    OrderExpired,
+    Outcome,
+    Payable,
+    PaymentState,
+    StartedOnAnotherPage,
+    Step,
+)
+from tests.unit.rules.builders import BUYER, NOW, SOON, STRANGER, outcome, payable, payment
+
+EXPIRED = NOW - timedelta(seconds=1)
+IN_AN_HOUR = NOW + timedelta(hours=1)
+
+PAYMENT_STATUSES: tuple[PaymentStatus, ...] = get_args(PaymentStatus)
+ORDER_STATUSES: tuple[OrderStatus, ...] = get_args(OrderStatus)
+OVER: tuple[PaymentStatus, ...] = ("captured", "voided", "refunding", "refunded")
+ENDED: tuple[OrderStatus, ...] = ("cancelled", "refunded")
+
+RANK: dict[PaymentStatus, int] = {
+    "pending": 0,
+    "failed": 1,
+    "authorized": 2,
+    "captured": 3,
+    "voided": 3,
+    "refunding": 4,
+    "refunded": 5,
+}
+
+situations = st.tuples(
+    st.builds(
+        payable,
+        status=st.sampled_from(ORDER_STATUSES),
+        expires_at=st.sampled_from([EXPIRED, NOW, SOON]),
+    ),
+    st.builds(
+        payment,
+        status=st.sampled_from(PAYMENT_STATUSES),
+        intent_id=st.sampled_from([None, "pi_1"]),
+        token=st.sampled_from([None, "tok_visa"]),
+        session_id=st.sampled_from([None, "cs_1"]),
+        page_expires_at=st.sampled_from([None, EXPIRED, IN_AN_HOUR]),
+        bank_check=st.booleans(),
+        attempt=st.integers(1, 3),
+    ),
+)
+
+outcomes = st.builds(
+    Outcome,
+    status=st.sampled_from(PAYMENT_STATUSES),
+    intent_id=st.just("pi_1"),
+    amount=st.just(1999),
+    currency=st.just("usd"),
+    decline_message=st.sampled_from([None, "Your card was declined."]),
+    page_url=st.sampled_from([None, "https://stripe.example/pay"]),
+    bank_check=st.booleans(),
+    action_url=st.sampled_from([None, "https://bank.example/check"]),
+)
+
+
+# --- Which orders can be paid for ---
+
+
+@pytest.mark.parametrize("status", ["created", "awaiting:payment"])
+def test_the_buyer_may_pay_for_a_live_order(status: OrderStatus) -> None:
+    rules.check_may_pay(payable(status=status), BUYER, NOW)
+
+
+@pytest.mark.parametrize("status", ORDER_STATUSES)
+def test_only_the_buyer_may_pay_for_an_order(status: OrderStatus) -> None:
+    with pytest.raises(NotTheBuyer):
+        rules.check_may_pay(payable(status=status), STRANGER, NOW)
+
+
+@pytest.mark.parametrize("expires_at", [EXPIRED, SOON])
+def test_a_cancelled_order_cannot_be_paid_for(expires_at: datetime) -> None:
+    with pytest.raises(OrderCancelled):
+        rules.check_may_pay(payable(status="cancelled", expires_at=expires_at), BUYER, NOW)
+
+
+@pytest.mark.parametrize("status", ["created", "awaiting:payment"])
+@pytest.mark.parametrize("expires_at", [EXPIRED, NOW])
+def test_an_expired_order_cannot_be_paid_for(status: OrderStatus, expires_at: datetime) -> None:
+    with pytest.raises(OrderExpired):
+        rules.check_may_pay(payable(status=status, expires_at=expires_at), BUYER, NOW)
+
+
+@pytest.mark.parametrize("status", ["complete", "refunded"])
+def test_paying_again_for_a_paid_order_is_not_refused_after_its_deadline(status: OrderStatus) -> None:
+    rules.check_may_pay(payable(status=status, expires_at=EXPIRED), BUYER, NOW)
+
+
+# --- What to do next ---
+
+TABLE: dict[tuple[PaymentStatus, OrderStatus], Step] = {
+    ("pending", "created"): Step.CREATE,
+    ("pending", "awaiting:payment"): Step.CREATE,
+    ("pending", "complete"): Step.CREATE,
+    ("pending", "cancelled"): Step.ABANDON,
+    ("failed", "created"): Step.WAIT,
+    ("failed", "awaiting:payment"): Step.WAIT,
+    ("failed", "complete"): Step.WAIT,
+    ("failed", "cancelled"): Step.ABANDON,
+    ("authorized", "created"): Step.WAIT,
+    ("authorized", "awaiting:payment"): Step.WAIT,
+    ("authorized", "complete"): Step.CAPTURE,
+    ("authorized", "cancelled"): Step.VOID,
+    ("captured", "created"): Step.WAIT,
+    ("captured", "awaiting:payment"): Step.WAIT,
+    ("captured", "complete"): Step.WAIT,
+    ("captured", "cancelled"): Step.REFUND,
+    ("voided", "created"): Step.WAIT,
+    ("voided", "awaiting:payment"): Step.WAIT,
+    ("voided", "complete"): Step.WAIT,
+    ("voided", "cancelled"): Step.WAIT,
+    ("refunding", "created"): Step.REFUND,
+    ("refunding", "awaiting:payment"): Step.REFUND,
+    ("refunding", "complete"): Step.REFUND,
+    ("refunding", "cancelled"): Step.REFUND,
+    ("refunded", "created"): Step.WAIT,
+    ("refunded", "awaiting:payment"): Step.WAIT,
+    ("refunded", "complete"): Step.WAIT,
+    ("refunded", "cancelled"): Step.WAIT,
+    # An order is refunded only after its payment was, so most of these pairs can't occur.
+    ("pending", "refunded"): Step.ABANDON,
+    ("failed", "refunded"): Step.ABANDON,
+    ("authorized", "refunded"): Step.VOID,
+    ("captured", "refunded"): Step.REFUND,
+    ("voided", "refunded"): Step.WAIT,
+    ("refunding", "refunded"): Step.REFUND,
+    ("refunded", "refunded"): Step.WAIT,
+}
+
+
+@pytest.mark.parametrize(("paid", "ordered"), list(product(PAYMENT_STATUSES, ORDER_STATUSES)))
+def test_the_next_step_is_defined_for_every_status_of_a_payment_and_its_order(
+    paid: PaymentStatus, ordered: OrderStatus
+) -> None:
+    """The payments have no PaymentIntent at Stripe yet."""
+    assert rules.next_step(payable(status=ordered), payment(status=paid), NOW) is TABLE[paid, ordered]
+
+
+@given(situations)
+def test_the_next_step_is_defined_in_every_situation(situation: tuple[Payable, PaymentState]) -> None:
+    assert isinstance(rules.next_step(*situation, NOW), Step)
+
+
+@given(situations)
+def test_a_payment_is_captured_only_for_a_complete_order(situation: tuple[Payable, PaymentState]) -> None:
+    order, paid = situation
+    captures = rules.next_step(order, paid, NOW) is Step.CAPTURE
+    assert captures == (order.status == "complete" and paid.status == "authorized")
+
+
+@given(situations)
+def test_every_payment_of_a_cancelled_order_is_voided_closed_abandoned_or_refunded(
+    situation: tuple[Payable, PaymentState],
+) -> None:
+    order, paid = situation
+    cancelled = order.model_copy(update={"status": "cancelled"})
+    step = rules.next_step(cancelled, paid, NOW)
+    if paid.status in ("voided", "refunded"):
+        assert step is Step.WAIT
+    elif paid.status in ("captured", "refunding"):
+        assert step is Step.REFUND
+    elif paid.status == "authorized":
+        assert step is Step.VOID
+    elif paid.session_id:
+        assert step is Step.CLOSE
+    elif paid.at_checkout and paid.page_expires_at == IN_AN_HOUR:
+        assert step is Step.OPEN
+    elif paid.intent_id:
+        assert step is Step.VOID
+    else:
+        assert step is Step.ABANDON
+
+
+@given(situations)
+def test_a_payment_is_voided_or_refunded_only_if_its_order_ended_or_a_refund_was_requested(
+    situation: tuple[Payable, PaymentState],
+) -> None:
+    order, paid = situation
+    if order.status not in ENDED and paid.status != "refunding":
+        reversing_steps = {Step.VOID, Step.CLOSE, Step.REFUND, Step.ABANDON}
+        assert rules.next_step(order, paid, NOW) not in reversing_steps
+
+
+@given(situations)
+def test_no_payment_is_started_or_confirmed_for_an_expired_order(
+    situation: tuple[Payable, PaymentState],
+) -> None:
+    order, paid = situation
+    expired = order.model_copy(update={"expires_at": NOW})
+    if order.status in ("created", "awaiting:payment"):
+        assert rules.next_step(expired, paid, NOW) not in {Step.CREATE, Step.CONFIRM, Step.OPEN}
+
+
+@given(situations)
+def test_only_intents_and_sessions_that_exist_at_stripe_are_changed_there(
+    situation: tuple[Payable, PaymentState],
+) -> None:
+    order, paid = situation
+    if paid.intent_id is None and paid.status in ("pending", "failed"):
+        assert rules.next_step(order, paid, NOW) not in {Step.CONFIRM, Step.VOID, Step.CAPTURE, Step.REFUND}
+    if paid.session_id is None:
+        assert rules.next_step(order, paid, NOW) is not Step.CLOSE
+
+
+@given(situations)
+def test_card_payments_open_no_checkout_page_and_checkout_payments_confirm_no_card(
+    situation: tuple[Payable, PaymentState],
+) -> None:
+    step = rules.next_step(*situation, NOW)
+    if situation[1].at_checkout:
+        assert step not in {Step.CREATE, Step.CONFIRM}
+    else:
+        assert step is not Step.OPEN
+
+
+@pytest.mark.parametrize("left", [timedelta(minutes=-1), timedelta(minutes=31)])
+def test_a_lost_checkout_page_is_opened_again_to_close_it_unless_it_expires_soon(left: timedelta) -> None:
+    """Opening the page again with the same idempotency key returns the session to close."""
+    lost = payment(token=None, page_expires_at=NOW + left)
+    assert rules.next_step(payable(status="cancelled"), lost, NOW) is Step.ABANDON
+    lost = payment(token=None, page_expires_at=IN_AN_HOUR)
+    assert rules.next_step(payable(status="cancelled"), lost, NOW) is Step.OPEN
+
+
+def test_a_checkout_page_is_opened_once_and_then_read() -> None:
+    assert rules.next_step(payable(), payment(token=None), NOW) is Step.OPEN
+    for deadline in (SOON, EXPIRED):
+        opened = payment(token=None, session_id="cs_1")
+        assert rules.next_step(payable(expires_at=deadline), opened, NOW) is Step.RETRIEVE
+
+
+def test_an_intent_is_created_first_and_then_confirmed() -> None:
+    assert rules.next_step(payable(), payment(), NOW) is Step.CREATE
+    assert rules.next_step(payable(), payment(intent_id="pi_1"), NOW) is Step.CONFIRM
+
+
+def test_an_intent_is_read_during_a_bank_check() -> None:
+    checking = payment(intent_id="pi_1", bank_check=True, action_url="https://bank.example/check")
+    assert rules.next_step(payable(), checking, NOW) is Step.RETRIEVE
+    assert rules.next_step(payable(expires_at=EXPIRED), checking, NOW) is Step.RETRIEVE
+
+
+# --- What an outcome changes ---
+
+
+def test_a_decline_is_stored_with_its_code_and_message() -> None:
+    declined = outcome("failed", decline_code="insufficient_funds", decline_message="Not enough money.")
+    changes = rules.apply_outcome(payment(), declined, 1)
+    assert changes is not None
+    known = payment().model_copy(update=dict(changes))
+    reason = {"decline_code": "insufficient_funds", "decline_message": "Not enough money."}
+    assert known == payment(status="failed", intent_id="pi_1", **reason)
+
+
+def test_a_repeated_outcome_changes_nothing() -> None:
+    known = payment(status="failed", intent_id="pi_1", decline_message="Not enough money.")
+    assert rules.apply_outcome(known, outcome("failed", decline_message="Not enough money."), 1) is None
+
+
+@pytest.mark.parametrize("received", ["pending", "failed"])
+def test_a_late_outcome_of_an_earlier_attempt_changes_nothing(received: PaymentStatus) -> None:
+    assert rules.apply_outcome(payment(attempt=2), outcome(received, decline_message="Declined."), 1) is None
+
+
+@pytest.mark.parametrize("received", ["authorized", "captured", "voided"])
+def test_an_authorization_capture_or_void_of_an_earlier_attempt_is_applied(received: PaymentStatus) -> None:
+    changes = rules.apply_outcome(payment(attempt=2), outcome(received), 1)
+    assert changes is not None
+    assert changes["status"] == received
+
+
+@pytest.mark.parametrize("known", OVER)
+@pytest.mark.parametrize("received", ["pending", "failed", "authorized"])
+def test_a_late_outcome_does_not_reopen_a_payment_in_a_final_status(
+    known: PaymentStatus, received: PaymentStatus
+) -> None:
+    assert rules.apply_outcome(payment(status=known), outcome(received), 1) is None
+
+
+@pytest.mark.parametrize("received", [status for status in PAYMENT_STATUSES if status != "captured"])
+def test_only_a_captured_outcome_changes_a_refunded_payment(received: PaymentStatus) -> None:
+    assert rules.apply_outcome(payment(status="refunded", intent_id="pi_1"), outcome(received), 1) is None
+
+
+def test_a_refund_that_failed_later_is_requested_again() -> None:
+    assert rules.apply_outcome(payment(status="refunded"), outcome("captured"), 1) == {"status": "refunding"}
+
+
+def test_a_captured_outcome_does_not_change_a_payment_that_is_being_refunded() -> None:
+    assert rules.apply_outcome(payment(status="refunding"), outcome("captured"), 1) is None
+
+
+@pytest.mark.parametrize(("known", "received"), [("captured", "voided"), ("voided", "captured")])
+def test_a_captured_or_voided_payment_can_only_become_refunded(
+    known: PaymentStatus, received: PaymentStatus
+) -> None:
+    assert rules.apply_outcome(payment(status=known), outcome(received), 1) is None
+    changes = rules.apply_outcome(payment(status=known), outcome("refunded"), 1)
+    assert changes is not None
+    assert changes["status"] == "refunded"
+
+
+def test_a_pending_outcome_does_not_undo_a_decline_of_the_same_attempt() -> None:
+    asked = outcome("pending", action_url="https://bank.example/check")
+    assert rules.apply_outcome(payment(status="failed"), asked, 1) is None
+
+
+@pytest.mark.parametrize("status", PAYMENT_STATUSES)
+def test_only_a_payment_without_an_intent_or_a_session_is_abandoned(status: PaymentStatus) -> None:
+    assert rules.abandon(payment(status=status, intent_id="pi_1")) is None
+    abandoned = rules.abandon(payment(status=status))
+    assert abandoned == (None if status == "voided" else {"status": "voided"})
+    assert rules.abandon(payment(status=status, session_id="cs_1")) is None
+
+
+@given(st.lists(st.tuples(outcomes, st.integers(1, 3)), max_size=8), st.integers(1, 3))
+def test_outcomes_in_any_order_never_lower_the_rank_of_a_payment(
+    received: list[tuple[Outcome, int]], attempt: int
+) -> None:
+    state = payment(attempt=attempt)
+    for latest, from_attempt in received:
+        changes = rules.apply_outcome(state, latest, from_attempt)
+        before, state = state, state.model_copy(update=dict(changes or {}))
+        refund_repeats = (before.status, latest.status) == ("refunded", "captured")
+        assert refund_repeats or RANK[state.status] >= RANK[before.status]
+        assert changes is None or state != before
+        assert rules.apply_outcome(state, latest, from_attempt) is None
+
+
+@pytest.mark.parametrize("ended", ["voided", "refunded"])
+def test_the_amount_of_a_voided_or_refunded_outcome_does_not_matter(ended: PaymentStatus) -> None:
+    assert rules.matches(payment(), outcome(ended, amount=1))
+
+
+@pytest.mark.parametrize(("amount", "currency"), [(1998, "usd"), (2000, "usd"), (1999, "eur")])
+def test_an_authorized_outcome_must_match_the_price_and_the_currency(amount: int, currency: str) -> None:
+    assert rules.matches(payment(), outcome("authorized"))
+    assert not rules.matches(payment(), outcome("authorized", amount=amount, currency=currency))
+
+
+# --- Another attempt ---
+
+
+def test_another_card_after_a_decline_is_a_new_attempt() -> None:
+    declined = payment(status="failed", attempt=2, intent_id="pi_1", decline_message="Declined.")
+    changes = rules.retry(declined, "tok_mastercard")
+    assert changes is not None
+    again = declined.model_copy(update=dict(changes))
+    assert again == payment(status="pending", attempt=3, intent_id="pi_1", token="tok_mastercard")
+
+
+@pytest.mark.parametrize("status", [status for status in PAYMENT_STATUSES if status != "failed"])
+def test_paying_again_without_a_decline_starts_no_new_attempt(status: PaymentStatus) -> None:
+    assert rules.retry(payment(status=status), "tok_mastercard") is None
+
+
+def test_a_payment_declined_by_card_cannot_continue_at_checkout() -> None:
+    """A Checkout page would create a second PaymentIntent for the order."""
+    with pytest.raises(StartedOnAnotherPage):
+        rules.retry(payment(status="failed", intent_id="pi_1"), None)
+
+
+def test_a_decline_may_belong_to_an_earlier_attempt_unless_a_bank_check_was_pending() -> None:
+    declined = outcome("failed", decline_message="Declined.")
+    assert rules.may_be_of_an_earlier_attempt(payment(attempt=2), declined)
+    assert not rules.may_be_of_an_earlier_attempt(payment(attempt=2, bank_check=True), declined)
+    assert not rules.may_be_of_an_earlier_attempt(payment(attempt=2), outcome("authorized"))
+
+
+# --- Refunds ---
+
+
+@pytest.mark.parametrize("relist", [False, True])
+def test_a_captured_payment_is_refunded_on_request(relist: bool) -> None:
+    changes = rules.refund(payment(status="captured"), relist=relist, now=NOW)
+    assert changes == {"status": "refunding", "relist": relist, "refund_requested_at": NOW}
+
+
+@pytest.mark.parametrize("status", ["refunding", "refunded"])
+def test_repeating_a_refund_request_changes_nothing(status: PaymentStatus) -> None:
+    for known in (False, True):
+        assert rules.refund(payment(status=status, relist=known), relist=False, now=NOW) is None
+    assert rules.refund(payment(status=status, relist=True), relist=True, now=NOW) is None
+
+
+@pytest.mark.parametrize("status", ["refunding", "refunded"])
+def test_relisting_can_be_requested_after_the_refund(status: PaymentStatus) -> None:
+    assert rules.refund(payment(status=status), relist=True, now=NOW) == {"relist": True}
+
+
+@pytest.mark.parametrize("status", ["pending", "failed", "authorized", "voided"])
+def test_a_payment_that_was_not_captured_cannot_be_refunded(status: PaymentStatus) -> None:
+    with pytest.raises(NotCaptured):
+        rules.refund(payment(status=status), relist=False, now=NOW)
+
+
+# --- Checkout pages ---
+
+
+@pytest.mark.parametrize("left", [timedelta(minutes=-5), timedelta(0), timedelta(hours=1), timedelta(days=1)])
+def test_a_checkout_page_outlives_its_order_and_stays_within_stripes_limits(left: timedelta) -> None:
+    until = rules.page_expires_at(payable(expires_at=NOW + left), NOW)
+    assert timedelta(minutes=30) < until - NOW < timedelta(hours=24)
+    assert until > NOW + min(left, timedelta(hours=22))

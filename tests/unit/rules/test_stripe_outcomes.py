@@ -1,0 +1,306 @@
+"""Outcomes of payments, derived from Stripe's objects. The tests build the objects from Stripe's fixtures."""
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import stripe
+from hypothesis import given
+from hypothesis import strategies as st
+from stripe.checkout import Session
+
+from contracts.events import PaymentStatus
+from services.payments.stripe_gateway import outcomes
+from services.payments.stripe_gateway.ledger import StripeRecord, record_of
+from tests.unit.rules.builders import ORDER, payment
+
+FIXTURES: dict[str, dict[str, Any]] = json.loads(
+    (Path(__file__).parents[2] / "integration" / "sandbox" / "data" / "fixtures.json").read_text()
+)
+STATUSES: dict[str, PaymentStatus] = {
+    "requires_payment_method": "pending",
+    "requires_confirmation": "pending",
+    "requires_action": "pending",
+    "processing": "pending",
+    "requires_capture": "authorized",
+    "succeeded": "captured",
+    "canceled": "voided",
+}
+BANK = "https://bank.example/check"
+PAGE = "https://checkout.stripe.example/c/pay/cs_1"
+
+
+def charge(**special: Any) -> dict[str, Any]:
+    return {**FIXTURES["charge"], "paid": True, "refunded": False, "captured": True, **special}
+
+
+def intent(status: str, **special: Any) -> stripe.PaymentIntent:
+    usual = {
+        "id": "pi_1",
+        "amount": 1999,
+        "currency": "usd",
+        "metadata": {"order_id": ORDER},
+        "last_payment_error": None,
+        "next_action": None,
+    }
+    values = {**FIXTURES["payment_intent"], **usual, "status": status, **special}
+    return stripe.PaymentIntent.construct_from(values, None)
+
+
+def session(status: str, intent: stripe.PaymentIntent | str | None = None) -> Session:
+    usual = {"id": "cs_1", "amount_total": 1999, "currency": "usd", "url": PAGE if status == "open" else None}
+    shown = intent.to_dict() if isinstance(intent, stripe.PaymentIntent) else intent
+    values = {**FIXTURES["checkout.session"], **usual, "status": status, "payment_intent": shown}
+    return Session.construct_from(values, None)
+
+
+def refunds(*statuses: str, amount: int = 1999) -> list[stripe.Refund]:
+    return [
+        stripe.Refund.construct_from({**FIXTURES["refund"], "amount": amount, "status": status}, None)
+        for status in statuses
+    ]
+
+
+# --- Intents ---
+
+
+def test_the_outcomes_cover_every_status_of_an_intent() -> None:
+    literal, _ = get_args(stripe.PaymentIntent.__annotations__["status"])
+    assert set(STATUSES) == set(get_args(literal))
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_each_status_of_an_intent_maps_to_a_status_of_its_payment(status: str) -> None:
+    outcome = outcomes.of_intent(intent(status))
+    assert (outcome.status, outcome.intent_id) == (STATUSES[status], "pi_1")
+    assert (outcome.amount, outcome.currency) == (1999, "usd")
+    assert (outcome.session_id, outcome.decline_code, outcome.action_url) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (
+            {"code": "card_declined", "decline_code": "insufficient_funds", "message": "Not enough money."},
+            "insufficient_funds",
+            "Not enough money.",
+        ),
+        (
+            {"code": "expired_card", "message": "Your card has expired."},
+            "expired_card",
+            "Your card has expired.",
+        ),
+        (
+            {"code": "card_declined", "decline_code": None, "message": None},
+            "card_declined",
+            "Your card was declined.",
+        ),
+        ({}, None, "Your card was declined."),
+        (
+            {"code": "payment_intent_authentication_failure", "message": "For developers."},
+            "payment_intent_authentication_failure",
+            "Your bank didn't confirm the payment. Try again or use another card.",
+        ),
+    ],
+    ids=["code of the bank", "code of Stripe", "null values", "no values", "failed bank check"],
+)
+def test_a_decline_has_a_code_for_programs_and_a_message_for_the_buyer(
+    error: dict[str, Any], code: str | None, message: str
+) -> None:
+    outcome = outcomes.of_intent(
+        intent("requires_payment_method", last_payment_error={"type": "card_error", **error})
+    )
+    assert (outcome.status, outcome.decline_code, outcome.decline_message) == ("failed", code, message)
+
+
+@pytest.mark.parametrize("status", [status for status in STATUSES if status != "requires_payment_method"])
+def test_an_earlier_decline_is_ignored_when_the_intent_has_another_status(status: str) -> None:
+    outcome = outcomes.of_intent(intent(status, last_payment_error={"code": "card_declined"}))
+    assert (outcome.status, outcome.decline_message) == (STATUSES[status], None)
+
+
+@pytest.mark.parametrize(
+    ("action", "url"),
+    [
+        ({"type": "redirect_to_url", "redirect_to_url": {"url": BANK, "return_url": None}}, BANK),
+        ({"type": "redirect_to_url", "redirect_to_url": {"url": None}}, None),
+        ({"type": "use_stripe_sdk", "use_stripe_sdk": {}}, None),
+        (None, None),
+    ],
+    ids=["redirect", "redirect without address", "only for Stripe's SDK", "no action"],
+)
+def test_a_bank_check_has_the_address_of_the_banks_page_if_there_is_one(action: Any, url: str | None) -> None:
+    outcome = outcomes.of_intent(intent("requires_action", next_action=action))
+    assert (outcome.status, outcome.bank_check, outcome.action_url) == ("pending", True, url)
+
+
+@pytest.mark.parametrize(
+    ("latest", "status"),
+    [
+        (charge(refunded=True), "refunded"),
+        (charge(), "captured"),
+        ("ch_not_expanded", "captured"),
+        (None, "captured"),
+    ],
+    ids=["refunded", "not refunded", "charge not expanded", "no charge"],
+)
+def test_a_captured_intent_counts_as_refunded_if_its_charge_was_refunded(
+    latest: Any, status: PaymentStatus
+) -> None:
+    assert outcomes.of_intent(intent("succeeded", latest_charge=latest)).status == status
+
+
+# --- Checkout pages ---
+
+
+@pytest.mark.parametrize(
+    ("status", "expected_status", "url"),
+    [("open", "pending", PAGE), ("complete", "pending", None), ("expired", "voided", None)],
+)
+def test_the_status_of_an_unpaid_checkout_page_maps_to_a_payment_status(
+    status: str, expected_status: PaymentStatus, url: str | None
+) -> None:
+    outcome = outcomes.of_session(session(status))
+    assert (outcome.status, outcome.page_url) == (expected_status, url)
+    assert (outcome.session_id, outcome.intent_id) == ("cs_1", None)
+    assert (outcome.amount, outcome.currency) == (1999, "usd")
+
+
+def test_an_intent_that_is_not_expanded_is_ignored() -> None:
+    outcome = outcomes.of_session(session("open", "pi_1"))
+    assert (outcome.status, outcome.intent_id) == ("pending", None)
+
+
+def test_a_decline_on_the_page_leaves_the_payment_pending_and_the_page_open() -> None:
+    declined = intent("requires_payment_method", last_payment_error={"code": "card_declined"})
+    outcome = outcomes.of_session(session("open", declined))
+    assert (outcome.status, outcome.page_url, outcome.intent_id) == ("pending", PAGE, "pi_1")
+    assert (outcome.decline_code, outcome.decline_message) == (None, None)
+
+
+def test_a_bank_check_on_the_page_is_reported_without_its_address() -> None:
+    action = {"type": "redirect_to_url", "redirect_to_url": {"url": BANK}}
+    outcome = outcomes.of_session(session("open", intent("requires_action", next_action=action)))
+    assert (outcome.status, outcome.bank_check, outcome.action_url) == ("pending", True, None)
+
+
+@given(st.sampled_from(["open", "complete", "expired"]), st.sampled_from(sorted(STATUSES)))
+def test_a_checkout_page_has_the_status_and_the_amount_of_its_intent(page: str, status: str) -> None:
+    outcome = outcomes.of_session(session(page, intent(status, amount=1, currency="eur")))
+    assert (outcome.status, outcome.amount, outcome.currency) == (STATUSES[status], 1, "eur")
+    assert outcome.page_url == (PAGE if page == "open" and outcome.status == "pending" else None)
+
+
+# --- Errors about a card ---
+
+
+def test_a_card_error_is_a_decline_with_stripes_message() -> None:
+    body = {
+        "error": {"code": "card_declined", "decline_code": "lost_card", "message": "Your card was declined."}
+    }
+    error = stripe.CardError("Your card was declined.", None, "card_declined", json_body=body)  # type: ignore[no-untyped-call] # stripe leaves it untyped
+    outcome = outcomes.of_card_error(payment(intent_id="pi_1"), error)
+    assert (outcome.status, outcome.decline_code) == ("failed", "lost_card")
+    assert (outcome.intent_id, outcome.amount, outcome.currency) == ("pi_1", 1999, "usd")
+    assert outcome.decline_message == "Your card was declined."
+
+
+def test_a_card_error_without_a_body_is_a_decline_with_a_default_message() -> None:
+    error = stripe.CardError(None, None, "card_declined")  # type: ignore[no-untyped-call] # as above
+    outcome = outcomes.of_card_error(payment(intent_id="pi_1"), error)
+    assert (outcome.status, outcome.decline_code) == ("failed", "card_declined")
+    assert outcome.decline_message
+
+
+@pytest.mark.parametrize(
+    ("code", "param", "is_decline"),
+    [
+        ("resource_missing", "payment_method", True),
+        ("resource_missing", None, True),
+        ("resource_missing", "intent", False),
+        ("token_already_used", None, True),
+        ("parameter_invalid_empty", "payment_method_data[card][token]", True),
+        ("payment_intent_unexpected_state", None, False),
+        ("parameter_unknown", "amount", False),
+        (None, None, False),
+    ],
+)
+def test_only_a_rejection_about_the_card_is_a_decline(
+    code: str | None, param: str | None, is_decline: bool
+) -> None:
+    error = stripe.InvalidRequestError("no", param, code, http_status=400)  # type: ignore[no-untyped-call] # as above
+    outcome = outcomes.of_unusable_card(payment(intent_id="pi_1"), error)
+    assert (outcome is not None) is is_decline
+    if outcome is not None:
+        assert (outcome.status, outcome.decline_code) == ("failed", code)
+        assert outcome.decline_message == "That card can't be used. Try another one."
+
+
+# --- Refunds and records ---
+
+
+@pytest.mark.parametrize(
+    ("statuses", "amount", "expected_status", "all_failed"),
+    [
+        (["succeeded"], 1999, "refunded", False),
+        (["succeeded"], 500, "captured", False),
+        (["succeeded", "succeeded"], 1000, "refunded", False),
+        (["pending"], 1999, "captured", False),
+        (["requires_action"], 1999, "captured", False),
+        (["failed", "pending"], 1999, "captured", False),
+        (["failed", "canceled"], 1999, "captured", True),
+        ([], 1999, "captured", True),
+    ],
+)
+def test_a_payment_is_refunded_when_its_successful_refunds_add_up_to_its_amount(
+    statuses: list[str], amount: int, expected_status: PaymentStatus, all_failed: bool
+) -> None:
+    requested = refunds(*statuses, amount=amount)
+    outcome = outcomes.of_refunds(payment(status="refunding", intent_id="pi_1"), requested)
+    assert (outcome.status, outcome.intent_id, outcome.amount) == (expected_status, "pi_1", 1999)
+    assert outcomes.all_failed(requested) is all_failed
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (intent("canceled", latest_charge=None), (0, 0, 0, False)),
+        (
+            intent("requires_payment_method", latest_charge=charge(paid=False, amount_captured=0)),
+            (0, 0, 0, False),
+        ),
+        (
+            intent(
+                "requires_capture",
+                amount_capturable=1999,
+                latest_charge=charge(captured=False, amount_captured=0, amount_refunded=0),
+            ),
+            (1999, 0, 0, True),
+        ),
+        (
+            # Stripe counts a released amount as refunded.
+            intent("canceled", latest_charge=charge(captured=False, amount_captured=0, amount_refunded=1999)),
+            (0, 0, 0, True),
+        ),
+        (
+            intent("succeeded", latest_charge=charge(amount_captured=1999, amount_refunded=500)),
+            (0, 1999, 500, True),
+        ),
+    ],
+    ids=["not attempted", "declined", "authorized", "released", "partly refunded"],
+)
+def test_a_record_shows_the_authorized_captured_and_refunded_amounts(
+    found: stripe.PaymentIntent, expected: tuple[int, int, int, bool]
+) -> None:
+    authorized, captured, refunded, attempted = expected
+    assert record_of(found) == StripeRecord(
+        order_id=ORDER,
+        intent_id="pi_1",
+        status=found.status,
+        authorized=authorized,
+        captured=captured,
+        refunded=refunded,
+        currency="usd",
+        was_approved=attempted,
+    )

@@ -1,0 +1,111 @@
+"""Admission control: limits how many requests are served at the same time, and rejects excess requests.
+
+Admission control is the outermost ASGI app, so that a rejected request needs hardly any resources. Requests
+that need hardly any resources themselves (/health, /metrics, /static) are always admitted.
+"""
+
+from collections.abc import Mapping
+from typing import get_args
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Receive, Scope, Send
+from prometheus_client import Counter, Gauge
+
+from web.admission.limiter import Limiter, Permit
+from web.admission.policy import LimiterName, limiter_of
+from web.admission.request_body import MAX_BODY_BYTES, BodyReader, BodyRejected, declared_length, discard
+from web.admission.responses import RejectionResponses
+
+IN_PROGRESS = Gauge("web_admission_in_progress", "Requests that are being served", ["limiter"])
+REJECTED = Counter("web_admission_rejected", "Requests that were rejected", ["limiter", "status"])
+
+
+def normalized(path: str) -> str:
+    """The path without repeated and trailing slashes, which the router ignores, too."""
+    return "/" + "/".join(filter(None, path.split("/")))
+
+
+class AdmissionControl:
+    """An ASGI app that passes requests on to `app`, as far as the limiters allow."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        limiters: Mapping[LimiterName, Limiter],
+        responses: RejectionResponses,
+        bodies: BodyReader,
+    ) -> None:
+        self._app = app
+        self._limiters = limiters
+        self._responses = responses
+        self._bodies = bodies
+        for name in get_args(LimiterName):
+            IN_PROGRESS.labels(name).set_function(lambda limiter=limiters[name]: limiter.in_use)  # type: ignore[misc]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:  # usually the lifespan
+            await self._app(scope, receive, send)
+            return
+        scope["path"] = normalized(scope["path"])
+        name = limiter_of(scope["method"], scope["path"])
+        if name is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._serve(name, scope, receive, send)
+        except BodyRejected as rejected:
+            await self._reject(name, rejected.status, scope, b"", send)
+
+    async def _serve(self, name: LimiterName, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Read the body, wait for a permit, and pass the request on.
+
+        The body is read first, so that a slow sender holds no permit.
+        """
+        length = declared_length(scope)
+        if length is not None and length > MAX_BODY_BYTES:
+            if scope["path"].startswith("/api/"):
+                raise BodyRejected(413)
+            await discard(receive)
+            receive = _replay(b"", receive)  # the error page needs only the declared length
+            length = 0
+        async with self._bodies.read(receive, length) as body:
+            permit = await self._limiters[name].acquire()
+            if permit is None:
+                await self._reject(name, 503, scope, body, send)
+                return
+            try:
+                receive = receive if length == 0 else _replay(body, receive)
+                await self._app(scope, receive, _release_on_stream(permit, send))
+            finally:
+                permit.release()
+
+    async def _reject(
+        self, name: LimiterName, status: int, scope: HTTPScope, body: bytes, send: Send
+    ) -> None:
+        REJECTED.labels(name, str(status)).inc()
+        await self._responses.send(status, scope, body, send)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that returns the body as one message, and then the messages of `receive`."""
+    is_replayed = False
+
+    async def receive_again() -> HTTPReceiveMessage:
+        nonlocal is_replayed
+        if is_replayed:
+            return await receive()  # type: ignore[return-value] # of HTTP, as the scope is
+        is_replayed = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
+
+
+def _release_on_stream(permit: Permit, send: Send) -> Send:
+    """A `send` that releases the permit of a stream when the stream begins, because it may last for hours."""
+
+    async def send_and_release(message: Message) -> None:
+        if message["type"] == "http.response.body" and message.get("more_body"):
+            permit.release()
+        await send(message)
+
+    return send_and_release

@@ -1,0 +1,313 @@
+"""A typed client of the services' APIs."""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, TypeVar, cast
+
+import aiohttp
+from pydantic import TypeAdapter, ValidationError
+from yarl import URL
+
+from contracts.api import (
+    POSITION,
+    VALID_UNTIL,
+    Facets,
+    Order,
+    Payment,
+    PaymentResult,
+    Profile,
+    SalesSummary,
+    Seller,
+    Ticket,
+    User,
+)
+from contracts.identity import SESSION_COOKIE
+from contracts.problems import Problem
+from contracts.wire import now
+from kit.tracing import traceparent
+from settings import ServiceName, Settings
+from web import upstream
+
+T = TypeVar("T")
+
+_USER = TypeAdapter(User)
+_PROFILE = TypeAdapter(Profile)
+_SELLER = TypeAdapter(Seller)
+_SALES = TypeAdapter(SalesSummary)
+_TICKET = TypeAdapter(Ticket)
+_TICKETS = TypeAdapter(list[Ticket])
+_FACETS = TypeAdapter(Facets)
+_ORDER = TypeAdapter(Order)
+_ORDERS = TypeAdapter(list[Order])
+_PAYMENT_RESULT = TypeAdapter(PaymentResult)
+_PAYMENTS = TypeAdapter(list[Payment])
+
+_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
+
+
+class ServiceDown(Exception):
+    """A service can't be reached, times out, or returns an invalid response."""
+
+    def __init__(self, service: ServiceName, title: str | None = None) -> None:
+        self.service = service
+        self.title = title
+        """The title of the problem in the service's response, if there was one."""
+        super().__init__(f"{service} is down")
+
+
+class Refused(Exception):
+    """A service refused the request. `problem` is its response, which contains the reason."""
+
+    def __init__(self, problem: Problem, retry_after: str | None = None) -> None:
+        self.problem = problem
+        self.retry_after = retry_after
+        super().__init__(problem.title)
+
+    @property
+    def status(self) -> int:
+        return self.problem.status
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The browser on whose behalf the services are called."""
+
+    session: str | None
+    forwarded_for: str
+
+    def headers(self) -> dict[str, str]:
+        headers = {"traceparent": traceparent(), "X-Forwarded-For": self.forwarded_for}
+        if self.session:
+            headers["Cookie"] = f"{SESSION_COOKIE}={self.session}"
+        return headers
+
+
+def validated_id(value: str) -> str:
+    """Check that a value from the address of a page has the form of an id, and return the value.
+
+    Raises:
+        Refused: with status 404 if the value can't be an id.
+    """
+    if _ID.fullmatch(value) is None:
+        raise Refused(Problem.of(HTTPStatus.NOT_FOUND, "Not found", code="not-found"))
+    return value
+
+
+@dataclass(frozen=True)
+class TicketPage:
+    tickets: list[Ticket]
+    after: str | None
+    """The cursor of the next page, if any."""
+    total: int | None = None
+    """The number of tickets on all pages, if the service returned it."""
+
+
+@dataclass
+class Freshness:
+    """How current the responses of the tickets service were that a page was rendered from."""
+
+    position: int | None = None
+    """The sequence number up to which the responses reflect all events of the stream. None if unknown."""
+    valid_until: datetime | None = None
+    """The time at which the content of the responses changes even without an event. None if there is none."""
+    _is_unknown: bool = False
+
+    def seconds(self, most: float) -> float:
+        """How long the content stays the same without an event, at most `most` seconds."""
+        return most if self.valid_until is None else min(most, (self.valid_until - now()).total_seconds())
+
+    def add(self, headers: Mapping[str, str]) -> None:
+        position, valid_until = headers.get(POSITION), headers.get(VALID_UNTIL)
+        if position is None or not position.isdecimal() or self._is_unknown:
+            self._is_unknown, self.position = True, None
+            return
+        self.position = int(position) if self.position is None else min(self.position, int(position))
+        if valid_until is not None:
+            end = datetime.fromisoformat(valid_until)
+            self.valid_until = end if self.valid_until is None else min(self.valid_until, end)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    service: ServiceName
+    body: bytes
+    after: str | None
+    total: int | None
+
+    def parse(self, adapter: TypeAdapter[T]) -> T:
+        try:
+            return adapter.validate_json(self.body)
+        except ValidationError as error:
+            raise ServiceDown(self.service) from error
+
+
+class ApiClient:
+    """Calls the services for one request of a browser.
+
+    All methods raise ServiceDown or Refused if the call fails.
+    """
+
+    def __init__(self, http: aiohttp.ClientSession, settings: Settings, caller: Caller) -> None:
+        self.caller = caller
+        self.set_cookies: list[str] = []
+        """Set-Cookie headers of the responses, which the browser gets unchanged."""
+        self.freshness = Freshness()
+        self._http = http
+        self._settings = settings
+
+    async def sign_up(self, email: str, password: str) -> User:
+        body = {"email": email, "password": password}
+        return (await self._call("auth", "POST", "/api/users/signup", body=body)).parse(_USER)
+
+    async def sign_in(self, email: str, password: str) -> User:
+        body = {"email": email, "password": password}
+        return (await self._call("auth", "POST", "/api/users/signin", body=body)).parse(_USER)
+
+    async def sign_out(self) -> None:
+        await self._call("auth", "POST", "/api/users/signout", body={})
+
+    async def sign_out_everywhere(self) -> None:
+        await self._call("auth", "POST", "/api/users/signout-everywhere", body={})
+
+    async def change_password(self, current: str, new: str) -> None:
+        body = {"currentPassword": current, "newPassword": new}
+        await self._call("auth", "POST", "/api/users/password", body=body)
+
+    async def profile(self, user_id: str) -> Profile:
+        return (await self._call("auth", "GET", f"/api/users/{validated_id(user_id)}")).parse(_PROFILE)
+
+    async def tickets(self, search: Mapping[str, str]) -> TicketPage:
+        answer = await self._call("tickets", "GET", "/api/tickets", query=search)
+        return TicketPage(answer.parse(_TICKETS), answer.after, answer.total)
+
+    async def facets(self, search: Mapping[str, str]) -> Facets:
+        return (await self._call("tickets", "GET", "/api/tickets/facets", query=search)).parse(_FACETS)
+
+    async def my_tickets(self, search: Mapping[str, str]) -> TicketPage:
+        answer = await self._call("tickets", "GET", "/api/tickets/mine", query=search)
+        return TicketPage(answer.parse(_TICKETS), answer.after)
+
+    async def my_sales(self) -> SalesSummary:
+        return (await self._call("tickets", "GET", "/api/tickets/mine/summary")).parse(_SALES)
+
+    async def ticket(self, ticket_id: str) -> Ticket:
+        return (await self._call("tickets", "GET", f"/api/tickets/{validated_id(ticket_id)}")).parse(_TICKET)
+
+    async def create_ticket(self, body: Mapping[str, str | int], key: str) -> Ticket:
+        """List a ticket. Repeated requests with the same idempotency key list only one ticket."""
+        headers = {"Idempotency-Key": key}
+        return (await self._call("tickets", "POST", "/api/tickets", body=body, headers=headers)).parse(
+            _TICKET
+        )
+
+    async def edit_ticket(self, ticket_id: str, body: Mapping[str, str | int]) -> Ticket:
+        return (
+            await self._call("tickets", "PUT", f"/api/tickets/{validated_id(ticket_id)}", body=body)
+        ).parse(_TICKET)
+
+    async def save_picture(self, ticket_id: str, upload: bytes) -> None:
+        await self._call("tickets", "PUT", f"/api/tickets/{validated_id(ticket_id)}/picture", upload=upload)
+
+    async def remove_picture(self, ticket_id: str) -> None:
+        await self._call("tickets", "DELETE", f"/api/tickets/{validated_id(ticket_id)}/picture")
+
+    async def similar_tickets(self, ticket_id: str) -> list[Ticket]:
+        path = f"/api/tickets/{validated_id(ticket_id)}/similar"
+        return (await self._call("tickets", "GET", path)).parse(_TICKETS)
+
+    async def seller(self, user_id: str) -> Seller:
+        return (await self._call("tickets", "GET", f"/api/tickets/sellers/{validated_id(user_id)}")).parse(
+            _SELLER
+        )
+
+    async def withdraw_ticket(self, ticket_id: str) -> None:
+        await self._call("tickets", "DELETE", f"/api/tickets/{validated_id(ticket_id)}")
+
+    async def orders(self) -> list[Order]:
+        return (await self._call("orders", "GET", "/api/orders")).parse(_ORDERS)
+
+    async def order(self, order_id: str) -> Order:
+        return (await self._call("orders", "GET", f"/api/orders/{validated_id(order_id)}")).parse(_ORDER)
+
+    async def reserve(self, ticket_id: str) -> Order:
+        return (await self._call("orders", "POST", "/api/orders", body={"ticketId": ticket_id})).parse(_ORDER)
+
+    async def extend_order(self, order_id: str) -> Order:
+        path = f"/api/orders/{validated_id(order_id)}/extend"
+        return (await self._call("orders", "POST", path, body={})).parse(_ORDER)
+
+    async def cancel_order(self, order_id: str) -> None:
+        await self._call("orders", "DELETE", f"/api/orders/{validated_id(order_id)}")
+
+    async def pay(self, order_id: str, token: str | None) -> PaymentResult:
+        """Pay with a test card, or without a token with the default test card or on Stripe's page."""
+        body = {"orderId": order_id, **({"token": token} if token else {})}
+        return (await self._call("payments", "POST", "/api/payments", body=body)).parse(_PAYMENT_RESULT)
+
+    async def payment_of(self, order_id: str) -> Payment | None:
+        payments = await self.payments_of([order_id])
+        return payments[-1] if payments else None
+
+    async def payments_of(self, order_ids: Sequence[str]) -> list[Payment]:
+        """The payments for these orders, which may be fewer than the orders."""
+        answer = await self._call("payments", "GET", "/api/payments", query={"orderId": order_ids})
+        return answer.parse(_PAYMENTS)
+
+    async def _call(
+        self,
+        service: ServiceName,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | Sequence[str]] | None = None,
+        body: Mapping[str, Any] | None = None,
+        upload: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> _Answer:
+        try:
+            async with self._http.request(
+                method,
+                URL(self._settings.url_of(service) + path).with_query(query),
+                json=body,
+                data=None if upload is None else io.BytesIO(upload),
+                headers={**self.caller.headers(), **(headers or {})},
+                allow_redirects=False,
+                timeout=upstream.timeout(service, method),
+            ) as answer:
+                content = await answer.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ServiceDown(service) from error
+        if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise _failure(service, answer, content)
+        if service == "tickets" and method == "GET":
+            self.freshness.add(answer.headers)
+        self.set_cookies += answer.headers.getall("Set-Cookie", [])
+        return _Answer(service, content, _next_key(answer), _total(answer))
+
+
+def _failure(service: ServiceName, answer: aiohttp.ClientResponse, content: bytes) -> Exception:
+    try:
+        problem = Problem.model_validate_json(content)
+    except ValidationError:
+        problem = None
+    if answer.status in {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}:
+        return ServiceDown(service, problem.title if problem else None)
+    if problem is None:
+        return ServiceDown(service)
+    return Refused(problem, answer.headers.get("Retry-After"))
+
+
+def _next_key(answer: aiohttp.ClientResponse) -> str | None:
+    """The cursor of the next page, from the Link header (RFC 8288)."""
+    link = cast("Mapping[str, Any]", answer.links.get("next", {}))
+    url = link.get("url")
+    return url.query.get("after") if isinstance(url, URL) else None
+
+
+def _total(answer: aiohttp.ClientResponse) -> int | None:
+    count = answer.headers.get("X-Total-Count", "")
+    return int(count) if count.isascii() and count.isdecimal() else None

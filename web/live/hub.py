@@ -1,0 +1,221 @@
+"""The hub: the open streams of this process by topic, and the last changes for browsers that reconnect."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from time import monotonic, time
+
+from web.live.changes import MAX_TOPICS, Change, LastChanges, Topic
+
+MAX_WATCHERS = 5_000
+MAX_WATCHERS_PER_ADDRESS = 40
+"""The most streams per client address. A browser needs one, and several people may share an address."""
+MAX_LAG = 1.0
+"""Seconds after which all responses of a service reflect an event. Lists may lag by up to 0.3 seconds."""
+
+MINE = "me"
+"""Sent instead of the user's id in `buyer` and `seller` signals: users can watch only their own orders and
+sales."""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A message to a browser, usually that a topic has changed. The browser then fetches the change."""
+
+    name: str
+    id: str = ""
+    number: int | None = None
+    """The sequence number up to which the browser has received all changes after this signal."""
+
+    def encode(self) -> bytes:
+        number = "" if self.number is None else f"id: {self.number}\n"
+        data = str(int(time() * 1000)) if self.name == "here" else self.id
+        return f"{number}event: {self.name}\ndata: {data}\n\n".encode()
+
+
+class Watcher:
+    """The open stream of one browser."""
+
+    def __init__(self, topics: Iterable[Topic], viewer: str | None, address: str = "") -> None:
+        self.topics = frozenset(topics)
+        self.viewer = viewer
+        self.address = address
+        self._queued: dict[tuple[str, str], Signal] = {}
+        self._woken = asyncio.Event()
+        self._closed = False
+
+    def notify(self, change: Change) -> None:
+        for topic in change.topics:
+            if topic in self.topics and self._may_receive(topic, change):
+                kind, about = topic
+                if kind == "session":
+                    self.close()
+                else:
+                    self.send(Signal(kind, MINE if kind in {"buyer", "seller"} else about, change.number))
+
+    def _may_receive(self, topic: Topic, change: Change) -> bool:
+        return topic[0] != "order" or change.buyer is None or change.buyer == self.viewer
+
+    def send(self, signal: Signal) -> None:
+        """Queue a signal. It replaces an earlier signal about the same topic, as signals contain no state.
+
+        The queue of a slow browser therefore never exceeds its number of topics, and no topic is missed.
+        """
+        self._queued.pop((signal.name, signal.id), None)
+        self._queued[signal.name, signal.id] = signal
+        self._woken.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self._woken.set()
+
+    async def signals(self, heartbeat: float) -> AsyncIterator[Signal | None]:
+        """The signals, until the stream is closed. None after each `heartbeat` seconds without a signal."""
+        while not self._closed:
+            try:
+                async with asyncio.timeout(heartbeat):
+                    await self._woken.wait()
+            except TimeoutError:
+                if not self._queued:  # a heartbeat would confirm changes that are still queued
+                    yield None
+                continue
+            self._woken.clear()
+            while self._queued and not self._closed:
+                yield self._queued.pop(next(iter(self._queued)))
+
+
+class Positions:
+    """Remembers which sequence number was the newest at any moment of the last second (`MAX_LAG`)."""
+
+    def __init__(self) -> None:
+        self._received: deque[tuple[float, int]] = deque()
+        """The time at which each number was received, and the number. The first was received more than
+        `MAX_LAG` ago, if possible."""
+
+    @property
+    def last(self) -> int | None:
+        return self._received[-1][1] if self._received else None
+
+    def add(self, change: Change) -> None:
+        self._received.append((change.received_at, change.number))
+        while len(self._received) > 1 and self._received[1][0] < monotonic() - MAX_LAG:
+            self._received.popleft()
+
+    def before(self, moment: float) -> int | None:
+        """The last number received before a moment, or the number before the first one."""
+        for received_at, number in reversed(self._received):
+            if received_at < moment:
+                return number
+        return self._received[0][1] - 1 if self._received else None
+
+    def forget(self) -> None:
+        self._received.clear()
+
+
+class Hub:
+    def __init__(self, max_topics: int = MAX_TOPICS) -> None:
+        self._watchers: set[Watcher] = set()
+        self._by_topic: dict[Topic, set[Watcher]] = {}
+        self._of_address: Counter[str] = Counter()
+        self._changes = LastChanges(max_topics)
+        self._positions = Positions()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._watchers)
+
+    def admits(self, watcher: Watcher) -> bool:
+        """Whether the limits of the process and of the client's address allow another stream."""
+        return (
+            len(self._watchers) < MAX_WATCHERS
+            and self._of_address[watcher.address] < MAX_WATCHERS_PER_ADDRESS
+        )
+
+    @property
+    def position(self) -> int | None:
+        """The number of the last change; None before the first."""
+        return self._positions.last
+
+    @property
+    def position_of_pages(self) -> int | None:
+        """A page that is rendered now certainly reflects all changes up to this number."""
+        return self._positions.before(monotonic() - MAX_LAG)
+
+    def here(self) -> Signal:
+        """A signal that the browser is connected and has received all changes up to `number`.
+
+        It contains the server's time in milliseconds, by which browsers count down on shared pages.
+        """
+        return Signal("here", number=self.position)
+
+    def add(self, watcher: Watcher, since: int | None = None) -> None:
+        """Start a stream. If `since` is given, first send the changes after that sequence number."""
+        self._watchers.add(watcher)
+        self._of_address[watcher.address] += 1
+        for topic in watcher.topics:
+            self._by_topic.setdefault(topic, set()).add(watcher)
+        if since is not None:
+            self._repeat(watcher, since)
+        watcher.send(self.here())
+        if self._closed:
+            watcher.close()
+
+    def _repeat(self, watcher: Watcher, since: int) -> None:
+        is_known = self.position is not None and since <= self.position
+        missed = self._changes.since(watcher.topics, since) if is_known else None
+        if missed is None:
+            watcher.send(self._resync())
+        for change in missed or ():
+            watcher.notify(change)
+
+    def remove(self, watcher: Watcher) -> None:
+        self._watchers.remove(watcher)
+        self._of_address[watcher.address] -= 1
+        if not self._of_address[watcher.address]:
+            del self._of_address[watcher.address]
+        for topic in watcher.topics:
+            watching = self._by_topic.get(topic, set())
+            watching.discard(watcher)
+            if not watching:
+                self._by_topic.pop(topic, None)
+
+    def misses_events_before(self, number: int) -> bool:
+        """Whether there is a gap between the last change and the one with this number."""
+        return self.position is not None and number != self.position + 1
+
+    def publish(self, change: Change) -> None:
+        """Signal the watchers of the change's topics. After a gap, all watchers resynchronize."""
+        is_gap = self.misses_events_before(change.number)
+        if is_gap:
+            self._forget()
+        self._changes.add(change)
+        self._positions.add(change)
+        if is_gap:
+            self._resync_all()
+        watching = (self._by_topic.get(topic, ()) for topic in change.topics)
+        for watcher in set[Watcher]().union(*watching):
+            watcher.notify(change)
+
+    def resync(self) -> None:
+        """Forget the kept changes and have all browsers fetch everything, because changes may be missing."""
+        self._forget()
+        self._resync_all()
+
+    def _forget(self) -> None:
+        self._changes.forget()
+        self._positions.forget()
+
+    def _resync_all(self) -> None:
+        for watcher in self._watchers:
+            watcher.send(self._resync())
+
+    def _resync(self) -> Signal:
+        """A signal that makes a browser fetch everything on its pages: it may have missed changes."""
+        return Signal("resync", number=self.position)
+
+    def close(self) -> None:
+        """End all streams, including those that are added later."""
+        self._closed = True
+        for watcher in self._watchers:
+            watcher.close()

@@ -1,0 +1,132 @@
+"""The stage of an order for its buyer: a pure function of the order, its payment and the time."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from contracts.api import Order, Payment
+from contracts.events import PaymentStatus
+from web.rendering.texts import N_
+
+Tone = Literal["good", "waiting", "bad", "quiet"]
+Step = Literal["review", "pay", "ticket"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    name: str
+    label: str
+    """A title of a few words."""
+    tone: Tone
+    step: Step | None = None
+    """The current step of the checkout; None if the order ended without the ticket."""
+    can_pay: bool = False
+    can_cancel: bool = False
+    has_deadline: bool = False
+    """Whether the buyer has to act before the order expires."""
+    is_waiting: bool = False
+    """Whether the stage will change without an action of the buyer."""
+    listens: bool = False
+    """Whether the stage can still change, so that the page needs live updates."""
+
+    @property
+    def reload_after(self) -> int:
+        """Seconds until a page without JavaScript reloads. A page with a button stays longer."""
+        return 10 if self.can_cancel else 3
+
+
+UNPAID = Stage(
+    "unpaid", N_("To pay"), "waiting", "pay", can_pay=True, can_cancel=True, has_deadline=True, listens=True
+)
+DECLINED = replace(UNPAID, name="declined", label=N_("Card declined"), tone="bad")
+AT_STRIPE = Stage(
+    "at-stripe", N_("Finish paying"), "waiting", "pay", can_cancel=True, has_deadline=True, listens=True
+)
+BANK_CHECK = replace(AT_STRIPE, name="bank-check", label=N_("Confirm with your bank"), is_waiting=True)
+ENDED_AT_STRIPE = replace(AT_STRIPE, name="ended-at-stripe", label=N_("Payment cancelled"), tone="bad")
+CHECKING = Stage(
+    "checking", N_("Checking payment"), "waiting", "pay", can_cancel=True, is_waiting=True, listens=True
+)
+EXPIRING = Stage("expiring", N_("Time is up"), "waiting", "pay", is_waiting=True, listens=True)
+PAID = Stage("paid", N_("Paid"), "good", "ticket", is_waiting=True, listens=True)
+UNCOLLECTED = Stage("uncollected", N_("Yours"), "good", "ticket", listens=True)
+"""The payment was cancelled at Stripe after the order completed. The buyer keeps the ticket."""
+CAPTURED = Stage("captured", N_("Paid"), "good", "ticket", listens=True)
+CANCELLED = Stage("cancelled", N_("Released"), "quiet")
+EXPIRED = Stage("expired", N_("Not paid in time"), "quiet")
+VOIDING = Stage("voiding", N_("Cancelling payment"), "waiting", is_waiting=True, listens=True)
+VOIDED = Stage("voided", N_("Not paid in time"), "quiet")
+REFUNDING = Stage("refunding", N_("Refund in progress"), "waiting", is_waiting=True, listens=True)
+REFUNDED = Stage("refunded", N_("Refunded"), "quiet")
+REFUNDED_BUT_KEPT = replace(REFUNDED, step="ticket", listens=True)
+"""The buyer still owns the ticket, which may go on sale again later."""
+
+
+def stage_of(order: Order, payment: Payment | None, now: datetime) -> Stage:
+    """The current stage of an order.
+
+    Args:
+        payment: None if there is no payment yet, or if the payments service is down.
+    """
+    status = payment.status if payment else None
+    match order.status:
+        case "complete":
+            return _complete(status)
+        case "cancelled":
+            return _cancelled(status, expired=order.cancel_reason == "expired")
+        case "refunded":
+            return REFUNDED if order.relisted else REFUNDED_BUT_KEPT
+        case "awaiting:payment" if payment is None:
+            return CHECKING
+    stage = _unpaid(payment)
+    return EXPIRING if stage.has_deadline and now >= order.expires_at else stage
+
+
+def step_of(stage: Stage, *, goes_to_pay: bool) -> Step | None:
+    """The step of the checkout. A buyer who can pay reviews the order first, unless `goes_to_pay` is set."""
+    return "review" if stage.can_pay and not goes_to_pay else stage.step
+
+
+def on_return(stage: Stage) -> Stage:
+    """The stage for a buyer who returns from the bank or from Stripe's page before the outcome is known."""
+    return CHECKING if stage in (UNPAID, AT_STRIPE, BANK_CHECK) else stage
+
+
+def _unpaid(payment: Payment | None) -> Stage:
+    match payment:
+        case None:
+            return UNPAID
+        case Payment(status="failed"):
+            return DECLINED
+        case Payment(status="pending", action_url=str()):
+            return BANK_CHECK
+        case Payment(status="voided"):
+            return ENDED_AT_STRIPE
+        case Payment(status="pending", page_url=str()):
+            return AT_STRIPE
+    return CHECKING
+
+
+def _complete(status: PaymentStatus | None) -> Stage:
+    match status:
+        case "captured":
+            return CAPTURED
+        case "voided":
+            return UNCOLLECTED
+        case "refunding" | "refunded":  # until the orders service decides whether the buyer keeps the ticket
+            return REFUNDING
+    return PAID
+
+
+def _cancelled(status: PaymentStatus | None, *, expired: bool) -> Stage:
+    ended = EXPIRED if expired else CANCELLED
+    match status:
+        case "pending" | "authorized":
+            return VOIDING
+        case "voided" if expired:
+            return VOIDED
+        case "captured" | "refunding":
+            return REFUNDING
+        case "refunded":
+            return REFUNDED
+    return ended

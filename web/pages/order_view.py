@@ -1,0 +1,152 @@
+"""The order as its page shows it: the data for the templates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from contracts.api import Order, Payment, Ticket
+from web.order_stage import Stage, Step
+from web.rendering.templating import has_begun
+from web.rendering.texts import N_
+
+Layout = Literal["checkout", "owned", "ended"]
+
+STEPS: dict[Step, str] = {"review": N_("Review"), "pay": N_("Pay"), "ticket": N_("Ticket")}
+
+
+@dataclass(frozen=True)
+class ProgressStep:
+    """One of the steps that are shown above a checkout."""
+
+    label: str
+    is_passed: bool
+    is_current: bool
+    address: str | None
+    """The address of the step if the buyer can return to it, else None."""
+
+
+@dataclass(frozen=True)
+class NextLink:
+    """The link that leads the buyer to the next step."""
+
+    label: str
+    address: str
+    is_external: bool
+
+
+@dataclass(frozen=True)
+class OrderView:
+    order: Order
+    payment: Payment | None
+    stage: Stage
+    step: Step | None
+    remaining: int
+    """Whole seconds left to pay, by the server's clock."""
+    page_url: str | None
+    """The address of Stripe's payment page, if there is one."""
+    pays_at_checkout: bool = False
+    came_back: bool = False
+    """Whether the buyer has returned from the bank or from Stripe's page before the outcome is known."""
+    goes_to_pay: bool = False
+    """Whether the buyer has reviewed the order and goes on to the payment."""
+    ticket: Ticket | None = None
+    """The current state of the ticket. None while the order is live, or if the tickets service is down."""
+    similar: Sequence[Ticket] = ()
+
+    @property
+    def number(self) -> str:
+        """The order number that the buyer sees."""
+        return self.order.id[-8:]
+
+    @property
+    def query(self) -> str:
+        """The query in the addresses of the forms and of live updates, which keeps the current step."""
+        if self.came_back:
+            return "?paid"
+        return "?step=pay" if self.goes_to_pay else ""
+
+    @property
+    def address(self) -> str:
+        return f"/orders/{self.order.id}{self.query}"
+
+    @property
+    def is_checkout(self) -> bool:
+        """Whether the buyer still has to review or pay the order."""
+        return self.step in {"review", "pay"}
+
+    @property
+    def layout(self) -> Layout:
+        """The name of the template that shows the order."""
+        if self.step is None:
+            return "ended"
+        return "owned" if self.step == "ticket" else "checkout"
+
+    @property
+    def topics(self) -> str:
+        """The live topics that can change the page, separated by spaces."""
+        order = f"order:{self.order.id}" if self.stage.listens else ""
+        ticket = f"ticket:{self.order.ticket.id}" if self.ticket else ""
+        return " ".join(filter(None, (order, ticket)))
+
+    @property
+    def reload_after(self) -> int | None:
+        """Seconds until a page without JavaScript reloads. None if the stage won't change by itself."""
+        if self.stage.is_waiting:
+            return self.stage.reload_after
+        return self.remaining + 2 if self.stage.has_deadline else None
+
+    @property
+    def progress(self) -> Sequence[ProgressStep]:
+        if self.step is None or self.stage.name == "refunded":
+            return ()
+        steps = list(STEPS)
+        current = steps.index(self.step)
+        can_review = self.step == "pay" and self.stage.can_pay
+        return [
+            ProgressStep(
+                label,
+                is_passed=number < current or self.step == "ticket",
+                is_current=number == current,
+                address=f"/orders/{self.order.id}" if step == "review" and can_review else None,
+            )
+            for number, (step, label) in enumerate(STEPS.items())
+        ]
+
+    @property
+    def link(self) -> NextLink | None:
+        """The link to the next step. None if the next step is a form, or if there is no next step."""
+        if self.step == "review" and not self.pays_at_checkout:
+            return NextLink(N_("Continue to payment"), f"/orders/{self.order.id}?step=pay", False)
+        if self.stage.name == "bank-check" and self.action_url:
+            return NextLink(N_("Confirm with your bank"), self.action_url, True)
+        if self.stage.name == "at-stripe" and self.page_url:
+            return NextLink(N_("Continue to payment"), self.page_url, True)
+        return None
+
+    @property
+    def can_reserve_again(self) -> bool:
+        return self.ticket is not None and is_free(self.ticket, self.order)
+
+    @property
+    def lost_ticket(self) -> Ticket | None:
+        """The ticket of an ended order, if the buyer neither owns it nor can reserve it again."""
+        if self.ticket is None or self.can_reserve_again:
+            return None
+        is_sold_to_buyer = self.ticket.status == "sold" and self.ticket.order_id == self.order.id
+        return None if is_sold_to_buyer else self.ticket
+
+    @property
+    def action_url(self) -> str | None:
+        """The address of the bank's page. None if a link to the address would be unsafe."""
+        url = self.payment.action_url if self.payment else None
+        return url if url and urlsplit(url).scheme in {"https", "http"} else None
+
+
+def is_free(ticket: Ticket, order: Order) -> bool:
+    """Whether the ticket of an ended order can be reserved.
+
+    A ticket that is still reserved for the ended order counts as free: the tickets service will release it.
+    """
+    is_held_by_order = ticket.status == "reserved" and ticket.order_id == order.id
+    return (ticket.status == "available" or is_held_by_order) and not has_begun(ticket.starts_at)

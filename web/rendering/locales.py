@@ -1,0 +1,106 @@
+"""Money and dates in English, formatted as in the reader's country.
+
+The Accept-Language header determines the country. A German reader sees "19,99 €" and "Sat, 12 Dec 2026,
+19:30", a reader in the United States "€19.99" and "Sat, Dec 12, 2026, 7:30 PM". CLDR defines the formats.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from babel.core import get_global
+from babel.dates import format_skeleton, format_time, get_datetime_format
+from babel.numbers import format_currency
+
+from web.rendering.texts import _
+
+DEFAULT = Locale("en", "US")
+"""The locale for browsers that send no country."""
+WORLD = Locale("en", "001")
+"""The locale for countries without an English locale in CLDR."""
+
+MAX_HEADER_LENGTH = 500
+"""The most characters of a header that are read, because `_locale_of` stores headers in a cache."""
+
+# https://www.rfc-editor.org/rfc/rfc9110#field.accept-language
+_RANGE = re.compile(
+    r"\s*(?P<tag>[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)\s*(?:;\s*q=(?P<q>[01](?:\.\d{0,3})?)\s*)?"
+)
+
+
+def locale_of(accept_language: str) -> Locale:
+    """The English locale of the country that a browser prefers."""
+    return _locale_of(accept_language[:MAX_HEADER_LENGTH])
+
+
+@lru_cache(maxsize=1000)
+def _locale_of(accept_language: str) -> Locale:
+    tags = sorted(_ranges(accept_language), key=lambda range_: -range_[1])
+    for tag, _quality in tags:
+        if country := _country(tag):
+            try:
+                return Locale("en", country)
+            except UnknownLocaleError:
+                return WORLD
+    return DEFAULT
+
+
+def _ranges(accept_language: str) -> Iterator[tuple[str, float]]:
+    for part in accept_language.split(","):
+        match = _RANGE.fullmatch(part)
+        if match and (quality := float(match["q"] or 1)) > 0:
+            yield match["tag"], quality
+
+
+def _country(tag: str) -> str | None:
+    """The country in a language tag, or the country where most speakers of the language live."""
+    language, *parts = tag.split("-")
+    named = next((part.upper() for part in parts if len(part) == 2 and part.isalpha()), None)
+    likely = get_global("likely_subtags").get(language.lower(), "")
+    return named or likely.rpartition("_")[2] or None
+
+
+def money(amount: Decimal, currency: str, locale: Locale) -> str:
+    """An amount such as $1,234.50."""
+    return format_currency(amount, currency.upper(), locale=locale)
+
+
+def date(moment: datetime, zone: str | None, locale: Locale) -> str:
+    """A date such as Sat, Dec 12, 2026."""
+    return format_skeleton("yMMMEd", moment, tzinfo=_zone(zone), locale=locale)
+
+
+def date_and_time(moment: datetime, zone: str | None, locale: Locale) -> str:
+    """A date and time such as Sat, Dec 12, 2026, 7:30 PM."""
+    both = str(get_datetime_format("medium", locale=locale))
+    return both.format(time_of_day(moment, zone, locale), date(moment, zone, locale))
+
+
+def date_and_time_in_zone(moment: datetime, zone: str | None, locale: Locale) -> str:
+    """A date and time such as Sat, Dec 12, 2026, 7:30 PM (Berlin time). In UTC if `zone` is None."""
+    name = zone_name(zone)
+    return f"{date_and_time(moment, zone, locale)} {name if name == 'UTC' else f'({name})'}"
+
+
+def time_of_day(moment: datetime, zone: str | None, locale: Locale) -> str:
+    """A time such as 7:30 PM."""
+    return format_time(moment, "short", tzinfo=_zone(zone), locale=locale)
+
+
+def part_of_date(skeleton: str, moment: datetime, zone: str | None, locale: Locale) -> str:
+    """A part of a date in the format of a CLDR skeleton, such as "December 2026" for yMMMM."""
+    return format_skeleton(skeleton, moment, tzinfo=_zone(zone), locale=locale)
+
+
+def zone_name(zone: str | None) -> str:
+    """The name of a time zone in a sentence, such as "Berlin time"."""
+    city = (zone or "UTC").rpartition("/")[2].replace("_", " ")
+    return city if city == "UTC" else _("%(city)s time", city=city)
+
+
+def _zone(zone: str | None) -> ZoneInfo:
+    return ZoneInfo(zone or "UTC")

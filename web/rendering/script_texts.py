@@ -1,0 +1,42 @@
+"""The texts that scripts show. The layout passes them to static/js/texts.js."""
+
+from contracts.tickets import MAX_QUANTITY
+from web.rendering.texts import N_, _, ngettext
+
+SCRIPT_TEXTS = {
+    "availableAgain": N_("%(title)s is available again."),
+    "availableAgainTitle": N_("Available again: %(page)s"),
+    "close": N_("Close"),
+    "connectionFailed": N_(
+        "The connection failed. Your request may have gone through: check before you try again."
+    ),
+    "fiveMinutesLeft": N_("Five minutes left to pay"),
+    "noLongerOffered": N_("%(title)s is no longer offered."),
+    "oneMinuteLeft": N_("One minute left to pay"),
+    "picturePreview": N_("Your picture as it will be shown"),
+    "reconnecting": N_("Reconnecting…"),
+    "signedOut": N_("You were signed out. %(link)s to continue."),
+    "signIn": N_("Sign in"),
+    "viewTicket": N_("View ticket"),
+    "wasSold": N_("%(title)s was sold."),
+}
+
+
+def script_texts() -> dict[str, str]:
+    return {name: _(text) for name, text in SCRIPT_TEXTS.items()}
+
+
+def price_summaries() -> dict[int, str]:
+    """The summary of a listing's price, by number of tickets. A script fills in `amount`."""
+    return {count: _price_summary(count) for count in range(1, MAX_QUANTITY + 1)}
+
+
+def _price_summary(count: int) -> str:
+    if count == 2:
+        return _("Buyer pays %(amount)s for both tickets. You receive %(amount)s.")
+    return ngettext(
+        "Buyer pays %(amount)s. You receive %(amount)s.",
+        "Buyer pays %(amount)s for all %(num)s tickets. You receive %(amount)s.",
+        count,
+        amount="%(amount)s",
+    )

@@ -1,0 +1,163 @@
+"""The template engine, and its filters for prices, times and tickets."""
+
+import math
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2.runtime import Context
+from litestar.plugins.jinja import JinjaTemplateEngine
+
+from contracts.api import MAX_HOLD
+from contracts.tickets import TicketDetails
+from contracts.wire import now
+from settings import Settings
+from web.rendering import locales, texts, ticket_texts
+from web.rendering.assets import ASSETS, MODULES
+from web.rendering.script_texts import price_summaries, script_texts
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+YEAR_SHOWN_AFTER = timedelta(days=180)
+"""Cards show the year of a date that is at least this far from today."""
+SKELETONS = {"weekday": "E", "day": "d", "month": "MMM"}
+"""The CLDR skeletons of the parts of a date."""
+
+
+def engine(settings: Settings) -> JinjaTemplateEngine:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        auto_reload=False,  # checking whether a template has changed takes 6 % of the time to render a page
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.install_gettext_translations(texts.TRANSLATIONS, newstyle=True)  # type: ignore[attr-defined]
+    environment.globals.update(
+        static=lambda name: ASSETS[name].address,
+        module_addresses=[module.address for name, module in MODULES.items() if name != "main.js"],
+        script_texts=script_texts(),
+        price_summaries=price_summaries(),
+        currency=settings.currency.upper(),
+        is_sandbox=settings.uses_stripe_sandbox,
+        pays_at_checkout=settings.pays_at_checkout,
+        extendable_at=int(settings.expiration_window_seconds / 3),
+        window=_window(settings.expiration_window_seconds),
+        longest_hold=_window(MAX_HOLD.total_seconds()),
+        has_more_time=settings.expiration_window_seconds < MAX_HOLD.total_seconds(),
+    )
+    environment.filters.update(
+        money=_money(settings.currency),
+        day=day,
+        short_day=short_day,
+        near_day=near_day,
+        time_of_day=time_of_day,
+        date_part=date_part,
+        month=month,
+        has_begun=has_begun,
+        seconds_left=seconds_left,
+        milliseconds=milliseconds,
+        countdown=countdown,
+        date_and_city=date_and_city,
+        location=ticket_texts.location,
+        category_label=ticket_texts.category_label,
+        category_icon=ticket_texts.category_icon,
+        category_and_seat=ticket_texts.category_and_seat,
+        tickets_together=ticket_texts.tickets_together,
+        price_for=ticket_texts.price_for,
+        price_label=ticket_texts.price_label,
+    )
+    return JinjaTemplateEngine.from_environment(environment)
+
+
+def _money(currency: str) -> Callable[[Context, Decimal], str]:
+    @pass_context
+    def money(context: Context, amount: Decimal) -> str:
+        return locales.money(amount, currency, context["locale"])
+
+    return money
+
+
+@pass_context
+def day(context: Context, moment: datetime, zone: str | None = None) -> str:
+    """A date for a ticket's page, such as Sat, Dec 12, 2026, 8:00 PM (Berlin time). UTC if `zone` is None."""
+    return locales.date_and_time_in_zone(moment, zone, context["locale"])
+
+
+@pass_context
+def short_day(context: Context, moment: datetime, zone: str | None = None) -> str:
+    """A date without the time zone, such as Sat, Dec 12, 2026, 8:00 PM."""
+    return locales.date_and_time(moment, zone, context["locale"])
+
+
+@pass_context
+def near_day(context: Context, moment: datetime, zone: str | None = None) -> str:
+    """A date for cards, such as Sat, Dec 12. The year is shown if the date isn't near today."""
+    skeleton = "MMMEd" if abs(moment - now()) < YEAR_SHOWN_AFTER else "yMMMEd"
+    return locales.part_of_date(skeleton, moment, zone, context["locale"])
+
+
+@pass_context
+def time_of_day(context: Context, moment: datetime, zone: str | None = None) -> str:
+    """A time such as 8:00 PM."""
+    return locales.time_of_day(moment, zone, context["locale"])
+
+
+@pass_context
+def date_part(
+    context: Context, moment: datetime, part: Literal["weekday", "day", "month"], zone: str | None = None
+) -> str:
+    """One part of a date: Sat, 12 or Dec."""
+    return locales.part_of_date(SKELETONS[part], moment, zone, context["locale"])
+
+
+@pass_context
+def month(context: Context, moment: datetime) -> str:
+    """A month such as December 2026."""
+    return locales.part_of_date("yMMMM", moment, None, context["locale"])
+
+
+@pass_context
+def date_and_city(context: Context, ticket: TicketDetails) -> str:
+    """The date and the city, such as Sat, Dec 12, 2026, 8:00 PM · Berlin."""
+    moment, zone = ticket.starts_at, ticket.time_zone
+    date = locales.date_and_time(moment, zone, context["locale"]) if moment else None
+    return " · ".join(filter(None, (date, ticket.city or ticket.venue)))
+
+
+def has_begun(starts_at: datetime | None) -> bool:
+    return starts_at is not None and starts_at <= now()
+
+
+def seconds_left(deadline: datetime) -> int:
+    """Whole seconds until the deadline by the server's clock; 0 after the deadline."""
+    return max(0, math.ceil((deadline - now()).total_seconds()))
+
+
+def milliseconds(moment: datetime) -> int:
+    """Milliseconds since 1970, as JavaScript counts time."""
+    return int(moment.timestamp() * 1000)
+
+
+def countdown(seconds: int) -> str:
+    """The text of a countdown: 837 → 13:57"""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def in_words(seconds: int) -> str:
+    """A duration in words: 837 → "13 minutes". Rounded down, so as not to promise more time than is left."""
+    if seconds >= 60:
+        return texts.ngettext("%(num)s minute", "%(num)s minutes", seconds // 60)
+    return texts.ngettext("%(num)s second", "%(num)s seconds", seconds)
+
+
+def _window(seconds: float) -> str:
+    """A duration in words, rounded to minutes: 900 → "15 minutes"."""
+    return in_words(round(seconds / 60) * 60 if seconds >= 60 else round(seconds))

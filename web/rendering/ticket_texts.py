@@ -1,0 +1,57 @@
+"""Short texts about a ticket for templates."""
+
+from contracts.tickets import TicketDetails
+from web.rendering.texts import N_, _, ngettext
+
+CATEGORY_LABELS = {
+    "music": N_("Music"),
+    "theatre": N_("Theatre"),
+    "comedy": N_("Comedy"),
+    "sport": N_("Sport"),
+    "festival": N_("Festival"),
+    "family": N_("Family"),
+    "art": N_("Art"),
+    "other": N_("Other"),
+}
+CATEGORIES_WITH_ICON = CATEGORY_LABELS.keys() - {"other"}
+
+
+def location(ticket: TicketDetails) -> str:
+    """The venue and the city, such as "Royal Albert Hall, London"."""
+    return ", ".join(filter(None, (ticket.venue, ticket.city)))
+
+
+def category_label(category: str) -> str:
+    """The label of a category. A category that this version doesn't know is shown by its name."""
+    return _(CATEGORY_LABELS.get(category, category.capitalize()))
+
+
+def category_icon(category: str | None) -> str:
+    return category if category in CATEGORIES_WITH_ICON else "ticket"
+
+
+def category_and_seat(ticket: TicketDetails) -> str:
+    """The category and the seat, such as "Music · Row 3"."""
+    category = category_label(ticket.category) if ticket.category else None
+    return " · ".join(filter(None, (category, ticket.seat)))
+
+
+def tickets_together(quantity: int) -> str:
+    """The number of tickets, such as "2 tickets together"."""
+    return ngettext("%(num)s ticket", "%(num)s tickets together", quantity)
+
+
+def price_label(quantity: int) -> str:
+    """The label of a price, such as "Price for both tickets"."""
+    if quantity == 1:
+        return _("Price")
+    if quantity == 2:
+        return _("Price for both tickets")
+    return _("Price for all %(count)s tickets", count=quantity)
+
+
+def price_for(quantity: int) -> str:
+    """The text after a price, such as "for both tickets". Empty for a single ticket."""
+    if quantity == 1:
+        return ""
+    return _("for both tickets") if quantity == 2 else _("for all %(count)s tickets", count=quantity)

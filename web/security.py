@@ -1,0 +1,64 @@
+"""Protection of the pages: security headers and the content security policy."""
+
+from collections.abc import Mapping
+
+from litestar.datastructures import MutableScopeHeaders
+from litestar.types import BeforeMessageSendHookHandler, Message, Scope
+
+from settings import Settings
+from web import stripe_checkout
+
+
+def security_headers(settings: Settings) -> Mapping[str, str]:
+    """Security headers of all responses except those of the API, whose headers the services set."""
+    headers = {
+        "Content-Security-Policy": content_security_policy(settings),
+        "Referrer-Policy": "same-origin",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+    if settings.cookie_secure:
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+    return headers
+
+
+def add_security_headers(settings: Settings) -> BeforeMessageSendHookHandler:
+    security = security_headers(settings)
+
+    async def add(message: Message, scope: Scope) -> None:
+        if message["type"] == "http.response.start" and not is_api(scope["path"]):
+            MutableScopeHeaders.from_message(message).update(security)
+
+    return add
+
+
+def is_api(path: str) -> bool:
+    """Whether the path belongs to a service, whose responses are passed on unchanged."""
+    return f"{path}/".startswith("/api/")
+
+
+def requested_path(scope: Scope) -> str:
+    """The full path of a request. In a mounted app, `scope["path"]` lacks the path of the mount."""
+    return scope["raw_path"].partition(b"?")[0].decode("latin-1")
+
+
+def content_security_policy(settings: Settings) -> str:
+    # Chromium also applies form-action to the redirect that a form leads to, which may be Stripe's page.
+    forms = f"'self' {stripe_checkout.origin(settings)}" if settings.pays_at_checkout else "'self'"
+    return "; ".join(
+        (
+            "default-src 'self'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self'",
+            "connect-src 'self'",
+            "font-src 'none'",
+            "frame-src 'none'",
+            "object-src 'none'",
+            "base-uri 'none'",
+            f"form-action {forms}",
+            "frame-ancestors 'none'",
+        )
+    )
