@@ -22,6 +22,7 @@ from kit.http.openapi import ApiOperations, WireSchemas
 from kit.http.options import AllMethodsAllowed
 from kit.http.request import MAX_BODY_BYTES, ApiRequest
 from kit.http.request_body import ReadWholeBody
+from kit.http.responses import ModelResponse
 from kit.http.state import ProcessState, from_state
 from kit.http.tracing import ContinueTrace
 from kit.logs import log_to_stdout
@@ -105,6 +106,7 @@ def service_app(service: Service, settings: Settings) -> Litestar:
             name: from_state(name) for name in ("settings", "bus", "database", "preparing", *service.provides)
         },
         request_class=ApiRequest,
+        response_class=ModelResponse,
         exception_handlers={**problems.EXCEPTION_HANDLERS, **outages.EXCEPTION_HANDLERS},
         request_max_body_size=MAX_BODY_BYTES,
         middleware=[

@@ -15,9 +15,10 @@ from kit.http.guards import signed_in
 from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
 from kit.http.problems import problem_response
 from kit.http.request import ApiRequest
+from kit.http.responses import ModelResponse
 from services.tickets import actions, browse_api, picture_api, rules, sales_api
 from services.tickets.catalogue import Catalogue
-from services.tickets.responses import freshness, one_ticket
+from services.tickets.responses import freshness
 from services.tickets.rules import EventInThePast
 from services.tickets.views import view_of
 
@@ -47,7 +48,7 @@ async def show_ticket(
     position = catalogue.position
     ticket = await actions.show(ticket_id)
     headers = freshness(position, rules.changes_at(ticket, now()))
-    return one_ticket(view_of(ticket, _viewer(request)), headers)
+    return ModelResponse(view_of(ticket, _viewer(request)), headers=headers)
 
 
 def _viewer(request: ApiRequest) -> str | None:

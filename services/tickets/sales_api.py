@@ -13,10 +13,11 @@ from contracts.events import TicketStatus
 from kit.http.guards import signed_in
 from kit.http.openapi import SIGNED_IN, PathId
 from kit.http.request import ApiRequest
+from kit.http.responses import ModelResponse
 from services.tickets import sales
 from services.tickets.catalogue import Catalogue
 from services.tickets.paging import link_to_next
-from services.tickets.responses import freshness, list_of_tickets
+from services.tickets.responses import freshness
 from services.tickets.views import view_of
 
 
@@ -38,8 +39,7 @@ async def my_tickets(
     """One page of the caller's tickets. The `Link` header has the address of the next page, if any."""
     tickets, following = await sales.page_of_tickets(request.user.id, status, after, limit)
     headers = link_to_next("/api/tickets/mine", request.query_params.multi_items(), following)
-    views = (view_of(ticket, request.user.id) for ticket in tickets)
-    return list_of_tickets((view.to_json().encode() for view in views), headers)
+    return ModelResponse([view_of(ticket, request.user.id) for ticket in tickets], headers=headers)
 
 
 @get(
@@ -57,7 +57,7 @@ async def my_summary(request: ApiRequest) -> SalesSummary:
 async def show_seller(user_id: PathId, catalogue: NamedDependency[Catalogue]) -> Response[Seller]:
     position = catalogue.position
     seller = Seller(id=user_id.lower(), sold=await sales.count_sales(user_id))
-    return Response(seller, headers=freshness(position))
+    return ModelResponse(seller, headers=freshness(position))
 
 
 ROUTES = (my_tickets, my_summary, show_seller)

@@ -1,0 +1,25 @@
+"""Responses whose content is a pydantic model."""
+
+from typing import Any, TypeVar
+
+from litestar import Response
+from litestar.serialization import default_serializer
+from litestar.types import Serializer
+
+from contracts.wire import Wire
+
+T = TypeVar("T")
+
+
+class ModelResponse(Response[T]):
+    """Lets pydantic write a model, or a list of models, as JSON.
+
+    Litestar would turn each model into a dictionary first, which takes several times the CPU time.
+    """
+
+    def render(self, content: Any, media_type: str, enc_hook: Serializer = default_serializer) -> bytes:
+        if isinstance(content, Wire):
+            return content.to_json().encode()
+        if isinstance(content, list) and all(isinstance(each, Wire) for each in content):
+            return f"[{','.join([each.to_json() for each in content])}]".encode()
+        return super().render(content, media_type, enc_hook)
