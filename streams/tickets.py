@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from faststream import StreamMessage
-from litestar import Litestar
+from litestar.types import ASGIApp
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
@@ -25,6 +25,7 @@ from services.tickets import actions, pictures
 from services.tickets.api import API
 from services.tickets.catalogue import Catalogue
 from services.tickets.documents import Picture, Ticket
+from services.tickets.list_cache import ListCache
 from streams.app import Service, ServiceState, service_app
 from streams.delivery import Listener
 
@@ -86,5 +87,5 @@ service = Service(
 )
 
 
-def app() -> Litestar:
-    return service_app(service, settings.load())
+def app() -> ASGIApp:
+    return ListCache(service_app(service, settings.load()))

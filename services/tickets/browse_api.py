@@ -17,6 +17,7 @@ from contracts.wire import now
 from kit.errors import Invalid
 from kit.http.openapi import PathId
 from kit.http.request import ApiRequest
+from kit.http.responses import ModelResponse
 from services.tickets import actions
 from services.tickets.catalogue import Catalogue
 from services.tickets.paging import DEFAULT_PAGE, MAX_PAGE, cursor_of, key_of, link_to_next
@@ -120,7 +121,7 @@ async def show_facets(
 
     position = catalogue.position
     found, changes_at = await catalogue.search(search, moment)
-    return Response(found, headers=freshness(position, changes_at))
+    return ModelResponse(found, headers=freshness(position, changes_at))
 
 
 @get(

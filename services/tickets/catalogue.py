@@ -8,7 +8,7 @@ while events arrive, and often while they don't. Each change is applied only if 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -105,16 +105,24 @@ class Catalogue:
         """Held while a thread uses the index."""
         self._waiting: list[TicketView] = []
         """Tickets that wait until the thread has finished."""
+        self._changes = 0
+        """The number of changes of the index, apart from tickets whose events have begun."""
 
     @property
     def is_loaded(self) -> bool:
         return self._loaded.is_set()
+
+    @property
+    def revision(self) -> Hashable:
+        """A value that changes with the position and with the tickets, unless only time has passed."""
+        return self.position, self._changes
 
     async def clear(self) -> None:
         """Forget all tickets and read them again."""
         async with self._one_sweep, self._thread:
             self.index.close()
             self.index, self._since, self._gone = SearchIndex(), None, {}
+            self._changes += 1
         await self.sweep()
 
     def close(self) -> None:
@@ -282,12 +290,14 @@ class Catalogue:
             return
         if ticket.status == "available" and (ticket.starts_at is None or ticket.starts_at > now()):
             self.index.put(ticket, ticket.to_json().encode())
+            self._changes += 1
             self._gone.pop(ticket.id, None)
         else:
             self._remove(ticket.id, ticket.version)
 
     def _remove(self, key: str, version: int) -> None:
         self.index.remove(key)
+        self._changes += 1
         self._gone[key] = version, time.monotonic()
 
     def _version_of(self, key: str) -> int:

@@ -16,7 +16,7 @@ from contracts.api import Facets, Ticket
 from contracts.money import to_minor_units
 from services.tickets.folding import Term, phrase_of, slug, tokens, words
 from services.tickets.query import UNDATED, Query, next_midnight
-from services.tickets.running_counts import Kind, RunningCounts
+from services.tickets.running_counts import Groups, Kind, RunningCounts
 from services.tickets.search_sql import (
     ORDERS,
     SCHEMA,
@@ -33,6 +33,9 @@ MAX_SIMILAR = 4
 MIN_SHARED_WORD_LENGTH = 4
 """Shorter words also occur in unrelated tickets."""
 
+
+MIN_TICKETS_PER_KIND = 16
+"""With fewer tickets in each kind on average, a query counts them sooner than the running counts."""
 
 WRITES_PER_MERGE = 8
 PAGES_PER_MERGE = 16
@@ -121,7 +124,7 @@ class SearchIndex:
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(ticket.id, ticket.version, price, starts, zone),
-                *(kind.city, kind.category, self._counts.add(kind)),
+                *(kind.city, kind.category, self._counts.add(kind, price, starts, zone)),
             ),
         ).lastrowid
         execute("INSERT INTO texts VALUES (?, ?, ?)", (number, text, body))
@@ -134,12 +137,12 @@ class SearchIndex:
         """Remove a ticket. Does nothing if it isn't there."""
         execute = self._database.execute
         found = execute(
-            "DELETE FROM tickets WHERE id = ? RETURNING number, starts, zone, kind", (ticket_id,)
+            "DELETE FROM tickets WHERE id = ? RETURNING number, price, starts, zone, kind", (ticket_id,)
         ).fetchone()
         if found is None:
             return
-        number, starts, zone, kind_number = found
-        kind = self._counts.remove(kind_number)
+        number, price, starts, zone, kind_number = found
+        kind = self._counts.remove(kind_number, price, starts, zone)
         (text,) = execute("DELETE FROM texts WHERE number = ? RETURNING tokens", (number,)).fetchone()
         execute(
             "INSERT INTO words (words, rowid, tokens) VALUES ('delete', ?, ?)", (number, _entry(text, kind))
@@ -204,8 +207,8 @@ class SearchIndex:
             TooSlow
         """
         wanted = filter_of(query, self._zones, now)
-        groups = None
-        if wanted.text or wanted.bounds:
+        groups = self._groups(wanted)
+        if groups is None and (wanted.text or wanted.bounds):
             anywhere = wanted.without_keys()
             # Unless few tickets match, reading them in the order of their kinds is faster than sorting them.
             is_common = not wanted.text and 4 * self._count(anywhere) > self._counts.total
@@ -249,7 +252,20 @@ class SearchIndex:
             return self._hits(wanted.walk("starts", *others), "starts, id", MAX_SIMILAR)
         return self._hits(wanted.lookup(*others), "+starts, +id", MAX_SIMILAR)
 
+    def _groups(self, wanted: Filter) -> Groups | None:
+        """The numbers of matches in each kind by the running counts, whatever their city and category.
+
+        None if only a query can tell them, or tells them sooner.
+        """
+        if wanted.text or self._counts.kinds * MIN_TICKETS_PER_KIND > self._counts.total:
+            return None
+        if wanted.prices is not None:
+            return self._counts.by_price(*wanted.prices)
+        return None if wanted.spans is None else self._counts.by_date(wanted.spans)
+
     def _count(self, wanted: Filter) -> int:
+        if (groups := self._groups(wanted)) is not None:
+            return self._counts.within(wanted.city, wanted.category, groups)
         if wanted.bounds:
             source = wanted.lookup()
         elif wanted.text:

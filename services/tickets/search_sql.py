@@ -1,12 +1,12 @@
 """The SQL of the search: the tables, and a query's conditions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from services.tickets.folding import Phrase, Term, slug, terms
-from services.tickets.query import Query, prices_of, spans_of
+from services.tickets.query import Query, Span, prices_of, spans_of
 
 Sort = Literal["newest", "price", "-price", "date"]
 
@@ -76,6 +76,10 @@ class Filter:
     category: str
     bounds: Sequence[Condition]
     """Conditions of dates and prices."""
+    prices: tuple[int | None, int | None] | None = None
+    """The bounds, if they are only of prices: the lowest and the highest price, both inclusive."""
+    spans: Mapping[Span, Sequence[str]] | None = None
+    """The bounds, if they are only of dates: when events may begin, with the time zones where that is so."""
 
     @property
     def match(self) -> str:
@@ -120,17 +124,20 @@ def filter_of(query: Query, zones: Iterable[str], now: datetime) -> Filter:
         Invalid: a bound is invalid.
     """
     bounds = []
-    lowest, highest = prices_of(query)
+    lowest, highest = prices = prices_of(query)
     if lowest is not None:
         bounds.append(Condition("price >= ?", [lowest]))
     if highest is not None:
         bounds.append(Condition("price <= ?", [highest]))
-    if query.has_dates:
-        bounds.append(_dates(query, zones, now))
-    city = slug(query.city)
-    if query.city.strip() and not city:
-        bounds.append(Condition("0"))  # no city consists of signs only
-    return Filter(terms(query.text), city, query.category or "", bounds)
+    spans = spans_of(query, zones, now) if query.has_dates else None
+    if spans is not None:
+        bounds.append(_dates(spans))
+    wanted = Filter(terms(query.text), slug(query.city), query.category or "", bounds)
+    if query.city.strip() and not wanted.city:
+        return replace(wanted, bounds=[Condition("0")])  # no city consists of signs only
+    if spans is None:
+        return replace(wanted, prices=prices) if bounds else wanted
+    return wanted if query.has_prices else replace(wanted, spans=spans)
 
 
 def keys(city: str, category: str) -> list[str]:
@@ -159,9 +166,8 @@ def _source(tables: str, conditions: Sequence[Condition]) -> Source:
     return Source(tables + where, [value for condition in conditions for value in condition.values])
 
 
-def _dates(query: Query, zones: Iterable[str], now: datetime) -> Condition:
+def _dates(spans: Mapping[Span, Sequence[str]]) -> Condition:
     """A day begins at different times in different time zones. Only near its bounds does the zone matter."""
-    spans = spans_of(query, zones, now)
     if not spans:
         return Condition("0")
     within = "starts >= ? AND starts < ?"

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from beanie import init_beanie
@@ -42,9 +42,9 @@ class KeptServices:
             await self._stop(name)
         if name not in self._kept:
             self._kept[name] = await _started(name, conf)
-        app = self._kept[name].served.app
-        async with client_of(app) as http:
-            yield Served(app, http)
+        served = self._kept[name].served
+        async with client_of(served.asgi) as http:
+            yield replace(served, http=http)
 
     async def close(self) -> None:
         for name in list(self._kept):

@@ -16,6 +16,7 @@ from argon2 import PasswordHasher
 from bson import ObjectId
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from litestar import Litestar
+from litestar.types import ASGIApp
 from pymongo import AsyncMongoClient
 
 import settings
@@ -25,6 +26,7 @@ from contracts.wire import now
 from kit.mongo import Database, Documents
 from kit.tokens import Sessions, Signer
 from services.auth.passwords import Passwords
+from services.tickets.list_cache import ListCache
 from settings import ServiceName, Settings
 from tests.support.asgi import ADDRESS, alive, client_of
 
@@ -60,6 +62,8 @@ class Served:
 
     app: Litestar
     http: httpx.AsyncClient
+    asgi: ASGIApp
+    """What receives requests: `app`, or an app in front of it."""
 
     async def ask(self, method: str, path: str, *, by: str | None = None, **request: Any) -> httpx.Response:
         """Send a request, signed in as the user `by` if given."""
@@ -87,10 +91,11 @@ async def serving(
     """Start the service as its process does. Its database is emptied first if `fresh`."""
     if fresh:
         await _drop(conf.database, name)
-    app = _app(name, conf)
+    asgi = _app(name, conf)
+    app = asgi.app if isinstance(asgi, ListCache) else asgi
     app.state.sessions = Sessions(SIGNER.own_keys, app.state.sessions.ended)
-    async with alive(app), client_of(app, address) as http:
-        yield Served(app, http)
+    async with alive(app), client_of(asgi, address) as http:
+        yield Served(app, http, asgi)
 
 
 def cheap_passwords() -> Passwords:
@@ -122,13 +127,13 @@ def documents_of(name: ServiceName) -> Documents:
     return documents
 
 
-def _app(name: ServiceName, conf: Settings) -> Litestar:
+def _app(name: ServiceName, conf: Settings) -> Litestar | ListCache:
     # Creating an app redirects the root logger to stdout. Restore pytest's handlers.
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:
         with patch.object(settings, "load", lambda: conf):
-            app: Litestar = import_module(f"streams.{name}").app()
+            app: Litestar | ListCache = import_module(f"streams.{name}").app()
             return app
     finally:
         root.handlers[:] = handlers
