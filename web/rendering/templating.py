@@ -9,6 +9,7 @@ from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
 from jinja2.runtime import Context
+from jinja2.utils import htmlsafe_json_dumps
 from litestar.plugins.jinja import JinjaTemplateEngine
 
 from contracts.api import MAX_HOLD
@@ -41,7 +42,7 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
     environment.globals.update(
         static=lambda name: ASSETS[name].address,
         module_addresses=[module.address for name, module in MODULES.items() if name != "main.js"],
-        script_texts=script_texts(),
+        script_texts=htmlsafe_json_dumps(script_texts()),
         price_summaries=price_summaries(),
         currency=settings.currency.upper(),
         is_sandbox=settings.uses_stripe_sandbox,
