@@ -38,6 +38,7 @@ from web.live import sse, subscriber
 from web.live.buyers import Buyers
 from web.live.feed import Feed
 from web.live.hub import Hub
+from web.page_cache.cards import Cards
 from web.page_cache.middleware import PageCache
 from web.page_cache.renderings import FOR_MEMBERS
 from web.page_cache.store import Store
@@ -77,13 +78,14 @@ def web_app(settings: Settings) -> ASGIApp:
         SessionUse(),
     )
     pages = Store(settings.web_page_cache_mb * 1_000_000)
-    feed = Feed(Hub(), pages, Buyers(), sessions.ended)
+    cards = Cards(pages, partial(tickets.render_card, templates.engine))
+    feed = Feed(Hub(), pages, cards, Buyers(), sessions.ended)
     security = security_headers(settings)
     responses = RejectionResponses(templates.engine, security)
     app = create(settings, templates, sessions, feed)
     admission = AdmissionControl(app, limiters(settings.web_max_requests), responses, BodyReader())
     viewers = Viewers(sessions, partial(render_viewer, templates.engine))
-    return PageCache(admission, pages, viewers, security)
+    return PageCache(admission, pages, cards, viewers, security)
 
 
 def create(
@@ -132,6 +134,7 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
     async with (
         upstream.open_session() as http,
         running(sessions.use.report(http, settings)),
+        running(feed.hub.keep_alive()),
         subscriber.listening(settings, feed) as bus_is_reachable,
     ):
         app.state.http, app.state.bus_is_reachable = http, bus_is_reachable

@@ -108,7 +108,9 @@ class Page:
     def user(self) -> User | None:
         return self.viewer.user
 
-    def share(self, *topics: Topic, differs_for: Set[str] | None = frozenset()) -> None:
+    def share(
+        self, *topics: Topic, differs_for: Set[str] | None = frozenset(), version: int | None = None
+    ) -> None:
         """Declare that the response is the same for everyone who isn't signed in.
 
         It isn't shared if a service was unavailable, or doesn't say how current its responses are.
@@ -116,13 +118,14 @@ class Page:
         Args:
             topics: the content changes only with an event about one of these, or by time.
             differs_for: ids of the users who see more than others. None: any signed-in user may see more.
+            version: of the ticket, if the response is its card.
         """
         freshness = self.api.freshness
         if self.viewer.user is not None or self.is_incomplete or freshness.position is None:
             return
         seconds = freshness.seconds(MAX_SHARED_SECONDS)
         has_slot = not self.request.wants_fragment
-        sharing = Sharing(frozenset(topics), freshness.position, seconds, differs_for, has_slot)
+        sharing = Sharing(frozenset(topics), freshness.position, seconds, differs_for, version, has_slot)
         setattr(self.request.state, SHARING, sharing)
 
     async def optional(self, data: Awaitable[T]) -> T | None:

@@ -54,6 +54,11 @@ class LastChanges:
             oldest = self._by_topic.pop(next(iter(self._by_topic)))
             self._complete_after = max(self._complete_after, oldest.number)
 
+    def last(self, topic: Topic) -> int | None:
+        """The number of the last known change of a topic."""
+        change = self._by_topic.get(topic)
+        return None if change is None else change.number
+
     def forget(self) -> None:
         """Forget all changes, because some may have been missed."""
         self._by_topic.clear()

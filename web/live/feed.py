@@ -7,6 +7,7 @@ from kit.sessions import EndedSessions
 from web.live.buyers import Buyers
 from web.live.changes import Change
 from web.live.hub import Hub
+from web.page_cache.cards import Cards
 from web.page_cache.store import Store
 
 
@@ -16,6 +17,7 @@ class Feed:
 
     hub: Hub
     pages: Store
+    cards: Cards
     buyers: Buyers
     ended: EndedSessions
 
@@ -26,13 +28,15 @@ class Feed:
         """
         if self.hub.misses_events_before(number):
             self.forget()
-        match event:
-            case OrderEvent():
-                self.buyers.add(event)
-            case SessionEnded():
-                self.ended.add(event.session_id, event.ended_at)
+        if isinstance(event, OrderEvent):
+            self.buyers.add(event)
         change = change_of(event, number, self.buyers)
         self.pages.invalidate(change)
+        match event:
+            case TicketEvent():
+                self.cards.renew(event, number)
+            case SessionEnded():
+                self.ended.add(event.session_id, event.ended_at)
         self.hub.publish(change)
 
     def resync(self) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from time import monotonic, time
 
 from web.live.changes import MAX_TOPICS, Change, LastChanges, Topic
@@ -13,6 +14,14 @@ MAX_WATCHERS_PER_ADDRESS = 40
 """The most streams per client address. A browser needs one, and several people may share an address."""
 MAX_LAG = 1.0
 """Seconds after which all responses of a service reflect an event. Lists may lag by up to 0.3 seconds."""
+
+HEARTBEAT_SECONDS = 15.0
+"""Seconds between messages of an idle stream. Proxies may close a stream that is silent for a minute."""
+BEAT_SECONDS = 1.0
+"""How often silent streams are looked for."""
+
+BATCH_SECONDS = 0.1
+"""Minimum time between two messages to a browser. Signals that come sooner wait for each other."""
 
 MINE = "me"
 """Sent instead of the user's id in `buyer` and `seller` signals: users can watch only their own orders and
@@ -28,10 +37,17 @@ class Signal:
     number: int | None = None
     """The sequence number up to which the browser has received all changes after this signal."""
 
-    def encode(self) -> bytes:
+    @cached_property
+    def encoded(self) -> bytes:
+        """The signal as it is sent. `here` contains the time at which it was encoded."""
         number = "" if self.number is None else f"id: {self.number}\n"
         data = str(int(time() * 1000)) if self.name == "here" else self.id
         return f"{number}event: {self.name}\ndata: {data}\n\n".encode()
+
+    @classmethod
+    def about(cls, topic: Topic, number: int) -> "Signal":
+        kind, about = topic
+        return cls(kind, MINE if kind in {"buyer", "seller"} else about, number)
 
 
 class Watcher:
@@ -44,18 +60,15 @@ class Watcher:
         self._queued: dict[tuple[str, str], Signal] = {}
         self._woken = asyncio.Event()
         self._closed = False
+        self._sent_at = 0.0
+        """When the last signals were sent, on the monotonic clock."""
 
-    def notify(self, change: Change) -> None:
-        for topic in change.topics:
-            if topic in self.topics and self._may_receive(topic, change):
-                kind, about = topic
-                if kind == "session":
-                    self.close()
-                else:
-                    self.send(Signal(kind, MINE if kind in {"buyer", "seller"} else about, change.number))
-
-    def _may_receive(self, topic: Topic, change: Change) -> bool:
-        return topic[0] != "order" or change.buyer is None or change.buyer == self.viewer
+    def receive(self, change: Change, topic: Topic, signal: Signal) -> None:
+        """Queue the signal of a change about one of the topics, if the viewer may see it."""
+        if topic[0] == "session":
+            self.close()
+        elif topic[0] != "order" or change.buyer is None or change.buyer == self.viewer:
+            self.send(signal)
 
     def send(self, signal: Signal) -> None:
         """Queue a signal. It replaces an earlier signal about the same topic, as signals contain no state.
@@ -70,19 +83,21 @@ class Watcher:
         self._closed = True
         self._woken.set()
 
-    async def signals(self, heartbeat: float) -> AsyncIterator[Signal | None]:
-        """The signals, until the stream is closed. None after each `heartbeat` seconds without a signal."""
-        while not self._closed:
-            try:
-                async with asyncio.timeout(heartbeat):
-                    await self._woken.wait()
-            except TimeoutError:
-                if not self._queued:  # a heartbeat would confirm changes that are still queued
-                    yield None
-                continue
+    def is_silent_since(self, moment: float) -> bool:
+        return self._sent_at < moment and not self._queued
+
+    async def batches(self) -> AsyncIterator[Sequence[Signal]]:
+        """The signals until the stream is closed, those that come within `BATCH_SECONDS` together."""
+        while True:
+            await self._woken.wait()
+            if self._closed:
+                return
             self._woken.clear()
-            while self._queued and not self._closed:
-                yield self._queued.pop(next(iter(self._queued)))
+            batch = tuple(self._queued.values())
+            self._queued.clear()
+            self._sent_at = monotonic()
+            yield batch
+            await asyncio.sleep(BATCH_SECONDS)
 
 
 class Positions:
@@ -167,7 +182,9 @@ class Hub:
         if missed is None:
             watcher.send(self._resync())
         for change in missed or ():
-            watcher.notify(change)
+            for topic in change.topics:
+                if topic in watcher.topics:
+                    watcher.receive(change, topic, Signal.about(topic, change.number))
 
     def remove(self, watcher: Watcher) -> None:
         self._watchers.remove(watcher)
@@ -193,22 +210,41 @@ class Hub:
         self._positions.add(change)
         if is_gap:
             self._resync_all()
-        watching = (self._by_topic.get(topic, ()) for topic in change.topics)
-        for watcher in set[Watcher]().union(*watching):
-            watcher.notify(change)
+        for topic in change.topics:
+            signal = Signal.about(topic, change.number)
+            for watcher in self._by_topic.get(topic, ()):
+                watcher.receive(change, topic, signal)
 
     def resync(self) -> None:
         """Forget the kept changes and have all browsers fetch everything, because changes may be missing."""
         self._forget()
         self._resync_all()
 
+    async def keep_alive(self) -> None:
+        """Send `here` on silent streams, until cancelled."""
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            self.beat()
+
+    def beat(self) -> None:
+        """Send `here` on streams that have been silent for `HEARTBEAT_SECONDS`.
+
+        It contains the position, so it must not overtake a queued signal: a browser that reconnects after it
+        wouldn't get that signal again.
+        """
+        here, since = self.here(), monotonic() - HEARTBEAT_SECONDS
+        for watcher in self._watchers:
+            if watcher.is_silent_since(since):
+                watcher.send(here)
+
     def _forget(self) -> None:
         self._changes.forget()
         self._positions.forget()
 
     def _resync_all(self) -> None:
+        resync = self._resync()
         for watcher in self._watchers:
-            watcher.send(self._resync())
+            watcher.send(resync)
 
     def _resync(self) -> Signal:
         """A signal that makes a browser fetch everything on its pages: it may have missed changes."""

@@ -23,8 +23,6 @@ from web.live.hub import MINE, Hub, Watcher
 from web.page_context import Viewer
 from web.request import WebRequest
 
-HEARTBEAT = 15.0
-"""Seconds between messages of an idle stream. Proxies may close a stream that is silent for a minute."""
 RETRY = b"retry: 2000\n\n"
 RETRY_AFTER = 5
 """Seconds after which a client may retry while live updates are unavailable."""
@@ -174,8 +172,8 @@ async def _stream(hub: Hub, watcher: Watcher, since: int | None) -> AsyncIterato
     OPEN_STREAMS.inc()
     try:
         yield RETRY
-        async for signal_ in watcher.signals(HEARTBEAT):
-            yield (signal_ or hub.here()).encode()
+        async for signals in watcher.batches():
+            yield b"".join([each.encoded for each in signals])
     finally:
         hub.remove(watcher)
         OPEN_STREAMS.dec()

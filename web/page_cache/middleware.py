@@ -7,7 +7,7 @@ for that user. All other requests go to the app.
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +17,18 @@ from prometheus_client import Counter
 
 from contracts.identity import Identity
 from kit.errors import Unavailable
-from web.page_cache.renderings import CATALOGUE, FOR_MEMBERS, PERSONAL, SHARING, Body, Headers, Rendering
+from web.live.changes import Topic
+from web.page_cache.cards import Cards
+from web.page_cache.renderings import (
+    CATALOGUE,
+    FOR_MEMBERS,
+    PERSONAL,
+    SHARING,
+    Body,
+    Headers,
+    Rendering,
+    Sharing,
+)
 from web.page_cache.segments import Segment, gzipped, joined
 from web.page_cache.store import Key, Store
 from web.page_cache.viewers import Viewers
@@ -33,6 +44,7 @@ SHARED = re.compile(
 FOR_GUESTS_OR_MEMBERS = re.compile(r"/tickets/[0-9a-f]{24}(?:/offer)?", re.ASCII)
 """Paths of pages with one rendering for guests, who are asked to sign in, and one for signed-in users."""
 
+CARD = re.compile(r"/tickets/([0-9a-f]{24})/card", re.ASCII)
 CARDS = "/cards"
 """The path of a response that contains several cards: /cards?id=...&id=..."""
 CARD_ID = re.compile(rb"\bid=([0-9a-f]{24})\b")
@@ -81,17 +93,22 @@ class PageCache:
     """An ASGI app that answers from its store, and passes all other requests on to another app."""
 
     def __init__(
-        self, app: ASGIApp, pages: Store, viewers: Viewers, security_headers: Mapping[str, str]
+        self,
+        app: ASGIApp,
+        pages: Store,
+        cards: Cards,
+        viewers: Viewers,
+        security_headers: Mapping[str, str],
     ) -> None:
         self.app = app
         self.pages = pages
+        self._cards = cards
         self._viewers = viewers
         self._security_headers = [
             (name.lower().encode(), value.encode()) for name, value in security_headers.items()
         ]
         self._rendering: dict[Key, asyncio.Task[Rendering | Response]] = {}
-        # A request that follows a change must not get a page whose rendering began before the change.
-        pages.on_change = self._rendering.clear
+        pages.on_change = self._forget_obsolete
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -110,10 +127,13 @@ class PageCache:
         arrives.
         """
         written = WRITES_TICKET.fullmatch(scope["path"])
+        topic: Topic = ("ticket", (written and written[1]) or "")
+        before = self.pages.last_change(topic)
 
         async def send_and_drop(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] < 400 and written:
-                self.pages.drop(CATALOGUE, ("ticket", written[1] or ""))
+            is_written = message["type"] == "http.response.start" and message["status"] < 400
+            if is_written and self.pages.last_change(topic) == before:  # else the event has come first
+                self.pages.drop(CATALOGUE, topic)
             await send(message)
 
         await self.app(scope, receive, send_and_drop if written else send)
@@ -186,7 +206,7 @@ class PageCache:
         except Unavailable:
             return None, None  # the app's page says that sign-in is unavailable
         is_for_members = viewer is not None and FOR_GUESTS_OR_MEMBERS.fullmatch(scope["path"]) is not None
-        key = (scope["path"], scope["query_string"], given.country, is_for_members)
+        key = Key(scope["path"], scope["query_string"], given.country, is_for_members)
         found: Rendering | Response | None = self.pages.get(key)
         if found is not None:
             HITS.inc()
@@ -210,14 +230,26 @@ class PageCache:
         if self._rendering.get(key) is done:
             del self._rendering[key]
 
+    def _forget_obsolete(self, topics: Collection[Topic] | None) -> None:
+        """Let no request that follows a change get a page whose rendering began before the change.
+
+        It is known only of cards that they have a single topic.
+        """
+        for key in list(self._rendering):
+            card = CARD.fullmatch(key.path)
+            if topics is None or card is None or ("ticket", card[1]) in topics:
+                del self._rendering[key]
+
     async def _render(self, key: Key, scope: HTTPScope) -> Rendering | Response:
-        response = await self._ask(scope, without=_PERSONAL, for_members=key[-1])
-        sharing = response.state.get(SHARING)
+        response = await self._ask(scope, without=_PERSONAL, for_members=key.is_for_members)
+        sharing: Sharing | None = response.state.get(SHARING)
         is_personal = any(name == b"set-cookie" for name, _ in response.headers)
         if sharing is None or response.status != 200 or is_personal:
             return response
         rendering = Rendering(bytes(response.body), response.headers, sharing)
         self.pages.put(key, rendering)
+        if sharing.version is not None and (card := CARD.fullmatch(key.path)):
+            self._cards.add(card[1], sharing.version, key, response.headers)
         return rendering
 
     async def _ask(self, scope: HTTPScope, *, without: Set[bytes], for_members: bool = False) -> Response:

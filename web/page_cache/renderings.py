@@ -48,6 +48,8 @@ class Sharing:
     """How long the content stays the same if there are no events."""
     differs_for: Set[str] | None = frozenset()
     """Ids of the users who see more than others. None if any signed-in user may be one of them."""
+    version: int | None = None
+    """The version of the ticket, if the content is its card."""
     has_slot: bool = False
     """Whether the content shows who is signed in, between the markers. Other content may contain anything."""
 

@@ -1,16 +1,25 @@
 """The bounded store of renderings, and what makes a rendering obsolete."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from time import monotonic
+from typing import NamedTuple
 
 from prometheus_client import Gauge
 
 from web.live.changes import Change, LastChanges, Topic
 from web.page_cache.renderings import CATALOGUE, Rendering
 
-Key = tuple[str, bytes, str, bool]
-"""Path, query string, country, and whether the rendering is for signed-in users."""
+
+class Key(NamedTuple):
+    """What a rendering is stored under."""
+
+    path: str
+    query: bytes
+    country: str
+    is_for_members: bool = False
+    """Whether the rendering is for users who are signed in."""
+
 
 BRIEF_SECONDS = 2.0
 """How long a rendering is kept if events about it may have been missed."""
@@ -26,9 +35,9 @@ class Store:
     """Renderings by key, the least recently used first."""
 
     def __init__(self, max_bytes: int) -> None:
-        self.on_change: Callable[[], None] = lambda: None
+        self.on_change: Callable[[Collection[Topic] | None], None] = lambda topics: None
         """A function that is called whenever renderings may have become obsolete, also those that aren't
-        stored yet."""
+        stored yet. Its argument are the topics of these renderings, or None if it may be any rendering."""
         self._max_bytes = max_bytes
         self._bytes = 0
         self._renderings: OrderedDict[Key, tuple[Rendering, float]] = OrderedDict()
@@ -81,7 +90,7 @@ class Store:
         for topic in topics:
             for key in list(self._keys.get(topic, ())):
                 self._remove(key)
-        self.on_change()
+        self.on_change(topics)
 
     def clear(self) -> None:
         """Drop everything, because events may have been missed."""
@@ -89,7 +98,11 @@ class Store:
         self._renderings.clear()
         self._keys.clear()
         self._bytes = 0
-        self.on_change()
+        self.on_change(None)
+
+    def last_change(self, topic: Topic) -> int | None:
+        """The number of the last known event about a topic."""
+        return self._changes.last(topic)
 
     def confirm(self, number: int) -> None:
         """Declare that there was no event about a ticket after this number, except those received."""

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from babel import Locale
+from jinja2 import Environment
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -143,9 +145,15 @@ async def show(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Respons
 async def card(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Response[Any]:
     """A card in a list. It is fetched again when its ticket changes."""
     ticket = await page.api.ticket(ticket_id)
-    page.share(("ticket", ticket.id), differs_for={ticket.user_id})
+    page.share(("ticket", ticket.id), differs_for={ticket.user_id}, version=ticket.version)
     context = {"ticket": ticket, "is_mine": page.user is not None and page.user.id == ticket.user_id}
     return page.render("tickets/card.html", context, fragment="tickets/_card.html")
+
+
+def render_card(templates: Environment, ticket: Ticket, locale: Locale) -> str:
+    """The same card for users who didn't list the ticket."""
+    card = templates.get_template("tickets/_card.html")
+    return card.render(ticket=ticket, is_mine=False, locale=locale)
 
 
 @post("/tickets/{ticket_id:str}/buy")

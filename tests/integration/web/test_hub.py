@@ -21,13 +21,12 @@ OTHER_TICKET: Topic = ("ticket", "c" * 24)
 
 async def pending_signals(watcher: Watcher) -> list[Signal]:
     """All pending signals of a watcher, without `here`, which carries the position. Ends the stream."""
-    signals = []
-    async for signal in watcher.signals(heartbeat=0.001):
-        if signal is None:
-            break
-        if signal.name != "here":
-            signals.append(signal)
-    return signals
+    try:
+        async with asyncio.timeout(0.001):  # pending signals are returned without waiting
+            batch = await anext(watcher.batches(), ())
+    except TimeoutError:
+        return []
+    return [signal for signal in batch if signal.name != "here"]
 
 
 def hub_after(*changes: Change, limit: int = 100) -> Hub:
@@ -118,7 +117,7 @@ async def test_a_new_stream_begins_with_the_position_of_the_hub() -> None:
     for hub, position in ((Hub(), None), (hub_after(Change(4)), 4)):
         watcher = Watcher([TICKET], None)
         hub.add(watcher)
-        assert await anext(watcher.signals(heartbeat=1)) == Signal("here", number=position)
+        assert await anext(watcher.batches()) == (Signal("here", number=position),)
         assert hub.here() == Signal("here", number=position)
 
 
@@ -131,35 +130,59 @@ async def test_the_position_of_pages_is_before_changes_of_the_last_second() -> N
     assert hub_after(*changes[2:]).position_of_pages == 5, "the position just before the oldest known change"
 
 
-async def test_heartbeats_are_sent_while_there_is_no_signal() -> None:
-    watcher = Watcher([TICKET], None)
-    assert [await anext(watcher.signals(heartbeat=0.001)) for _ in range(2)] == [None, None]
+async def test_silent_streams_get_a_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub, watcher = hub_after(Change(4)), Watcher([TICKET], None)
+    hub.add(watcher)
+    batches = watcher.batches()
+    await anext(batches)
+    hub.beat()
+    assert watcher.is_silent_since(monotonic()), "the stream hasn't been silent for long enough"
+    monkeypatch.setattr("web.live.hub.HEARTBEAT_SECONDS", 0.0)
+    hub.beat()
+    assert await anext(batches) == (hub.here(),)
 
 
-@pytest.mark.parametrize("turns", range(6))
-async def test_a_heartbeat_does_not_overtake_a_simultaneous_signal(turns: int) -> None:
+async def test_a_heartbeat_does_not_overtake_a_queued_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A heartbeat contains the position, so a browser that reconnects after it would miss the signal."""
-    watcher = Watcher([TICKET], None)
-    reading = asyncio.ensure_future(anext(watcher.signals(heartbeat=0)))
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    was_silent = reading.done()
-    watcher.send(Signal("ticket", "a" * 24, 1))
-    assert (await reading is None) == was_silent
+    monkeypatch.setattr("web.live.hub.HEARTBEAT_SECONDS", 0.0)
+    hub, watcher = Hub(), Watcher([TICKET], None)
+    hub.add(watcher)
+    batches = watcher.batches()
+    await anext(batches)
+    hub.publish(Change(1, (TICKET,)))
+    hub.beat()
+    assert await anext(batches) == (Signal("ticket", "a" * 24, 1),)
+
+
+async def test_the_first_signal_is_sent_at_once_and_those_soon_after_it_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("web.live.hub.BATCH_SECONDS", 0.0)
+    hub, watcher = Hub(), Watcher([TICKET, OTHER_TICKET], None)
+    hub.add(watcher)
+    batches = watcher.batches()
+    await anext(batches)
+    hub.publish(Change(1, (TICKET,)))
+    assert await anext(batches) == (Signal("ticket", "a" * 24, 1),)
+    hub.publish(Change(2, (TICKET,)))
+    following = asyncio.ensure_future(anext(batches))
+    await asyncio.sleep(0)
+    hub.publish(Change(3, (OTHER_TICKET,)))
+    assert await following == (Signal("ticket", "a" * 24, 2), Signal("ticket", "c" * 24, 3))
 
 
 async def test_closing_the_hub_ends_open_streams_and_streams_opened_later() -> None:
     hub, watcher, late = Hub(), Watcher([TICKET], None), Watcher([TICKET], None)
     hub.add(watcher)
-    signals = watcher.signals(heartbeat=60)
-    assert await anext(signals) == hub.here()
-    reading = asyncio.create_task(anext(signals, None))
+    batches = watcher.batches()
+    assert await anext(batches) == (hub.here(),)
+    reading = asyncio.create_task(anext(batches, None))
     await asyncio.sleep(0)
     hub.close()
     hub.add(late)
     async with asyncio.timeout(TIMEOUT):
         assert await reading is None
-        assert [signal async for signal in late.signals(heartbeat=60)] == []
+        assert [batch async for batch in late.batches()] == []
 
 
 async def test_the_end_of_a_session_ends_only_the_streams_of_that_session() -> None:
@@ -170,7 +193,7 @@ async def test_the_end_of_a_session_ends_only_the_streams_of_that_session() -> N
     hub.publish(change_of(event, 1, Buyers()))
     hub.publish(Change(2, (TICKET,)))
     async with asyncio.timeout(TIMEOUT):
-        assert [signal async for signal in ended.signals(heartbeat=60)] == []
+        assert [batch async for batch in ended.batches()] == []
     assert await pending_signals(other) == [Signal("ticket", "a" * 24, 2)]
 
 

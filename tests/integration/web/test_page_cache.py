@@ -181,6 +181,31 @@ async def test_a_request_after_a_change_does_not_get_a_rendering_from_before_the
     assert "Nick Drake" in (await after).text
 
 
+async def test_a_change_of_another_ticket_does_not_interrupt_the_rendering_of_a_card(
+    site: Site, services: Services
+) -> None:
+    entered, go_on, requests = asyncio.Event(), asyncio.Event(), 0
+
+    async def slow(_: web.Request) -> web.Response:
+        nonlocal requests
+        requests += 1
+        entered.set()
+        await go_on.wait()
+        return web.Response(
+            text=site.market.tickets[site.ticket.id].to_json(), content_type="application/json"
+        )
+
+    await services.replace("tickets", [web.get("/api/tickets/{id}", slow)])
+    first = asyncio.create_task(site.get(f"{site.page}/card"))
+    await entered.wait()
+    site.happens(11, site.market.ticket(site.seller, "Hamlet"))
+    second = asyncio.create_task(site.get(f"{site.page}/card"))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert (await first).text == (await second).text
+    assert requests == 1
+
+
 async def test_a_visitor_who_leaves_does_not_interrupt_the_rendering_for_others(site: Site) -> None:
     leaver, stayer = (asyncio.create_task(site.get("/")) for _ in range(2))
     await asyncio.sleep(0)
