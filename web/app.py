@@ -47,7 +47,7 @@ from web.page_context import Page, Viewer, render_viewer
 from web.pages import browse, developers, orders, pictures, purchases, sales, sell, tickets, users
 from web.rendering import assets
 from web.rendering.templating import engine
-from web.request import WebRequest
+from web.request import UseLocale, WebRequest
 from web.security import add_security_headers, security_headers
 from web.session_use import SessionUse, UsedSessions
 
@@ -113,7 +113,7 @@ def create(
         },
         exception_handlers=EXCEPTION_HANDLERS,
         template_config=TemplateConfig(instance=templates),
-        middleware=[ContinueTrace(), metrics.middleware, RejectCrossSite(settings)],
+        middleware=[ContinueTrace(), UseLocale(), metrics.middleware, RejectCrossSite(settings)],
         compression_config=COMPRESSED_PAGES,
         before_send=[add_security_headers(settings), pass_on_cookies],
         request_max_body_size=MAX_FORM_BYTES,

@@ -78,7 +78,6 @@ def layout_context(
         "position": position,
         "address": address,
         "partial": request.wants_fragment,
-        "locale": request.locale,
         "masthead": Masthead.of(address, then, back),
     }
 

@@ -2,12 +2,25 @@
 
 import re
 
-from babel import Locale
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
 from litestar.plugins.htmx import HTMXRequest
+from litestar.types import ASGIApp, Receive, Scope, Send
 
-from web.rendering.locales import locale_of
+from web.rendering.locales import locale_of, using
 
 FRAGMENTS = re.compile(r"/results(/rows)?|/tickets/[^/]+/(card|offer)")
+
+
+class UseLocale(ASGIMiddleware):
+    """Shows amounts and dates as in the browser's country."""
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        accepted = dict(scope["headers"]).get(b"accept-language", b"").decode("latin-1")
+        with using(locale_of(accepted)):
+            await next_app(scope, receive, send)
 
 
 class WebRequest(HTMXRequest):
@@ -29,10 +42,6 @@ class WebRequest(HTMXRequest):
         """The path with the query."""
         query = self.scope["query_string"].decode("latin-1")
         return self.url.path + (f"?{query}" if query else "")
-
-    @property
-    def locale(self) -> Locale:
-        return locale_of(self.headers.get("accept-language", ""))
 
     @property
     def forwarded_for(self) -> str:

@@ -288,7 +288,7 @@ def _price_text(value: str, page: Page) -> str:
         amount = Decimal(plain_price(value))
     except InvalidOperation:
         return value
-    return locales.money(amount, page.settings.currency, page.request.locale)
+    return locales.money(amount, page.settings.currency, locales.current())
 
 
 def _city(value: str, facets: Facets | None) -> str:

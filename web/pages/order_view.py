@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from contracts.api import Order, Payment, Ticket
 from web.order_stage import Stage, Step
-from web.rendering.templating import has_begun
 from web.rendering.texts import N_
+from web.rendering.ticket_texts import has_begun
 
 Layout = Literal["checkout", "owned", "ended"]
 

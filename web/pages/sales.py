@@ -14,8 +14,9 @@ from contracts.events import TicketStatus
 from contracts.money import from_minor_units
 from web.api_client import ApiClient, Refused, TicketPage
 from web.page_context import Page
-from web.rendering.templating import has_begun, seconds_left
+from web.rendering.templating import seconds_left
 from web.rendering.texts import N_
+from web.rendering.ticket_texts import has_begun
 from web.request import WebRequest
 
 PAGE_SIZE, MAX_SHOWN = 24, 240

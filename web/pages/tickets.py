@@ -19,8 +19,8 @@ from web.page_cache.renderings import CATALOGUE
 from web.page_context import Page
 from web.redirects import sign_in_address
 from web.rendering import locales
-from web.rendering.templating import has_begun, seconds_left
-from web.rendering.ticket_texts import location
+from web.rendering.templating import seconds_left
+from web.rendering.ticket_texts import has_begun, location
 
 Tone = Literal["good", "waiting", "quiet"]
 Relation = Literal["seller", "buyer", "other"]
@@ -152,8 +152,8 @@ async def card(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Respons
 
 def render_card(templates: Environment, ticket: Ticket, locale: Locale) -> str:
     """The same card for users who didn't list the ticket."""
-    card = templates.get_template("tickets/_card.html")
-    return card.render(ticket=ticket, is_mine=False, locale=locale)
+    with locales.using(locale):
+        return templates.get_template("tickets/_card.html").render(ticket=ticket, is_mine=False)
 
 
 @post("/tickets/{ticket_id:str}/buy")
@@ -222,7 +222,7 @@ async def _similar(page: Page, ticket: Ticket) -> Sequence[Ticket]:
 
 
 def _head(page: Page, ticket: Ticket) -> Head:
-    site, locale = page.settings.site, page.request.locale
+    site, locale = page.settings.site, locales.current()
     price = locales.money(ticket.price, page.settings.currency, locale)
     starts_at = (
         locales.date_and_time_in_zone(ticket.starts_at, ticket.time_zone, locale)

@@ -6,6 +6,8 @@ The Accept-Language header determines the country. A German reader sees "19,99 â
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -26,6 +28,8 @@ WORLD = Locale("en", "001")
 MAX_HEADER_LENGTH = 500
 """The most characters of a header that are read, because `_locale_of` stores headers in a cache."""
 
+_current = ContextVar("locale", default=DEFAULT)
+
 # https://www.rfc-editor.org/rfc/rfc9110#field.accept-language
 _RANGE = re.compile(
     r"\s*(?P<tag>[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)\s*(?:;\s*q=(?P<q>[01](?:\.\d{0,3})?)\s*)?"
@@ -35,6 +39,21 @@ _RANGE = re.compile(
 MAX_FORMATTED = 10_000
 """Formatted amounts and dates that are kept, of each kind: about 2 MB. Babel takes 50 Âµs to format one, and
 the same ones appear on many pages."""
+
+
+def current() -> Locale:
+    """The locale in which templates show amounts and dates: that of the current request."""
+    return _current.get()
+
+
+@contextmanager
+def using(locale: Locale) -> Iterator[None]:
+    """Until the block ends, this is the current locale."""
+    token = _current.set(locale)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def locale_of(accept_language: str) -> Locale:

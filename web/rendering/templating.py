@@ -7,8 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
-from jinja2.runtime import Context
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from jinja2.utils import htmlsafe_json_dumps
 from litestar.plugins.jinja import JinjaTemplateEngine
 
@@ -16,7 +15,7 @@ from contracts.api import MAX_HOLD
 from contracts.tickets import TicketDetails
 from contracts.wire import now
 from settings import Settings
-from web.rendering import locales, texts, ticket_texts
+from web.rendering import fragments, locales, texts, ticket_texts
 from web.rendering.assets import ASSETS, MODULES
 from web.rendering.script_texts import price_summaries, script_texts
 
@@ -42,6 +41,8 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
     environment.globals.update(
         static=lambda name: ASSETS[name].address,
         module_addresses=[module.address for name, module in MODULES.items() if name != "main.js"],
+        kept_card=fragments.card(environment),
+        kept_brief=fragments.brief(environment),
         script_texts=htmlsafe_json_dumps(script_texts()),
         price_summaries=price_summaries(),
         currency=settings.currency.upper(),
@@ -60,7 +61,7 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         time_of_day=time_of_day,
         date_part=date_part,
         month=month,
-        has_begun=has_begun,
+        has_begun=ticket_texts.has_begun,
         seconds_left=seconds_left,
         milliseconds=milliseconds,
         countdown=countdown,
@@ -76,63 +77,49 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
     return JinjaTemplateEngine.from_environment(environment)
 
 
-def _money(currency: str) -> Callable[[Context, Decimal], str]:
-    @pass_context
-    def money(context: Context, amount: Decimal) -> str:
-        return locales.money(amount, currency, context["locale"])
+def _money(currency: str) -> Callable[[Decimal], str]:
+    def money(amount: Decimal) -> str:
+        return locales.money(amount, currency, locales.current())
 
     return money
 
 
-@pass_context
-def day(context: Context, moment: datetime, zone: str | None = None) -> str:
+def day(moment: datetime, zone: str | None = None) -> str:
     """A date for a ticket's page, such as Sat, Dec 12, 2026, 8:00 PM (Berlin time). UTC if `zone` is None."""
-    return locales.date_and_time_in_zone(moment, zone, context["locale"])
+    return locales.date_and_time_in_zone(moment, zone, locales.current())
 
 
-@pass_context
-def short_day(context: Context, moment: datetime, zone: str | None = None) -> str:
+def short_day(moment: datetime, zone: str | None = None) -> str:
     """A date without the time zone, such as Sat, Dec 12, 2026, 8:00 PM."""
-    return locales.date_and_time(moment, zone, context["locale"])
+    return locales.date_and_time(moment, zone, locales.current())
 
 
-@pass_context
-def near_day(context: Context, moment: datetime, zone: str | None = None) -> str:
+def near_day(moment: datetime, zone: str | None = None) -> str:
     """A date for cards, such as Sat, Dec 12. The year is shown if the date isn't near today."""
     skeleton = "MMMEd" if abs(moment - now()) < YEAR_SHOWN_AFTER else "yMMMEd"
-    return locales.part_of_date(skeleton, moment, zone, context["locale"])
+    return locales.part_of_date(skeleton, moment, zone, locales.current())
 
 
-@pass_context
-def time_of_day(context: Context, moment: datetime, zone: str | None = None) -> str:
+def time_of_day(moment: datetime, zone: str | None = None) -> str:
     """A time such as 8:00 PM."""
-    return locales.time_of_day(moment, zone, context["locale"])
+    return locales.time_of_day(moment, zone, locales.current())
 
 
-@pass_context
-def date_part(
-    context: Context, moment: datetime, part: Literal["weekday", "day", "month"], zone: str | None = None
-) -> str:
+def date_part(moment: datetime, part: Literal["weekday", "day", "month"], zone: str | None = None) -> str:
     """One part of a date: Sat, 12 or Dec."""
-    return locales.part_of_date(SKELETONS[part], moment, zone, context["locale"])
+    return locales.part_of_date(SKELETONS[part], moment, zone, locales.current())
 
 
-@pass_context
-def month(context: Context, moment: datetime) -> str:
+def month(moment: datetime) -> str:
     """A month such as December 2026."""
-    return locales.part_of_date("yMMMM", moment, None, context["locale"])
+    return locales.part_of_date("yMMMM", moment, None, locales.current())
 
 
-@pass_context
-def date_and_city(context: Context, ticket: TicketDetails) -> str:
+def date_and_city(ticket: TicketDetails) -> str:
     """The date and the city, such as Sat, Dec 12, 2026, 8:00 PM · Berlin."""
     moment, zone = ticket.starts_at, ticket.time_zone
-    date = locales.date_and_time(moment, zone, context["locale"]) if moment else None
+    date = locales.date_and_time(moment, zone, locales.current()) if moment else None
     return " · ".join(filter(None, (date, ticket.city or ticket.venue)))
-
-
-def has_begun(starts_at: datetime | None) -> bool:
-    return starts_at is not None and starts_at <= now()
 
 
 def seconds_left(deadline: datetime) -> int:

@@ -1,6 +1,9 @@
-"""Short texts about a ticket for templates."""
+"""What templates say about a ticket."""
+
+from datetime import datetime
 
 from contracts.tickets import TicketDetails
+from contracts.wire import now
 from web.rendering.texts import N_, _, ngettext
 
 CATEGORY_LABELS = {
@@ -14,6 +17,10 @@ CATEGORY_LABELS = {
     "other": N_("Other"),
 }
 CATEGORIES_WITH_ICON = CATEGORY_LABELS.keys() - {"other"}
+
+
+def has_begun(starts_at: datetime | None) -> bool:
+    return starts_at is not None and starts_at <= now()
 
 
 def location(ticket: TicketDetails) -> str:

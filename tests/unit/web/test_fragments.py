@@ -1,0 +1,73 @@
+"""Parts of pages that are rendered once for the same ticket."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from babel import Locale
+from jinja2 import Environment
+
+from contracts.api import Ticket
+from contracts.wire import now
+from settings import Settings
+from web.rendering import fragments, locales, ticket_texts
+from web.rendering.templating import engine
+
+
+@pytest.fixture(scope="module")
+def templates() -> Environment:
+    return engine(Settings(_env_file=None)).engine
+
+
+def a_ticket(**changes: Any) -> Ticket:
+    given = {
+        "id": "a" * 24,
+        "version": 1,
+        "title": "Fish & Chips",
+        "price": "1234.5",
+        "user_id": "b" * 24,
+        "status": "available",
+        "starts_at": now() + timedelta(days=3),
+    }
+    return Ticket.model_validate(given | changes)
+
+
+def test_the_card_of_an_equal_ticket_is_rendered_once(
+    templates: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, ticket = fragments.card(templates), a_ticket()
+    first = card(ticket)
+    assert "Fish &amp; Chips" in first
+    with monkeypatch.context() as patch:
+        patch.setattr(templates, "get_template", None)
+        assert card(ticket.model_copy()) is first
+    assert "Fish &amp; Eggs" in card(a_ticket(title="Fish & Eggs"))
+
+
+def test_each_kind_of_viewer_and_each_country_has_its_own_card(templates: Environment) -> None:
+    card, ticket = fragments.card(templates), a_ticket(picture="0" * 64)
+    assert len({card(ticket), card(ticket, is_mine=True), card(ticket, urgent=True)}) == 3
+    assert "$1,234.50" in card(ticket)
+    with locales.using(Locale("en", "DE")):
+        assert "1.234,50" in card(ticket)
+    assert "$1,234.50" in card(ticket)
+
+
+def test_a_kept_card_says_when_the_event_has_begun(
+    templates: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, ticket = fragments.card(templates), a_ticket()
+    assert "Past" not in card(ticket)
+    later = now() + timedelta(days=3, seconds=1)
+    monkeypatch.setattr(ticket_texts, "now", lambda: later)
+    assert "Past" in card(ticket)
+
+
+def test_a_card_is_rendered_again_on_another_day(
+    templates: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brief, ticket = fragments.brief(templates), a_ticket()
+    first = brief(ticket)
+    tomorrow = now() + timedelta(days=1)
+    monkeypatch.setattr(fragments, "now", lambda: tomorrow)
+    assert brief(ticket) is not first

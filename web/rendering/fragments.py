@@ -1,0 +1,54 @@
+"""Parts of pages that are rendered once for the same ticket, because many pages show the same tickets."""
+
+from collections.abc import Callable, Hashable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Protocol
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from contracts.wire import now
+from web.rendering import locales
+from web.rendering.ticket_texts import has_begun
+
+MAX_FRAGMENTS = 2_000
+"""Fragments of each kind that are kept: about 8 MB."""
+
+
+class Shown(Protocol):
+    """A ticket, or the ticket of an order. Equal ones look the same."""
+
+    @property
+    def starts_at(self) -> datetime | None:
+        """When the event begins."""
+
+
+def card(environment: Environment) -> Callable[..., Markup]:
+    """The card of a ticket: a function of the ticket, and of whether it is the viewer's and in sight."""
+    render = _kept(environment, "tickets/parts.html", "card")
+
+    def show(ticket: Shown, is_mine: bool = False, urgent: bool = False) -> Markup:
+        return render(has_begun(ticket.starts_at), ticket, bool(is_mine), bool(urgent))
+
+    return show
+
+
+def brief(environment: Environment) -> Callable[[Shown], Markup]:
+    """The most important facts about a ticket."""
+    render = _kept(environment, "macros.html", "brief")
+    return lambda ticket: render(None, ticket)
+
+
+def _kept(environment: Environment, template: str, macro: str) -> Callable[..., Markup]:
+    """A macro whose results are kept for each locale, until the day ends.
+
+    The first argument is whatever else the result depends on. The macro gets all others.
+    """
+
+    @lru_cache(MAX_FRAGMENTS)
+    def render(_locale: Hashable, _day: Hashable, _state: Hashable, *arguments: Any) -> Markup:
+        module: Any = environment.get_template(template).module
+        return Markup(getattr(module, macro)(*arguments))  # noqa: S704 - the macro escapes its arguments
+
+    return lambda state, *arguments: render(locales.current(), now().date(), state, *arguments)
