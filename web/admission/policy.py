@@ -39,12 +39,13 @@ def limiters(max_requests: int) -> dict[LimiterName, Limiter]:
     """The limiters of one process. Their limits are proportional to `WEB_MAX_REQUESTS`.
 
     Hashing passwords occupies a CPU, so each request finishes sooner if few of them run at the same time. A
-    payment causes work after its response, which too many concurrent payments would delay.
+    payment causes work after its response, which too many concurrent payments would delay. Payments wait in a
+    longer queue, because a buyer minds a refused payment more than a slow one.
     """
     return {
         "pages": Limiter(max_requests, queue_size=max_requests, timeout=2.0),
         "orders": Limiter(max_requests, queue_size=max_requests, timeout=5.0),
-        "payments": Limiter(max(1, max_requests // 2), queue_size=max(1, max_requests // 2), timeout=5.0),
+        "payments": Limiter(max(1, max_requests // 2), queue_size=2 * max_requests, timeout=5.0),
         "webhooks": Limiter(max(1, max_requests // 4), queue_size=2 * max_requests, timeout=5.0),
         "passwords": Limiter(max(1, max_requests // 8), queue_size=2 * max_requests, timeout=10.0),
         "live": Limiter(max_requests, queue_size=max_requests, timeout=2.0),
