@@ -28,6 +28,7 @@ from web.page_cache.renderings import (
     Headers,
     Rendering,
     Sharing,
+    partial_for,
 )
 from web.page_cache.segments import Segment, gzipped, joined
 from web.page_cache.store import Key, Store
@@ -49,7 +50,6 @@ CARDS = "/cards"
 """The path of a response that contains several cards: /cards?id=...&id=..."""
 CARD_ID = re.compile(rb"\bid=([0-9a-f]{24})\b")
 MAX_CARDS = 100
-END_OF_PARTIAL = Segment(b"</hx-partial>")
 
 WRITES_TICKET = re.compile(r"/sell|(?:/api)?/tickets(?:/([0-9a-f]{24})(?!/buy)(?:/.*)?)?", re.ASCII)
 """Paths of requests that list, edit or withdraw a ticket."""
@@ -166,14 +166,12 @@ class PageCache:
         given = _Given(scope["headers"])
         segments: list[Segment] = []
         for ticket_id in CARD_ID.findall(scope["query_string"])[:MAX_CARDS]:
-            card = await self._card(ticket_id, scope, given)
-            if isinstance(card, Response):
-                if card.status >= 500:
-                    await _send(send, scope["method"], card.status, card.headers, bytes(card.body))
-                    return
-                continue
-            begins = b'<hx-partial hx-target="#ticket-%b" hx-swap="outerMorph">' % ticket_id
-            segments += (Segment(begins), card, END_OF_PARTIAL)
+            card = await self._card(ticket_id.decode(), scope, given)
+            if isinstance(card, Segment):
+                segments.append(card)
+            elif card.status >= 500:
+                await _send(send, scope["method"], card.status, card.headers, bytes(card.body))
+                return
         body = Body(
             gzipped(segments) if given.accepts_gzip else joined(segments),
             None,
@@ -186,16 +184,18 @@ class PageCache:
         )
         await _send(send, scope["method"], 200, body.headers, body.content)
 
-    async def _card(self, ticket_id: bytes, scope: HTTPScope, given: "_Given") -> Segment | Response:
-        """A ticket's card for the viewer, or the response to the request for it if that isn't a card."""
-        path = f"/tickets/{ticket_id.decode()}/card"
+    async def _card(self, ticket_id: str, scope: HTTPScope, given: "_Given") -> Segment | Response:
+        """A ticket's card for the viewer as a partial, or the response to the request for it if that isn't a
+        card.
+        """
+        path = f"/tickets/{ticket_id}/card"
         alone: HTTPScope = {**scope, "path": path, "raw_path": path.encode(), "query_string": b""}
         found, _ = await self._find(alone, given)
         if found is None:
             found = await self._ask(alone, without=_ENCODING)
         if isinstance(found, Rendering):
-            return found.whole
-        return Segment(bytes(found.body)) if found.status == 200 else found
+            return found.partial(f"#ticket-{ticket_id}")
+        return partial_for(f"#ticket-{ticket_id}", bytes(found.body)) if found.status == 200 else found
 
     async def _find(
         self, scope: HTTPScope, given: "_Given"

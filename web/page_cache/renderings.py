@@ -72,6 +72,7 @@ class Rendering:
         self._before, self._anonymous, self._after = map(Segment, (before, anonymous, after))
         self._headers = [(name, value) for name, value in headers if name not in _REPLACED]
         self._headers.append((b"vary", VARY))
+        self._partial: Segment | None = None
         self._tag = hashlib.blake2b(content, digest_size=12).hexdigest().encode()
 
     @property
@@ -79,10 +80,14 @@ class Rendering:
         """About how much memory it takes, in bytes."""
         return 2 * len(self._before.content + self._after.content) + 4_000
 
-    @cached_property
-    def whole(self) -> Segment:
-        """All of it, as one segment of another response."""
-        return Segment(joined(self._segments(self._anonymous)))
+    def partial(self, target: str) -> Segment:
+        """All of it as a part of another response, with which htmx replaces the element with this selector.
+
+        A rendering has only one target.
+        """
+        if self._partial is None:
+            self._partial = partial_for(target, joined(self._segments(self._anonymous)))
+        return self._partial
 
     @cached_property
     def gzip(self) -> "Body":
@@ -108,6 +113,12 @@ class Rendering:
 
     def _segments(self, viewer: Segment) -> Sequence[Segment]:
         return (self._before, viewer, self._after)
+
+
+def partial_for(target: str, content: bytes) -> Segment:
+    """A part of a response with which htmx replaces the element with this selector."""
+    begins = f'<hx-partial hx-target="{target}" hx-swap="outerMorph">'.encode()
+    return Segment(begins + content + b"</hx-partial>")
 
 
 def _split(page: bytes) -> tuple[bytes, bytes, bytes]:
