@@ -40,7 +40,7 @@ class Market:
     databases: Databases
     seller: Person
     buyers: Sequence[Person]
-    """The first buyer has completed an order, whose copies are the orders of "my orders"."""
+    """The first buyer has completed one order, whose copies are the orders of "my orders". The others buy."""
     ticket: str
     """The id of a ticket on sale, of which all others are copies."""
     order: str
@@ -123,7 +123,7 @@ async def market(folder: Path) -> AsyncIterator[Market]:
     async with (
         stagedoor(folder, variants=False, **usual) as stack,
         bare_handler(folder) as bare,
-        signed_up(stack.web, 1 + BUYERS) as (seller, *buyers),
+        signed_up(stack.web, 2 + BUYERS) as (seller, *buyers),
     ):
         ticket = (await seller.lists_ticket(**_details()))["id"]
         bought = (await seller.lists_ticket(**_details()))["id"]

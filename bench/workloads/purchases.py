@@ -72,12 +72,12 @@ async def measure_many(suite: Suite) -> list[Figure]:
 async def _buy(
     suite: Suite, count: int, how_many: int, *, seconds: float = 600, pause: float = 0
 ) -> tuple[Bought, dict[str, float]]:
-    """Let the first buyers buy new tickets. Return what they bought and the CPU time of each process."""
+    """Let buyers buy new tickets. Return what they bought and the CPU time of each process."""
     market = suite.market
     plan = Buyers(
         url=market.web,
         nats=market.nats,
-        cookies=[cookie_of(buyer) for buyer in market.buyers[:how_many]],
+        cookies=[cookie_of(buyer) for buyer in market.buyers[1 : 1 + how_many]],
         tickets=await market.list_tickets(count),
         seconds=seconds,
         pause=pause,

@@ -14,7 +14,8 @@ T = TypeVar("T")
 class ModelResponse(Response[T]):
     """Lets pydantic write a model, or a list of models, as JSON.
 
-    Litestar would turn each model into a dictionary first, which takes several times the CPU time.
+    Litestar would turn each model into a dictionary first, which takes several times the CPU time. It also
+    doesn't know that a model's `to_json` may leave out fields.
     """
 
     def render(self, content: Any, media_type: str, enc_hook: Serializer = default_serializer) -> bytes:

@@ -106,7 +106,7 @@ class Catalogue:
         self._waiting: list[TicketView] = []
         """Tickets that wait until the thread has finished."""
         self._changes = 0
-        """The number of changes of the index, apart from tickets whose events have begun."""
+        """The number of changes of tickets."""
 
     @property
     def is_loaded(self) -> bool:
@@ -114,7 +114,7 @@ class Catalogue:
 
     @property
     def revision(self) -> Hashable:
-        """A value that changes with the position and with the tickets, unless only time has passed."""
+        """Changes whenever the position or a ticket changes. It doesn't change when an event begins."""
         return self.position, self._changes
 
     async def clear(self) -> None:
@@ -282,6 +282,7 @@ class Catalogue:
     def _apply(self, ticket: TicketView) -> None:
         if self._thread.locked():
             self._waiting.append(ticket)
+            self._changes += 1  # a list that was kept before the change is obsolete
         else:
             self._take(ticket)
 

@@ -1,5 +1,6 @@
 """Keeps responses with lists of tickets in memory until a ticket changes, in front of the framework."""
 
+from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from datetime import datetime
 from http import HTTPStatus
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 
 from litestar import Litestar
 from litestar.enums import ScopeType
-from litestar.types import Message, Receive, Scope, Send
+from litestar.types import HTTPResponseBodyEvent, Message, Receive, Scope, Send
 from prometheus_client import Counter
 
 from contracts.api import VALID_UNTIL
@@ -17,9 +18,10 @@ from services.tickets.catalogue import Catalogue
 PATHS = frozenset({"/api/tickets", "/api/tickets/facets"})
 """Paths of lists that are the same for everyone."""
 
-MAX_RESPONSES = 500
-"""About 5 MB."""
+MAX_BYTES = 8_000_000
 MAX_QUERY_BYTES = 500
+OVERHEAD_BYTES = 2_000
+"""About how much memory a kept response takes in addition to its body."""
 
 HITS = Counter("tickets_list_cache_hits", "Lists of tickets that were answered from memory")
 
@@ -28,8 +30,12 @@ _VALID_UNTIL = VALID_UNTIL.lower().encode()
 
 class _Response(NamedTuple):
     start: Message
-    body: Message
+    body: HTTPResponseBodyEvent
     valid_until: datetime | None
+
+    @property
+    def size(self) -> int:
+        return len(self.body["body"]) + OVERHEAD_BYTES
 
     @property
     def is_valid(self) -> bool:
@@ -44,22 +50,26 @@ class ListCache:
 
     def __init__(self, app: Litestar) -> None:
         self.app = app
-        self._revision: Hashable = None
-        """The revision of the catalogue of which responses are kept."""
-        self._kept: dict[tuple[str, bytes], _Response] = {}
+        self._revision: tuple[Catalogue, Hashable] | None = None
+        """The catalogue of which responses are kept, and its revision."""
+        self._kept: OrderedDict[tuple[str, bytes], _Response] = OrderedDict()
+        """The responses, the least recently used first."""
+        self._bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         catalogue: Catalogue | None = self.app.state.get("catalogue")
         if catalogue is None or not _is_list(scope):
             await self.app(scope, receive, send)
             return
-        if catalogue.revision != self._revision:
+        revision = catalogue, catalogue.revision
+        if revision != self._revision:
             self._kept.clear()
-            self._revision = catalogue.revision
+            self._bytes, self._revision = 0, revision
         key = scope["path"], scope["query_string"]
         kept = self._kept.get(key)
         if kept is not None and kept.is_valid:
             HITS.inc()
+            self._kept.move_to_end(key)
             await send(kept.start)
             await send(kept.body)
             return
@@ -69,13 +79,20 @@ class ListCache:
             messages.append(message)
             await send(message)
 
-        revision = self._revision
         await self.app(scope, receive, send_and_collect)
-        # The response may contain a change that happened meanwhile, or not.
-        if catalogue.revision == revision == self._revision and (response := _complete(messages)):
-            if len(self._kept) >= MAX_RESPONSES:
-                self._kept.clear()
-            self._kept[key] = response
+        # If the catalogue changed meanwhile, the response may be older than the change.
+        if (catalogue, catalogue.revision) == revision == self._revision and (
+            response := _complete(messages)
+        ):
+            self._keep(key, response)
+
+    def _keep(self, key: tuple[str, bytes], response: _Response) -> None:
+        replaced = self._kept.pop(key, None)
+        self._kept[key] = response
+        self._bytes += response.size - (replaced.size if replaced else 0)
+        while self._bytes > MAX_BYTES:
+            _, dropped = self._kept.popitem(last=False)
+            self._bytes -= dropped.size
 
 
 def _is_list(scope: Scope) -> bool:
@@ -95,4 +112,5 @@ def _complete(messages: Sequence[Message]) -> _Response | None:
     if start["status"] != HTTPStatus.OK:
         return None
     limit = next((value for name, value in start["headers"] if name.lower() == _VALID_UNTIL), None)
-    return _Response(start, messages[1], datetime.fromisoformat(limit.decode()) if limit else None)
+    body: Any = messages[1]
+    return _Response(start, body, datetime.fromisoformat(limit.decode()) if limit else None)

@@ -36,6 +36,8 @@ MIN_SHARED_WORD_LENGTH = 4
 
 MIN_TICKETS_PER_KIND = 16
 """With fewer tickets in each kind on average, a query counts them sooner than the running counts."""
+MAX_KINDS = 2_000
+"""With more kinds, going through them could block the event loop for too long. A query can be interrupted."""
 
 WRITES_PER_MERGE = 8
 PAGES_PER_MERGE = 16
@@ -257,7 +259,8 @@ class SearchIndex:
 
         None if only a query can tell them, or tells them sooner.
         """
-        if wanted.text or self._counts.kinds * MIN_TICKETS_PER_KIND > self._counts.total:
+        kinds = self._counts.kinds
+        if wanted.text or kinds > MAX_KINDS or kinds * MIN_TICKETS_PER_KIND > self._counts.total:
             return None
         if wanted.prices is not None:
             return self._counts.by_price(*wanted.prices)

@@ -77,9 +77,9 @@ class Filter:
     bounds: Sequence[Condition]
     """Conditions of dates and prices."""
     prices: tuple[int | None, int | None] | None = None
-    """The bounds, if they are only of prices: the lowest and the highest price, both inclusive."""
+    """The lowest and the highest price, both inclusive, if there are no bounds of dates."""
     spans: Mapping[Span, Sequence[str]] | None = None
-    """The bounds, if they are only of dates: when events may begin, with the time zones where that is so."""
+    """When events may begin, with the time zones of each span, if there are no bounds of prices."""
 
     @property
     def match(self) -> str:

@@ -47,6 +47,7 @@ class Feed:
     def forget(self) -> None:
         """Forget what depends on having received every event."""
         self.pages.clear()
+        self.cards.forget()
         self.buyers.forget()
 
 

@@ -15,10 +15,10 @@ MAX_WATCHERS_PER_ADDRESS = 40
 MAX_LAG = 1.0
 """Seconds after which all responses of a service reflect an event. Lists may lag by up to 0.3 seconds."""
 
-HEARTBEAT_SECONDS = 15.0
-"""Seconds between messages of an idle stream. Proxies may close a stream that is silent for a minute."""
+HEARTBEAT_SECONDS = 14.0
+"""Seconds after which a silent stream gets a message. Proxies may close it after a silent minute."""
 BEAT_SECONDS = 1.0
-"""How often silent streams are looked for."""
+"""How often silent streams are looked for. No stream is silent for more than 15 seconds."""
 
 BATCH_SECONDS = 0.1
 """Minimum time between two messages to a browser. Signals that come sooner wait for each other."""
@@ -37,9 +37,16 @@ class Signal:
     number: int | None = None
     """The sequence number up to which the browser has received all changes after this signal."""
 
-    @cached_property
+    @property
     def encoded(self) -> bytes:
-        """The signal as it is sent. `here` contains the time at which it was encoded."""
+        """The signal as it is sent now. Only `here` contains the time."""
+        return self._encode() if self.name == "here" else self._encoded_once
+
+    @cached_property
+    def _encoded_once(self) -> bytes:
+        return self._encode()
+
+    def _encode(self) -> bytes:
         number = "" if self.number is None else f"id: {self.number}\n"
         data = str(int(time() * 1000)) if self.name == "here" else self.id
         return f"{number}event: {self.name}\ndata: {data}\n\n".encode()

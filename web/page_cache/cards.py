@@ -1,16 +1,15 @@
 """Renders the cards of changed tickets before browsers ask for them.
 
 When a popular ticket changes, all browsers that show it ask for its card within a moment. The event contains
-all that the card shows, so that the card is ready before the first of them asks.
+everything on the card, so the card can be ready before the first browser asks.
 """
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from babel import Locale
-from pydantic import ValidationError
 
 from contracts.api import Ticket
 from contracts.events import TicketEvent
@@ -22,9 +21,9 @@ from web.rendering.locales import of_country
 log = logging.getLogger(__name__)
 
 MAX_TICKETS = 2_000
-"""Tickets whose cards are renewed: those whose cards were asked for most recently."""
+"""Tickets whose cards are renewed: those whose cards were rendered most recently."""
 MAX_COUNTRIES = 4
-"""Countries for which the card of a ticket is renewed, because each takes about a millisecond."""
+"""The most countries for which the card of a ticket is renewed. Each takes about a millisecond."""
 
 
 @dataclass
@@ -34,7 +33,7 @@ class _Card:
     version: int
     """The newest version of the ticket that was rendered."""
     headers: dict[Key, Headers] = field(default_factory=dict)
-    """The headers of the app's response, by key of the rendering."""
+    """The headers of the app's responses, by key of the rendering: one for each country."""
 
 
 class Cards:
@@ -51,7 +50,9 @@ class Cards:
         """By id of the ticket, the least recently rendered first."""
 
     def add(self, ticket_id: str, version: int, key: Key, headers: Headers) -> None:
-        """Renew this card from now on. The app has rendered it from this version of the ticket."""
+        """Renew this card from now on. The app has rendered it from this version of the ticket, the newest of
+        which an event has arrived.
+        """
         card = self._cards.setdefault(ticket_id, _Card(version))
         self._cards.move_to_end(ticket_id)
         card.version = max(card.version, version)
@@ -62,21 +63,33 @@ class Cards:
         if len(self._cards) > MAX_TICKETS:
             self._cards.popitem(last=False)
 
+    def forget(self) -> None:
+        """Renew no card any more, because newer versions of tickets may have been missed."""
+        self._cards.clear()
+
+    def keys_of(self, ticket_id: str) -> Collection[Key]:
+        """The keys of the cards of a ticket that are renewed."""
+        card = self._cards.get(ticket_id)
+        return () if card is None else card.headers.keys()
+
     def renew(self, event: TicketEvent, number: int) -> None:
         """Store the cards of a ticket as of an event with this sequence number.
 
         Events may arrive twice, or in the wrong order if several processes publish them. The app renders the
-        card after an event that isn't newer than the last card.
+        card after an event that isn't newer than the last card. It also renders a card that can't be renewed.
         """
         card = self._cards.get(event.id)
         if card is None or event.version <= card.version:
             return
-        try:
-            ticket = Ticket.model_validate({**dict(event), "order_id": None})
-        except ValidationError as error:
-            log.warning("the card of ticket %s can't be renewed: %s", event.id, error)
-            return
         card.version = event.version
+        self._cards.move_to_end(event.id)
+        try:
+            self._store(card, event, number)
+        except Exception:  # browsers must get the signal of the event even if no card can be rendered
+            log.exception("the card of ticket %s can't be renewed", event.id)
+
+    def _store(self, card: _Card, event: TicketEvent, number: int) -> None:
+        ticket = Ticket.model_validate({**dict(event), "order_id": None})
         sharing = Sharing(
             topics=frozenset({("ticket", ticket.id)}),
             position=number,

@@ -128,12 +128,14 @@ class PageCache:
         """
         written = WRITES_TICKET.fullmatch(scope["path"])
         topic: Topic = ("ticket", (written and written[1]) or "")
-        before = self.pages.last_change(topic)
+        before = self.pages.last_change(topic) or 0
 
         async def send_and_drop(message: Message) -> None:
-            is_written = message["type"] == "http.response.start" and message["status"] < 400
-            if is_written and self.pages.last_change(topic) == before:  # else the event has come first
-                self.pages.drop(CATALOGUE, topic)
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                # A card that was renewed meanwhile stays, because the event was most likely about this
+                # change. Otherwise the right event follows in a moment. Sellers don't get this card.
+                is_renewed = (self.pages.last_change(topic) or 0) > before
+                self.pages.drop(CATALOGUE, topic, keep=self._cards.keys_of(topic[1]) if is_renewed else ())
             await send(message)
 
         await self.app(scope, receive, send_and_drop if written else send)
@@ -233,7 +235,7 @@ class PageCache:
     def _forget_obsolete(self, topics: Collection[Topic] | None) -> None:
         """Let no request that follows a change get a page whose rendering began before the change.
 
-        It is known only of cards that they have a single topic.
+        Only a card is known to depend on a single ticket.
         """
         for key in list(self._rendering):
             card = CARD.fullmatch(key.path)
@@ -247,8 +249,13 @@ class PageCache:
         if sharing is None or response.status != 200 or is_personal:
             return response
         rendering = Rendering(bytes(response.body), response.headers, sharing)
-        self.pages.put(key, rendering)
-        if sharing.version is not None and (card := CARD.fullmatch(key.path)):
+        is_current = self.pages.put(key, rendering)
+        if (
+            is_current
+            and sharing.version is not None
+            and not key.query
+            and (card := CARD.fullmatch(key.path))
+        ):
             self._cards.add(card[1], sharing.version, key, response.headers)
         return rendering
 

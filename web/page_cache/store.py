@@ -36,8 +36,8 @@ class Store:
 
     def __init__(self, max_bytes: int) -> None:
         self.on_change: Callable[[Collection[Topic] | None], None] = lambda topics: None
-        """A function that is called whenever renderings may have become obsolete, also those that aren't
-        stored yet. Its argument are the topics of these renderings, or None if it may be any rendering."""
+        """A function that is called with the topics whose renderings may be obsolete, including those that
+        aren't stored yet, or with None for all renderings."""
         self._max_bytes = max_bytes
         self._bytes = 0
         self._renderings: OrderedDict[Key, tuple[Rendering, float]] = OrderedDict()
@@ -58,16 +58,18 @@ class Store:
         self._renderings.move_to_end(key)
         return rendering
 
-    def put(self, key: Key, rendering: Rendering) -> None:
+    def put(self, key: Key, rendering: Rendering) -> bool:
         """Keep a rendering, unless it is obsolete already.
 
         The store may have received an event about the page's topics that its data doesn't contain yet.
+
+        Returns whether the rendering is kept and certainly contains all events about its topics.
         """
         sharing = rendering.sharing
         missed = self._changes.since(sharing.topics, sharing.position)
         seconds = sharing.seconds if missed is not None else min(sharing.seconds, BRIEF_SECONDS)
         if missed or seconds <= 0 or rendering.size > self._max_bytes:
-            return
+            return False
         self._remove(key)
         self._renderings[key] = (rendering, monotonic() + seconds)
         self._bytes += rendering.size
@@ -75,6 +77,7 @@ class Store:
             self._keys.setdefault(topic, set()).add(key)
         while self._bytes > self._max_bytes:
             self._remove(next(iter(self._renderings)))
+        return missed is not None
 
     def invalidate(self, change: Change) -> None:
         """Drop the renderings of a ticket that changed, of its seller, and of all lists.
@@ -86,9 +89,9 @@ class Store:
             self._changes.add(Change(change.number, topics))
             self.drop(*topics)
 
-    def drop(self, *topics: Topic) -> None:
+    def drop(self, *topics: Topic, keep: Collection[Key] = ()) -> None:
         for topic in topics:
-            for key in list(self._keys.get(topic, ())):
+            for key in self._keys.get(topic, set()).difference(keep):
                 self._remove(key)
         self.on_change(topics)
 

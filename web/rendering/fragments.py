@@ -8,9 +8,8 @@ from typing import Any, Protocol
 from jinja2 import Environment
 from markupsafe import Markup
 
-from contracts.wire import now
 from web.rendering import locales
-from web.rendering.ticket_texts import has_begun
+from web.rendering.ticket_texts import has_begun, is_distant
 
 MAX_FRAGMENTS = 2_000
 """Fragments of each kind that are kept: about 8 MB."""
@@ -25,11 +24,13 @@ class Shown(Protocol):
 
 
 def card(environment: Environment) -> Callable[..., Markup]:
-    """The card of a ticket: a function of the ticket, and of whether it is the viewer's and in sight."""
+    """The card of a ticket: a function of the ticket, of whether it is the viewer's, and of whether it is in
+    sight.
+    """
     render = _kept(environment, "tickets/parts.html", "card")
 
     def show(ticket: Shown, is_mine: bool = False, urgent: bool = False) -> Markup:
-        return render(has_begun(ticket.starts_at), ticket, bool(is_mine), bool(urgent))
+        return render(_time_of(ticket), ticket, bool(is_mine), bool(urgent))
 
     return show
 
@@ -37,18 +38,24 @@ def card(environment: Environment) -> Callable[..., Markup]:
 def brief(environment: Environment) -> Callable[[Shown], Markup]:
     """The most important facts about a ticket."""
     render = _kept(environment, "macros.html", "brief")
-    return lambda ticket: render(None, ticket)
+    return lambda ticket: render(_time_of(ticket), ticket)
+
+
+def _time_of(ticket: Shown) -> Hashable:
+    """What changes as time passes: whether the event has begun, and whether its year is shown."""
+    starts_at = ticket.starts_at
+    return None if starts_at is None else (has_begun(starts_at), is_distant(starts_at))
 
 
 def _kept(environment: Environment, template: str, macro: str) -> Callable[..., Markup]:
-    """A macro whose results are kept for each locale, until the day ends.
+    """A macro whose results are kept for each locale.
 
     The first argument is whatever else the result depends on. The macro gets all others.
     """
 
     @lru_cache(MAX_FRAGMENTS)
-    def render(_locale: Hashable, _day: Hashable, _state: Hashable, *arguments: Any) -> Markup:
+    def render(_locale: Hashable, _time: Hashable, *arguments: Any) -> Markup:
         module: Any = environment.get_template(template).module
         return Markup(getattr(module, macro)(*arguments))  # noqa: S704 - the macro escapes its arguments
 
-    return lambda state, *arguments: render(locales.current(), now().date(), state, *arguments)
+    return lambda time, *arguments: render(locales.current(), time, *arguments)

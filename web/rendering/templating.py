@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -20,8 +20,6 @@ from web.rendering.assets import ASSETS, MODULES
 from web.rendering.script_texts import price_summaries, script_texts
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
-YEAR_SHOWN_AFTER = timedelta(days=180)
-"""Cards show the year of a date that is at least this far from today."""
 SKELETONS = {"weekday": "E", "day": "d", "month": "MMM"}
 """The CLDR skeletons of the parts of a date."""
 
@@ -96,7 +94,7 @@ def short_day(moment: datetime, zone: str | None = None) -> str:
 
 def near_day(moment: datetime, zone: str | None = None) -> str:
     """A date for cards, such as Sat, Dec 12. The year is shown if the date isn't near today."""
-    skeleton = "MMMEd" if abs(moment - now()) < YEAR_SHOWN_AFTER else "yMMMEd"
+    skeleton = "yMMMEd" if ticket_texts.is_distant(moment) else "MMMEd"
     return locales.part_of_date(skeleton, moment, zone, locales.current())
 
 

@@ -1,10 +1,12 @@
 """What templates say about a ticket."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from contracts.tickets import TicketDetails
 from contracts.wire import now
 from web.rendering.texts import N_, _, ngettext
+
+YEAR_SHOWN_AFTER = timedelta(days=180)
 
 CATEGORY_LABELS = {
     "music": N_("Music"),
@@ -21,6 +23,11 @@ CATEGORIES_WITH_ICON = CATEGORY_LABELS.keys() - {"other"}
 
 def has_begun(starts_at: datetime | None) -> bool:
     return starts_at is not None and starts_at <= now()
+
+
+def is_distant(moment: datetime) -> bool:
+    """Whether cards show the year of a date, because it isn't near today."""
+    return abs(moment - now()) >= YEAR_SHOWN_AFTER
 
 
 def location(ticket: TicketDetails) -> str:

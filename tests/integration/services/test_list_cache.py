@@ -1,5 +1,7 @@
 """Lists of tickets that are answered from memory until a ticket changes."""
 
+import asyncio
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -118,11 +120,32 @@ async def test_errors_are_not_kept(tickets: Served) -> None:
     assert hits() == before
 
 
-async def test_the_number_of_kept_lists_is_limited(
+async def test_the_least_recently_used_lists_make_room(
     tickets: Served, monkeypatch: pytest.MonkeyPatch, searches: list[datetime]
 ) -> None:
-    monkeypatch.setattr(list_cache, "MAX_RESPONSES", 2)
-    for city in ("a", "b", "c"):
+    monkeypatch.setattr(list_cache, "MAX_BYTES", 2 * list_cache.OVERHEAD_BYTES + 100)
+    for city, number in (("a", 1), ("b", 2), ("a", 2), ("c", 3), ("a", 3), ("b", 4)):
         await titles(tickets, f"/api/tickets?city={city}")
-    await titles(tickets, "/api/tickets?city=a")
-    assert len(searches) == 4
+        assert len(searches) == number
+
+
+async def test_a_list_that_was_kept_is_not_served_after_a_change_that_waits_for_a_search(
+    tickets: Served,
+) -> None:
+    """A search in a thread delays changes of the index. The next list then waits for that search, too."""
+    catalogue: Catalogue = tickets.app.state.catalogue
+    assert await titles(tickets) == []
+    searching, go_on = threading.Event(), threading.Event()
+
+    def slow_search(_: SearchIndex) -> None:
+        searching.set()
+        go_on.wait()
+
+    search = asyncio.create_task(catalogue._search_in_thread(slow_search, now()))
+    await asyncio.to_thread(searching.wait)
+    await list_ticket("Hamlet")
+    following = asyncio.create_task(titles(tickets))
+    await asyncio.sleep(0)
+    go_on.set()
+    await search
+    assert await following == ["Hamlet"]

@@ -1,5 +1,6 @@
 """The card of a changed ticket is rendered from its event, before browsers ask for the card."""
 
+import asyncio
 from datetime import timedelta
 from time import monotonic
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from contracts.api import POSITION
 from contracts.events import TicketUpdated
 from contracts.wire import now
 from tests.integration.web.page_client import text_of
@@ -128,3 +130,57 @@ async def test_an_edit_through_this_process_drops_the_card_unless_its_event_has_
     site.asked()
     assert "Nick Drake" in text_of(await site.get(card_of(site)))
     assert len(site.asked()) == (0 if event_comes_first else 1)
+
+
+async def test_a_card_that_cannot_be_rendered_does_not_hold_up_the_signal(site: Site) -> None:
+    await site.get(card_of(site))
+    event = changed(site, starts_at=now() + timedelta(days=1), time_zone="Mars/Olympus")
+    site.feed.apply(event, 11)
+    assert site.feed.hub.position == 11
+    site.market.change_ticket(site.ticket.id, time_zone=None)
+    site.market.position = 11
+    assert (await site.get(card_of(site))).status_code == 200
+
+
+async def test_a_late_event_does_not_hide_one_that_came_while_the_app_rendered_the_first_card(
+    site: Site, services: Services
+) -> None:
+    entered, go_on = asyncio.Event(), asyncio.Event()
+    before = site.market.tickets[site.ticket.id]
+    late, new = changed(site, title="Late"), changed(site, title="New")
+
+    async def show(_: web.Request) -> web.Response:
+        entered.set()
+        await go_on.wait()
+        return web.Response(text=before.to_json(), content_type="application/json", headers={POSITION: "10"})
+
+    await services.replace("tickets", [web.get("/api/tickets/{id}", show)])
+    first = asyncio.create_task(site.get(card_of(site)))
+    await entered.wait()
+    site.feed.apply(new, 11)
+    go_on.set()
+    await first
+    site.feed.apply(late, 12)
+    await services.restore()
+    site.market.position = 12
+    assert "New" in text_of(await site.get(card_of(site)))
+
+
+async def test_a_late_event_does_not_hide_one_that_was_missed(site: Site) -> None:
+    await site.get(card_of(site))
+    late, _missed = changed(site, title="Late"), changed(site, title="New")
+    site.feed.forget()
+    site.cache.pages.confirm(11)
+    site.feed.apply(late, 12)
+    site.market.position = 12
+    assert "New" in text_of(await site.get(card_of(site)))
+
+
+async def test_addresses_with_a_query_do_not_displace_the_card(site: Site) -> None:
+    await site.get(card_of(site))
+    for number in range(cards.MAX_COUNTRIES):
+        await site.get(f"{card_of(site)}?{number}")
+    site.feed.apply(changed(site, title="Nick Drake"), 11)
+    site.asked()
+    assert "Nick Drake" in text_of(await site.get(card_of(site)))
+    assert site.asked() == []

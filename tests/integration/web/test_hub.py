@@ -197,6 +197,13 @@ async def test_the_end_of_a_session_ends_only_the_streams_of_that_session() -> N
     assert await pending_signals(other) == [Signal("ticket", "a" * 24, 2)]
 
 
+def test_the_time_of_a_heartbeat_is_that_of_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    signal = Hub().here()
+    for seconds in (100, 200):
+        monkeypatch.setattr("web.live.hub.time", lambda seconds=seconds: seconds)
+        assert f"data: {seconds}000".encode() in signal.encoded
+
+
 async def test_a_removed_watcher_receives_no_signals() -> None:
     hub, watcher = Hub(), Watcher([TICKET], None, "203.0.113.7")
     hub.add(watcher)

@@ -63,11 +63,12 @@ def test_a_kept_card_says_when_the_event_has_begun(
     assert "Past" in card(ticket)
 
 
-def test_a_card_is_rendered_again_on_another_day(
+def test_a_kept_text_shows_the_year_only_while_the_date_is_distant(
     templates: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    brief, ticket = fragments.brief(templates), a_ticket()
-    first = brief(ticket)
-    tomorrow = now() + timedelta(days=1)
-    monkeypatch.setattr(fragments, "now", lambda: tomorrow)
-    assert brief(ticket) is not first
+    begins = now() + timedelta(days=181)
+    brief, ticket = fragments.brief(templates), a_ticket(starts_at=begins)
+    assert f"{begins:%Y} ·" in brief(ticket)
+    later = now() + timedelta(days=2)
+    monkeypatch.setattr(ticket_texts, "now", lambda: later)
+    assert f"{begins:%Y} ·" not in brief(ticket)
