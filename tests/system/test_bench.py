@@ -22,9 +22,9 @@ SMALL = Effort(runs=1, seconds=0.4, browsers=3)
 async def suite(stack: Stack, tmp_path: Path) -> AsyncIterator[Suite]:
     folder = stack.settings.data_dir
     databases = Databases(stack.settings.database)
-    async with bare_handler(folder) as bare, signed_up(stack.web, 2) as (seller, buyer):
+    async with bare_handler(folder) as bare, signed_up(stack.web, 3) as (seller, *buyers):
         ticket = (await seller.lists_ticket())["id"]
-        market = Market(stack, bare, folder, databases, seller, [buyer], ticket, order="")
+        market = Market(stack, bare, folder, databases, seller, buyers, ticket, order="")
         yield Suite(SMALL, tmp_path, print, market)
     await databases.close()
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2.runtime import Context
 from jinja2.utils import htmlsafe_json_dumps
 from litestar.plugins.jinja import JinjaTemplateEngine
 
@@ -52,18 +53,18 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         has_more_time=settings.expiration_window_seconds < MAX_HOLD.total_seconds(),
     )
     environment.filters.update(
-        money=_money(settings.currency),
-        day=day,
-        short_day=short_day,
-        near_day=near_day,
-        time_of_day=time_of_day,
-        date_part=date_part,
-        month=month,
+        money=_each_time(_money(settings.currency)),
+        day=_each_time(day),
+        short_day=_each_time(short_day),
+        near_day=_each_time(near_day),
+        time_of_day=_each_time(time_of_day),
+        date_part=_each_time(date_part),
+        month=_each_time(month),
         has_begun=ticket_texts.has_begun,
         seconds_left=seconds_left,
         milliseconds=milliseconds,
         countdown=countdown,
-        date_and_city=date_and_city,
+        date_and_city=_each_time(date_and_city),
         location=ticket_texts.location,
         category_label=ticket_texts.category_label,
         category_icon=ticket_texts.category_icon,
@@ -73,6 +74,19 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         price_label=ticket_texts.price_label,
     )
     return JinjaTemplateEngine.from_environment(environment)
+
+
+def _each_time(text_of: Callable[..., str]) -> Callable[..., str]:
+    """A filter that Jinja applies at each rendering, because its result depends on the current locale.
+
+    Jinja applies a filter to a constant only once, unless the filter takes the context.
+    """
+
+    @pass_context
+    def show(_context: Context, *arguments: Any) -> str:
+        return text_of(*arguments)
+
+    return show
 
 
 def _money(currency: str) -> Callable[[Decimal], str]:

@@ -53,6 +53,13 @@ def test_each_kind_of_viewer_and_each_country_has_its_own_card(templates: Enviro
     assert "$1,234.50" in card(ticket)
 
 
+def test_a_constant_amount_is_shown_as_in_the_current_country(templates: Environment) -> None:
+    template = templates.from_string("{{ 1234.56 | money }}")
+    assert template.render() == "$1,234.56"
+    with locales.using(Locale("en", "DE")):
+        assert "1.234,56" in template.render()
+
+
 def test_a_kept_card_says_when_the_event_has_begun(
     templates: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
