@@ -12,9 +12,9 @@ from contracts.api import CurrentUser, PasswordBody, Profile, SignIn, SignUp, Us
 from contracts.identity import SESSION_COOKIE
 from contracts.wire import now
 from kit.http.guards import signed_in
+from kit.http.limits import Limited, address
 from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
 from kit.http.request import ApiRequest
-from kit.rate_limits import limit
 from services.auth.actions import Auth, SignedIn
 from settings import Settings
 
@@ -26,19 +26,29 @@ class SignUpOperation(ApiOperation):
     links = {"show_profile": {"user_id": CREATED_ID}}
 
 
-@post("/signup", exclude_from_auth=True, operation_class=SignUpOperation, summary="Sign up")
+@post(
+    "/signup",
+    exclude_from_auth=True,
+    guards=[Limited("sign-up", "rate_sign_up", by=address)],
+    operation_class=SignUpOperation,
+    summary="Sign up",
+)
 async def sign_up(
-    request: ApiRequest, data: RequestBody[SignUp], auth: InjectedAuth, settings: InjectedSettings
+    data: RequestBody[SignUp], auth: InjectedAuth, settings: InjectedSettings
 ) -> Response[User]:
-    await limit("sign-up", request.client_address(settings.trusted_proxies), settings.rate_sign_up)
     return _signed_in(await auth.sign_up(data.email, data.password), settings, status=201)
 
 
-@post("/signin", status_code=200, exclude_from_auth=True, summary="Sign in")
+@post(
+    "/signin",
+    status_code=200,
+    exclude_from_auth=True,
+    guards=[Limited("sign-in", "rate_sign_in", by=address)],
+    summary="Sign in",
+)
 async def sign_in(
-    request: ApiRequest, data: RequestBody[SignIn], auth: InjectedAuth, settings: InjectedSettings
+    data: RequestBody[SignIn], auth: InjectedAuth, settings: InjectedSettings
 ) -> Response[User]:
-    await limit("sign-in", request.client_address(settings.trusted_proxies), settings.rate_sign_in)
     return _signed_in(await auth.sign_in(data.email, data.password), settings, status=200)
 
 
@@ -67,14 +77,13 @@ async def sign_out_everywhere(
 @post(
     "/password",
     status_code=200,
-    guards=[signed_in],
+    guards=[signed_in, Limited("password", "rate_sign_in")],
     security=SIGNED_IN,
     summary="Change my password, and end all my other sessions",
 )
 async def change_password(
     request: ApiRequest, data: RequestBody[PasswordBody], auth: InjectedAuth, settings: InjectedSettings
 ) -> Response[User]:
-    await limit("password", request.user.id, settings.rate_sign_in)
     changed = await auth.change_password(request.user, data.current_password, data.new_password)
     return _signed_in(changed, settings, status=200)
 

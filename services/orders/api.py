@@ -11,9 +11,9 @@ from contracts.api import OrderBody, OrderTicket
 from contracts.money import from_minor_units
 from contracts.wire import now
 from kit.http.guards import signed_in
+from kit.http.limits import Limited
 from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
 from kit.http.request import ApiRequest
-from kit.rate_limits import limit
 from services.orders import actions
 from services.orders.documents import Order, ShownOrder
 from services.orders.rules import extended_deadline, may_extend
@@ -41,11 +41,15 @@ class ReserveOperation(ApiOperation):
     }
 
 
-@post("/", operation_class=ReserveOperation, summary="Reserve a ticket")
+@post(
+    "/",
+    guards=[Limited("reserve", "rate_reserve")],
+    operation_class=ReserveOperation,
+    summary="Reserve a ticket",
+)
 async def reserve_ticket(
     request: ApiRequest, data: RequestBody[OrderBody], settings: InjectedSettings
 ) -> OrderView:
-    await limit("reserve", request.user.id, settings.rate_reserve)
     terms = actions.Terms(window=_window(settings), max_live=settings.max_live_reservations)
     return _view(await actions.reserve(data.ticket_id, request.user.id, terms), terms.window)
 

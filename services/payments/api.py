@@ -10,13 +10,12 @@ from msgspec import Meta
 from contracts.api import Payment as PaymentView
 from contracts.api import PaymentBody, PaymentResult, RefundBody
 from kit.http.guards import operators_only, signed_in
+from kit.http.limits import Limited
 from kit.http.openapi import OPERATORS, SIGNED_IN, ApiOperation, problems
 from kit.http.request import ApiRequest
-from kit.rate_limits import limit
 from services.payments.actions import Payments
 from services.payments.documents import Payment
 from services.payments.inbox import WebhookInbox
-from settings import Settings
 
 InjectedPayments = NamedDependency[Payments]
 
@@ -35,18 +34,14 @@ class WebhookOperation(ApiOperation):
 @post(
     "/",
     operation_class=PayOperation,
-    guards=[signed_in],
+    guards=[signed_in, Limited("pay", "rate_pay")],
     security=SIGNED_IN,
     summary="Pay for an order",
     responses=problems({402: "The card was declined, with Stripe's message"}),
 )
 async def pay(
-    request: ApiRequest,
-    data: RequestBody[PaymentBody],
-    payments: InjectedPayments,
-    settings: NamedDependency[Settings],
+    request: ApiRequest, data: RequestBody[PaymentBody], payments: InjectedPayments
 ) -> PaymentResult:
-    await limit("pay", request.user.id, settings.rate_pay)
     return _result(await payments.pay(data.order_id, data.token, request.user.id))
 
 

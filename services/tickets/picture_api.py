@@ -1,18 +1,16 @@
 """HTTP API of pictures."""
 
 from litestar import Response, delete, get, put
-from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from contracts.api import Ticket as TicketView
 from contracts.tickets import MAX_PICTURE_BYTES
 from kit.http.guards import signed_in
+from kit.http.limits import Limited
 from kit.http.openapi import SIGNED_IN, ApiOperation, PathId, problems
 from kit.http.request import ApiRequest
-from kit.rate_limits import limit
 from services.tickets import actions, pictures
 from services.tickets.views import view_of
-from settings import Settings
 
 WEBP = "image/webp"
 
@@ -23,7 +21,7 @@ class UploadOperation(ApiOperation):
 
 @put(
     "/{ticket_id:str}/picture",
-    guards=[signed_in],
+    guards=[signed_in, Limited("upload", "rate_upload")],
     security=SIGNED_IN,
     request_max_body_size=MAX_PICTURE_BYTES,
     operation_class=UploadOperation,
@@ -32,16 +30,13 @@ class UploadOperation(ApiOperation):
         {413: "The picture is larger than 5 MB", 415: "The picture is not a JPEG, PNG or WebP"}
     ),
 )
-async def set_picture(
-    request: ApiRequest, ticket_id: PathId, settings: NamedDependency[Settings]
-) -> TicketView:
+async def set_picture(request: ApiRequest, ticket_id: PathId) -> TicketView:
     """The body is a JPEG, PNG or WebP picture of at most 5 MB. Its metadata is removed, and the picture is
     cropped to 16:9 around its center."""
-    # Read the whole body first: some clients lose a response that arrives while they are still sending.
-    upload = await request.body()
-    await limit("upload", request.user.id, settings.rate_upload)
     await actions.check_may_edit(ticket_id, request.user.id)
-    return view_of(await actions.set_picture(ticket_id, request.user.id, upload), request.user.id)
+    return view_of(
+        await actions.set_picture(ticket_id, request.user.id, await request.body()), request.user.id
+    )
 
 
 @delete(

@@ -43,7 +43,8 @@ async def named_service(
     request: pytest.FixtureRequest, settings_with: SettingsWith
 ) -> AsyncIterator[tuple[ServiceName, Served]]:
     name = cast("ServiceName", request.param)
-    async with serving(name, settings_with()) as served:
+    no_limits = dict.fromkeys(["rate_sign_in", "rate_sign_up", "rate_reserve", "rate_pay"], 0)
+    async with serving(name, settings_with(**no_limits)) as served:
         yield name, served
 
 

@@ -115,3 +115,19 @@ async def test_payments_are_limited_per_user(settings_with: SettingsWith) -> Non
             answer = await payments.ask("POST", "/api/payments", by=ann, json=body)
             assert messages(answer, expected)
         assert (await payments.ask("POST", "/api/payments", by=bob, json=body)).status_code == 404
+
+
+async def test_a_request_above_its_limit_is_refused_before_its_body_is_parsed(
+    settings_with: SettingsWith,
+) -> None:
+    async with serving("payments", settings_with(rate_pay=1)) as payments:
+        ann = new_id()
+        for expected in (400, 429):
+            answer = await payments.ask(
+                "POST",
+                "/api/payments",
+                by=ann,
+                content=b"not json",
+                headers={"Content-Type": "application/json"},
+            )
+            assert messages(answer, expected)
