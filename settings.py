@@ -117,14 +117,19 @@ class Settings(BaseSettings):
         min_length=32,
         description="Bearer token of the operators' API (refunds); generated in DATA_DIR by default",
     )
+    internal_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Key with which web signs client addresses for the services; generated in DATA_DIR by default",
+    )
     trusted_proxies: Annotated[list[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_split)] = Field(
         [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")],
         description="Networks of trusted proxies, whose X-Forwarded-For is used, separated by commas; a single comma for none",
     )
     rate_sign_in: PerMinute = Field(
-        20, description="Sign-ins per minute and address, password changes per user; 0 for no limit"
+        20, description="Sign-ins per minute and network, password changes per user; 0 for no limit"
     )
-    rate_sign_up: PerMinute = Field(10, description="Sign-ups per minute and address; 0 for no limit")
+    rate_sign_up: PerMinute = Field(10, description="Sign-ups per minute and network; 0 for no limit")
     rate_reserve: PerMinute = Field(30, description="Reservations per minute and user; 0 for no limit")
     rate_pay: PerMinute = Field(20, description="Payments per minute and user; 0 for no limit")
     rate_upload: PerMinute = Field(30, description="Picture uploads per minute and user; 0 for no limit")

@@ -1,26 +1,123 @@
-"""Find the address of a client behind reverse proxies (X-Forwarded-For)."""
+"""The address of a client. Web determines it, and vouches for it in its requests to the services."""
 
-from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address
+import hmac
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
+
+from kit.secrets import internal_secret
+from settings import Settings
+
+log = logging.getLogger(__name__)
+
+CLIENT = "Stagedoor-Client"
+"""A header of web's requests to services: the client's address and its signature, separated by a space."""
+
+UNKNOWN = "unknown"
 
 Networks = Sequence[IPv4Network | IPv6Network]
+Address = IPv4Address | IPv6Address
 
 
-def client_address(hops: str, trusted: Networks) -> str:
-    """The last address in `hops` that isn't a trusted proxy's, or the first if all are.
+class ClientAddresses:
+    """Finds the addresses of clients behind reverse proxies (X-Forwarded-For)."""
 
-    `hops` is X-Forwarded-For followed by the address of the connection's peer. Each proxy appends the address
-    from which it received the request. A client can forge all addresses before that, so `hops` is read from
-    the end.
+    def __init__(self, trusted: Networks) -> None:
+        self._trusted = trusted
+        self._has_warned = False
+
+    def of(self, scope: Mapping[str, Any]) -> str:
+        """The address of the client that sent an HTTP request, given its ASGI scope."""
+        peer = scope["client"][0] if scope["client"] else UNKNOWN
+        forwarded = [
+            value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"
+        ]
+        client = client_address(forwarded, peer, self._trusted)
+        if forwarded:
+            self._warn(client)
+        return client
+
+    def _warn(self, client: str) -> None:
+        """Warn once about a proxy that isn't in TRUSTED_PROXIES: all its clients look like one client."""
+        address = parse(client)
+        if self._has_warned or address is None or address.is_global or is_within(address, self._trusted):
+            return
+        self._has_warned = True
+        log.warning(
+            "%s forwards requests but isn't in TRUSTED_PROXIES: limits per network don't apply to them",
+            client,
+        )
+
+
+def client_address(forwarded: Iterable[str], peer: str, trusted: Networks) -> str:
+    """The last address of the path of a request that isn't a trusted proxy's, or the first if all are.
+
+    The path is read from its end: each proxy appends the address from which it received the request, and a
+    client can forge everything before that. What isn't an address ends the path.
+
+    Args:
+        forwarded: all X-Forwarded-For headers, in order.
+        peer: the address from which the request was received.
     """
-    path = [hop.strip() for hop in hops.split(",") if hop.strip()]
-    while len(path) > 1 and _is_within(path[-1], trusted):
-        path.pop()
-    return path[-1]
+    hops = [hop for value in forwarded for hop in value.split(",") if hop.strip()]
+    client = parse(peer)
+    if client is None:
+        return peer
+    while hops and is_within(client, trusted) and (hop := parse(hops.pop())) is not None:
+        client = hop
+    return str(client)
 
 
-def _is_within(address: str, networks: Networks) -> bool:
+def parse(text: str) -> Address | None:
+    """Read an address, which may have a port or an IPv6 zone. None if the text isn't an address.
+
+    An IPv4 address in IPv6 notation (::ffff:192.0.2.1) becomes an IPv4 address.
+    """
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
     try:
-        return any(ip_address(address) in network for network in networks)
+        address = ip_address(text.partition("%")[0])
     except ValueError:
-        return False
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def is_within(address: Address, networks: Networks) -> bool:
+    return any(address in network for network in networks)
+
+
+class Vouching:
+    """Signs the addresses that web determines, so that services accept them from web only."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._has_warned = False
+
+    def sign(self, address: str) -> str:
+        """The value of the header `CLIENT`."""
+        return f"{address} {self._signature(address)}"
+
+    def verify(self, value: str | None) -> str | None:
+        """The address in a header `CLIENT`. None if there is no header, or if it isn't signed by web."""
+        if value is None:
+            return None
+        address, _, signature = value.partition(" ")
+        if hmac.compare_digest(signature.encode(), self._signature(address).encode()):
+            return address
+        if not self._has_warned:
+            self._has_warned = True
+            log.warning("a client's address isn't signed with our INTERNAL_SECRET, and is ignored")
+        return None
+
+    def _signature(self, address: str) -> str:
+        return hmac.new(self._key, address.encode(), sha256).hexdigest()
+
+    @cached_property
+    def _key(self) -> bytes:
+        return f"client address {internal_secret(self._settings)}".encode()

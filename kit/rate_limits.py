@@ -8,6 +8,7 @@ from pymongo.errors import DuplicateKeyError
 
 from contracts.wire import now
 from kit.errors import TooManyRequests
+from kit.networks import WIDE_FACTOR, networks_of
 
 WINDOW_SECONDS = 60
 
@@ -22,6 +23,20 @@ class RateCounter(Document):
     class Settings:
         name = "rate_counters"
         indexes = [IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0)]
+
+
+async def limit_networks(action: str, address: str, per_minute: int) -> None:
+    """Count one `action` of a client's networks. The wide network may have `WIDE_FACTOR` times as many.
+
+    Addresses without networks (`networks_of`) have no limit.
+
+    Raises:
+        TooManyRequests: the limit of this minute is reached.
+    """
+    networks = networks_of(address)
+    if networks is not None:
+        await limit(action, networks.narrow, per_minute)
+        await limit(action, networks.wide, per_minute * WIDE_FACTOR)
 
 
 async def limit(action: str, who: str, per_minute: int) -> None:

@@ -19,6 +19,11 @@ def operator_token(settings: Settings) -> str:
     return _given(settings.operator_token) or stored_secret(settings.data_dir / "operator-token")
 
 
+def internal_secret(settings: Settings) -> str:
+    """The key with which web signs the addresses of clients for the services."""
+    return _given(settings.internal_secret) or stored_secret(settings.data_dir / "internal-secret")
+
+
 def webhook_secret(settings: Settings) -> str | None:
     """The key that signs webhooks. If it is None, all webhooks are rejected, as anybody could sign them."""
     if settings.stripe_webhook_secret is None and settings.uses_stripe_sandbox:

@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY
 from contracts.events import Event
 from kit.aggregates import Aggregate
 from kit.background import running
+from kit.client_address import Vouching
 from kit.http import outages, problems
 from kit.http.authentication import SessionAuthentication
 from kit.http.openapi import ApiOperations, WireSchemas
@@ -88,6 +89,7 @@ def service_app(service: Service, settings: Settings) -> Litestar:
         {
             "settings": settings,
             "sessions": Sessions(keys, ended),
+            "vouching": Vouching(settings),
             "bus": bus,
             "publishers": publishers,
             "database": None,

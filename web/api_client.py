@@ -28,6 +28,7 @@ from contracts.api import (
 from contracts.identity import SESSION_COOKIE
 from contracts.problems import Problem
 from contracts.wire import now
+from kit.client_address import CLIENT
 from kit.tracing import traceparent
 from settings import ServiceName, Settings
 from web import upstream
@@ -77,10 +78,11 @@ class Caller:
     """The browser on whose behalf the services are called."""
 
     session: str | None
-    forwarded_for: str
+    client: str
+    """The browser's address, signed by web."""
 
     def headers(self) -> dict[str, str]:
-        headers = {"traceparent": traceparent(), "X-Forwarded-For": self.forwarded_for}
+        headers = {"traceparent": traceparent(), CLIENT: self.client}
         if self.session:
             headers["Cookie"] = f"{SESSION_COOKIE}={self.session}"
         return headers

@@ -20,6 +20,7 @@ from litestar.types import ASGIApp, Message, Scope
 import settings as configuration
 from contracts.identity import SESSION_COOKIE
 from kit.background import running
+from kit.client_address import ClientAddresses, Vouching
 from kit.errors import Unavailable
 from kit.http.state import from_state
 from kit.http.tracing import ContinueTrace
@@ -120,7 +121,15 @@ def create(
         openapi_config=None,
         # web/errors.py logs unexpected errors. All other errors are ordinary responses.
         logging_config=LoggingConfig(root={"level": settings.log_level, "handlers": ["queue_listener"]}),
-        state=State({"settings": settings, "sessions": sessions, "feed": feed}),
+        state=State(
+            {
+                "settings": settings,
+                "sessions": sessions,
+                "feed": feed,
+                "addresses": ClientAddresses(settings.trusted_proxies),
+                "vouching": Vouching(settings),
+            }
+        ),
         lifespan=[_lifespan],
     )
 
@@ -153,7 +162,8 @@ async def _api_client(
     request: WebRequest, http: NamedDependency[ClientSession], settings: NamedDependency[Settings]
 ) -> ApiClient:
     """The API client of a request. It is stored in the state of the request for `pass_on_cookies`."""
-    api = ApiClient(http, settings, Caller(request.cookies.get(SESSION_COOKIE), request.forwarded_for))
+    client = request.app.state.vouching.sign(request.client_address)
+    api = ApiClient(http, settings, Caller(request.cookies.get(SESSION_COOKIE), client))
     request.state.api = api
     return api
 

@@ -18,6 +18,7 @@ from yarl import URL
 from contracts.api import POSITION, VALID_UNTIL
 from contracts.problems import Problem
 from contracts.tickets import MAX_PICTURE_BYTES
+from kit.client_address import CLIENT
 from kit.http.problems import problem_response
 from kit.tracing import traceparent
 from settings import ServiceName, Settings
@@ -47,7 +48,7 @@ _PICTURE = re.compile(r"/api/tickets/[0-9a-fA-F]{24}/picture", re.ASCII)
 _NOT_PASSED_ON = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
     "transfer-encoding upgrade host content-length x-forwarded-for traceparent expect".split()
-) | {POSITION.lower(), VALID_UNTIL.lower()}
+) | {POSITION.lower(), VALID_UNTIL.lower(), CLIENT.lower()}
 # Headers that aiohttp would otherwise add to a request without them.
 _NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
@@ -164,9 +165,8 @@ def _request_headers(scope: HTTPScope) -> CIMultiDict[str]:
     given = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
     dropped = _NOT_PASSED_ON | _named_in_connection(scope["headers"])
     headers = CIMultiDict((name, value) for name, value in given if name.lower() not in dropped)
-    came_through = [value for name, value in given if name.lower() == "x-forwarded-for"]
-    peer = scope["client"][0] if scope["client"] else "unknown"
-    headers["X-Forwarded-For"] = ", ".join([*came_through, peer])
+    state = scope["litestar_app"].state
+    headers[CLIENT] = state.vouching.sign(state.addresses.of(scope))
     headers["traceparent"] = traceparent()
     return headers
 

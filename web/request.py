@@ -7,6 +7,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.plugins.htmx import HTMXRequest
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from kit.client_address import ClientAddresses
 from web.rendering.locales import locale_of, using
 
 FRAGMENTS = re.compile(r"/results(/rows)?|/tickets/[^/]+/(card|offer)")
@@ -44,11 +45,10 @@ class WebRequest(HTMXRequest):
         return self.url.path + (f"?{query}" if query else "")
 
     @property
-    def forwarded_for(self) -> str:
-        """The value of X-Forwarded-For in requests to the services."""
-        came_through = self.headers.get("x-forwarded-for")
-        peer = self.client.host if self.client else "unknown"
-        return f"{came_through}, {peer}" if came_through else peer
+    def client_address(self) -> str:
+        """The address of the browser, even if the request came through trusted proxies."""
+        addresses: ClientAddresses = self.app.state.addresses
+        return addresses.of(self.scope)
 
     def number(self, parameter: str, *, minimum: int, maximum: int) -> int:
         """A number in the query, clamped to the limits. A missing or invalid number counts as `minimum`."""

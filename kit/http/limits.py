@@ -1,6 +1,6 @@
 """Guards that limit how often a caller uses a route. They run before the body is read."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -8,19 +8,21 @@ from litestar.handlers import BaseRouteHandler
 
 from kit.http.request import ApiRequest
 from kit.http.state import AnyConnection, state_of
-from kit.rate_limits import limit
+from kit.rate_limits import limit, limit_networks
 from settings import Settings
 
-Key = Callable[[ApiRequest, Settings], str]
+Count = Callable[[str, ApiRequest, int], Awaitable[None]]
+"""Counts a request for an action, and raises TooManyRequests above the limit per minute."""
 
 
-def user(request: ApiRequest, _: Settings) -> str:
-    """The signed-in user. The guard `signed_in` has to come first."""
-    return request.user.id
+async def user(action: str, request: ApiRequest, per_minute: int) -> None:
+    """Count the requests of the signed-in user. The guard `signed_in` has to come first."""
+    await limit(action, request.user.id, per_minute)
 
 
-def address(request: ApiRequest, settings: Settings) -> str:
-    return request.client_address(settings.trusted_proxies)
+async def network(action: str, request: ApiRequest, per_minute: int) -> None:
+    """Count the requests of the client's networks (`kit.networks`)."""
+    await limit_networks(action, request.client_address, per_minute)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Limited:
     """Routes with the same action share their counters."""
     setting: str
     """The name of the setting with the requests per minute. If it is 0, there is no limit."""
-    by: Key = user
+    by: Count = user
     """Whose requests are counted together."""
 
     def __post_init__(self) -> None:
@@ -50,4 +52,4 @@ class Limited:
         settings = state_of(connection).settings
         per_minute: Any = getattr(settings, self.setting)
         request = cast("ApiRequest", connection)  # routes of services are for HTTP only
-        await limit(self.action, self.by(request, settings), per_minute)
+        await self.by(self.action, request, per_minute)

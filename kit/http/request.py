@@ -6,8 +6,9 @@ from litestar import Request
 from litestar.exceptions import InternalServerException
 
 from contracts.identity import Identity
-from kit.client_address import Networks, client_address
+from kit.client_address import CLIENT, UNKNOWN
 from kit.errors import NotJson, RequestAborted, UnsupportedMediaType
+from kit.http.state import state_of
 
 MAX_BODY_BYTES = 1_000_000
 
@@ -40,8 +41,8 @@ class ApiRequest(Request[Identity, str | None, Any]):
         except (RecursionError, UnicodeDecodeError):
             raise NotJson from None  # Litestar answers other syntax errors with 400, but these with 500
 
-    def client_address(self, trusted_proxies: Networks) -> str:
-        """The client's address, even if the request came through trusted proxies."""
-        forwarded_for = self.headers.get("x-forwarded-for", "")
-        peer = self.client.host if self.client else "unknown"
-        return client_address(f"{forwarded_for}, {peer}", trusted_proxies)
+    @property
+    def client_address(self) -> str:
+        """The client's address if web vouches for it, otherwise the address of the connection's peer."""
+        peer = self.client.host if self.client else UNKNOWN
+        return state_of(self).vouching.verify(self.headers.get(CLIENT)) or peer

@@ -6,6 +6,7 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.di import Provide
 
+from kit.client_address import Vouching
 from kit.tokens import Sessions
 from settings import Settings
 
@@ -20,6 +21,7 @@ class ProcessState(State):
 
     settings: Settings
     sessions: Sessions
+    vouching: Vouching
 
 
 def state_of(connection: AnyConnection) -> ProcessState:

@@ -12,7 +12,7 @@ from contracts.api import CurrentUser, PasswordBody, Profile, SignIn, SignUp, Us
 from contracts.identity import SESSION_COOKIE
 from contracts.wire import now
 from kit.http.guards import signed_in
-from kit.http.limits import Limited, address
+from kit.http.limits import Limited, network
 from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
 from kit.http.request import ApiRequest
 from services.auth.actions import Auth, SignedIn
@@ -29,7 +29,7 @@ class SignUpOperation(ApiOperation):
 @post(
     "/signup",
     exclude_from_auth=True,
-    guards=[Limited("sign-up", "rate_sign_up", by=address)],
+    guards=[Limited("sign-up", "rate_sign_up", by=network)],
     operation_class=SignUpOperation,
     summary="Sign up",
 )
@@ -43,7 +43,7 @@ async def sign_up(
     "/signin",
     status_code=200,
     exclude_from_auth=True,
-    guards=[Limited("sign-in", "rate_sign_in", by=address)],
+    guards=[Limited("sign-in", "rate_sign_in", by=network)],
     summary="Sign in",
 )
 async def sign_in(

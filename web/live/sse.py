@@ -14,9 +14,7 @@ from litestar.response import Response, Stream
 from prometheus_client import Gauge
 
 from contracts.problems import Problem
-from kit.client_address import client_address
 from kit.http.problems import problem_response
-from settings import Settings
 from web.api_client import ApiClient, Refused, ServiceDown
 from web.live.changes import Kind, Topic
 from web.live.hub import MINE, Hub, Watcher
@@ -89,7 +87,6 @@ async def live(
     hub: NamedDependency[Hub],
     api: NamedDependency[ApiClient],
     viewer: NamedDependency[Viewer],
-    settings: NamedDependency[Settings],
     order: FromQuery[list[str] | None] = None,
     ticket: FromQuery[list[str] | None] = None,
     buyer: FromQuery[str | None] = None,
@@ -109,9 +106,8 @@ async def live(
         return problem_response(
             Problem.of(400, f"Ask for 1 to {MAX_ORDERS} orders or {MAX_TICKETS} tickets, or mine")
         )
-    address = client_address(request.forwarded_for, settings.trusted_proxies)
     try:
-        watcher = await _watcher(requested, api, viewer, address)
+        watcher = await _watcher(requested, api, viewer, request.client_address)
     except Refused as refused:
         return problem_response(refused.problem)
     except ServiceDown:

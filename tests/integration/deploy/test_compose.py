@@ -128,7 +128,10 @@ def test_the_compose_file_contains_no_secret() -> None:
 def test_variables_without_a_safe_default_are_required() -> None:
     variables = {match[1]: match[2] for match in VARIABLE.finditer((ROOT / "compose.yaml").read_text())}
     required = {name for name, mark in variables.items() if mark == "?"}
-    assert required == {name for name in variables if name.endswith("_PASSWORD")} | PAYMENTS_SECRETS
+    assert required == {name for name in variables if name.endswith("_PASSWORD")} | {
+        "INTERNAL_SECRET",
+        *PAYMENTS_SECRETS,
+    }
     assert all(mark in {"?", "-"} for mark in variables.values())
 
 
@@ -167,7 +170,10 @@ def test_the_documented_command_generates_every_secret_except_those_of_stripe(
         for line in (tmp_path / ".env").read_text().splitlines()
         if line and not line.startswith("#")
     )
-    secrets = {name for name in generated if name.endswith("_PASSWORD")} | {"OPERATOR_TOKEN"}
+    secrets = {name for name in generated if name.endswith("_PASSWORD")} | {
+        "OPERATOR_TOKEN",
+        "INTERNAL_SECRET",
+    }
     assert all(re.fullmatch("[0-9a-f]{48}", generated[name]) for name in secrets)
     assert len({generated[name] for name in secrets}) == len(secrets)
     assert {name: value for name, value in generated.items() if name not in secrets} == {

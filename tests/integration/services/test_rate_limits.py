@@ -1,4 +1,4 @@
-"""Rate limits per address and per user."""
+"""Rate limits per network and per user."""
 
 import asyncio
 import time
@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from kit import rate_limits
+from kit.client_address import CLIENT
+from kit.networks import WIDE_FACTOR
 from tests.support.service import Served, SettingsWith, messages, new_id, old_id, serving
 
 WRONG = {"email": "ann@example.com", "password": "wrong horse"}
@@ -29,16 +31,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-async def sign_in_statuses(auth: Served, times: int, forwarded: str | None = None) -> list[int]:
-    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+async def sign_in_statuses(auth: Served, times: int, client: str | None = "9.9.9.9") -> list[int]:
+    """The statuses of sign-ins of a client for whose address web vouches, or of the connection's peer."""
+    headers = {CLIENT: auth.app.state.vouching.sign(client)} if client else {}
     requests = [auth.ask("POST", "/api/users/signin", json=WRONG, headers=headers) for _ in range(times)]
     return sorted(answer.status_code for answer in await asyncio.gather(*requests))
 
 
-async def test_sign_ins_are_limited_per_address_and_minute(settings_with: SettingsWith, clock: Clock) -> None:
+async def test_sign_ins_are_limited_per_network_and_minute(settings_with: SettingsWith, clock: Clock) -> None:
     async with serving("auth", settings_with(rate_sign_in=3)) as auth:
         assert await sign_in_statuses(auth, 3) == [401, 401, 401]
-        refused = await auth.ask("POST", "/api/users/signin", json=WRONG)
+        signed = {CLIENT: auth.app.state.vouching.sign("9.9.9.9")}
+        refused = await auth.ask("POST", "/api/users/signin", json=WRONG, headers=signed)
         assert messages(refused, 429) == ["Too many requests. Try again in a moment"]
         assert refused.headers["retry-after"] == "51"
         clock.at += 51
@@ -65,7 +69,8 @@ async def test_a_limit_of_zero_disables_the_rate_limit(settings_with: SettingsWi
 
 
 async def test_each_kind_of_request_has_its_own_limit(settings_with: SettingsWith) -> None:
-    async with serving("auth", settings_with(rate_sign_in=1, rate_sign_up=1)) as auth:
+    conf = settings_with(rate_sign_in=1, rate_sign_up=1)
+    async with serving("auth", conf, address="9.9.9.9") as auth:
         assert await sign_in_statuses(auth, 1) == [401]
         user = {"email": "ann@example.com", "password": "correct horse"}
         assert (await auth.ask("POST", "/api/users/signup", json=user)).status_code == 201
@@ -73,27 +78,40 @@ async def test_each_kind_of_request_has_its_own_limit(settings_with: SettingsWit
         assert messages(again, 429)
 
 
-async def test_a_forwarded_address_from_an_untrusted_client_is_ignored(settings_with: SettingsWith) -> None:
-    async with serving("auth", settings_with(rate_sign_in=1), address="203.0.113.7") as auth:
-        assert await sign_in_statuses(auth, 1, "198.51.100.1") == [401]
-        assert await sign_in_statuses(auth, 1, "198.51.100.2") == [429]
+async def test_clients_in_other_networks_have_their_own_limit(settings_with: SettingsWith) -> None:
+    async with serving("auth", settings_with(rate_sign_in=1)) as auth:
+        assert await sign_in_statuses(auth, 1, "9.9.9.1") == [401]
+        assert await sign_in_statuses(auth, 1, "9.9.9.2") == [401]
+        assert await sign_in_statuses(auth, 1, "9.9.9.1") == [429]
 
 
-async def test_a_forwarded_address_from_a_trusted_proxy_is_used(settings_with: SettingsWith) -> None:
-    async with serving("auth", settings_with(rate_sign_in=1), address="127.0.0.1") as auth:
-        assert await sign_in_statuses(auth, 1, "198.51.100.1") == [401]
-        assert await sign_in_statuses(auth, 1, "198.51.100.2") == [401]
-        assert await sign_in_statuses(auth, 1, "198.51.100.1") == [429]
+async def test_addresses_of_one_ipv6_network_share_a_limit(settings_with: SettingsWith) -> None:
+    async with serving("auth", settings_with(rate_sign_in=1)) as auth:
+        assert await sign_in_statuses(auth, 1, "2600:1:1:1::1") == [401]
+        assert await sign_in_statuses(auth, 1, "2600:1:1:1:ffff::2") == [429]
+        assert await sign_in_statuses(auth, 1, "2600:1:1:2::1") == [401]
 
 
-async def test_addresses_before_the_address_that_a_trusted_proxy_added_are_ignored(
-    settings_with: SettingsWith,
-) -> None:
-    conf = settings_with(rate_sign_in=1, trusted_proxies="127.0.0.0/8, 10.0.0.0/8")
-    async with serving("auth", conf, address="127.0.0.1") as auth:
-        assert await sign_in_statuses(auth, 1, "192.0.2.1, 198.51.100.1, 10.1.2.3") == [401]
-        assert await sign_in_statuses(auth, 1, "192.0.2.2, 198.51.100.1") == [429]
-        assert await sign_in_statuses(auth, 1, "192.0.2.1, no address") == [401]
+@pytest.mark.parametrize("clients", ["9.9.9.{}", "2600:1:1:{}::1"])
+async def test_a_wider_network_has_a_looser_limit(clients: str, settings_with: SettingsWith) -> None:
+    async with serving("auth", settings_with(rate_sign_in=1)) as auth:
+        for number in range(1, WIDE_FACTOR + 1):
+            assert await sign_in_statuses(auth, 1, clients.format(number)) == [401]
+        assert await sign_in_statuses(auth, 1, clients.format(99)) == [429]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "fd00::1"])
+async def test_clients_with_local_addresses_have_no_limit(address: str, settings_with: SettingsWith) -> None:
+    async with serving("auth", settings_with(rate_sign_in=1), address=address) as auth:
+        assert await sign_in_statuses(auth, 3, client=None) == [401] * 3
+
+
+async def test_a_service_takes_the_clients_address_from_web_only(settings_with: SettingsWith) -> None:
+    forged = [f"9.9.9.{number} {'0' * 64}" for number in (1, 2)]
+    async with serving("auth", settings_with(rate_sign_in=1), address="9.9.8.1") as auth:
+        for headers in ({CLIENT: forged[0]}, {CLIENT: forged[1]}, {"X-Forwarded-For": "9.9.9.3"}):
+            answer = await auth.ask("POST", "/api/users/signin", json=WRONG, headers=headers)
+            assert answer.status_code == (401 if headers == {CLIENT: forged[0]} else 429)
 
 
 async def test_reservations_are_limited_per_user(settings_with: SettingsWith) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from signal import SIGTERM
 
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from contracts.api import POSITION
 from contracts.problems import PROBLEM_JSON, Problem
+from kit.client_address import CLIENT
 from sandbox.testing import nats_server, running
 from settings import ServiceName
 from tests.integration.web.page_client import PageClient
@@ -79,11 +81,11 @@ async def test_an_encoded_path_is_not_decoded(client: PageClient, echo: Echo) ->
     assert echo.requests[0].raw_path == "/api/payments/a%2Fb%20c"
 
 
-async def test_the_proxy_appends_the_clients_address_to_x_forwarded_for(
-    client: PageClient, echo: Echo
-) -> None:
-    await client.http.get("/api/payments", headers={"X-Forwarded-For": "198.51.100.1"})
-    assert echo.requests[0].headers.getall("X-Forwarded-For") == ["198.51.100.1, 203.0.113.7"]
+async def test_the_proxy_vouches_for_the_clients_address(client: PageClient, echo: Echo) -> None:
+    await client.http.get("/api/payments", headers={"X-Forwarded-For": "198.51.100.1", CLIENT: "forged"})
+    assert "X-Forwarded-For" not in echo.requests[0].headers
+    (signed,) = echo.requests[0].headers.getall(CLIENT)
+    assert re.fullmatch(r"203\.0\.113\.7 [0-9a-f]{64}", signed)
 
 
 async def test_the_proxy_continues_the_trace_of_the_client(client: PageClient, echo: Echo) -> None:

@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 
 from contracts.problems import PROBLEM_JSON, Problem
+from kit.client_address import CLIENT
 from tests.integration.web.page_client import PageClient, is_page, page_client, text_of
 from tests.support.asgi import alive
 from tests.support.fakes.market import PASSWORD, Market
@@ -171,10 +172,12 @@ async def test_requests_to_services_carry_the_trace_and_the_clients_address(
 ) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
     parent = f"00-{trace}-b7ad6b7169203331-01"
-    await client.get("/", **{"traceparent": parent, "X-Forwarded-For": "198.51.100.1"})
+    await client.get("/", **{"traceparent": parent, "X-Forwarded-For": "198.51.100.1", CLIENT: "forged"})
     for request in market.seen:
         assert request.headers["traceparent"].startswith(f"00-{trace}-")
-        assert request.headers["X-Forwarded-For"] == "198.51.100.1, 203.0.113.7"
+        assert "X-Forwarded-For" not in request.headers
+        (signed,) = request.headers.getall(CLIENT)
+        assert signed.startswith("203.0.113.7 ")
 
 
 async def test_the_cookies_of_a_user_are_not_sent_with_requests_of_another_user(
