@@ -18,6 +18,7 @@ from kit.aggregates import Aggregate
 from kit.background import running
 from kit.client_address import Vouching
 from kit.http import outages, problems
+from kit.http.address import RejectMalformedAddress
 from kit.http.authentication import SessionAuthentication
 from kit.http.openapi import ApiOperations, WireSchemas
 from kit.http.options import AllMethodsAllowed
@@ -112,6 +113,7 @@ def service_app(service: Service, settings: Settings) -> Litestar:
         exception_handlers={**problems.EXCEPTION_HANDLERS, **outages.EXCEPTION_HANDLERS},
         request_max_body_size=MAX_BODY_BYTES,
         middleware=[
+            RejectMalformedAddress(),
             ReadWholeBody(),
             ContinueTrace(),
             PrometheusConfig(app_name=service.name, group_path=True).middleware,

@@ -22,6 +22,7 @@ from contracts.identity import SESSION_COOKIE
 from kit.background import running
 from kit.client_address import ClientAddresses, Vouching
 from kit.errors import Unavailable
+from kit.http.address import RejectMalformedAddress
 from kit.http.state import from_state
 from kit.http.tracing import ContinueTrace
 from kit.sessions import EndedSessions
@@ -114,7 +115,13 @@ def create(
         },
         exception_handlers=EXCEPTION_HANDLERS,
         template_config=TemplateConfig(instance=templates),
-        middleware=[ContinueTrace(), UseLocale(), metrics.middleware, RejectCrossSite(settings)],
+        middleware=[
+            RejectMalformedAddress(),
+            ContinueTrace(),
+            UseLocale(),
+            metrics.middleware,
+            RejectCrossSite(settings),
+        ],
         compression_config=COMPRESSED_PAGES,
         before_send=[add_security_headers(settings), pass_on_cookies],
         request_max_body_size=MAX_FORM_BYTES,

@@ -51,7 +51,7 @@ def _refused(request: WebRequest, error: Refused) -> Response[Any]:
         return _response(request, _not_found())
     if error.status >= 500:
         reference = error.problem.reference
-        log.error("%s %s failed: %s, reference %s", request.method, request.url.path, error, reference)
+        log.error("%s %s failed: %s, reference %s", request.method, request.scope["path"], error, reference)
         return _response(request, _internal_error(request, reference))
     response = _response(request, PageError(error.status, error.problem.title, _("Nothing was changed.")))
     if error.retry_after:
@@ -60,7 +60,7 @@ def _refused(request: WebRequest, error: Refused) -> Response[Any]:
 
 
 def _service_down(request: WebRequest, error: ServiceDown) -> Response[Any]:
-    log.warning("%s %s failed: %s (%r)", request.method, request.url.path, error, error.__cause__)
+    log.warning("%s %s failed: %s (%r)", request.method, request.scope["path"], error, error.__cause__)
     title = _(_SERVICE_DOWN[error.service])
     text = _("Nothing is lost, and the rest of the site still works. Please try again in a few seconds.")
     response = _response(request, PageError(503, title, text, _page_address(request)))
@@ -77,6 +77,8 @@ def _cross_site(request: WebRequest, error: CrossSiteRequest) -> Response[Any]:
 
 def _http_error(request: WebRequest, error: HTTPException) -> Response[Any]:
     status = error.status_code
+    if is_api(requested_path(request.scope)):
+        return problem_response(Problem.of(status, error.detail))
     match status:
         case 404:
             return _response(request, _not_found())
@@ -92,7 +94,7 @@ def _http_error(request: WebRequest, error: HTTPException) -> Response[Any]:
 
 def _unexpected(request: WebRequest, error: Exception) -> Response[Any]:
     reference = trace_id()
-    log.error("%s %s failed, reference %s", request.method, request.url.path, reference, exc_info=error)
+    log.error("%s %s failed, reference %s", request.method, request.scope["path"], reference, exc_info=error)
     return _response(request, _internal_error(request, reference))
 
 
@@ -123,7 +125,7 @@ def _page_address(request: WebRequest) -> str:
     """The address of the requested page, or of the page that contains the submitted form."""
     if request.method == "GET":
         return request.address
-    path = request.url.path
+    path = request.scope["path"]
     for action in ("/buy", "/pay", "/cancel", "/signout"):
         path = path.removesuffix(action)
     return path or "/"

@@ -1,11 +1,12 @@
 """Redirects to pages of this site, but never to another site."""
 
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from litestar import Response
 from litestar.plugins.htmx import ClientRedirect
 from litestar.response import Redirect
+from litestar.utils import url_quote
 
 from web.request import WebRequest
 
@@ -17,23 +18,23 @@ def redirect(request: WebRequest, address: str) -> Response[Any]:
     """Redirect with 303, or with HX-Redirect for an htmx request, because htmx would follow a 303 itself."""
     if not request.htmx:
         return Redirect(address, status_code=303)
-    response = ClientRedirect(address)
+    response = ClientRedirect(url_quote(address))  # a header can't contain other characters
     response.status_code = 200  # instead of the handler's default, which is 201 for a POST
     response.content = b""  # instead of JSON's null
     return response
 
 
 def local_address(value: str | None, otherwise: str = "/") -> str:
-    """The value if it is an address on this site, else `otherwise`.
+    """The value if it is a path of this site, with or without a query, else `otherwise`.
 
-    Browsers interpret `//host` and `/\\host` as the address of another host, and ignore tabs and line breaks.
+    Browsers resolve an address that begins with one slash against the origin of the page (WHATWG URL, section
+    4.4), and one that begins with more slashes to another host. They treat a backslash as a slash, and remove
+    tabs and line breaks first, so that addresses with such characters are refused. Python's parser follows
+    other rules, and raises errors, so that it isn't used here.
     """
-    if not value or not value.startswith("/") or len(value) > MAX_LENGTH:
+    if not value or not value.startswith("/") or len(value) > MAX_LENGTH or not value.isprintable():
         return otherwise
-    if not value.isprintable() or "\\" in value:
-        return otherwise
-    parts = urlsplit(value)
-    return otherwise if parts.scheme or parts.netloc else value
+    return otherwise if value.startswith(("//", "/\\")) else value
 
 
 def sign_in_address(then: str) -> str:

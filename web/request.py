@@ -33,7 +33,7 @@ class WebRequest(HTMXRequest):
 
         Fragments that are the same for everyone have their own paths, so that caches distinguish them.
         """
-        if FRAGMENTS.fullmatch(self.url.path):
+        if FRAGMENTS.fullmatch(self.scope["path"]):
             return True
         kind = self.headers.get("hx-request-type", "partial")
         return bool(self.htmx) and kind == "partial" and not self.htmx.history_restore_request
@@ -42,7 +42,7 @@ class WebRequest(HTMXRequest):
     def address(self) -> str:
         """The path with the query."""
         query = self.scope["query_string"].decode("latin-1")
-        return self.url.path + (f"?{query}" if query else "")
+        return self.scope["path"] + (f"?{query}" if query else "")
 
     @property
     def client_address(self) -> str:

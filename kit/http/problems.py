@@ -80,7 +80,9 @@ def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respon
 
 def unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     reference = trace_id()
-    log.exception("%s %s failed, reference %s", request.method, request.url.path, reference, exc_info=error)
+    log.exception(
+        "%s %s failed, reference %s", request.method, request.scope["path"], reference, exc_info=error
+    )
     return problem_response(Problem.of(500, "Something went wrong on our side", reference=reference))
 
 

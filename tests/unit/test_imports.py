@@ -69,6 +69,7 @@ WITHOUT_DATABASE = (
     "sessions",
     "tokens",
     "tracing",
+    "http.address",
     "http.problems",
     "http.state",
     "http.tracing",

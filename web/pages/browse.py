@@ -67,7 +67,7 @@ async def browse(page: NamedDependency[Page], request: WebRequest) -> Response[A
     search = _search({name: value for name, value in typed.items() if name not in wrong_days})
     after = request.query_params.get("after", "")[:200]
     shown = request.number("show", minimum=PAGE_SIZE, maximum=MAX_SHOWN)
-    appends = request.url.path == "/results/rows"
+    appends = request.scope["path"] == "/results/rows"
     if after:
         search["after"] = after
     elif shown > PAGE_SIZE:
