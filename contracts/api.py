@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from contracts.events import CancelReason, OrderedTicket, OrderStatus, PaymentStatus, PublicTicket
 from contracts.identity import Email, EmailInput
 from contracts.money import PriceInput
+from contracts.passwords import NewPassword, TypedPassword
 from contracts.tickets import (
     NOT_BLANK,
     Category,
@@ -39,12 +40,6 @@ class Body(Wire):
     model_config = ConfigDict(extra="forbid")
 
 
-def _password(value: str) -> str:
-    if not 8 <= len(value) <= 128:
-        raise PydanticCustomError("password_length", "Password must be between 8 and 128 characters")
-    return value
-
-
 def _title(value: str) -> str:
     if not value:
         raise PydanticCustomError("title_required", "Title is required")
@@ -55,11 +50,6 @@ def _title(value: str) -> str:
 
 Trimmed = Annotated[str, StringConstraints(strip_whitespace=True)]
 Place = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120), NOT_BLANK]
-NewPassword = Annotated[
-    str,
-    AfterValidator(_password),
-    WithJsonSchema({"type": "string", "minLength": 8, "maxLength": 128, "format": "password"}),
-]
 Title = Annotated[
     Trimmed,
     AfterValidator(_title),
@@ -74,13 +64,13 @@ class SignUp(Body):
 
 class SignIn(Body):
     email: EmailInput
-    password: Annotated[str, StringConstraints(max_length=1024)]
+    password: TypedPassword
 
 
 class PasswordBody(Body):
     """A change of password, confirmed by the current one."""
 
-    current_password: Annotated[str, StringConstraints(max_length=1024)]
+    current_password: TypedPassword
     new_password: NewPassword
 
 

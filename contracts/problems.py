@@ -26,14 +26,20 @@ class Problem(Wire):
 
     @classmethod
     def of(
-        cls, status: int, title: str, *, code: str | None = None, reference: str | None = None
+        cls,
+        status: int,
+        title: str,
+        *,
+        code: str | None = None,
+        field: str | None = None,
+        reference: str | None = None,
     ) -> "Problem":
-        """A problem with a single error, whose message is the title."""
+        """A problem with a single error, whose message is the title. `field` names the input field."""
         return cls(
             type=f"/problems/{code}" if code else "about:blank",
             title=title,
             status=status,
-            errors=[ProblemItem(message=title)],
+            errors=[ProblemItem(message=title, field=field)],
             reference=reference,
         )
 

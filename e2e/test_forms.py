@@ -24,7 +24,7 @@ async def test_each_invalid_sign_up_field_shows_its_error_and_keeps_its_input(
     await expect(summary.get_by_role("listitem")).to_have_count(2)
     await expect(email).to_have_accessible_description(re.compile("valid"))
     await expect(password).to_have_accessible_description(
-        re.compile("Password must be between 8 and 128 characters")
+        re.compile("Password must be between 8 and 256 characters")
     )
     for field in (email, password):
         await expect(field).to_have_attribute("aria-invalid", "true")

@@ -10,8 +10,12 @@ class ServiceError(Exception):
     status: ClassVar[int] = 500
     message: ClassVar[str] = "Something went wrong"
 
-    def __init__(self, message: str | None = None, *, retry_after: int | None = None) -> None:
+    def __init__(
+        self, message: str | None = None, *, retry_after: int | None = None, field: str | None = None
+    ) -> None:
         self.detail = message or self.message
+        self.field = field
+        """The input field that caused the error, as the API names it."""
         self.retry_after = retry_after
         """Seconds after which a retry may succeed."""
         super().__init__(self.detail)

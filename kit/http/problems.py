@@ -60,7 +60,8 @@ def problem_response(problem: Problem, *, retry_after: int | None = None) -> Res
 
 def _service_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[bytes]:
     return problem_response(
-        Problem.of(error.status, error.detail, code=error.code), retry_after=error.retry_after
+        Problem.of(error.status, error.detail, code=error.code, field=error.field),
+        retry_after=error.retry_after,
     )
 
 

@@ -18,6 +18,7 @@ from kit.tokens import Signer
 from services.auth.documents import Session, User
 from services.auth.passwords import Passwords
 from services.auth.rules import EmailInUse, InvalidCredentials, WrongPassword
+from services.auth.weak_passwords import reject_weak
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ class Auth:
         """Add a user and sign them in.
 
         Raises:
+            WeakPassword
             EmailInUse: another user has this address.
         """
+        reject_weak(password, email, field="password")
         user = User(email=email, password_hash=await self.passwords.hash(password), created_at=now())
         try:
             await user.insert()
@@ -58,9 +61,10 @@ class Auth:
             InvalidCredentials: no user has this address and password.
         """
         user = await User.find_one({"email": email})
-        if not await self.passwords.matches(password, user.password_hash if user else None) or user is None:
+        match = await self.passwords.match(password, user.password_hash if user else None)
+        if match is None or user is None:
             raise InvalidCredentials
-        if self.passwords.is_outdated(user.password_hash):
+        if match.is_outdated:
             user = await user.save_hash(await self.passwords.hash(password))
         signed_in = await self._begin_session(user)
         # A concurrent password change ends all sessions that it finds. It may have missed the new session.
@@ -74,8 +78,9 @@ class Auth:
         """Replace the password, end every session of the user, and start a new one for the caller.
 
         Raises:
-            NotSignedIn, WrongPassword
+            WeakPassword, NotSignedIn, WrongPassword
         """
+        reject_weak(new, identity.email, field="newPassword")
         user = await self._user_of(identity)
         if not await self.passwords.matches(current, user.password_hash):
             raise WrongPassword

@@ -1,10 +1,14 @@
 """Errors of auth."""
 
-from kit.errors import Conflict, Forbidden, NotSignedIn
+from kit.errors import Conflict, Forbidden, Invalid, NotSignedIn
 
 
 class EmailInUse(Conflict):
     message = "Email in use"
+
+
+class WeakPassword(Invalid):
+    message = "Password is too easy to guess"
 
 
 class InvalidCredentials(NotSignedIn):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.auth.documents import User
-from services.auth.passwords import Passwords
+from services.auth.passwords import Match, Passwords
 from tests.support.service import Served, messages, new_id, refusal
 
 ANN = {"email": "ann@example.com", "password": "correct horse"}
@@ -62,13 +62,25 @@ async def test_changing_the_password_requires_the_current_password(auth: Served)
     assert await start_session(auth)
 
 
-@pytest.mark.parametrize("new", ["short", "x" * 129])
-async def test_a_new_password_must_have_8_to_128_characters(auth: Served, new: str) -> None:
+@pytest.mark.parametrize("new", ["short", "x" * 257])
+async def test_a_new_password_must_have_8_to_256_characters(auth: Served, new: str) -> None:
     token = await start_session(auth, "signup")
     answer = await auth.ask(
         "POST", "/api/users/password", headers=bearer(token), json={**CHANGE, "newPassword": new}
     )
-    assert refusal(answer, 400) == [("newPassword", "Password must be between 8 and 128 characters")]
+    assert refusal(answer, 400) == [("newPassword", "Password must be between 8 and 256 characters")]
+
+
+@pytest.mark.parametrize("new", ["password", "12345678", "ann@example.com", "Ann12345", "stagedoor!"])
+async def test_a_new_password_must_not_be_easily_guessed(auth: Served, new: str) -> None:
+    token = await start_session(auth, "signup")
+    answer = await auth.ask(
+        "POST", "/api/users/password", headers=bearer(token), json={**CHANGE, "newPassword": new}
+    )
+    ((field, reason),) = refusal(answer, 400)
+    assert field == "newPassword"
+    assert "attackers try" in reason
+    assert await start_session(auth)
 
 
 @pytest.mark.parametrize("path", ["password", "signout-everywhere"])
@@ -106,16 +118,18 @@ async def test_signing_in_with_the_old_password_during_a_password_change_fails(
 ) -> None:
     """The password changes after the check of the old password, but before the new session starts."""
     token = await start_session(auth, "signup")
-    matches = Passwords.matches
+    match = Passwords.match
 
-    async def change_password_after_check(passwords: Passwords, given: str, stored: str | None) -> bool:
-        is_right = await matches(passwords, given, stored)
-        monkeypatch.setattr(Passwords, "matches", matches)
+    async def change_password_after_check(
+        passwords: Passwords, given: str, stored: str | None
+    ) -> Match | None:
+        is_right = await match(passwords, given, stored)
+        monkeypatch.setattr(Passwords, "match", match)
         await auth.ask("POST", "/api/users/password", headers=bearer(token), json=CHANGE)
         auth.http.cookies.clear()
         return is_right
 
-    monkeypatch.setattr(Passwords, "matches", change_password_after_check)
+    monkeypatch.setattr(Passwords, "match", change_password_after_check)
     assert (await auth.ask("POST", "/api/users/signin", json=ANN)).status_code == 401
     live = [session async for session in auth.database["sessions"].find({"ended_at": None})]
     assert len(live) == 1
@@ -125,7 +139,12 @@ async def test_concurrent_sign_ins_that_renew_an_outdated_hash_all_succeed(
     auth: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await start_session(auth, "signup")
-    monkeypatch.setattr(Passwords, "is_outdated", lambda *_: True)
+    match = Passwords.match
+
+    async def match_outdated_hash(passwords: Passwords, given: str, stored: str | None) -> Match | None:
+        return Match(is_outdated=True) if await match(passwords, given, stored) else None
+
+    monkeypatch.setattr(Passwords, "match", match_outdated_hash)
     answers = await asyncio.gather(*(auth.ask("POST", "/api/users/signin", json=ANN) for _ in range(4)))
     assert [answer.status_code for answer in answers] == [200] * 4
 

@@ -7,7 +7,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from services.auth.passwords import Passwords
-from tests.support.service import Served, messages, refusal
+from tests.support.service import Served, cheap_passwords, messages, refusal
 
 ANN = {"email": "ann@example.com", "password": "correct horse"}
 
@@ -72,8 +72,8 @@ async def _statuses_of_concurrent_sign_ups(auth: Served) -> list[int]:
     [
         ({"email": "no address"}, [("email", "Email must be valid")]),
         ({"email": ""}, [("email", "Email must be valid")]),
-        ({"password": "seven77"}, [("password", "Password must be between 8 and 128 characters")]),
-        ({"password": "x" * 129}, [("password", "Password must be between 8 and 128 characters")]),
+        ({"password": "seven77"}, [("password", "Password must be between 8 and 256 characters")]),
+        ({"password": "x" * 257}, [("password", "Password must be between 8 and 256 characters")]),
         ({"email": {"$gt": ""}}, [("email", "Email must be text")]),
         ({"email": ["ann@example.com"]}, [("email", "Email must be text")]),
         ({"email": 7}, [("email", "Email must be text")]),
@@ -84,7 +84,7 @@ async def _statuses_of_concurrent_sign_ups(auth: Served) -> list[int]:
             {"email": "x", "password": "x"},
             [
                 ("email", "Email must be valid"),
-                ("password", "Password must be between 8 and 128 characters"),
+                ("password", "Password must be between 8 and 256 characters"),
             ],
         ),
     ],
@@ -97,8 +97,8 @@ async def test_the_error_for_an_invalid_sign_up_lists_each_invalid_field(
     assert await auth.database["users"].count_documents({}) == 0
 
 
-@pytest.mark.parametrize("password", ["eight888", "x" * 128])
-async def test_passwords_of_8_and_of_128_characters_are_accepted(auth: Served, password: str) -> None:
+@pytest.mark.parametrize("password", ["tap dog2", "a good password " * 15 + "of 256 characters"[:16]])
+async def test_passwords_of_8_and_of_256_characters_are_accepted(auth: Served, password: str) -> None:
     await sign_up(auth, password=password)
 
 
@@ -145,6 +145,42 @@ async def test_a_successful_sign_in_renews_a_hash_with_outdated_parameters(auth:
     assert (await auth.ask("POST", "/api/users/signin", json=ANN)).status_code == 200
     assert await _hash(auth) == after
     stronger.close()
+
+
+COMPOSED, DECOMPOSED = "1234567\u00e9", "1234567e\u0301"
+
+
+@pytest.mark.parametrize(("chosen", "typed"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+async def test_a_password_is_the_same_however_a_keyboard_composes_its_characters(
+    auth: Served, chosen: str, typed: str
+) -> None:
+    await sign_up(auth, password=chosen)
+    again = await auth.ask("POST", "/api/users/signin", json={**ANN, "password": typed})
+    assert again.status_code == 200
+
+
+async def test_a_user_whose_password_was_hashed_as_typed_can_still_sign_in_and_gets_a_new_hash(
+    auth: Served,
+) -> None:
+    await sign_up(auth)
+    old = cheap_passwords()._hasher.hash(DECOMPOSED)
+    await auth.database["users"].update_one({}, {"$set": {"password_hash": old}})
+    for typed in (DECOMPOSED, COMPOSED):
+        answer = await auth.ask("POST", "/api/users/signin", json={**ANN, "password": typed})
+        assert answer.status_code == 200
+    assert await _hash(auth) != old
+
+
+@pytest.mark.parametrize(
+    "password", ["password", "12345678", "ann@example.com", "ANN@example.com1", "ann12345", "stagedoor1"]
+)
+async def test_an_easily_guessed_password_is_refused_with_the_reason(auth: Served, password: str) -> None:
+    answer = await auth.ask("POST", "/api/users/signup", json={**ANN, "password": password})
+    ((field, reason),) = refusal(answer, 400)
+    assert field == "password"
+    assert "attackers try" in reason
+    assert answer.json()["type"] == "/problems/weak-password"
+    assert await auth.database["users"].count_documents({}) == 0
 
 
 async def test_default_hash_parameters_follow_rfc_9106(auth: Served) -> None:

@@ -97,7 +97,7 @@ async def test_each_error_appears_at_its_field_and_as_a_link_in_the_summary(clie
         assert f'<a href="#{name}">' in response.text
         assert f'id="{name}-error"' in response.text
         assert f'aria-describedby="{name}-error' in response.text
-    assert "Password must be between 8 and 128 characters" in text_of(response)
+    assert "Password must be between 8 and 256 characters" in text_of(response)
 
 
 async def test_htmx_gets_only_the_form_when_a_field_is_invalid(client: PageClient) -> None:

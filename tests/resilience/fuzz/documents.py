@@ -35,6 +35,8 @@ def _picture(kind: str) -> bytes:
 for _kind in ("jpeg", "png", "webp"):
     schemathesis.openapi.media_type(f"image/{_kind}", st.just(_picture(_kind)))
 schemathesis.openapi.format("iana-time-zone", st.sampled_from(sorted(time_zones())))
+# A password that isn't easy to guess, which a schema can't express
+schemathesis.openapi.format("password", st.integers(10**6, 10**12).map("a team of {} horses".format))
 
 
 @dataclass

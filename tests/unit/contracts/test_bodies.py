@@ -56,20 +56,48 @@ def test_an_email_address_that_is_not_text_is_refused(kind: type[Wire], email: o
     assert [field for field, _ in refusals(kind, email=email, password="correct horse")] == ["email"]
 
 
-@pytest.mark.parametrize("length", [8, 128])
-def test_a_password_may_have_8_to_128_characters(length: int) -> None:
+@pytest.mark.parametrize("length", [8, 256])
+def test_a_password_may_have_8_to_256_characters(length: int) -> None:
     assert SignUp(email="ada@example.com", password="ü" * length).password == "ü" * length
 
 
-@pytest.mark.parametrize("length", [0, 7, 129])
-def test_a_password_with_fewer_than_8_or_more_than_128_characters_is_refused(length: int) -> None:
+@pytest.mark.parametrize("length", [0, 7, 257, 1025])
+def test_a_password_with_fewer_than_8_or_more_than_256_characters_is_refused(length: int) -> None:
     assert refusals(SignUp, email="ada@example.com", password="x" * length) == [
-        ("password", "Password must be between 8 and 128 characters")
+        ("password", "Password must be between 8 and 256 characters")
     ]
 
 
 def test_a_password_is_not_trimmed() -> None:
     assert SignUp(email="ada@example.com", password="  Two Blanks  ").password == "  Two Blanks  "
+
+
+def test_a_new_password_is_normalized_before_its_length_is_checked() -> None:
+    decomposed = "e\u0301" * 256
+    assert SignUp(email="ada@example.com", password=decomposed).password == "\u00e9" * 256
+    assert refusals(SignUp, email="ada@example.com", password="e\u0301" * 7)
+
+
+@pytest.mark.parametrize(
+    "blank", [" ", "\u00a0", "\u3000", "\u200b", "\u2060", "\u00ad", "\u3164", "\u2800", "\u0301"]
+)
+def test_a_password_of_spaces_and_invisible_characters_only_is_refused(blank: str) -> None:
+    ((field, message),) = refusals(SignUp, email="ada@example.com", password=blank * 9)
+    assert (field, message.partition(",")[0]) == (
+        "password",
+        "Password must not consist of spaces and invisible characters only",
+    )
+
+
+@pytest.mark.parametrize("control", ["\0", "\t", "\n", "\x1b", "\x7f", "\x85"])
+def test_a_password_with_a_control_character_is_refused(control: str) -> None:
+    ((field, message),) = refusals(SignUp, email="ada@example.com", password=f"correct{control}horse")
+    assert field == "password"
+    assert "control characters" in message
+
+
+def test_signing_in_accepts_a_password_that_could_not_be_chosen_any_more() -> None:
+    assert SignIn(email="ada@example.com", password="\0" * 8).password == "\0" * 8
 
 
 def test_signing_in_does_not_validate_the_minimum_length_of_the_password() -> None:

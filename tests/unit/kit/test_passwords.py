@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 from argon2 import PasswordHasher
 
-from services.auth.passwords import Passwords
+from services.auth.passwords import Match, Passwords
 
 
 class CountingHasher(PasswordHasher):
@@ -71,10 +71,37 @@ async def test_no_password_matches_an_invalid_stored_hash(passwords: Passwords, 
 
 async def test_a_hash_is_outdated_but_still_valid_after_a_change_of_parameters(passwords: Passwords) -> None:
     password_hash = await passwords.hash("correct horse")
-    assert not passwords.is_outdated(password_hash)
+    assert await passwords.match("correct horse", password_hash) == Match(is_outdated=False)
     with closing(Passwords(CountingHasher(time_cost=2))) as stricter:
-        assert stricter.is_outdated(password_hash)
-        assert await stricter.matches("correct horse", password_hash)
+        assert await stricter.match("correct horse", password_hash) == Match(is_outdated=True)
+
+
+async def test_a_password_matches_however_its_characters_are_composed(passwords: Passwords) -> None:
+    composed, decomposed = "1234567\u00e9", "1234567e\u0301"
+    for signed_up, typed in ((composed, decomposed), (decomposed, composed)):
+        assert await passwords.match(typed, await passwords.hash(signed_up)) == Match(is_outdated=False)
+
+
+async def test_a_hash_of_a_password_that_was_not_normalized_still_matches_and_is_outdated(
+    passwords: Passwords, hasher: CountingHasher
+) -> None:
+    decomposed = "1234567e\u0301"
+    old_hash = hasher.hash(decomposed)
+    assert await passwords.match(decomposed, old_hash) == Match(is_outdated=True)
+    assert await passwords.match("1234567\u00e9", old_hash) is None
+
+
+async def test_an_unknown_user_costs_as_many_verifications_as_a_wrong_password_in_two_spellings(
+    passwords: Passwords, hasher: CountingHasher
+) -> None:
+    password_hash = await passwords.hash("correct horse")
+    assert not await passwords.matches("guess\u0301", password_hash)
+    wrong = len(hasher.verified)
+    assert not await passwords.matches("guess\u0301", None)
+    assert (wrong, len(hasher.verified)) == (2, 4)
+
+
+HASH = CountingHasher().hash("x")
 
 
 class HasherWithBarrier(CountingHasher):
@@ -91,7 +118,7 @@ class HasherWithBarrier(CountingHasher):
 
 async def verify_concurrently(parties: int, *, within: float) -> list[Any]:
     with closing(Passwords(HasherWithBarrier(parties, timeout=within))) as passwords:
-        work = [passwords.matches("x", "hash") for _ in range(parties)]
+        work = [passwords.matches("x", HASH) for _ in range(parties)]
         return await asyncio.gather(*work, return_exceptions=True)
 
 
@@ -110,6 +137,6 @@ async def test_the_event_loop_is_not_blocked_while_a_password_is_verified() -> N
     """The barrier opens only if the verifying thread and the event loop reach it concurrently."""
     hasher = HasherWithBarrier(2, timeout=60)
     with closing(Passwords(hasher)) as passwords:
-        verifying = asyncio.ensure_future(passwords.matches("x", "hash"))
+        verifying = asyncio.ensure_future(passwords.matches("x", HASH))
         await asyncio.to_thread(hasher.barrier.wait)
         assert await verifying
