@@ -1,38 +1,17 @@
 """Replicas of other services' aggregates, built from their events."""
 
-import asyncio
-import time
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 from beanie import Document, PydanticObjectId
 from pydantic import Field
 from pymongo.errors import DuplicateKeyError
 
-from contracts.wire import now
 from kit.errors import NotFound
 from kit.mongo import object_id
 
-MAX_WAIT = timedelta(seconds=8)
-"""How long to wait for a new entity to replicate before answering 404.
-
-The web tier's timeouts are longer, because a request may wait for replication and then for Stripe.
-"""
-
-FIRST_POLL_SECONDS = 0.02
-MAX_POLL_SECONDS = 0.25
-
-
-def remaining_wait(created_at: datetime, asked_at: datetime) -> timedelta:
-    """How long to wait for the event of an entity that was created at `created_at`: at most `MAX_WAIT`.
-
-    A negative result means that the entity is so old that waiting is useless.
-
-    `created_at` comes from the entity's id. It is truncated to seconds, and the clock that set it may be
-    slightly ahead of ours.
-    """
-    age = asked_at - created_at - timedelta(seconds=1)
-    return -timedelta.resolution if age < -MAX_WAIT else MAX_WAIT - max(age, timedelta())
+State = tuple[int, dict[str, Any]]
+"""The version of an aggregate, and the fields that its replica stores."""
 
 
 class Replica(Document):
@@ -65,21 +44,34 @@ class Replica(Document):
             return
 
     @classmethod
-    async def wait_for(cls, key: str) -> Self:
-        """The replica with this id. If the id is new, wait for the event that creates the replica.
+    async def stored(cls, key: str) -> Self:
+        """The replica with this id.
 
         Raises:
-            NotFound: there is no such replica, or it wasn't created in time.
+            NotFound
         """
-        wanted = object_id(key)
-        deadline = time.monotonic() + remaining_wait(wanted.generation_time, now()).total_seconds()
-        pause = FIRST_POLL_SECONDS
-        while True:
-            found = await cls.get_pymongo_collection().find_one({"_id": wanted})
-            if found is not None:
-                replica: Self = cls.model_validate(found)
-                return replica
-            if time.monotonic() > deadline:
-                raise NotFound
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, MAX_POLL_SECONDS)
+        found = await cls.get_pymongo_collection().find_one({"_id": object_id(key)})
+        if found is None:
+            raise NotFound
+        replica: Self = cls.model_validate(found)
+        return replica
+
+    @classmethod
+    async def stored_or_asked(cls, key: str, ask: Callable[[str], Awaitable[State]]) -> Self:
+        """The replica with this id. If there is none, it is made from the answer of the owning service.
+
+        A client may use the id of a new entity before the entity's first event arrives here.
+
+        Args:
+            ask: requests the state of the aggregate with this id from its owner. It raises NotFound if there
+                is none.
+
+        Raises:
+            NotFound, and other errors of `ask`.
+        """
+        try:
+            return await cls.stored(key)
+        except NotFound:
+            key = str(object_id(key))
+            await cls.follow(key, *await ask(key))
+            return await cls.stored(key)

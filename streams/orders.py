@@ -17,6 +17,7 @@ from contracts.events import (
     TicketCreated,
     TicketUpdated,
 )
+from kit.owners import Owner
 from kit.rate_limits import RateCounter
 from services.orders import actions
 from services.orders.api import API
@@ -59,9 +60,10 @@ async def follow_payment(event: PaymentUpdated, window: timedelta) -> None:
 
 @asynccontextmanager
 async def lifespan(state: ServiceState) -> AsyncIterator[None]:
-    """Make the time to pay available to the subscribers."""
+    """Make the time to pay available to the subscribers, and the tickets service to the HTTP handlers."""
     window = timedelta(seconds=state.settings.expiration_window_seconds)
     state.bus.provided["window"] = window
+    state.tickets = Owner(state.settings.url_of("tickets"))
     yield
 
 
@@ -73,6 +75,7 @@ service = Service(
     api=API,
     documents=[Order, TicketReplica, RateCounter],
     lifespan=lifespan,
+    provides=["tickets"],
 )
 
 

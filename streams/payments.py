@@ -8,6 +8,7 @@ from litestar import Litestar
 import settings
 from contracts.events import OrderCancelled, OrderCreated, OrderUpdated, PaymentCreated, PaymentUpdated
 from kit.background import running
+from kit.owners import Owner
 from kit.periodic import every
 from kit.rate_limits import RateCounter
 from kit.secrets import webhook_secret
@@ -48,7 +49,8 @@ async def lifespan(state: ServiceState) -> AsyncIterator[None]:
     configured = state.settings
     gateway = Gateway(configured)
     settlement = Settlement(gateway)
-    payments = Payments(settlement, configured.currency, at_checkout=configured.pays_at_checkout)
+    orders = Owner(configured.url_of("orders"))
+    payments = Payments(settlement, orders, configured.currency, at_checkout=configured.pays_at_checkout)
     inbox = WebhookInbox(settlement, webhook_secret(configured))
     state.payments = payments
     state.inbox = inbox

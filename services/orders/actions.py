@@ -4,12 +4,13 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
-from contracts.events import ExpirationComplete, PaymentEvent, TicketEvent
+from contracts.events import ExpirationComplete, PaymentEvent, PublicTicket, TicketEvent
 from contracts.money import to_minor_units
 from contracts.wire import now
 from kit.aggregates import change
@@ -17,6 +18,8 @@ from kit.alerts import alert
 from kit.changes import Changes
 from kit.errors import NotFound, Unavailable
 from kit.mongo import object_id
+from kit.owners import Owner
+from kit.replicas import State
 from services.orders import rules
 from services.orders.documents import ONE_ORDER_A_TICKET, Order, ShownOrder, TicketReplica
 
@@ -34,13 +37,13 @@ class Terms:
     """Maximum unpaid reservations that one user may have at the same time."""
 
 
-async def reserve(ticket_id: str, buyer: str, terms: Terms) -> Order:
+async def reserve(ticket_id: str, buyer: str, terms: Terms, tickets: Owner) -> Order:
     """Reserve the ticket for the buyer with one insert. Unique indexes let one of several buyers succeed.
 
     Raises:
         NotFound, OwnTicket, TicketNotForSale, TicketReserved, TooManyReservations, Unavailable
     """
-    ticket = await TicketReplica.wait_for(ticket_id)
+    ticket = await TicketReplica.stored_or_asked(ticket_id, partial(_ask, tickets))
     rules.check_may_reserve(ticket, buyer)
     rules.check_has_not_begun(ticket, now())
     # Most often nobody has held a new ticket, and the buyer has a free slot. Unique indexes detect the rest.
@@ -136,7 +139,7 @@ async def follow_ticket(ticket: TicketEvent) -> None:
     await TicketReplica.follow(ticket.id, ticket.version, replica_fields(ticket))
 
 
-def replica_fields(ticket: TicketEvent) -> dict[str, Any]:
+def replica_fields(ticket: PublicTicket) -> dict[str, Any]:
     """The fields that a replica of this ticket stores."""
     return {
         "title": ticket.title,
@@ -145,6 +148,11 @@ def replica_fields(ticket: TicketEvent) -> dict[str, Any]:
         "status": ticket.status,
         **ticket.model_dump(include=set(rules.Details.model_fields)),
     }
+
+
+async def _ask(tickets: Owner, ticket_id: str) -> State:
+    ticket = await tickets.get(f"/api/tickets/{ticket_id}", PublicTicket)
+    return ticket.version, replica_fields(ticket)
 
 
 async def _change(order_id: str, decide: Callable[[Order], Changes | None]) -> Order:

@@ -14,6 +14,7 @@ from kit.http.guards import signed_in
 from kit.http.limits import Limited
 from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
 from kit.http.request import ApiRequest
+from kit.owners import Owner
 from services.orders import actions
 from services.orders.documents import Order, ShownOrder
 from services.orders.rules import extended_deadline, may_extend
@@ -48,10 +49,13 @@ class ReserveOperation(ApiOperation):
     summary="Reserve a ticket",
 )
 async def reserve_ticket(
-    request: ApiRequest, data: RequestBody[OrderBody], settings: InjectedSettings
+    request: ApiRequest,
+    data: RequestBody[OrderBody],
+    settings: InjectedSettings,
+    tickets: NamedDependency[Owner],
 ) -> OrderView:
     terms = actions.Terms(window=_window(settings), max_live=settings.max_live_reservations)
-    return _view(await actions.reserve(data.ticket_id, request.user.id, terms), terms.window)
+    return _view(await actions.reserve(data.ticket_id, request.user.id, terms, tickets), terms.window)
 
 
 @post("/{order_id:str}/extend", status_code=200, summary="Extend the time to pay for an order")

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
+from contracts.api import Order
 from contracts.events import OrderEvent
 from contracts.money import to_minor_units
 from contracts.wire import now
 from kit.aggregates import change
-from kit.errors import Invalid, Unavailable
+from kit.errors import Forbidden, Invalid, Unavailable
+from kit.owners import Owner
+from kit.replicas import State
 from kit.stripe.errors import OutcomeUnknown, RequestRefused
 from services.payments import rules
 from services.payments.documents import OrderReplica, Payment, ShownPayment
@@ -41,11 +45,12 @@ class Payments:
     """The use cases of payments."""
 
     settlement: Settlement
+    orders: Owner
     currency: str
     at_checkout: bool = False
     """Whether buyers pay on Stripe's page."""
 
-    async def pay(self, order_id: str, token: str | None, buyer: str) -> Payment:
+    async def pay(self, order_id: str, token: str | None, buyer: str, session: str | None) -> Payment:
         """Authorize the order's price on a card, or open Stripe's page, where the buyer authorizes it.
 
         Repeated calls start one payment.
@@ -53,14 +58,15 @@ class Payments:
 
         Args:
             token: the card; None means `tok_visa`. Must be None if buyers pay on Stripe's page.
+            session: the buyer's session token. The orders service shows an order only to its buyer.
 
         Raises:
             NotFound, NotTheBuyer, OrderCancelled, OrderExpired, PaymentDeclined, PaymentsUnavailable,
-            TokenRefused, StartedOnAnotherPage
+            TokenRefused, StartedOnAnotherPage, Unavailable
         """
         if self.at_checkout and token is not None:
             raise TokenRefused
-        order = await OrderReplica.wait_for(order_id)
+        order = await OrderReplica.stored_or_asked(order_id, partial(self._ask, session))
         rules.check_may_pay(order, buyer, now())
         payment = await self._begin(order, None if self.at_checkout else token or "tok_visa")
         try:
@@ -136,6 +142,13 @@ class Payments:
         claimed = await payment.save_private({"refreshed_at": moment}, refreshed_at=before)
         return await self.settlement.advance(claimed) if claimed else await Payment.load(payment.id)
 
+    async def _ask(self, session: str | None, order_id: str) -> State:
+        try:
+            order = await self.orders.get(f"/api/orders/{order_id}", Order, session=session)
+        except Forbidden:
+            raise rules.NotTheBuyer from None
+        return order.version, replica_fields(order)
+
     async def _begin(self, order: OrderReplica, token: str | None) -> Payment:
         """The order's payment: a new payment, the existing one, or another attempt after a decline."""
         payment = Payment(
@@ -156,7 +169,7 @@ class Payments:
         return payment
 
 
-def replica_fields(order: OrderEvent) -> dict[str, Any]:
+def replica_fields(order: OrderEvent | Order) -> dict[str, Any]:
     """The fields that a replica of this order stores."""
     return {
         "status": order.status,

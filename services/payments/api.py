@@ -42,7 +42,7 @@ class WebhookOperation(ApiOperation):
 async def pay(
     request: ApiRequest, data: RequestBody[PaymentBody], payments: InjectedPayments
 ) -> PaymentResult:
-    return _result(await payments.pay(data.order_id, data.token, request.user.id))
+    return _result(await payments.pay(data.order_id, data.token, request.user.id, request.auth))
 
 
 @post(

@@ -49,7 +49,7 @@ class Settlement:
         if refresh and (payment.intent_id or payment.session_id):
             payment = await self._refresh(payment)
         for _ in range(MAX_STEPS):
-            order = order or await OrderReplica.wait_for(payment.order_id)
+            order = order or await OrderReplica.stored(payment.order_id)
             step = rules.next_step(order, payment, now())
             if step is Step.WAIT:
                 if (payment.status, order.status) == ("voided", "complete"):

@@ -177,7 +177,7 @@ def _cheap_auth(process: Process) -> Process:
 def short_window_orders() -> Litestar:
     """The orders service without subscribers. With them, it would extend deadlines for bank checks by its own
     short time to pay."""
-    service = replace(streams.orders.service, listener=Listener("orders"), lifespan=None)
+    service = replace(streams.orders.service, listener=Listener("orders"))
     return service_app(service, load())
 
 

@@ -21,6 +21,7 @@ from settings import Settings
 from tests.integration.conftest import Sandbox
 from tests.support.event_loop import use_one_event_loop
 from tests.support.kept_services import KeptServices
+from tests.support.owners import FakeOwner
 from tests.support.payments import PaymentsService
 from tests.support.service import Served, SettingsWith, cheap_passwords
 from tests.support.stripe_sandbox import client
@@ -57,6 +58,13 @@ def settings_with(mongo: str, tmp_path: Path) -> SettingsWith:
 @pytest.fixture(autouse=True)
 def fast_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams.auth, "Passwords", cheap_passwords)
+
+
+@pytest.fixture(autouse=True)
+def fake_owners(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let orders and payments ask a fake, because the services that they would ask don't run."""
+    for process in (streams.orders, streams.payments):
+        monkeypatch.setattr(process, "Owner", FakeOwner)
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,7 @@ from services.tickets import actions as tickets_actions
 from services.tickets import pictures
 from services.tickets.documents import Ticket
 from services.tickets.images import Rendered
+from tests.support.owners import FakeOwner
 from tests.support.service import Served, SettingsWith, new_id, serving
 
 SELLER, BUYER = new_id(), new_id()
@@ -137,7 +138,7 @@ async def test_a_reservation_of_a_new_ticket_sends_one_find_and_one_insert(
     key, state = new_id(), {"title": "Hamlet", "price_minor": 1, "user_id": SELLER, "status": "available"}
     await TicketReplica.follow(key, 0, state)
     commands.clear()
-    await orders_actions.reserve(key, new_id(), Terms(timedelta(minutes=15), max_live=5))
+    await orders_actions.reserve(key, new_id(), Terms(timedelta(minutes=15), max_live=5), FakeOwner())
     assert commands.names == ["find", "insert"]
 
 
@@ -147,7 +148,7 @@ async def test_a_reservation_of_a_ticket_that_was_held_sends_two_finds_with_flat
     key, state = new_id(), {"title": "Hamlet", "price_minor": 1, "user_id": SELLER, "status": "available"}
     await TicketReplica.follow(key, 2, state)
     commands.clear()
-    await orders_actions.reserve(key, new_id(), Terms(timedelta(minutes=15), max_live=5))
+    await orders_actions.reserve(key, new_id(), Terms(timedelta(minutes=15), max_live=5), FakeOwner())
     assert commands.names == ["find", "find", "insert"]
     assert all(map(is_flat, commands.filters))
     assert commands.sent[1].get("projection") == {"hold": 1}

@@ -9,15 +9,15 @@ from uuid import uuid4
 
 import pytest
 
-from contracts.events import OrderEvent
-from kit import replicas
+from contracts.api import Order
+from kit.errors import Forbidden
 from services.payments.documents import Payment
 from services.payments.rules import Outcome, PaymentState
 from services.payments.stripe_gateway.client import Gateway
 from tests.support.events import an_order, minor
+from tests.support.owners import FakeOwner
 from tests.support.payments import PaymentsService
-from tests.support.polling import TIMEOUT
-from tests.support.service import messages, new_id, old_id, refusal
+from tests.support.service import messages, new_id, old_id, refusal, token_for
 
 
 def authorized_body(payment: dict[str, Any]) -> dict[str, Any]:
@@ -279,25 +279,40 @@ async def test_an_expired_order_cannot_be_paid(service: PaymentsService) -> None
 
 @pytest.mark.parametrize(
     "unknown",
-    ["7", "no id", "0" * 23, "g" * 24, old_id()],
-    ids=["digit", "words", "too short", "not hexadecimal", "old id"],
+    ["7", "no id", "0" * 23, "g" * 24, old_id(), new_id()],
+    ids=["digit", "words", "too short", "not hexadecimal", "old id", "new id"],
 )
-async def test_a_payment_for_an_unknown_order_fails_without_waiting(
-    service: PaymentsService, unknown: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(replicas, "MAX_WAIT", timedelta(hours=1))
-    async with asyncio.timeout(TIMEOUT):
-        answer = await service.served.ask("POST", "/api/payments", by=new_id(), json={"orderId": unknown})
+async def test_a_payment_for_an_unknown_order_is_not_found(service: PaymentsService, unknown: str) -> None:
+    answer = await service.served.ask("POST", "/api/payments", by=new_id(), json={"orderId": unknown})
     assert messages(answer, 404) == ["Not found"]
 
 
-async def test_a_payment_waits_for_the_event_of_its_new_order(service: PaymentsService) -> None:
-    order: OrderEvent = an_order(new_id())
-    payment = asyncio.create_task(service.pay(order))
-    done, _ = await asyncio.wait({payment}, timeout=0.1)
-    assert not done
-    await service.payments.follow_order(order)
-    assert (await payment).status_code == 201
+async def test_a_payment_asks_for_an_order_whose_event_has_not_arrived(service: PaymentsService) -> None:
+    """It asks as the buyer, so that the orders service decides who may learn of the order."""
+    order = an_order(new_id())
+    orders: FakeOwner = service.served.app.state.payments.orders
+    path = f"/api/orders/{order.id}"
+    orders.known[path] = Order.model_validate(
+        {**dict(order), "ticket": {**dict(order.ticket), "version": 0}, "cancel_reason": None}
+    )
+    token = token_for(order.user_id)
+    answer = await service.served.http.post(
+        "/api/payments", json={"orderId": order.id}, headers={"Authorization": f"Bearer {token}"}
+    )
+    assert answer.status_code == 201, answer.text
+    assert (path, token) in orders.asked
+    assert (await service.shown(order))["amount"] == minor(order)
+
+
+async def test_a_payment_for_an_order_of_another_buyer_is_refused_before_its_event_has_arrived(
+    service: PaymentsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def get(*_: object, **__: object) -> Order:
+        raise Forbidden
+
+    monkeypatch.setattr(service.payments.orders, "get", get)
+    answer = await service.served.ask("POST", "/api/payments", by=new_id(), json={"orderId": new_id()})
+    assert messages(answer, 403) == ["That order isn't yours"]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,11 @@
 """Replicas keep the newest state of another service's aggregates."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
-from kit.replicas import remaining_wait
 from services.orders.documents import TicketReplica
 from tests.support.service import Served
 
@@ -21,31 +19,15 @@ async def test_a_replica_keeps_the_newest_state_whatever_the_order_of_events(
     key = str(ObjectId())
     for version in versions:
         await TicketReplica.follow(key, version, {**STATE, "title": f"version {version}"})
-    found = await TicketReplica.wait_for(key)
+    found = await TicketReplica.stored(key)
     assert (found.version, found.title) == (max(versions), f"version {max(versions)}")
-
-
-@pytest.mark.parametrize(
-    ("age", "seconds"),
-    [(0.0, 8.0), (0.9, 8.0), (1.0, 8.0), (3.0, 6.0), (9.0, 0.0), (-1.0, 8.0), (-6.9, 8.0)],
-)
-def test_the_wait_for_a_new_entity_is_at_most_eight_seconds(age: float, seconds: float) -> None:
-    """An id with a time in the future, from a fast clock or an attacker, doesn't lengthen the wait."""
-    requested_at = datetime(2026, 12, 12, tzinfo=UTC)
-    assert remaining_wait(requested_at - timedelta(seconds=age), requested_at) == timedelta(seconds=seconds)
-
-
-@pytest.mark.parametrize("age", [9.1, 3600.0, -7.1, -3600.0])
-def test_an_id_whose_time_is_long_past_or_far_in_the_future_is_not_waited_for(age: float) -> None:
-    requested_at = datetime(2026, 12, 12, tzinfo=UTC)
-    assert remaining_wait(requested_at - timedelta(seconds=age), requested_at) < timedelta()
 
 
 async def test_an_event_with_the_stored_version_changes_nothing(orders: Served) -> None:
     key = str(ObjectId())
     await TicketReplica.follow(key, 1, {**STATE, "title": "first"})
     await TicketReplica.follow(key, 1, {**STATE, "title": "second"})
-    assert (await TicketReplica.wait_for(key)).title == "first"
+    assert (await TicketReplica.stored(key)).title == "first"
 
 
 async def test_a_concurrent_insert_of_an_older_version_does_not_prevent_storing_the_newer_version(
@@ -64,4 +46,4 @@ async def test_a_concurrent_insert_of_an_older_version_does_not_prevent_storing_
         TicketReplica, "get_pymongo_collection", classmethod(lambda _: CollectionWithConcurrentInsert())
     )
     await TicketReplica.follow(key, 1, {**STATE, "title": "newer"})
-    assert (await TicketReplica.wait_for(key)).title == "newer"
+    assert (await TicketReplica.stored(key)).title == "newer"

@@ -3,18 +3,19 @@
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
 from pydantic.alias_generators import to_camel
 
+from contracts.events import PublicTicket
 from contracts.wire import now
-from kit import replicas
 from services.orders import actions
 from services.orders.documents import ONE_ORDER_A_HOLD, ONE_ORDER_A_SLOT, ONE_ORDER_A_TICKET
 from tests.support.events import SELLER, WINDOW, follow_ticket_event, on_sale, payment_of
-from tests.support.polling import TIMEOUT
+from tests.support.owners import FakeOwner
 from tests.support.service import Served, SettingsWith, messages, new_id, old_id, refusal, serving
 
 ANN, BOB = new_id(), new_id()
@@ -192,24 +193,33 @@ async def test_a_buyer_cannot_reserve_the_same_ticket_twice(orders: Served) -> N
 
 @pytest.mark.parametrize(
     "unknown",
-    ["7", "no id", "0" * 23, "g" * 24, old_id()],
-    ids=["digit", "words", "too short", "not hexadecimal", "old id"],
+    ["7", "no id", "0" * 23, "g" * 24, old_id(), new_id()],
+    ids=["digit", "words", "too short", "not hexadecimal", "old id", "new id"],
 )
-async def test_a_reservation_of_an_unknown_ticket_fails_without_waiting(
-    orders: Served, unknown: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(replicas, "MAX_WAIT", timedelta(hours=1))
-    async with asyncio.timeout(TIMEOUT):
-        assert messages(await request_reservation(orders, unknown), 404) == ["Not found"]
+async def test_a_reservation_of_an_unknown_ticket_is_not_found(orders: Served, unknown: str) -> None:
+    assert messages(await request_reservation(orders, unknown), 404) == ["Not found"]
 
 
-async def test_a_reservation_waits_for_the_event_of_its_new_ticket(orders: Served) -> None:
-    ticket = new_id()
-    reservation = asyncio.create_task(request_reservation(orders, ticket))
-    done, _ = await asyncio.wait({reservation}, timeout=0.1)
-    assert not done
-    await follow_ticket_event(ticket, 0, status="available")
-    assert (await reservation).status_code == 201
+async def test_a_reservation_asks_for_a_ticket_whose_event_has_not_arrived(orders: Served) -> None:
+    key = new_id()
+    ticket = PublicTicket(
+        id=key,
+        version=3,
+        title="Hamlet",
+        price=Decimal("19.90"),
+        user_id=SELLER,
+        status="available",
+        **DETAILS,
+    )
+    tickets: FakeOwner = orders.app.state.tickets
+    tickets.known[f"/api/tickets/{key}"] = ticket
+    order = await reserve(orders, key.upper())
+    assert order["ticket"] == {"id": key, "title": "Hamlet", "price": 19.9, "version": 3, **DETAILS_IN_JSON}
+    await follow_ticket_event(key, 2, status="available", price="1")
+    await follow_ticket_event(key, 4, status="available", price="20")
+    await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)
+    assert (await reserve(orders, key))["ticket"]["price"] == 20
+    assert tickets.asked.count((f"/api/tickets/{key}", None)) == 1
 
 
 @pytest.mark.parametrize(

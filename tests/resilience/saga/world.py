@@ -17,7 +17,6 @@ import httpx
 
 import kit.aggregates
 import kit.mongo
-import kit.replicas
 import kit.stripe.client
 import services.orders.actions as orders
 import services.payments.actions
@@ -48,6 +47,7 @@ from services.payments.settlement import Settlement
 from services.payments.stripe_gateway.client import Gateway
 from settings import Settings
 from tests.resilience.saga.steps import Actor, End, StripeTransport, client_over, writes_are_effects
+from tests.support.owners import FakeOwner
 from tests.support.service import new_id
 
 T = TypeVar("T")
@@ -142,13 +142,13 @@ class World:
         http._cached_session = await enter(client_over(self.transport))
         http.sleep_async = _at_once
         settlement = Settlement(gateway)
-        self.payments = Payments(settlement, "usd")
-        self.at_checkout = Payments(settlement, "usd", at_checkout=True)
+        self.owner = FakeOwner()  # the services ask nobody, so that the test decides what they know
+        self.payments = Payments(settlement, self.owner, "usd")
+        self.at_checkout = Payments(settlement, self.owner, "usd", at_checkout=True)
         self.inbox = WebhookInbox(settlement, WEBHOOK_SECRET)
         self.reconciler = Reconciler(settlement)
         for module, name, value in (
             (kit.stripe.client, "RATE_LIMIT_DELAYS", (0.0, 0.0, 0.0)),
-            (kit.replicas, "MAX_WAIT", timedelta(seconds=-5)),
             (kit.aggregates, "sleep", _at_once),
             (orders, "now", self.now),
             (services.payments.actions, "now", self.now),
@@ -182,14 +182,14 @@ class World:
     async def reserve(self, buyer: str) -> None:
         terms = orders.Terms(window=WINDOW, max_live=5)
         try:
-            order = await orders.reserve(self.saga.ticket, buyer, terms)
+            order = await orders.reserve(self.saga.ticket, buyer, terms, self.owner)
         except ServiceError:
             return
         self.saga.orders.append(order.key)
 
     def pay(self, order: str, card: str | None, *, at_checkout: bool) -> None:
         payments = self.at_checkout if at_checkout else self.payments
-        self.act("buyer", self._of_buyer(order, lambda buyer: payments.pay(order, card, buyer)))
+        self.act("buyer", self._of_buyer(order, lambda buyer: payments.pay(order, card, buyer, None)))
 
     def cancel(self, order: str) -> None:
         self.act("buyer", self._of_buyer(order, lambda buyer: orders.cancel(order, buyer)))
