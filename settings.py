@@ -133,6 +133,15 @@ class Settings(BaseSettings):
     rate_reserve: PerMinute = Field(30, description="Reservations per minute and user; 0 for no limit")
     rate_pay: PerMinute = Field(20, description="Payments per minute and user; 0 for no limit")
     rate_upload: PerMinute = Field(30, description="Picture uploads per minute and user; 0 for no limit")
+    rate_list: PerMinute = Field(30, description="Tickets listed per minute and user; 0 for no limit")
+    rate_change: PerMinute = Field(
+        60,
+        description="Other changes of each kind per minute and user, such as edits and cancellations; 0 for no limit",
+    )
+    rate_search: PerMinute = Field(
+        300,
+        description="New searches per minute and network, in each process of tickets; 0 for no limit",
+    )
 
     # Operation
     web_page_cache_mb: int = Field(

@@ -12,7 +12,7 @@ from contracts.api import CurrentUser, PasswordBody, Profile, SignIn, SignUp, Us
 from contracts.identity import SESSION_COOKIE
 from contracts.wire import now
 from kit.http.guards import signed_in
-from kit.http.limits import Limited, network
+from kit.http.limits import Limited, network, user_or_network
 from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
 from kit.http.request import ApiRequest
 from services.auth.actions import Auth, SignedIn
@@ -52,7 +52,12 @@ async def sign_in(
     return _signed_in(await auth.sign_in(data.email, data.password), settings, status=200)
 
 
-@post("/signout", status_code=200, summary="Sign out, on every service")
+@post(
+    "/signout",
+    status_code=200,
+    guards=[Limited("sign-out", "rate_change", by=user_or_network)],
+    summary="Sign out, on every service",
+)
 async def sign_out(
     request: ApiRequest, auth: InjectedAuth, settings: InjectedSettings
 ) -> Response[dict[str, Any]]:
@@ -63,7 +68,7 @@ async def sign_out(
 @post(
     "/signout-everywhere",
     status_code=200,
-    guards=[signed_in],
+    guards=[signed_in, Limited("sign-out-everywhere", "rate_change")],
     security=SIGNED_IN,
     summary="End all my sessions",
 )
@@ -91,7 +96,7 @@ async def change_password(
 @post(
     "/session-use",
     status_code=204,
-    guards=[signed_in],
+    guards=[signed_in, Limited("session-use", "rate_change")],
     security=SIGNED_IN,
     summary="Report that my session is in use",
 )

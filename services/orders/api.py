@@ -58,13 +58,18 @@ async def reserve_ticket(
     return _view(await actions.reserve(data.ticket_id, request.user.id, terms, tickets), terms.window)
 
 
-@post("/{order_id:str}/extend", status_code=200, summary="Extend the time to pay for an order")
+@post(
+    "/{order_id:str}/extend",
+    status_code=200,
+    guards=[Limited("extend", "rate_change")],
+    summary="Extend the time to pay for an order",
+)
 async def extend_order(request: ApiRequest, order_id: PathId, settings: InjectedSettings) -> OrderView:
     window = _window(settings)
     return _view(await actions.extend(order_id, request.user.id, window), window)
 
 
-@delete("/{order_id:str}", summary="Cancel an unpaid order")
+@delete("/{order_id:str}", guards=[Limited("cancel", "rate_change")], summary="Cancel an unpaid order")
 async def cancel_order(request: ApiRequest, order_id: PathId) -> None:
     await actions.cancel(order_id, request.user.id)
 

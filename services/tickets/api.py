@@ -12,6 +12,7 @@ from contracts.identity import Identity
 from contracts.problems import Problem, ProblemItem
 from contracts.wire import now
 from kit.http.guards import signed_in
+from kit.http.limits import Limited
 from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
 from kit.http.problems import problem_response
 from kit.http.request import ApiRequest
@@ -70,7 +71,7 @@ class OfferOperation(ApiOperation):
 
 @post(
     "/",
-    guards=[signed_in],
+    guards=[signed_in, Limited("list", "rate_list")],
     operation_class=OfferOperation,
     security=SIGNED_IN,
     summary="Offer a ticket",
@@ -81,12 +82,22 @@ async def offer_ticket(
     return view_of(await actions.offer(request.user.id, data, idempotency_key), request.user.id)
 
 
-@put("/{ticket_id:str}", guards=[signed_in], security=SIGNED_IN, summary="Edit a ticket")
+@put(
+    "/{ticket_id:str}",
+    guards=[signed_in, Limited("edit", "rate_change")],
+    security=SIGNED_IN,
+    summary="Edit a ticket",
+)
 async def edit_ticket(request: ApiRequest, ticket_id: PathId, data: RequestBody[TicketBody]) -> TicketView:
     return view_of(await actions.edit(ticket_id, request.user.id, data), request.user.id)
 
 
-@delete("/{ticket_id:str}", guards=[signed_in], security=SIGNED_IN, summary="Withdraw a ticket")
+@delete(
+    "/{ticket_id:str}",
+    guards=[signed_in, Limited("withdraw", "rate_change")],
+    security=SIGNED_IN,
+    summary="Withdraw a ticket",
+)
 async def withdraw_ticket(request: ApiRequest, ticket_id: PathId) -> None:
     await actions.withdraw(ticket_id, request.user.id)
 

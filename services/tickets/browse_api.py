@@ -15,6 +15,7 @@ from contracts.api import Ticket as TicketView
 from contracts.tickets import Category
 from contracts.wire import now
 from kit.errors import Invalid
+from kit.http.limits import Limited, LocalNetwork
 from kit.http.openapi import PathId
 from kit.http.request import ApiRequest
 from kit.http.responses import ModelResponse
@@ -54,10 +55,14 @@ MaxPrice = Annotated[float | None, QueryParameter(name="maxPrice", ge=0, le=1e9,
 
 InjectedCatalogue = NamedDependency[Catalogue]
 
+SEARCHES = Limited("search", "rate_search", by=LocalNetwork())
+"""Repeated searches are answered by the list cache in front of this API, and don't count."""
+
 
 @get(
     "/",
     exclude_from_auth=True,
+    guards=[SEARCHES],
     summary="Tickets that can be bought",
     response_headers=[
         ResponseHeader(name=TOTAL, documentation_only=True, description="Number of matches on all pages"),
@@ -98,7 +103,12 @@ async def list_tickets(
     )
 
 
-@get("/facets", exclude_from_auth=True, summary="The filter values of the tickets that can be bought")
+@get(
+    "/facets",
+    exclude_from_auth=True,
+    guards=[SEARCHES],
+    summary="The filter values of the tickets that can be bought",
+)
 async def show_facets(
     catalogue: InjectedCatalogue,
     text: Text = "",
@@ -127,6 +137,7 @@ async def show_facets(
 @get(
     "/{ticket_id:str}/similar",
     exclude_from_auth=True,
+    guards=[SEARCHES],
     summary="A few similar tickets that can be bought, the soonest first",
 )
 async def show_similar(ticket_id: PathId, catalogue: InjectedCatalogue) -> Response[list[TicketView]]:

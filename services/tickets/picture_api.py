@@ -40,7 +40,10 @@ async def set_picture(request: ApiRequest, ticket_id: PathId) -> TicketView:
 
 
 @delete(
-    "/{ticket_id:str}/picture", guards=[signed_in], security=SIGNED_IN, summary="Remove a ticket's picture"
+    "/{ticket_id:str}/picture",
+    guards=[signed_in, Limited("remove-picture", "rate_change")],
+    security=SIGNED_IN,
+    summary="Remove a ticket's picture",
 )
 async def remove_picture(request: ApiRequest, ticket_id: PathId) -> None:
     await actions.remove_picture(ticket_id, request.user.id)

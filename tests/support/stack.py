@@ -105,7 +105,7 @@ def environment_of(folder: Path, **variables: str) -> dict[str, str]:
     return {
         "DATA_DIR": str(folder),
         "EXPIRATION_WINDOW_SECONDS": str(WINDOW_SECONDS),
-        **dict.fromkeys(["RATE_SIGN_IN", "RATE_SIGN_UP", "RATE_RESERVE", "RATE_PAY", "RATE_UPLOAD"], "0"),
+        **{name.upper(): "0" for name in Settings.model_fields if name.startswith("rate_")},
         "RECONCILE_SECONDS": "2",
         "OUTBOX_SWEEP_SECONDS": "1",
         **{f"{name}_PORT": str(free_port()) for name in names},

@@ -8,6 +8,7 @@ import pytest
 
 from kit import rate_limits
 from kit.client_address import CLIENT
+from kit.http import limits
 from kit.networks import WIDE_FACTOR
 from tests.support.service import Served, SettingsWith, messages, new_id, old_id, serving
 
@@ -149,3 +150,46 @@ async def test_a_request_above_its_limit_is_refused_before_its_body_is_parsed(
                 headers={"Content-Type": "application/json"},
             )
             assert messages(answer, expected)
+
+
+TICKET = {"title": "Low Roar", "price": 19.99}
+
+
+async def test_listings_are_limited_per_user(settings_with: SettingsWith) -> None:
+    async with serving("tickets", settings_with(rate_list=2)) as tickets:
+        ann, bob = new_id(), new_id()
+        listings = [await tickets.ask("POST", "/api/tickets", by=ann, json=TICKET) for _ in range(3)]
+        assert [answer.status_code for answer in listings] == [201, 201, 429]
+        assert (await tickets.ask("POST", "/api/tickets", by=bob, json=TICKET)).status_code == 201
+
+
+async def test_edits_and_withdrawals_are_counted_separately(settings_with: SettingsWith) -> None:
+    async with serving("tickets", settings_with(rate_change=1)) as tickets:
+        ann = new_id()
+        made = (await tickets.ask("POST", "/api/tickets", by=ann, json=TICKET)).json()
+        path = f"/api/tickets/{made['id']}"
+        edits = [await tickets.ask("PUT", path, by=ann, json=TICKET) for _ in range(2)]
+        assert [answer.status_code for answer in edits] == [200, 429]
+        assert (await tickets.ask("DELETE", path, by=ann)).status_code == 204
+
+
+async def test_signing_out_without_a_session_is_limited_per_network(settings_with: SettingsWith) -> None:
+    async with serving("auth", settings_with(rate_change=2), address="9.9.9.9") as auth:
+        answers = [await auth.ask("POST", "/api/users/signout") for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+
+
+async def test_new_searches_are_limited_per_network_and_repeated_ones_are_not(
+    settings_with: SettingsWith, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "now", clock.now)
+    async with serving("tickets", settings_with(rate_search=2), address="2600:1:1:1::1") as tickets:
+
+        async def search(words: str) -> int:
+            return (await tickets.ask("GET", f"/api/tickets?q={words}")).status_code
+
+        assert [await search(f"a{number}") for number in range(3)] == [200, 200, 429]
+        assert [await search("a1") for _ in range(5)] == [200] * 5
+        assert (await tickets.ask("GET", "/api/tickets/facets?q=a1")).status_code == 429
+        clock.at += 60
+        assert await search("a4") == 200
