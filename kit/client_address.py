@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 CLIENT = "Stagedoor-Client"
 """A header of web's requests to services: the client's address and its signature, separated by a space."""
 
+_CLIENT = CLIENT.lower().encode()
+
 UNKNOWN = "unknown"
 
 Networks = Sequence[IPv4Network | IPv6Network]
@@ -103,9 +105,14 @@ class Vouching:
         """The value of the header `CLIENT`."""
         return f"{address} {self._signature(address)}"
 
+    def of(self, scope: Mapping[str, Any]) -> str:
+        """The client's address if web vouches for it, otherwise the address of the connection's peer."""
+        given = next((value for name, value in scope["headers"] if name == _CLIENT), b"").decode("latin-1")
+        return self.verify(given) or (scope["client"][0] if scope["client"] else UNKNOWN)
+
     def verify(self, value: str | None) -> str | None:
-        """The address in a header `CLIENT`. None if there is no header, or if it isn't signed by web."""
-        if value is None:
+        """The address in a header `CLIENT`. None if the header is missing, or isn't signed by web."""
+        if not value:
             return None
         address, _, signature = value.partition(" ")
         if hmac.compare_digest(signature.encode(), self._signature(address).encode()):

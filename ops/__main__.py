@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ops.action_log import logged
 from ops.command_line import OrderId, fail, print_lines, run
 from settings import load
 
@@ -77,6 +78,7 @@ def show(letters: Letters) -> None:
 
 
 @dead.command()
+@logged
 def replay(letters: Letters) -> None:
     """Publish dead letters on their subjects again, then delete them.
 
@@ -94,6 +96,7 @@ def replay(letters: Letters) -> None:
 
 
 @dead.command()
+@logged
 def drop(letters: Letters) -> None:
     """Delete dead letters.
 
@@ -140,6 +143,7 @@ def audit(
 
 
 @cli.command()
+@logged
 def refund(
     order: OrderId,
     relist: Annotated[bool, typer.Option("--relist", help="Put the ticket on sale again.")] = False,
@@ -160,6 +164,7 @@ def refund(
 
 
 @cli.command()
+@logged
 def republish(service: Annotated[Owner, typer.Argument(help="The service whose state to publish.")]) -> None:
     """Publish the current state of all tickets, orders or payments again.
 
@@ -179,6 +184,7 @@ def republish(service: Annotated[Owner, typer.Argument(help="The service whose s
 
 
 @cli.command()
+@logged
 def rebuild(
     service: Annotated[Follower, typer.Argument(help="The service whose replicas to rebuild.")],
 ) -> None:
@@ -210,6 +216,7 @@ def rebuild(
 
 
 @cli.command()
+@logged
 def backup(folder: Annotated[Path, typer.Argument(help="The folder to create.")]) -> None:
     """Save all databases and streams in a new folder.
 
@@ -228,6 +235,7 @@ def backup(folder: Annotated[Path, typer.Argument(help="The folder to create.")]
 
 
 @cli.command()
+@logged
 def restore(
     folder: Annotated[Path, typer.Argument(help="A folder that `backup` created.")],
     replace: Annotated[bool, typer.Option("--replace", help="Delete the existing data.")] = False,

@@ -25,6 +25,7 @@ from kit.http.options import AllMethodsAllowed
 from kit.http.request import MAX_BODY_BYTES, ApiRequest
 from kit.http.request_body import ReadWholeBody
 from kit.http.responses import ModelResponse
+from kit.http.security_log import RememberClient, record_refusal
 from kit.http.state import ProcessState, from_state
 from kit.http.tracing import ContinueTrace
 from kit.logs import log_to_stdout
@@ -85,12 +86,13 @@ def service_app(service: Service, settings: Settings) -> Litestar:
     broker.add_middleware(NatsPrometheusMiddleware(registry=REGISTRY, app_name=service.name))
     publishers = Publishers(broker, service.name, service.publishes)
 
+    vouching = Vouching(settings)
     keys = fetch_from(f"{settings.url_of('auth')}/.well-known/jwks.json")
     state = ServiceState(
         {
             "settings": settings,
             "sessions": Sessions(keys, ended),
-            "vouching": Vouching(settings),
+            "vouching": vouching,
             "bus": bus,
             "publishers": publishers,
             "database": None,
@@ -111,11 +113,13 @@ def service_app(service: Service, settings: Settings) -> Litestar:
         request_class=ApiRequest,
         response_class=ModelResponse,
         exception_handlers={**problems.EXCEPTION_HANDLERS, **outages.EXCEPTION_HANDLERS},
+        after_exception=[record_refusal],
         request_max_body_size=MAX_BODY_BYTES,
         middleware=[
             RejectMalformedAddress(),
             ReadWholeBody(),
             ContinueTrace(),
+            RememberClient(vouching.of),
             PrometheusConfig(app_name=service.name, group_path=True).middleware,
         ],
         plugins=[WireSchemas(), PydanticPlugin(prefer_alias=True), ApiOperations(), AllMethodsAllowed()],

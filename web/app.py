@@ -23,8 +23,10 @@ from kit.background import running
 from kit.client_address import ClientAddresses, Vouching
 from kit.errors import Unavailable
 from kit.http.address import RejectMalformedAddress
+from kit.http.security_log import RememberClient, record_refusal
 from kit.http.state import from_state
 from kit.http.tracing import ContinueTrace
+from kit.security_log import record
 from kit.sessions import EndedSessions
 from kit.tokens import Sessions, fetch_from
 from settings import Settings
@@ -96,6 +98,7 @@ def create(
     metrics = PrometheusConfig(
         app_name="web", prefix="http", group_path=True, exclude_opt_key="exclude_from_metrics"
     )
+    addresses = ClientAddresses(settings.trusted_proxies)
     areas = (browse, tickets, sell, pictures, sales, orders, purchases, users, developers)
     return Litestar(
         route_handlers=[
@@ -118,10 +121,12 @@ def create(
         middleware=[
             RejectMalformedAddress(),
             ContinueTrace(),
+            RememberClient(addresses.of),
             UseLocale(),
             metrics.middleware,
             RejectCrossSite(settings),
         ],
+        after_exception=[record_refusal],
         compression_config=COMPRESSED_PAGES,
         before_send=[add_security_headers(settings), pass_on_cookies],
         request_max_body_size=MAX_FORM_BYTES,
@@ -133,7 +138,7 @@ def create(
                 "settings": settings,
                 "sessions": sessions,
                 "feed": feed,
-                "addresses": ClientAddresses(settings.trusted_proxies),
+                "addresses": addresses,
                 "vouching": Vouching(settings),
             }
         ),
@@ -196,6 +201,8 @@ async def _viewer(request: WebRequest, sessions: NamedDependency[Sessions]) -> V
     except Unavailable:
         viewer = Viewer(known=False)
     else:
+        if token and identity is None:
+            record("token", "refused")
         viewer = Viewer(known=False) if request.scope["state"].get(FOR_MEMBERS) else Viewer.of(identity)
     request.state.viewer = viewer
     return viewer

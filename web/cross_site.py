@@ -9,6 +9,7 @@ from litestar.exceptions import PermissionDeniedException
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from kit.security_log import record
 from settings import Settings
 from web.security import is_api, requested_path
 
@@ -36,6 +37,7 @@ class RejectCrossSite(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         if scope["method"] not in SAFE_METHODS and not self._comes_from_here(scope):  # type: ignore[typeddict-item]
+            record("cross-site", "refused", route=f"{scope['method']} {requested_path(scope)[:200]}")  # type: ignore[typeddict-item]
             raise CrossSiteRequest
         await next_app(scope, receive, send)
 

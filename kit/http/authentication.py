@@ -5,6 +5,7 @@ from litestar.middleware.authentication import AbstractAuthenticationMiddleware,
 from contracts.identity import SESSION_COOKIE
 from kit.errors import Unavailable
 from kit.http.state import AnyConnection, state_of
+from kit.security_log import record
 
 
 class SessionAuthentication(AbstractAuthenticationMiddleware):
@@ -23,6 +24,8 @@ class SessionAuthentication(AbstractAuthenticationMiddleware):
         except Unavailable as error:
             # The guard `signed_in` raises this error. Raised in a middleware, it would bypass the metrics.
             return AuthenticationResult(user=error, auth=token)
+        if token and identity is None:
+            record("token", "refused")
         return AuthenticationResult(user=identity, auth=token)
 
 

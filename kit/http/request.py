@@ -6,7 +6,6 @@ from litestar import Request
 from litestar.exceptions import InternalServerException
 
 from contracts.identity import Identity
-from kit.client_address import CLIENT, UNKNOWN
 from kit.errors import NotJson, RequestAborted, UnsupportedMediaType
 from kit.http.state import state_of
 
@@ -44,5 +43,4 @@ class ApiRequest(Request[Identity, str | None, Any]):
     @property
     def client_address(self) -> str:
         """The client's address if web vouches for it, otherwise the address of the connection's peer."""
-        peer = self.client.host if self.client else UNKNOWN
-        return state_of(self).vouching.verify(self.headers.get(CLIENT)) or peer
+        return state_of(self).vouching.of(self.scope)

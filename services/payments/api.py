@@ -13,6 +13,7 @@ from kit.http.guards import operators_only, signed_in
 from kit.http.limits import Limited
 from kit.http.openapi import OPERATORS, SIGNED_IN, ApiOperation, problems
 from kit.http.request import ApiRequest
+from kit.security_log import record
 from services.payments.actions import Payments
 from services.payments.documents import Payment
 from services.payments.inbox import WebhookInbox
@@ -53,7 +54,9 @@ async def pay(
     summary="Refund a buyer",
 )
 async def refund(data: RequestBody[RefundBody], payments: InjectedPayments) -> PaymentResult:
-    return _result(await payments.refund(data.order_id, relist=data.relist))
+    payment = await payments.refund(data.order_id, relist=data.relist)
+    record("refund", "success", actor="operator", order=data.order_id)
+    return _result(payment)
 
 
 @get("/", guards=[signed_in], security=SIGNED_IN, summary="The caller's payments for one or more orders")

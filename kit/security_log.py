@@ -1,0 +1,93 @@
+"""The security log: one line of JSON for each event that matters in an investigation.
+
+docs/security.md lists the events. An event contains no email address, password or token, and no text that a
+user wrote.
+"""
+
+import json
+import logging
+from collections import Counter as Counts
+from contextvars import ContextVar
+from typing import Literal
+
+from prometheus_client import Counter
+
+from contracts.wire import now
+from kit.networks import networks_of
+
+log = logging.getLogger("security")
+
+Outcome = Literal["success", "failure", "refused"]
+
+EVENTS = Counter(
+    "security_events",
+    "Events of the security log, also those that were too many to log",
+    ["event", "outcome"],
+)
+
+MAX_ALIKE = 20
+"""Lines per minute about one event, outcome and actor or network. More would let an attacker fill the log."""
+
+MAX_KINDS = 10_000
+"""Combinations of event, outcome and actor or network that are counted in a minute: about 2 MB."""
+
+_network: ContextVar[str | None] = ContextVar("network", default=None)
+
+
+def remember_client(address: str) -> None:
+    """Name the network of this client in all events of the current task."""
+    networks = networks_of(address)
+    _network.set(networks.narrow if networks else address)
+
+
+def record(event: str, outcome: Outcome, *, actor: str | None = None, **details: str | int | None) -> None:
+    """Write an event with the time and the client's network.
+
+    Args:
+        event: what was tried; a label of the metric `security_events_total`.
+        actor: the id of the user, or `operator`.
+        details: what else helps an investigation.
+    """
+    EVENTS.labels(event, outcome).inc()
+    network = _network.get()
+    if _floods.is_flooded_by((event, outcome, actor or network)):
+        return
+    fields = {
+        "time": now().isoformat(),
+        "event": event,
+        "outcome": outcome,
+        "actor": actor,
+        "network": network,
+    }
+    known = {name: value for name, value in {**fields, **details}.items() if value is not None}
+    log.info(json.dumps(known))
+
+
+class _Floods:
+    """Counts the events of the current minute."""
+
+    def __init__(self) -> None:
+        self._counts: Counts[object] = Counts()
+        self._minute = 0
+        self._omitted = 0
+
+    def is_flooded_by(self, kind: object) -> bool:
+        minute = int(now().timestamp() // 60)
+        if minute != self._minute:
+            self._begin(minute)
+        if kind in self._counts or len(self._counts) < MAX_KINDS:
+            self._counts[kind] += 1
+            is_too_much = self._counts[kind] > MAX_ALIKE
+        else:
+            is_too_much = True
+        self._omitted += is_too_much
+        return is_too_much
+
+    def _begin(self, minute: int) -> None:
+        if self._omitted:
+            log.warning(json.dumps({"time": now().isoformat(), "event": "omitted", "count": self._omitted}))
+        self._counts.clear()
+        self._minute, self._omitted = minute, 0
+
+
+_floods = _Floods()

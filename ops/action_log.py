@@ -1,0 +1,57 @@
+"""The log of operators' commands that change something: `operator-actions.jsonl` in DATA_DIR."""
+
+import getpass
+import json
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import typer
+
+from contracts.wire import now
+from ops.command_line import fail
+from settings import load
+
+F = TypeVar("F", bound=Callable[..., None])
+
+FILE = "operator-actions.jsonl"
+
+
+def logged(command: F) -> F:
+    """Log who runs a command, with which arguments, and its exit code.
+
+    A command that can't be logged isn't run.
+    """
+
+    @wraps(command)
+    def run(**arguments: Any) -> None:
+        path = load().data_dir / FILE
+        name = command.__name__
+        try:
+            _append(path, command=name, arguments=arguments, outcome="started")
+        except OSError as error:
+            fail(f"The command can't be logged, and wasn't run: {error}")
+        code: int | None = None
+        try:
+            command(**arguments)
+            code = 0
+        except typer.Exit as exit_:
+            code = exit_.exit_code
+            raise
+        finally:
+            outcome = "success" if code == 0 else "failure"
+            _append(path, command=name, arguments=arguments, outcome=outcome, exit_code=code)
+
+    return cast("F", run)
+
+
+def _append(path: Path, **fields: Any) -> None:
+    line = json.dumps({"time": now().isoformat(), "actor": getpass.getuser(), **fields}, default=str)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(file, f"{line}\n".encode())
+    finally:
+        os.close(file)

@@ -1,0 +1,76 @@
+"""Refused requests appear in the security log."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from kit import security_log
+from kit.client_address import CLIENT
+from tests.support.service import Served, SettingsWith, new_id, old_id, serving
+
+TICKET = {"title": "Low Roar", "price": 19.99}
+
+
+@pytest.fixture(autouse=True)
+def no_earlier_events(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(security_log, "_floods", security_log._Floods())
+    caplog.set_level(logging.INFO, logger="security")
+
+
+def events(caplog: pytest.LogCaptureFixture, *fields: str) -> list[tuple[Any, ...]]:
+    lines = [json.loads(line.getMessage()) for line in caplog.records if line.name == "security"]
+    return [tuple(line.get(field) for field in fields) for line in lines]
+
+
+def from_client(service: Served, address: str) -> dict[str, str]:
+    return {CLIENT: service.app.state.vouching.sign(address)}
+
+
+async def test_a_request_above_its_limit_is_logged(
+    settings_with: SettingsWith, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving("tickets", settings_with(rate_list=1)) as tickets:
+        ann = new_id()
+        for _ in range(2):
+            await tickets.ask(
+                "POST", "/api/tickets", by=ann, json=TICKET, headers=from_client(tickets, "9.9.9.9")
+            )
+        assert events(caplog, "event", "outcome", "actor", "network", "route") == [
+            ("rate-limit", "refused", ann, "9.9.9.9/32", "POST /api/tickets")
+        ]
+
+
+async def test_a_user_who_tries_to_change_what_belongs_to_another_user_is_logged(
+    tickets: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann, eve = new_id(), new_id()
+    made = (await tickets.ask("POST", "/api/tickets", by=ann, json=TICKET)).json()
+    await tickets.ask("PUT", f"/api/tickets/{made['id']}", by=eve, json=TICKET)
+    assert events(caplog, "event", "outcome", "actor", "route") == [
+        ("access", "refused", eve, "PUT /api/tickets/{ticket_id}")
+    ]
+
+
+async def test_an_invalid_token_is_logged_and_a_missing_one_is_not(
+    orders: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    await orders.ask("GET", "/api/orders")
+    assert events(caplog, "event") == []
+    await orders.ask("GET", "/api/orders", headers={"Authorization": "Bearer forged"})
+    assert events(caplog, "event", "outcome") == [("token", "refused")]
+    assert "forged" not in caplog.text
+
+
+async def test_a_wrong_operator_token_is_logged(
+    settings_with: SettingsWith, caplog: pytest.LogCaptureFixture, stripe_url: str
+) -> None:
+    async with serving("payments", settings_with(stripe_api_base=stripe_url)) as payments:
+        body = {"orderId": old_id()}
+        headers = {"Authorization": f"Bearer {'0' * 64}"}
+        answer = await payments.ask("POST", "/api/payments/refunds", json=body, headers=headers)
+        assert answer.status_code == 401
+        assert events(caplog, "event", "outcome", "route") == [
+            ("operator", "refused", "POST /api/payments/refunds")
+        ]
