@@ -1,20 +1,24 @@
 """Connections to NATS that survive failures, and reading the messages of a stream."""
 
 import asyncio
+import json
 import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypedDict
+from typing import Any, TypedDict
+from uuid import uuid4
 
 import nats
 import nats.errors
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import APIError
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +48,12 @@ MESSAGE_SECONDS = 5.0
 
 PUBLISH_SECONDS = 5.0
 """How long to wait until a stream acknowledges a message."""
+
+READ_AT_ONCE = 500
+"""Number of messages that `read_subject` requests at once."""
+
+CONSUMER_EXISTS = 10148
+"""JetStream's error code when a consumer with this name, but other settings, exists."""
 
 
 class NoAnswer(nats.errors.Error):
@@ -86,16 +96,30 @@ class ConnectionOptions(TypedDict):
     """The arguments of NatsBroker that configure its connection."""
 
     servers: list[str]
+    inbox_prefix: str
     dont_randomize: bool
     ping_interval: int
     max_reconnect_attempts: int
     reconnect_time_wait: int
 
 
-def connection_options(servers: Sequence[str]) -> ConnectionOptions:
-    """Options for a long-running process: start with a random server, and try all servers in turn forever."""
+def inbox_prefix(user: str) -> str:
+    """The prefix of the subjects on which a user of NATS receives answers.
+
+    deploy/nats/users.conf lets each user subscribe only to its own. So nobody receives answers to others.
+    """
+    return f"_INBOX.{user}"
+
+
+def connection_options(servers: Sequence[str], user: str) -> ConnectionOptions:
+    """Options for a long-running process: start with a random server, and try all servers in turn forever.
+
+    Args:
+        user: the process's user in deploy/nats/users.conf.
+    """
     return {
         "servers": random.sample(servers, len(servers)),
+        "inbox_prefix": inbox_prefix(user),
         "dont_randomize": True,  # keep the order above, so that no process returns to the server it left
         "ping_interval": PING_SECONDS,
         # No limit, because nats-py's pull loop spins and starves the event loop when attempts run out.
@@ -193,13 +217,85 @@ async def read_stream(
         info = await subscription.consumer_info()
         delivered = info.delivered.consumer_seq if info.delivered else 0
         for _ in range((info.num_pending or 0) + delivered):
-            message = await subscription.next_msg(timeout=MESSAGE_SECONDS)
-            yield StoredMessage(
-                subject=message.subject,
-                sequence=message.metadata.sequence.stream,
-                stored_at=message.metadata.timestamp,
-                headers=message.headers or {},
-                body=message.data,
-            )
+            yield _stored(await subscription.next_msg(timeout=MESSAGE_SECONDS))
     finally:
         await subscription.unsubscribe()
+
+
+async def read_subject(
+    connection: Client, user: str, stream: str, subject: str, start: datetime
+) -> AsyncGenerator[StoredMessage, None]:
+    """The messages on a subject since a time, oldest first, up to the newest one at the time of the call.
+
+    Unlike `read_stream`, this needs no permission to create consumers with any name or for any subject: the
+    consumer is named after the user and the subject. Of a user's processes, one reads at a time; others wait.
+
+    Raises:
+        nats.errors.Error, TimeoutError: not everything was read.
+    """
+    name = f"{user}-{subject.replace('.', '-')}"
+    inbox = connection.new_inbox()
+    subscription = await connection.subscribe(inbox)
+    try:
+        unread = await _create_reader(connection, stream, name, subject, start)
+        while unread:
+            batch = min(unread, READ_AT_ONCE)
+            request = json.dumps({"batch": batch, "expires": int(MESSAGE_SECONDS * 1e9)})
+            await connection.publish(
+                f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}", request.encode(), reply=inbox
+            )
+            for _ in range(batch):
+                yield _stored(await subscription.next_msg(timeout=MESSAGE_SECONDS))
+            unread -= batch
+        await _ask(connection, f"CONSUMER.DELETE.{stream}.{name}")
+    finally:
+        with suppress(nats.errors.Error):
+            await subscription.unsubscribe()
+
+
+async def _create_reader(connection: Client, stream: str, name: str, subject: str, start: datetime) -> int:
+    """Create the consumer of `read_subject`, and return how many messages it will deliver."""
+    config = ConsumerConfig(
+        name=name,
+        # Different for each reader: two readers with the same settings would share the consumer's messages.
+        description=str(uuid4()),
+        filter_subject=subject,
+        deliver_policy=DeliverPolicy.BY_START_TIME,
+        opt_start_time=start,
+        ack_policy=AckPolicy.NONE,
+        inactive_threshold=MESSAGE_SECONDS,  # the server deletes the consumer of a reader that died
+        mem_storage=True,
+        num_replicas=1,
+    )
+    # Without the action, the server would change the settings of another reader's consumer.
+    wanted = {"stream_name": stream, "config": config.as_dict(), "action": "create"}
+    deadline = asyncio.get_running_loop().time() + 2 * MESSAGE_SECONDS
+    while True:
+        try:
+            created = await _ask(connection, f"CONSUMER.CREATE.{stream}.{name}.{subject}", wanted)
+        except APIError as error:
+            if error.err_code != CONSUMER_EXISTS or asyncio.get_running_loop().time() > deadline:
+                raise
+        else:
+            return int(created["num_pending"])
+        await asyncio.sleep(random.uniform(0.02, 0.1))  # noqa: S311 - not a secret
+
+
+async def _ask(connection: Client, subject: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Send a request to JetStream's API."""
+    request = json.dumps(body).encode() if body else b""
+    answer = await connection.request(f"$JS.API.{subject}", request, timeout=MESSAGE_SECONDS)
+    found: dict[str, Any] = json.loads(answer.data)
+    if "error" in found:
+        raise APIError.from_error(found["error"])
+    return found
+
+
+def _stored(message: Msg) -> StoredMessage:
+    return StoredMessage(
+        subject=message.subject,
+        sequence=message.metadata.sequence.stream,
+        stored_at=message.metadata.timestamp,
+        headers=message.headers or {},
+        body=message.data,
+    )

@@ -82,12 +82,14 @@ def show(letters: Letters) -> None:
 def replay(letters: Letters) -> None:
     """Publish dead letters on their subjects again, then delete them.
 
-    All subscribers receive them. A subscriber ignores a message that it has already handled.
+    All subscribers receive them. A subscriber ignores a message that it has already handled. A dead letter is
+    published only if the stream has the same message.
 
     \b
     Exit codes:
       0  all are published
-      1  a dead letter doesn't exist, or NATS doesn't answer; the ones before are published
+      1  a dead letter doesn't exist or isn't what its consumer received, or NATS doesn't answer; the
+         ones before are published
       2  wrong arguments
     """
     from ops.dead_letters import each, replay

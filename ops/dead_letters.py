@@ -1,6 +1,8 @@
 """Dead letters: messages that a subscriber couldn't handle.
 
-A dead letter is identified by its sequence number in the DEAD stream.
+A dead letter is identified by its sequence number in the DEAD stream. A service may publish anything on its
+own subjects, `dead.<service>.>`. So a letter isn't trusted when it is published again with the rights of an
+operator.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -10,12 +12,13 @@ from nats.js import JetStreamContext
 from nats.js.api import Header, RawStreamMsg
 from nats.js.errors import NotFoundError
 
-from kit.nats import EVENTS, PUBLISH_SECONDS
+from kit.nats import PUBLISH_SECONDS
 from ops.connection import jetstream
 from ops.errors import CommandError
 from settings import Settings
 from streams.delivery import DeadLetter
-from streams.topology import DEAD, TIMERS
+from streams.processes import CONSUMERS
+from streams.topology import DEAD, TIMERS, Consumer
 
 ALL = "all"
 
@@ -82,19 +85,65 @@ async def show(_: JetStreamContext, letter: RawStreamMsg) -> str:
 
 
 async def replay(js: JetStreamContext, letter: RawStreamMsg) -> str:
-    """Publish a dead letter on its subject again, then delete it."""
+    """Publish the message of a dead letter on its subject again, then delete the letter.
+
+    Raises:
+        CommandError: no consumer can have received this message.
+    """
+    consumer, subject = received_by(letter)
+    message = await _original(js, letter, consumer, subject)
     headers = {
         name: value
-        for name, value in (letter.headers or {}).items()
-        if name not in DeadLetter.ADDED and name != Header.MSG_ID
+        for name, value in (message.headers or {}).items()
+        if name not in (*DeadLetter.ADDED, Header.MSG_ID, Header.EXPECTED_STREAM)
     }
-    subject = (letter.headers or {})[DeadLetter.SUBJECT]
-    stream = TIMERS if subject.startswith("timers.") else EVENTS
     # With its old id, the stream could drop the message as a duplicate.
     headers[Header.MSG_ID] = f"replay-{uuid4()}"
-    await js.publish(subject, letter.data or b"", stream=stream, headers=headers, timeout=PUBLISH_SECONDS)
+    body = message.data or b""
+    await js.publish(subject, body, stream=consumer.stream, headers=headers, timeout=PUBLISH_SECONDS)
     await js.delete_msg(DEAD, letter.seq or 0)
     return f"{letter.seq} was published again."
+
+
+def received_by(letter: RawStreamMsg) -> tuple[Consumer, str]:
+    """The consumer that received the message of a dead letter, and the message's subject.
+
+    Raises:
+        CommandError: the service that published the letter has no consumer of this subject.
+    """
+    _, owner, subject = (*(letter.subject or "").split(".", 2), "", "")[:3]
+    for consumer in CONSUMERS:
+        # In letters of earlier versions, the consumer's name is in the place of the service.
+        if owner in (consumer.service, consumer.name) and consumer.receives(subject):
+            return consumer, subject
+    raise CommandError(f"{letter.seq} wasn't replayed: no consumer of {owner} receives {subject}.")
+
+
+async def _original(
+    js: JetStreamContext, letter: RawStreamMsg, consumer: Consumer, subject: str
+) -> RawStreamMsg:
+    """The message as the stream has it.
+
+    Messages of TIMERS are deleted when they are rejected. The letter itself replaces such a message: only
+    expiration may publish either.
+    """
+    if consumer.stream == TIMERS:
+        return letter
+    name, stream, sequence = (*(letter.headers or {}).get(Header.MSG_ID, "").split(":"), "", "")[:3]
+    if (name, stream) != (consumer.name, consumer.stream) or not sequence.isdecimal():
+        raise CommandError(f"{letter.seq} wasn't replayed: its id isn't one of {consumer.name}.")
+    try:
+        message = await js.get_msg(consumer.stream, seq=int(sequence))
+    except NotFoundError:
+        raise CommandError(
+            f"{letter.seq} wasn't replayed: {consumer.stream} has no message {sequence} any more."
+            " Have the event's owner publish its state again: `just republish`."
+        ) from None
+    if (message.subject, message.data) != (subject, letter.data):
+        raise CommandError(
+            f"{letter.seq} wasn't replayed: it differs from message {sequence} of {consumer.stream}."
+        )
+    return message
 
 
 async def drop(js: JetStreamContext, letter: RawStreamMsg) -> str:

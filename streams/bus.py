@@ -18,13 +18,12 @@ from contracts.events import Event, SessionEnded
 from kit.nats import (
     EVENTS,
     LIVE_PREFIX,
-    MESSAGE_SECONDS,
     OUTAGE,
     StoredMessage,
     connect,
     connection_options,
     leave_leaderless_servers,
-    read_stream,
+    read_subject,
     sequence_number,
 )
 from kit.sessions import EndedSessions, EndedSessionsFeed
@@ -68,10 +67,11 @@ class Bus:
     """A service's broker and subscriptions. `run` connects."""
 
     def __init__(self, settings: Settings, listener: Listener, ended: EndedSessions) -> None:
+        self.service = listener.service
         self.consumers = listener.consumers
         self.started = asyncio.Event()
         self.broker = NatsBroker(
-            **connection_options(settings.bus),
+            **connection_options(settings.bus, listener.service),
             name=f"stagedoor-{listener.service}",
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnect,
@@ -177,8 +177,7 @@ class Bus:
         return True
 
     def _stored_session_ends(self, start: datetime) -> AsyncGenerator[StoredMessage, None]:
-        js = self.broker.connection.jetstream(timeout=MESSAGE_SECONDS)
-        return read_stream(js, EVENTS, SessionEnded.subject, start)
+        return read_subject(self.broker.connection, self.service, EVENTS, SessionEnded.subject, start)
 
     async def _on_error(self, error: Exception) -> None:
         # While the server is down, nats-py reports each failed attempt to connect. These errors are expected

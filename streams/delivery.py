@@ -87,7 +87,7 @@ class Delivery(BaseMiddleware[Any, Any]):
             raise _retry(msg.raw_message, error, is_outage=is_outage) from error
 
     async def _to_dead_letters(self, msg: Msg, error: Exception) -> NackMessage | RejectMessage:
-        """Publish the message to DEAD, which drops duplicates.
+        """Publish the message to DEAD, which drops duplicates. `ops dead replay` verifies subject and id.
 
         Return the exception that rejects the message, or retries it if DEAD is unavailable.
         """
@@ -102,7 +102,8 @@ class Delivery(BaseMiddleware[Any, Any]):
             Header.MSG_ID: f"{metadata.consumer}:{metadata.stream}:{metadata.sequence.stream}",
         }
         broker: NatsBroker = self.context.get("broker")
-        subject = f"{DEAD_PREFIX}.{metadata.consumer}.{msg.subject}"
+        service = metadata.consumer.partition("-")[0]
+        subject = f"{DEAD_PREFIX}.{service}.{msg.subject}"
         try:
             await broker.publish(msg.data, subject, headers=headers, stream=DEAD, timeout=PUBLISH_SECONDS)
         except OUTAGE as failure:

@@ -25,6 +25,7 @@ TIMERS = "TIMERS"
 DEAD = "DEAD"
 
 DEAD_PREFIX = "dead"
+"""The prefix of the subjects of dead letters: `dead.<service>.<original subject>`."""
 
 DUE_TIMERS = "timers.due.*"
 """The subjects on which JetStream publishes timers that are due."""
@@ -48,6 +49,13 @@ class Consumer:
         """For example `orders-ticket-created`, for the service `orders` and the subject `ticket.created`."""
         return f"{self.service}-{self.subject.removesuffix('.*').replace('.', '-')}"
 
+    def receives(self, subject: str) -> bool:
+        """Whether the consumer receives messages on this subject."""
+        wanted, given = self.subject.split("."), subject.split(".")
+        return len(wanted) == len(given) and all(
+            part in ("*", found) for part, found in zip(wanted, given, strict=True)
+        )
+
 
 def streams(replicas: int) -> list[StreamConfig]:
     return [
@@ -59,6 +67,7 @@ def streams(replicas: int) -> list[StreamConfig]:
             max_age=timedelta(days=30).total_seconds(),
             duplicate_window=timedelta(minutes=10).total_seconds(),
             republish=RePublish(src=">", dest=f"{LIVE_PREFIX}.>"),
+            allow_direct=True,  # for reading the last event of a single subject, which permissions can name
             num_replicas=replicas,
         ),
         StreamConfig(

@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
-from contracts.events import ALL_EVENTS, Event, SessionEnded
+from contracts.events import ALL_EVENTS, Event, SessionEnded, TicketCreated, TicketUpdated
 from kit.background import cancel
 from kit.nats import (
     EVENTS,
@@ -24,7 +24,7 @@ from kit.nats import (
     connect,
     connection_options,
     leave_leaderless_servers,
-    read_stream,
+    read_subject,
     sequence_number,
 )
 from kit.sessions import EndedSessionsFeed
@@ -33,8 +33,8 @@ from web.live.feed import Feed
 
 log = logging.getLogger(__name__)
 
-INBOX = "_INBOX.web"
-"""The prefix of the NATS inboxes of web processes. The permissions in NATS allow web no other inboxes."""
+USER = "web"
+"""The web processes' user in deploy/nats/users.conf."""
 
 RETRY_SECONDS = 1.0
 
@@ -93,8 +93,7 @@ async def listening(settings: Settings, feed: Feed) -> AsyncIterator[IsReachable
         reconnected.set()
 
     broker = NatsBroker(
-        **connection_options(settings.bus),
-        inbox_prefix=INBOX,
+        **connection_options(settings.bus, USER),
         disconnected_cb=on_disconnect,
         reconnected_cb=on_reconnect,
         logger=None,
@@ -122,8 +121,16 @@ async def listening(settings: Settings, feed: Feed) -> AsyncIterator[IsReachable
 
 
 def _stored_session_ends(broker: NatsBroker, start: datetime) -> AsyncGenerator[StoredMessage, None]:
+    return read_subject(broker.connection, USER, EVENTS, SessionEnded.subject, start)
+
+
+async def _last_position(broker: NatsBroker, event: type[Event]) -> int:
+    """The position of the last event of a type, or 0. Web may ask only for events of tickets."""
     js = broker.connection.jetstream(timeout=MESSAGE_SECONDS)
-    return read_stream(js, EVENTS, SessionEnded.subject, start)
+    try:
+        return (await js.get_last_msg(EVENTS, event.subject, direct=True)).seq or 0
+    except NotFoundError:
+        return 0
 
 
 async def _confirm_pages(broker: NatsBroker, feed: Feed, reconnected: asyncio.Event) -> None:
@@ -134,10 +141,7 @@ async def _confirm_pages(broker: NatsBroker, feed: Feed, reconnected: asyncio.Ev
     while True:
         await reconnected.wait()
         try:
-            js = broker.connection.jetstream(timeout=MESSAGE_SECONDS)
-            last = (await js.get_last_msg(EVENTS, "ticket.*")).seq or 0
-        except NotFoundError:
-            last = 0
+            last = max([await _last_position(broker, event) for event in (TicketCreated, TicketUpdated)])
         except OUTAGE as error:
             log.warning("pages are kept only briefly, because the last event is unknown: %r", error)
             await asyncio.sleep(RETRY_SECONDS)

@@ -138,7 +138,7 @@ async def test_dead_letters_are_identified_by_their_original_messages(tmp_path: 
 
         async def publish_dead_letter(sequence: int, by: str) -> PubAck:
             headers = {Header.MSG_ID: f"{by}:{EVENTS}:{sequence}", DeadLetter.CONSUMER: by}
-            return await js.publish(f"dead.{by}.order.created", headers=headers)
+            return await js.publish(f"dead.{by.partition('-')[0]}.order.created", headers=headers)
 
         await publish(b"{", "poison-1", **{ECHO: "1"})
         await publish(b"{", "poison-2", **{ECHO: "1"})
