@@ -252,6 +252,12 @@ fuzz *ARGS: setup
 overload *ARGS: setup
     @exec {{ python }} -m tests.resilience.overload {{ ARGS }}
 
+# Attack a marketplace while visitors use it: all attacks, or some: `just abuse sign-ins-above-the-limit`
+[group("resilience")]
+[no-exit-message]
+abuse *ARGS: setup
+    @exec {{ python }} -m tests.resilience.abuse {{ ARGS }}
+
 # Measure speed, CPU and memory: all workloads, or some: `just bench landing purchase --json before.json`
 [group("measure")]
 [no-exit-message]
