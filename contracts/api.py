@@ -12,9 +12,9 @@ from contracts.identity import Email, EmailInput
 from contracts.money import PriceInput
 from contracts.passwords import NewPassword, TypedPassword
 from contracts.tickets import (
-    NOT_BLANK,
     Category,
     CategoryInput,
+    City,
     FaceValue,
     Notes,
     Quantity,
@@ -22,6 +22,8 @@ from contracts.tickets import (
     TicketDetails,
     TicketOffer,
     TimeZoneInput,
+    Title,
+    Venue,
 )
 from contracts.wire import Id, Moment, Wire
 
@@ -40,21 +42,7 @@ class Body(Wire):
     model_config = ConfigDict(extra="forbid")
 
 
-def _title(value: str) -> str:
-    if not value:
-        raise PydanticCustomError("title_required", "Title is required")
-    if len(value) > 200:
-        raise PydanticCustomError("title_long", "Title must be at most 200 characters")
-    return value
-
-
 Trimmed = Annotated[str, StringConstraints(strip_whitespace=True)]
-Place = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120), NOT_BLANK]
-Title = Annotated[
-    Trimmed,
-    AfterValidator(_title),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"\S"}),
-]
 
 
 class SignUp(Body):
@@ -96,8 +84,8 @@ class TicketBody(TicketDetails, TicketOffer, Body):
 
     title: Title
     price: PriceInput
-    venue: Place | None = None
-    city: Place | None = None
+    venue: Venue | None = None
+    city: City | None = None
     time_zone: TimeZoneInput | None = None
     category: CategoryInput | None = None
     seat: Seat | None = None

@@ -11,12 +11,12 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
-    StringConstraints,
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
 from contracts.money import PRICE_INPUT_SCHEMA, PRICE_SCHEMA, Price, parse_price
+from contracts.text import line, paragraphs, schema
 from contracts.wire import Count, Id, Moment, Wire
 
 Category = Literal["music", "theatre", "comedy", "sport", "festival", "family", "art", "other"]
@@ -97,9 +97,6 @@ TimeZoneInput = Annotated[
 ]
 """A name from the IANA time zone database."""
 
-NOT_BLANK = Field(json_schema_extra={"pattern": r"\S"})
-"""A note in OpenAPI, without a check, that a text must contain more than white space."""
-
 Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY), BeforeValidator(_quantity)]
 FaceValue = Annotated[
     Decimal,
@@ -108,5 +105,8 @@ FaceValue = Annotated[
     WithJsonSchema(PRICE_INPUT_SCHEMA, mode="validation"),
     WithJsonSchema(PRICE_SCHEMA, mode="serialization"),
 ]
-Seat = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), NOT_BLANK]
-Notes = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000), NOT_BLANK]
+Title = Annotated[str, line("Title", 200), schema(200)]
+Venue = Annotated[str, line("Venue", 120), schema(120)]
+City = Annotated[str, line("City", 120), schema(120)]
+Seat = Annotated[str, line("Seat", 80), schema(80)]
+Notes = Annotated[str, paragraphs("Notes", 1000), schema(1000)]

@@ -26,6 +26,7 @@ from kit.http.address import RejectMalformedAddress
 from kit.http.security_log import RememberClient, record_refusal
 from kit.http.state import from_state
 from kit.http.tracing import ContinueTrace
+from kit.logs import OneLineFormatter
 from kit.security_log import record
 from kit.sessions import EndedSessions
 from kit.tokens import Sessions, fetch_from
@@ -55,6 +56,7 @@ from web.request import UseLocale, WebRequest
 from web.security import add_security_headers, security_headers
 from web.session_use import SessionUse, UsedSessions
 
+LOG_FORMAT = "%(levelname)s - %(asctime)s - %(name)s - %(module)s - %(message)s"
 MAX_FORM_BYTES = 100_000
 COMPRESSED_PAGES = CompressionConfig(
     backend="gzip", gzip_compress_level=6, minimum_size=1000, exclude=["^/static/", "^/api/", "^/live$"]
@@ -132,7 +134,10 @@ def create(
         request_max_body_size=MAX_FORM_BYTES,
         openapi_config=None,
         # web/errors.py logs unexpected errors. All other errors are ordinary responses.
-        logging_config=LoggingConfig(root={"level": settings.log_level, "handlers": ["queue_listener"]}),
+        logging_config=LoggingConfig(
+            formatters={"standard": {"()": OneLineFormatter, "format": LOG_FORMAT}},
+            root={"level": settings.log_level, "handlers": ["queue_listener"]},
+        ),
         state=State(
             {
                 "settings": settings,

@@ -68,6 +68,7 @@ WITHOUT_DATABASE = (
     "networks",
     "security_log",
     "http.security_log",
+    "logs",
     "secrets",
     "sessions",
     "tokens",

@@ -20,6 +20,7 @@ from web.forms import Fields, Form, plain_price
 from web.page_cache.renderings import CATALOGUE
 from web.page_context import Page
 from web.rendering import locales
+from web.rendering.isolation import isolated
 from web.rendering.texts import N_, _, ngettext
 from web.rendering.ticket_texts import category_label
 from web.request import WebRequest
@@ -236,8 +237,10 @@ def _choices(typed: Mapping[str, str], facets: Facets | None) -> dict[str, dict[
     if facets is None:
         categories |= {category: category_label(category) for category in CATEGORIES}
         return {**choices, "category": categories}
-    cities = {"": _("Any city")} | {facet.value: f"{facet.label} ({facet.count})" for facet in facets.cities}
-    cities.setdefault(typed["city"], f"{_city(typed['city'], facets)} (0)")
+    cities = {"": _("Any city")} | {
+        facet.value: f"{isolated(facet.label)} ({facet.count})" for facet in facets.cities
+    }
+    cities.setdefault(typed["city"], f"{isolated(_city(typed['city'], facets))} (0)")
     categories |= {
         facet.value: f"{category_label(facet.value)} ({facet.count})" for facet in facets.categories
     }

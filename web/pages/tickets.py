@@ -14,13 +14,15 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from contracts.api import Order, Ticket
+from contracts.text import plain
 from web.api_client import Refused
 from web.page_cache.renderings import CATALOGUE
 from web.page_context import Page
 from web.redirects import sign_in_address
 from web.rendering import locales
+from web.rendering.isolation import isolated
 from web.rendering.templating import seconds_left
-from web.rendering.ticket_texts import has_begun, location
+from web.rendering.ticket_texts import has_begun, places
 
 Tone = Literal["good", "waiting", "quiet"]
 Relation = Literal["seller", "buyer", "other"]
@@ -231,7 +233,7 @@ def _head(page: Page, ticket: Ticket) -> Head:
     )
     return Head(
         f"{site}/tickets/{ticket.id}",
-        ", ".join(filter(None, (starts_at, location(ticket), price))),
+        ", ".join(filter(None, (starts_at, *map(isolated, places(ticket)), price))),
         f"{site}/api/tickets/pictures/{ticket.picture}/large" if ticket.picture else None,
         _event(ticket, site, page.settings.currency),
     )
@@ -253,13 +255,13 @@ def _event(ticket: Ticket, site: str, currency: str) -> dict[str, Any] | None:
     event: dict[str, Any] = {
         "@context": "https://schema.org",
         "@type": EVENT_TYPES.get(ticket.category or "", "Event"),
-        "name": ticket.title,
+        "name": plain(ticket.title),
         "startDate": ticket.starts_at.astimezone(ZoneInfo(ticket.time_zone or "UTC")).isoformat(),
         "url": address,
         "offers": offer,
     }
     if place := ticket.venue or ticket.city:
-        event["location"] = {"@type": "Place", "name": place, "address": ticket.city or place}
+        event["location"] = {"@type": "Place", "name": plain(place), "address": plain(ticket.city or place)}
     if ticket.picture:
         event["image"] = f"{site}/api/tickets/pictures/{ticket.picture}/large"
     return event

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context,
 from jinja2.runtime import Context
 from jinja2.utils import htmlsafe_json_dumps
 from litestar.plugins.jinja import JinjaTemplateEngine
+from markupsafe import Markup
 
 from contracts.api import MAX_HOLD
 from contracts.tickets import TicketDetails
@@ -18,6 +19,7 @@ from contracts.wire import now
 from settings import Settings
 from web.rendering import fragments, locales, texts, ticket_texts
 from web.rendering.assets import ASSETS, MODULES
+from web.rendering.isolation import bdi, isolated
 from web.rendering.script_texts import price_summaries, script_texts
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -66,6 +68,8 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         countdown=countdown,
         date_and_city=_each_time(date_and_city),
         location=ticket_texts.location,
+        bdi=bdi,
+        isolated=isolated,
         category_label=ticket_texts.category_label,
         category_icon=ticket_texts.category_icon,
         category_and_seat=ticket_texts.category_and_seat,
@@ -127,11 +131,12 @@ def month(moment: datetime) -> str:
     return locales.part_of_date("yMMMM", moment, None, locales.current())
 
 
-def date_and_city(ticket: TicketDetails) -> str:
+def date_and_city(ticket: TicketDetails) -> Markup:
     """The date and the city, such as Sat, Dec 12, 2026, 8:00 PM · Berlin."""
     moment, zone = ticket.starts_at, ticket.time_zone
     date = locales.date_and_time(moment, zone, locales.current()) if moment else None
-    return " · ".join(filter(None, (date, ticket.city or ticket.venue)))
+    place = ticket.city or ticket.venue
+    return Markup(" · ").join(filter(None, (date, bdi(place) if place else None)))
 
 
 def seconds_left(deadline: datetime) -> int:

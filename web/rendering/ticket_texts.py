@@ -2,8 +2,11 @@
 
 from datetime import datetime, timedelta
 
+from markupsafe import Markup
+
 from contracts.tickets import TicketDetails
 from contracts.wire import now
+from web.rendering.isolation import bdi
 from web.rendering.texts import N_, _, ngettext
 
 YEAR_SHOWN_AFTER = timedelta(days=180)
@@ -30,9 +33,14 @@ def is_distant(moment: datetime) -> bool:
     return abs(moment - now()) >= YEAR_SHOWN_AFTER
 
 
-def location(ticket: TicketDetails) -> str:
+def places(ticket: TicketDetails) -> list[str]:
+    """The venue and the city, as far as they are known."""
+    return [place for place in (ticket.venue, ticket.city) if place]
+
+
+def location(ticket: TicketDetails) -> Markup:
     """The venue and the city, such as "Royal Albert Hall, London"."""
-    return ", ".join(filter(None, (ticket.venue, ticket.city)))
+    return Markup(", ").join(map(bdi, places(ticket)))
 
 
 def category_label(category: str) -> str:
@@ -44,10 +52,10 @@ def category_icon(category: str | None) -> str:
     return category if category in CATEGORIES_WITH_ICON else "ticket"
 
 
-def category_and_seat(ticket: TicketDetails) -> str:
+def category_and_seat(ticket: TicketDetails) -> Markup:
     """The category and the seat, such as "Music · Row 3"."""
     category = category_label(ticket.category) if ticket.category else None
-    return " · ".join(filter(None, (category, ticket.seat)))
+    return Markup(" · ").join(filter(None, (category, bdi(ticket.seat) if ticket.seat else None)))
 
 
 def tickets_together(quantity: int) -> str:

@@ -1,7 +1,7 @@
 /* "Notify me when it’s available": watches tickets that somebody else holds, and tells the user when one of them is
    on sale. The browser tab stores the alerts. They are kept when the user opens another page or signs in, and deleted
    when another user signs in. */
-import { fill, texts } from "../texts.js";
+import { fill, partsOf, texts } from "../texts.js";
 import { watch } from "./tab-leader.js";
 
 const IDS_KEY = "availability-alerts";
@@ -84,9 +84,17 @@ async function check(id) {
   if (!isUnavailableForGood) announceAvailable(ticket);
   else if (ticket) {
     const text = ticket.status === "sold" ? texts.wasSold : texts.noLongerOffered;
-    show(statusRegion, "banner toast quiet", fill(text, ticket));
+    show(statusRegion, "banner toast quiet", ...partsOf(text, { title: titleElement(ticket) }));
   }
 }
+
+// The title, whose direction doesn't change the text around it. The same characters do this in a notification.
+function titleElement(ticket) {
+  const element = document.createElement("bdi");
+  element.textContent = ticket.title;
+  return element;
+}
+const isolated = (text) => `\u2068${text}\u2069`;
 
 function show(region, className, ...content) {
   const banner = document.createElement("div");
@@ -108,7 +116,8 @@ function announceAvailable(ticket) {
   link.href = path;
   link.textContent = texts.viewTicket;
   const isThisPage = location.pathname === path;
-  show(notice, "banner toast", fill(texts.availableAgain, ticket), ...(isThisPage ? [] : [" ", link]));
+  const text = partsOf(texts.availableAgain, { title: titleElement(ticket) });
+  show(notice, "banner toast", ...text, ...(isThisPage ? [] : [" ", link]));
   showInTitle();
   notify(ticket, path);
 }
@@ -127,7 +136,8 @@ function resetTitle() {
 function notify(ticket, path) {
   if (document.hasFocus() || window.Notification?.permission !== "granted") return;
   try {
-    const notification = new Notification(fill(texts.availableAgain, ticket), { tag: ticket.id });
+    const text = fill(texts.availableAgain, { title: isolated(ticket.title) });
+    const notification = new Notification(text, { tag: ticket.id });
     notification.onclick = () => {
       window.focus();
       location.assign(path);

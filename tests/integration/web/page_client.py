@@ -46,7 +46,7 @@ async def page_client(app: ASGIApp) -> AsyncIterator[PageClient]:
 
 def text_of(response: httpx.Response) -> str:
     """The text of a page without tags and with single spaces between words."""
-    return " ".join(re.sub(r"<[^>]+>", " ", response.text).split())
+    return " ".join(re.sub(r"<[^>]+>", " ", re.sub("</?bdi>", "", response.text)).split())
 
 
 def is_page(response: httpx.Response) -> bool:

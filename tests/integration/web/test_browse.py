@@ -27,7 +27,7 @@ def programme(market: Market) -> Market:
 
 
 def titles(page: httpx.Response) -> list[str]:
-    return re.findall(r'<span class="stub-title">([^<]+)', page.text)
+    return re.findall(r'<span class="stub-title"><bdi>([^<]+)', page.text)
 
 
 def count(page: httpx.Response) -> str:

@@ -26,7 +26,7 @@ def titles_by_section(page: httpx.Response) -> dict[str, list[str]]:
     found = re.split(r'<(?:section|details) class="list-part"', page.text)[1:]
     names = [re.search(r'(?:id|aria-labelledby)="(\w+)"', part) for part in found]
     return {
-        name[1]: re.findall(r'<span class="stub-title">([^<]+)', part)
+        name[1]: re.findall(r'<span class="stub-title"><bdi>([^<]+)', part)
         for name, part in zip(names, found, strict=True)
         if name
     }

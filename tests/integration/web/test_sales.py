@@ -23,7 +23,7 @@ def seller(client: PageClient, market: Market) -> User:
 
 
 def titles(page: httpx.Response) -> list[str]:
-    return re.findall(r'<span class="stub-title">([^<]+)', page.text)
+    return re.findall(r'<span class="stub-title"><bdi>([^<]+)', page.text)
 
 
 async def test_the_list_shows_earnings_and_the_number_of_tickets_in_each_state(

@@ -1,11 +1,13 @@
 """Every answer matches the OpenAPI document of its process."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from kit.secrets import operator_token
 from settings import ServiceName
+from tests.resilience.fuzz import corpus
 from tests.resilience.fuzz.documents import PHASES, Findings, examine
 from tests.resilience.fuzz.market import market
 from tests.support.stack import Stack
@@ -14,7 +16,9 @@ from tests.support.stack import Stack
 def examine_service(stack: Stack, service: ServiceName, examples: int, seed: int | None = None) -> Findings:
     """Send valid and invalid requests to a service."""
     with market(stack.web) as people:
-        known = {}
+        known: dict[str, Sequence[str]] = {}
+        if service == "tickets":  # most generated texts contain characters that aren't text
+            known = dict.fromkeys(("title", "venue", "city", "seat", "notes"), corpus.ODD_TEXTS)
         if service == "orders":
             known["ticketId"] = people.list_tickets(12)
         if service == "payments":

@@ -23,7 +23,7 @@ def examine_forms(stack: Stack, examples: int, seed: int | None = None) -> Findi
     with market(stack.web) as people:
         (mine,), (free, held) = people.list_tickets(1, by=people.buyer), people.list_tickets(2)
         (order,) = people.reserve([held])
-        odd = [text for text in corpus.ODD_TEXTS if "\u0000" not in text]
+        odd = [text for text in (*corpus.ODD_TEXTS, *corpus.DISRUPTIVE_TEXTS) if "\u0000" not in text]
         return examine(
             stack.web,
             {},
