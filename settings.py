@@ -20,6 +20,7 @@ SERVICES: tuple[ServiceName, ...] = ("tickets", "auth", "orders", "expiration", 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 PerMinute = Annotated[int, Field(ge=0)]
+NoLimitAtZero = Annotated[int, Field(ge=0)]
 
 
 def _currency(value: str) -> str:
@@ -141,6 +142,37 @@ class Settings(BaseSettings):
     rate_search: PerMinute = Field(
         300,
         description="New searches per minute and network, in each process of tickets; 0 for no limit",
+    )
+    picture_processes: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Pictures that one tickets process decodes concurrently, each in a process of its own",
+    )
+    picture_queue: NoLimitAtZero = Field(
+        4, description="Uploads that wait for such a process, others get 503; 0 for no limit"
+    )
+    pictures_per_user: NoLimitAtZero = Field(
+        1, description="Uploads of one user that are received and decoded concurrently; 0 for no limit"
+    )
+    picture_seconds: NoLimitAtZero = Field(
+        12, description="Time that an upload may wait and be decoded, otherwise it gets 503; 0 for no limit"
+    )
+    picture_cpu_seconds: NoLimitAtZero = Field(
+        5, description="CPU time to decode one picture; 0 for no limit"
+    )
+    picture_memory_mb: NoLimitAtZero = Field(
+        640, description="Megabytes of address space to decode one picture; 0 for no limit"
+    )
+    picture_megapixels: NoLimitAtZero = Field(
+        30, description="Millions of pixels of a PNG or WebP; 0 for no limit"
+    )
+    picture_jpeg_megapixels: NoLimitAtZero = Field(
+        200,
+        description="Millions of pixels of a JPEG, which takes less memory because it is decoded at a smaller size; 0 for no limit",
+    )
+    picture_scans: NoLimitAtZero = Field(
+        50, description="Scans of a progressive JPEG (usually 10); 0 for no limit"
     )
 
     # Operation

@@ -25,6 +25,7 @@ from services.tickets import actions, pictures
 from services.tickets.api import API
 from services.tickets.catalogue import Catalogue
 from services.tickets.documents import Picture, Ticket
+from services.tickets.images.upload_queue import UploadQueue
 from services.tickets.list_cache import ListCache
 from streams.app import Service, ServiceState, service_app
 from streams.delivery import Listener
@@ -63,7 +64,8 @@ async def decode(message: StreamMessage[Msg]) -> TicketEvent | None:
 
 @asynccontextmanager
 async def lifespan(state: ServiceState) -> AsyncIterator[None]:
-    """Fill the catalogue and keep it up to date, and delete unused pictures in the background."""
+    """Fill the catalogue and keep it up to date, accept uploads, and delete unused pictures."""
+    state.upload_queue = UploadQueue(state.settings)
     catalogue = state.catalogue = Catalogue(state.bus.last_position)
     state.preparing["search"] = lambda: not catalogue.is_loaded
     state.bus.feed(catalogue, "ticket.*", decode)
@@ -83,7 +85,7 @@ service = Service(
     api=API,
     documents=[Ticket, Picture, RateCounter],
     lifespan=lifespan,
-    provides=["catalogue"],
+    provides=["catalogue", "upload_queue"],
 )
 
 

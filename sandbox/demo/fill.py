@@ -83,17 +83,17 @@ async def _list_all(users: dict[str, User], listed: Sequence[Listing], created: 
         tickets[listing.key] = response.json()
         created["tickets"] += 1
 
-    async def upload_picture(listing: Listing, look: str) -> None:
-        path = f"/api/tickets/{tickets[listing.key]['id']}/picture"
-        content = await asyncio.to_thread(picture, listing.event.title, look)
-        await users[listing.offer.seller].request("PUT", path, content)
-        created["pictures"] += 1
+    async def upload_pictures(seller: str) -> None:
+        """Upload the pictures one after another, because a user may upload only one at a time."""
+        for listing in listed:
+            look = listing.event.look
+            if listing.offer.seller == seller and look and _needs_picture(tickets[listing.key]):
+                path = f"/api/tickets/{tickets[listing.key]['id']}/picture"
+                content = await asyncio.to_thread(picture, listing.event.title, look)
+                await users[seller].request("PUT", path, content)
+                created["pictures"] += 1
 
-    await run_concurrently(
-        partial(upload_picture, listing, listing.event.look)
-        for listing in listed
-        if listing.event.look and _needs_picture(tickets[listing.key])
-    )
+    await run_concurrently(partial(upload_pictures, name) for name in users)
     return tickets
 
 

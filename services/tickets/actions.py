@@ -16,7 +16,7 @@ from kit.errors import NotFound
 from kit.mongo import object_id
 from services.tickets import pictures, rules
 from services.tickets.documents import Ticket
-from services.tickets.images import render_in_thread
+from services.tickets.images.results import Rendered
 from services.tickets.views import PROJECTION, StoredTicket, stored
 
 
@@ -84,14 +84,12 @@ async def check_may_edit(ticket_id: str, seller: str) -> None:
     rules.check_may_edit(await _load(ticket_id), seller)
 
 
-async def set_picture(ticket_id: str, seller: str, upload: bytes) -> Ticket:
+async def set_picture(ticket_id: str, seller: str, picture: Rendered) -> Ticket:
     """Set the ticket's picture.
 
     Raises:
         NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
-        NotAPicture, UnreadablePicture, PictureTooLarge, PictureTooSmall
     """
-    picture = await render_in_thread(upload)
     await pictures.store(picture)
     return await _change_picture(ticket_id, seller, picture.name)
 

@@ -1,6 +1,7 @@
 """HTTP API of pictures."""
 
 from litestar import Response, delete, get, put
+from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from contracts.api import Ticket as TicketView
@@ -10,6 +11,7 @@ from kit.http.limits import Limited
 from kit.http.openapi import SIGNED_IN, ApiOperation, PathId, problems
 from kit.http.request import ApiRequest
 from services.tickets import actions, pictures
+from services.tickets.images.upload_queue import UploadQueue
 from services.tickets.views import view_of
 
 WEBP = "image/webp"
@@ -30,13 +32,16 @@ class UploadOperation(ApiOperation):
         {413: "The picture is larger than 5 MB", 415: "The picture is not a JPEG, PNG or WebP"}
     ),
 )
-async def set_picture(request: ApiRequest, ticket_id: PathId) -> TicketView:
+async def set_picture(
+    request: ApiRequest, ticket_id: PathId, upload_queue: NamedDependency[UploadQueue]
+) -> TicketView:
     """The body is a JPEG, PNG or WebP picture of at most 5 MB. Its metadata is removed, and the picture is
     cropped to 16:9 around its center."""
-    await actions.check_may_edit(ticket_id, request.user.id)
-    return view_of(
-        await actions.set_picture(ticket_id, request.user.id, await request.body()), request.user.id
-    )
+    user = request.user.id
+    await actions.check_may_edit(ticket_id, user)
+    with upload_queue.upload_of(user):
+        picture = await upload_queue.render(await request.body())
+        return view_of(await actions.set_picture(ticket_id, user, picture), user)
 
 
 @delete(

@@ -13,7 +13,7 @@ from pymongo.errors import DuplicateKeyError
 from contracts.wire import Moment, now
 from kit.errors import NotFound
 from services.tickets.documents import Picture, Ticket
-from services.tickets.images import Rendered
+from services.tickets.images.results import Rendered
 
 GRACE = timedelta(minutes=10)
 """How long a picture must be unreferenced before the sweep deletes it.

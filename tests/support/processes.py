@@ -23,15 +23,15 @@ def memory_of(folder: Path) -> dict[str, int]:
 
 
 def cpu_of(folder: Path) -> dict[str, float]:
-    """The CPU time that each process and its children have used so far, in seconds."""
+    """The CPU time that each process and its children, running or ended, have used so far, in seconds."""
     seconds: dict[str, float] = defaultdict(float)
     for process, name in _processes_of(folder):
         try:
             fields = (process / "stat").read_text().rpartition(")")[2].split()
         except OSError:  # it has ended
             continue
-        user, system = fields[11:13]
-        seconds[name] += (int(user) + int(system)) / TICKS
+        # The process itself, and its children that have ended, such as decoders of pictures.
+        seconds[name] += sum(map(int, fields[11:15])) / TICKS
     return dict(seconds)
 
 

@@ -65,8 +65,12 @@ async def save_picture(
         return await _refused(page, ticket_id, _("Choose a picture first"))
     try:
         await page.api.save_picture(ticket_id, content)
+    except ServiceDown as down:
+        if down.title is None:  # it didn't answer; otherwise too many pictures are being processed
+            raise
+        return await _refused(page, ticket_id, down.title)
     except Refused as refused:
-        if refused.status not in {400, 409, 413, 415}:
+        if refused.status not in {400, 409, 413, 415, 429}:
             raise
         message = _(TOO_LARGE) if refused.status == 413 else refused.problem.title
         return await _refused(page, ticket_id, message)

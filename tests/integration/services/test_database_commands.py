@@ -25,7 +25,7 @@ from services.orders.documents import TicketReplica
 from services.tickets import actions as tickets_actions
 from services.tickets import pictures
 from services.tickets.documents import Ticket
-from services.tickets.images import Rendered
+from services.tickets.images.results import Rendered
 from tests.support.owners import FakeOwner
 from tests.support.service import Served, SettingsWith, new_id, serving
 

@@ -2,9 +2,8 @@
 
 import asyncio
 import io
-import struct
-import threading
 import zlib
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,9 +15,12 @@ from contracts.api import TicketBody
 from contracts.events import OrderCreated, OrderedTicket
 from contracts.tickets import MAX_PICTURE_BYTES
 from contracts.wire import now
-from services.tickets import actions, images, pictures
+from services.tickets import actions, pictures
 from services.tickets.documents import Picture
-from tests.support.polling import TIMEOUT
+from services.tickets.images.header import Limits
+from services.tickets.images.rendering import render
+from services.tickets.images.results import Rendered
+from tests.support.crafted_pictures import png
 from tests.support.service import Served, SettingsWith, messages, new_id, old_id, serving
 
 ANN, BOB = new_id(), new_id()
@@ -216,15 +218,6 @@ async def test_only_the_first_frame_of_an_animation_is_kept(tickets: Served) -> 
     assert (getattr(shown, "n_frames", 1), color_at(shown, 0.5, 0.5)) == (1, "red")
 
 
-def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG file with these chunks, whose header declares this size."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    file = b"\x89PNG\r\n\x1a\n"
-    for name, data in ((b"IHDR", header), *chunks, (b"IEND", b"")):
-        file += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-    return file
-
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -283,14 +276,10 @@ async def test_a_file_that_cannot_be_decoded_is_refused(tickets: Served, content
     assert await stored_names() == set()
 
 
-@pytest.mark.parametrize("size", [(50_000, 50_000), (30_001, 1000), (20_000, 20), (0x7FFFFFFF, 0x7FFFFFFF)])
-async def test_a_picture_with_too_many_pixels_is_refused_before_decoding(
-    tickets: Served, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(images, "_render", lambda _: pytest.fail("the picture was decoded"))
-    answer = await upload(
-        tickets, await list_ticket(tickets), png(*size, (b"IDAT", zlib.compress(bytes(1000))))
-    )
+@pytest.mark.parametrize("size", [(50_000, 50_000), (30_001, 1000), (0x7FFFFFFF, 0x7FFFFFFF)])
+async def test_a_picture_with_too_many_pixels_is_refused(tickets: Served, size: tuple[int, int]) -> None:
+    content = png(*size, (b"IDAT", zlib.compress(bytes(1000))))
+    answer = await upload(tickets, await list_ticket(tickets), content)
     assert messages(answer, 400) == ["The picture must have at most 30 million pixels"]
 
 
@@ -350,7 +339,7 @@ async def test_an_upload_is_refused_if_its_ticket_is_reserved_during_processing(
     key = await list_ticket(tickets)
     store = pictures.store
 
-    async def store_and_reserve(rendered: images.Rendered) -> None:
+    async def store_and_reserve(rendered: Rendered) -> None:
         await store(rendered)
         await reserve(key)
 
@@ -368,7 +357,7 @@ async def test_a_concurrent_edit_and_upload_do_not_overwrite_each_other(tickets:
 
     await asyncio.gather(*(edit(f"t{n}") for n in range(3)), upload(tickets, key, content), edit("t3"))
     ticket = (await tickets.ask("GET", f"/api/tickets/{key}")).json()
-    assert (ticket["version"], ticket["picture"]) == (5, images.render(content).name)
+    assert (ticket["version"], ticket["picture"]) == (5, render(content, Limits()).name)
     assert ticket["title"].startswith("t")
     events = await tickets.outbox("tickets", key)
     assert [body["version"] for _, body in events] == [0, 1, 2, 3, 4, 5]
@@ -385,8 +374,8 @@ async def test_repeating_an_upload_or_a_removal_changes_nothing(tickets: Served)
 
 
 async def test_a_picture_used_by_several_tickets_is_stored_once(tickets: Served) -> None:
-    keys = [await list_ticket(tickets) for _ in range(4)]
-    answers = await asyncio.gather(*(upload(tickets, key, picture()) for key in keys))
+    keys = {user: await list_ticket(tickets, by=user) for user in (new_id() for _ in range(4))}
+    answers = await asyncio.gather(*(upload(tickets, key, picture(), by=user) for user, key in keys.items()))
     assert {answer.json()["picture"] for answer in answers} == await stored_names()
     assert len(await stored_names()) == 1
 
@@ -424,7 +413,7 @@ async def test_a_picture_is_removed_when_no_ticket_uses_it_and_the_grace_period_
 
 
 async def test_a_picture_that_was_never_attached_to_a_ticket_is_removed(tickets: Served) -> None:
-    await pictures.store(images.render(picture()))
+    await pictures.store(render(picture(), Limits()))
     await end_grace_period()
     await pictures.sweep()
     assert await stored_names() == set()
@@ -433,7 +422,7 @@ async def test_a_picture_that_was_never_attached_to_a_ticket_is_removed(tickets:
 async def test_a_picture_that_is_attached_to_a_ticket_during_the_sweep_is_kept(
     tickets: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key, rendered = await list_ticket(tickets), images.render(picture())
+    key, rendered = await list_ticket(tickets), render(picture(), Limits())
     await pictures.store(rendered)
     await end_grace_period()
     collection = Picture.get_pymongo_collection()
@@ -448,18 +437,65 @@ async def test_a_picture_that_is_attached_to_a_ticket_during_the_sweep_is_kept(
     assert await stored_names() == {rendered.name}
 
 
-async def test_the_event_loop_is_not_blocked_while_a_picture_is_processed(
-    tickets: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The barrier opens only if the rendering thread and the event loop reach it concurrently."""
-    barrier = threading.Barrier(2, timeout=TIMEOUT)
-    render = images.render
+class SlowBody:
+    """The body of an upload that stops in its middle until `finish` is called."""
 
-    def render_after_barrier(upload: bytes) -> images.Rendered:
-        barrier.wait()
-        return render(upload)
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._finished = asyncio.Event()
+        self.started = asyncio.Event()
+        self.finish = self._finished.set
 
-    monkeypatch.setattr(images, "render", render_after_barrier)
-    uploading = asyncio.create_task(upload(tickets, await list_ticket(tickets), picture()))
-    await asyncio.to_thread(barrier.wait)
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._content[:100]
+        self.started.set()
+        await self._finished.wait()
+        yield self._content[100:]
+
+
+async def test_a_user_uploads_one_picture_at_a_time(tickets: Served) -> None:
+    first, second, bobs = [await list_ticket(tickets, by=user) for user in (ANN, ANN, BOB)]
+    body = SlowBody(picture())
+    path = f"/api/tickets/{first}/picture"
+    uploading = asyncio.create_task(tickets.ask("PUT", path, by=ANN, content=body))
+    await body.started.wait()
+    for key in (first, second):
+        refused = await upload(tickets, key, picture())
+        assert messages(refused, 429) == [
+            "Your previous picture is still being processed. Try again in a moment"
+        ]
+        assert int(refused.headers["retry-after"]) > 0
+    assert (await upload(tickets, bobs, picture(), by=BOB)).status_code == 200
+    body.finish()
     assert (await uploading).status_code == 200
+    assert (await upload(tickets, second, picture())).status_code == 200
+
+
+async def test_an_upload_that_fails_does_not_block_the_next_one(tickets: Served) -> None:
+    key = await list_ticket(tickets)
+    for content, status in ((b"no picture", 415), (bytes(MAX_PICTURE_BYTES + 1), 413), (picture(), 200)):
+        assert (await upload(tickets, key, content)).status_code == status
+
+
+async def test_the_upload_of_another_user_is_refused_before_its_body_is_read(tickets: Served) -> None:
+    key = await list_ticket(tickets)
+    body = SlowBody(picture())
+    path = f"/api/tickets/{key}/picture"
+    refused = asyncio.create_task(tickets.ask("PUT", path, by=BOB, content=body))
+    await body.started.wait()
+    assert (await upload(tickets, await list_ticket(tickets, by=BOB), picture(), by=BOB)).status_code == 200
+    body.finish()
+    assert (await refused).status_code == 403
+
+
+async def test_an_upload_is_refused_while_many_others_wait(settings_with: SettingsWith) -> None:
+    async with serving("tickets", settings_with(picture_processes=1, picture_queue=1)) as tickets:
+        keys = {user: await list_ticket(tickets, by=user) for user in (new_id() for _ in range(5))}
+        answers = await asyncio.gather(
+            *(upload(tickets, key, picture(), by=user) for user, key in keys.items())
+        )
+        refused = [answer for answer in answers if answer.status_code != 200]
+        assert 0 < len(refused) < len(answers)
+        for answer in refused:
+            assert messages(answer, 503) == ["Many pictures are being processed. Try again in a moment"]
+            assert int(answer.headers["retry-after"]) > 0

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 
 from contracts.api import Ticket, User
+from contracts.problems import Problem
 from tests.integration.web.page_client import PageClient, text_of
 from tests.support.fakes.market import Market
 from tests.support.fakes.services import Services
@@ -350,6 +351,22 @@ async def test_an_invalid_picture_shows_an_error_next_to_its_field(
     assert response.status_code == 422
     assert f'id="picture-error">{message}' in response.text
     assert market.pictures == {}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_picture_that_is_refused_for_now_shows_the_reason_next_to_its_field(
+    client: PageClient, market: Market, services: Services, seller: User, status: int
+) -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        problem = Problem.of(status, "Many pictures are being processed")
+        return web.Response(status=status, text=problem.to_json(), headers={"Retry-After": "2"})
+
+    path = "/api/tickets/{id}/picture"
+    routes = [route for route in Tickets(market).routes() if route.path != path]
+    await services.replace("tickets", [*routes, web.put(path, refuse)])
+    response = await upload(client, market.ticket(seller), JPEG)
+    assert response.status_code == 422
+    assert 'id="picture-error">Many pictures are being processed' in response.text
 
 
 async def test_a_picture_form_above_the_size_limit_redirects_to_the_form_with_an_error(

@@ -1,0 +1,125 @@
+"""Runs the processes that decode uploaded pictures: a few at a time, and one for each user."""
+
+import asyncio
+import json
+import logging
+import sys
+from asyncio.subprocess import PIPE
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from kit.errors import TooManyRequests, Unavailable
+from services.tickets.images.header import Limits
+from services.tickets.images.results import PictureTooComplex, Rendered, from_json
+from settings import Settings
+
+log = logging.getLogger(__name__)
+
+_ROOT = Path(__file__).parents[3]
+DECODER = (sys.executable, "-P", "-W", "ignore", "-m", "services.tickets.images.decoder")
+ENVIRONMENT = {"PYTHONPATH": str(_ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+"""The whole environment of a decoder. That of this process contains passwords."""
+
+RETRY_SECONDS = 2
+
+
+class PictureInProgress(TooManyRequests):
+    message = "Your previous picture is still being processed. Try again in a moment"
+
+
+class PicturesBusy(Unavailable):
+    message = "Many pictures are being processed. Try again in a moment"
+
+
+class UploadQueue:
+    """The uploads of this process that are received, wait or are decoded."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._limits = Limits(
+            megapixels=settings.picture_megapixels,
+            jpeg_megapixels=settings.picture_jpeg_megapixels,
+            scans=settings.picture_scans,
+            cpu_seconds=settings.picture_cpu_seconds,
+            memory_mb=settings.picture_memory_mb,
+        )
+        self._timeout = settings.picture_seconds or None
+        self._per_user = settings.pictures_per_user
+        self._most_waiting = settings.picture_queue
+        self._waiting = 0
+        self._processes = asyncio.Semaphore(settings.picture_processes)
+        self._uploads: Counter[str] = Counter()
+
+    @contextmanager
+    def upload_of(self, user: str) -> Iterator[None]:
+        """Count an upload of this user from before its body is read until its end.
+
+        Raises:
+            PictureInProgress: the user has too many uploads already.
+        """
+        if self._per_user and self._uploads[user] >= self._per_user:
+            raise PictureInProgress(retry_after=RETRY_SECONDS)
+        self._uploads[user] += 1
+        try:
+            yield
+        finally:
+            self._uploads[user] -= 1
+            if not self._uploads[user]:
+                del self._uploads[user]
+
+    async def render(self, upload: bytes) -> Rendered:
+        """Render an upload in a process of its own, when it is its turn.
+
+        Raises:
+            PicturesBusy: the queue is full, or the upload has waited or been decoded for too long.
+            NotAPicture, UnreadablePicture, PictureTooLarge, PictureTooSmall, PictureTooComplex
+        """
+        try:
+            async with asyncio.timeout(self._timeout), self._turn():
+                return await self._decode(upload)
+        except TimeoutError:
+            raise PicturesBusy(retry_after=RETRY_SECONDS) from None
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._most_waiting and self._processes.locked() and self._waiting >= self._most_waiting:
+            raise PicturesBusy(retry_after=RETRY_SECONDS)
+        self._waiting += 1
+        try:
+            await self._processes.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._processes.release()
+
+    async def _decode(self, upload: bytes) -> Rendered:
+        status, output = await _run((*DECODER, json.dumps(asdict(self._limits))), upload)
+        if status == 0:
+            return from_json(output)
+        log.warning("the decoder of a picture of %d bytes ended with %d", len(upload), status)
+        if status < 0:  # ended by a signal
+            raise PictureTooComplex
+        raise Unavailable(retry_after=RETRY_SECONDS)
+
+
+async def _run(command: Sequence[str], upload: bytes) -> tuple[int, bytes]:
+    """Run a decoder until its end. Return its exit status and what it wrote. If cancelled, kill it."""
+    try:
+        decoder = await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, cwd="/", env=ENVIRONMENT
+        )
+    except OSError as error:
+        log.error("no decoder can be started: %s", error)
+        raise Unavailable(retry_after=RETRY_SECONDS) from None
+    try:
+        output, _ = await decoder.communicate(upload)
+    finally:
+        if decoder.returncode is None:
+            with suppress(ProcessLookupError):
+                decoder.kill()
+        status = await decoder.wait()
+    return status, output
