@@ -46,7 +46,11 @@ class Settings(BaseSettings):
 
     # Addresses and data
     data_dir: Path = Field(Path(".data"), description="Folder of all persistent data")
-    host: str = Field("127.0.0.1", description="Address on which every process listens")
+    host: str = Field("127.0.0.1", description="Address on which the web tier listens")
+    services_host: str = Field(
+        "127.0.0.1",
+        description="Address on which the services listen; change it only if web runs on another machine of a private network",
+    )
     web_port: Port = Field(3500, description="Port of the web tier")
     tickets_port: Port = Field(3000, description="Port of the tickets service")
     auth_port: Port = Field(3001, description="Port of the auth service")
@@ -232,7 +236,7 @@ class Settings(BaseSettings):
 
     @property
     def bus(self) -> list[str]:
-        """The URLs of the NATS servers."""
+        """The URLs of the NATS servers. `kit.secrets.nats_servers` adds the password for the embedded one."""
         if self.nats_url is None:
             return [f"nats://127.0.0.1:{self.nats_port}"]
         return [server.strip() for server in self.nats_url.split(",") if server.strip()]

@@ -54,7 +54,7 @@ class Market:
 
     @property
     def nats(self) -> str:
-        return self.stack.settings.bus[0]
+        return self.stack.bus[0]
 
     def cpu(self) -> dict[str, float]:
         return cpu_of(self.folder)

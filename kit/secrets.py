@@ -9,9 +9,15 @@ from tempfile import NamedTemporaryFile
 
 from pydantic import SecretStr
 
-from settings import Settings
+from settings import SERVICES, Settings
 
 MIN_LENGTH = 32
+
+OPERATOR = "provision"
+"""The user of NATS for operators, who may do anything."""
+
+NATS_USERS = (*SERVICES, "web", OPERATOR)
+"""The users in deploy/nats/users.conf."""
 
 
 def operator_token(settings: Settings) -> str:
@@ -29,6 +35,18 @@ def webhook_secret(settings: Settings) -> str | None:
     if settings.stripe_webhook_secret is None and settings.uses_stripe_sandbox:
         return stored_secret(settings.data_dir / "stripe" / "webhook-secret")
     return _given(settings.stripe_webhook_secret)
+
+
+def nats_password(settings: Settings, user: str) -> str:
+    """A user's password for the embedded NATS server."""
+    return stored_secret(settings.data_dir / "nats-users" / user)
+
+
+def nats_servers(settings: Settings, user: str) -> list[str]:
+    """The URLs of the NATS servers, with the user's password for the embedded one."""
+    if settings.nats_url is not None:
+        return settings.bus
+    return [f"nats://{user}:{nats_password(settings, user)}@127.0.0.1:{settings.nats_port}"]
 
 
 def stored_secret(path: Path, generate: Callable[[], str] = lambda: secrets.token_hex(32)) -> str:

@@ -274,12 +274,13 @@ def provision() -> None:
       1  NATS doesn't answer, or rejects a request
     """
     from kit.logs import log_to_stdout
+    from kit.secrets import OPERATOR, nats_servers
     from ops.provision import log, provision_servers
 
     settings = load()
     log_to_stdout(settings.log_level)
     run(
-        provision_servers(settings.bus, settings.nats_replicas),
+        provision_servers(nats_servers(settings, OPERATOR), settings.nats_replicas),
         f"The bus can't be provisioned with NATS_REPLICAS={settings.nats_replicas}",
     )
     log.info("the bus is provisioned")

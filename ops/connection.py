@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from nats.js import JetStreamContext
 
 from kit.nats import connection_to
+from kit.secrets import OPERATOR, nats_servers
 from settings import Settings
 
 
@@ -16,5 +17,5 @@ async def jetstream(settings: Settings) -> AsyncIterator[JetStreamContext]:
     Raises:
         NoAnswer: no server answers.
     """
-    async with connection_to(settings.bus) as connection:
+    async with connection_to(nats_servers(settings, OPERATOR)) as connection:
         yield connection.jetstream(timeout=10)

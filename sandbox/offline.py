@@ -14,12 +14,13 @@ from pathlib import Path
 
 import settings
 from sandbox.lock import Refused, locked
-from sandbox.processes import ROOT, Process, groups
+from sandbox.processes import OWNER_ONLY, ROOT, Process, groups
 from sandbox.testing import running
 
 
 def main() -> int:
     os.chdir(ROOT)  # the base of .env and of a relative DATA_DIR
+    os.umask(OWNER_ONLY)
     given = settings.load()
     command = [sys.executable, "-m", "ops", *sys.argv[1:]]
     try:

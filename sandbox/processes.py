@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kit.secrets import NATS_USERS, nats_password
 from settings import ServiceName, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +40,9 @@ FROM_CHECKOUT = {
 }
 """The environment of Stagedoor's own processes."""
 
+OWNER_ONLY = 0o077
+"""The umask with which all processes run: nobody but the owner may read what they write."""
+
 Ready = Callable[[], Awaitable[str | None]]
 """A function that returns None if the process is ready, otherwise what is missing."""
 
@@ -68,7 +72,8 @@ def groups(settings: Settings) -> list[list[Process]]:
     """
     embedded, stand_ins = [], []
     if settings.nats_url is None:
-        embedded.append(nats(settings.nats_port, settings.data_dir / "nats"))
+        passwords = {user: nats_password(settings, user) for user in NATS_USERS}
+        embedded.append(nats(settings.nats_port, settings.data_dir / "nats", passwords))
     if settings.mongo_url is None:
         embedded.append(mongo(settings.mongo_port, settings.data_dir / "mongo"))
     if settings.uses_stripe_sandbox:
@@ -77,14 +82,25 @@ def groups(settings: Settings) -> list[list[Process]]:
     return [embedded, stand_ins, [provisioning(), *services, web(settings)]]
 
 
-def nats(port: int, store: Path) -> Process:
+def nats(port: int, store: Path, passwords: Mapping[str, str] | None = None) -> Process:
+    """The embedded NATS server.
+
+    Args:
+        passwords: the passwords of all users. Without them, as in tests, everybody may do anything.
+    """
+    users = () if passwords is None else ("--config", str(ROOT / "deploy" / "nats" / "users.conf"))
     return Process(
         name="nats",
         command=(
             str(BINARIES / "nats-server"),
+            *users,
             *("--addr", "127.0.0.1", "--port", str(port)),
             *("--jetstream", "--store_dir", str(store.absolute())),
         ),
+        # In quotes, because NATS would read a password of digits as a number.
+        environment={
+            f"NATS_{user.upper()}_PASSWORD": f'"{password}"' for user, password in (passwords or {}).items()
+        },
         ready=listening(port),
         port=port,
         port_setting="NATS_PORT",
@@ -133,7 +149,7 @@ def provisioning() -> Process:
 
 
 def service(name: ServiceName, settings: Settings) -> Process:
-    return _http(name, f"streams.{name}:app", settings.host, settings.port_of(name))
+    return _http(name, f"streams.{name}:app", settings.services_host, settings.port_of(name))
 
 
 def web(settings: Settings) -> Process:

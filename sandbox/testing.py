@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from sandbox.processes import ROOT, Process, mongo, nats, stripe
+from sandbox.processes import OWNER_ONLY, ROOT, Process, mongo, nats, stripe
 from sandbox.watchdog import Watchdog, end
 
 FAST_STOP = signal.SIGTERM if "COVERAGE_PROCESS_CONFIG" in os.environ else signal.SIGKILL
@@ -94,6 +94,7 @@ async def running(process: Process, log: Path, stop: signal.Signals) -> AsyncIte
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=OWNER_ONLY,
         )
         watchdog.watch(child.pid)
         try:

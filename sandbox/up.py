@@ -15,7 +15,7 @@ import settings
 from sandbox.child import Failed
 from sandbox.lock import Refused, locked
 from sandbox.log import Log
-from sandbox.processes import ROOT, Process, groups
+from sandbox.processes import OWNER_ONLY, ROOT, Process, groups
 from sandbox.runner import Runner
 from sandbox.watchdog import Watchdog
 
@@ -24,6 +24,7 @@ STARTED = time.monotonic()
 
 def main() -> int:
     os.chdir(ROOT)  # the base of .env and of a relative DATA_DIR
+    os.umask(OWNER_ONLY)
     given = settings.load()
     return up(groups(given), given.data_dir, given.site)
 

@@ -26,6 +26,7 @@ from kit.nats import (
     read_subject,
     sequence_number,
 )
+from kit.secrets import nats_servers
 from kit.sessions import EndedSessions, EndedSessionsFeed
 from settings import Settings
 from streams.delivery import Listener
@@ -71,7 +72,7 @@ class Bus:
         self.consumers = listener.consumers
         self.started = asyncio.Event()
         self.broker = NatsBroker(
-            **connection_options(settings.bus, listener.service),
+            **connection_options(nats_servers(settings, listener.service), listener.service),
             name=f"stagedoor-{listener.service}",
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnect,

@@ -24,7 +24,7 @@ from nats.js.api import Header
 from contracts.events import Event
 from kit import mongo
 from kit.errors import Unavailable
-from kit.nats import EVENTS, OUTAGE, PUBLISH_SECONDS
+from kit.nats import EVENTS, OUTAGE, PUBLISH_SECONDS, inbox_prefix
 from kit.tracing import continue_trace
 from settings import ServiceName
 from streams.topology import ACK_WAIT, DEAD, DEAD_PREFIX, Consumer
@@ -206,6 +206,7 @@ class Listener:
                     durable=subscription.consumer.name,
                     stream=JStream(subscription.consumer.stream, declare=False),
                     pull_sub=PullSub(batch_size=1, timeout=PULL_SECONDS),
+                    inbox_prefix=f"{inbox_prefix(self.service)}.".encode(),  # isn't inherited from the broker
                     decoder=subscription.decode,
                     ack_policy=AckPolicy.NACK_ON_ERROR,
                     no_reply=True,

@@ -12,6 +12,7 @@ from nats.js.api import Header
 from nats.js.errors import NotFoundError
 
 from kit.nats import EVENTS, connection_to, read_stream
+from kit.secrets import OPERATOR, nats_servers
 from ops.backup import DATABASES, STREAMS, BackupError, stream_snapshots, trailing_events
 from ops.backup.folder import Manifest, checked
 from ops.backup.mongo_dump import Databases, databases
@@ -38,7 +39,7 @@ async def restore(settings: Settings, folder: Path, *, replace: bool = False) ->
             f"{folder} doesn't contain the databases and streams of this version. Nothing was changed."
         )
     async with (
-        connection_to(settings.bus) as connection,
+        connection_to(nats_servers(settings, OPERATOR)) as connection,
         databases(settings.database, DATABASES) as stored,
     ):
         js = connection.jetstream(timeout=10)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from contracts.wire import now
 from kit.nats import EVENTS, connection_to
+from kit.secrets import OPERATOR, nats_servers
 from ops.backup import DATABASES, STREAMS, BackupError, stream_snapshots, trailing_events
 from ops.backup.folder import FORMAT, MANIFEST, Manifest, draft
 from ops.backup.mongo_dump import Counts, DatabaseReader, Databases, databases
@@ -20,7 +21,7 @@ async def save(settings: Settings, folder: Path) -> Manifest:
         BackupError: the backup failed, and no folder was created.
     """
     async with (
-        connection_to(settings.bus) as connection,
+        connection_to(nats_servers(settings, OPERATOR)) as connection,
         databases(settings.database, DATABASES) as stored,
     ):
         js = connection.jetstream(timeout=10)

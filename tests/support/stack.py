@@ -13,6 +13,7 @@ from litestar import Litestar
 
 import streams.auth
 import streams.orders
+from kit.secrets import OPERATOR, nats_servers
 from sandbox.processes import FROM_CHECKOUT, Process, answering, granian, groups
 from sandbox.testing import FAST_STOP, free_port, running
 from settings import Settings, load
@@ -42,6 +43,11 @@ class Stack:
     @property
     def web(self) -> str:
         return self.settings.site
+
+    @property
+    def bus(self) -> list[str]:
+        """The URLs of NATS for an operator."""
+        return nats_servers(self.settings, OPERATOR)
 
     async def start(self, *names: str) -> None:
         """Start these processes again, and wait until they are ready."""

@@ -89,7 +89,7 @@ async def test_the_error_contains_the_name_of_the_service_that_is_down_and_other
 async def test_a_poison_message_becomes_a_dead_letter_of_each_consumer_and_does_not_block_events(
     stack: Stack,
 ) -> None:
-    connection = await nats.connect(stack.settings.bus)
+    connection = await nats.connect(stack.bus)
     js = connection.jetstream()
     before = (await js.stream_info("DEAD")).state.messages
     await js.publish("order.created", b"{]", headers={"content-type": "application/json"})

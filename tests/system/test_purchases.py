@@ -114,7 +114,7 @@ async def test_a_payment_that_is_authorized_while_the_order_expires_is_captured_
 
 
 async def _timers_of(stack: Stack, order_id: str) -> int:
-    connection = await nats.connect(stack.settings.bus)
+    connection = await nats.connect(stack.bus)
     try:
         info = await connection.jetstream().stream_info("TIMERS", subjects_filter=f"timers.set.{order_id}.*")
         return len(info.state.subjects or {})

@@ -27,6 +27,7 @@ from kit.nats import (
     read_subject,
     sequence_number,
 )
+from kit.secrets import nats_servers
 from kit.sessions import EndedSessionsFeed
 from settings import Settings
 from web.live.feed import Feed
@@ -93,7 +94,7 @@ async def listening(settings: Settings, feed: Feed) -> AsyncIterator[IsReachable
         reconnected.set()
 
     broker = NatsBroker(
-        **connection_options(settings.bus, USER),
+        **connection_options(nats_servers(settings, USER), USER),
         disconnected_cb=on_disconnect,
         reconnected_cb=on_reconnect,
         logger=None,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -55,8 +56,20 @@ def test_every_port_can_be_changed_by_its_setting() -> None:
                 assert "4999" in other.command
 
 
-def test_services_listen_on_the_configured_host() -> None:
-    command = " ".join(service("auth", settings_with(host="127.0.0.9", auth_port=4001)).command)
+def test_only_web_listens_on_the_configured_host() -> None:
+    addresses = {
+        process.name: set(re.findall(r"(?:--host|--addr) (\S+)", " ".join(process.command)))
+        for group in groups(settings_with(host="0.0.0.0"))  # noqa: S104
+        for process in group
+        if process.port is not None
+    }
+    assert addresses.pop("web") == {"0.0.0.0"}  # noqa: S104
+    assert set.union(*addresses.values()) == {"127.0.0.1"}
+    assert addresses.keys() == {"nats", "mongo", "stripe", *settings.SERVICES}
+
+
+def test_services_listen_on_the_host_that_is_configured_for_them() -> None:
+    command = " ".join(service("auth", settings_with(services_host="127.0.0.9", auth_port=4001)).command)
     assert "streams.auth:app --host 127.0.0.9 --port 4001" in command
 
 

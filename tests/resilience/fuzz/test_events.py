@@ -88,7 +88,7 @@ class Bus:
 
 @asynccontextmanager
 async def on_the_bus(stack: Stack) -> AsyncIterator[Bus]:
-    connection = await nats.connect(stack.settings.bus)
+    connection = await nats.connect(stack.bus)
     js = connection.jetstream(timeout=30)
     bus = Bus(js, (await js.stream_info(DEAD)).state.last_seq)
     try:

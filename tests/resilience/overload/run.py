@@ -12,6 +12,7 @@ import nats
 from nats.js.errors import NotFoundError
 
 from kit.nats import EVENTS
+from kit.secrets import OPERATOR, nats_servers
 from settings import SERVICES, Settings
 from streams.topology import TIMERS
 from tests.resilience.chaos.client import Person, RequestLog
@@ -221,7 +222,7 @@ async def _purchase(seller: Person, buyer: Person) -> float:
 
 async def _unhandled(settings: Settings) -> int:
     """The number of messages that consumers haven't handled."""
-    connection = await nats.connect(settings.bus)
+    connection = await nats.connect(nats_servers(settings, OPERATOR))
     try:
         js = connection.jetstream(timeout=10)
         consumers = [info for stream in (EVENTS, TIMERS) for info in await js.consumers_info(stream)]
