@@ -4,14 +4,23 @@ docs/settings.md lists them; a test keeps both equal.
 """
 
 import sys
+from collections.abc import Mapping
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from contracts.money import OTHER_THAN_TWO_DECIMALS
 
@@ -39,8 +48,43 @@ def _split(value: object) -> object:
 MAX_CHECKOUT_WINDOW_SECONDS = 22 * 3600
 
 
+class SecretFileError(Exception):
+    """A secret can't be read from the file that its variable names. The message is for the operator."""
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """Reads each secret `NAME` from the file that `NAME_FILE` names, if that variable is set.
+
+    The line break at the end of the file doesn't belong to the secret.
+    """
+
+    def __init__(self, settings: type[BaseSettings], variables: Mapping[str, str | None]) -> None:
+        super().__init__(settings)
+        self._variables = variables
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        path = self._variables.get(f"{field_name}_file")
+        if not path or SecretStr not in get_args(field.annotation):
+            return None, field_name, False
+        name = field_name.upper()
+        if self._variables.get(field_name):
+            raise SecretFileError(f"{name}: must not be set together with {name}_FILE")
+        try:
+            return Path(path).read_text().rstrip("\r\n"), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            raise SecretFileError(f"{name}_FILE: {error}") from None
+
+    def __call__(self) -> dict[str, Any]:
+        fields = self.settings_cls.model_fields.items()
+        found = {name: self.get_field_value(field, name)[0] for name, field in fields}
+        return {name: secret for name, secret in found.items() if secret is not None}
+
+
 class Settings(BaseSettings):
-    """The validated settings. Each field is read from the environment variable with its name in upper case."""
+    """The validated settings. Each field is read from the environment variable with its name in upper case.
+
+    A secret may be in a file instead: see `SecretFiles`.
+    """
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
@@ -76,7 +120,7 @@ class Settings(BaseSettings):
     )
 
     # NATS, MongoDB and Stripe
-    nats_url: str | None = Field(
+    nats_url: SecretStr | None = Field(
         None,
         description="NATS servers (2.12 or later with JetStream), separated by commas, instead of the embedded one",
     )
@@ -202,6 +246,20 @@ class Settings(BaseSettings):
         description="Interval at which open payments are reconciled and failed webhook events retried",
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        assert isinstance(env_settings, EnvSettingsSource)
+        assert isinstance(dotenv_settings, DotEnvSettingsSource)
+        variables = {**dotenv_settings.env_vars, **env_settings.env_vars}
+        return init_settings, env_settings, dotenv_settings, SecretFiles(settings_cls, variables)
+
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
         if self._live and self.stripe_api_base is not None:
@@ -239,7 +297,8 @@ class Settings(BaseSettings):
         """The URLs of the NATS servers. `kit.secrets.nats_servers` adds the password for the embedded one."""
         if self.nats_url is None:
             return [f"nats://127.0.0.1:{self.nats_port}"]
-        return [server.strip() for server in self.nats_url.split(",") if server.strip()]
+        servers = self.nats_url.get_secret_value().split(",")
+        return [server.strip() for server in servers if server.strip()]
 
     @property
     def database(self) -> str:
@@ -281,6 +340,9 @@ def load() -> Settings:
     """The settings of this process. If any are invalid, print one line for each and exit."""
     try:
         return Settings()
+    except SecretFileError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     except ValidationError as error:
         for problem in error.errors(include_url=False):
             variable = f"{problem['loc'][0]}: ".upper() if problem["loc"] else ""

@@ -4,9 +4,10 @@ import subprocess
 import sys
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from settings import SERVICES, Settings
@@ -22,6 +23,7 @@ ROW = re.compile(r"^\| `(?P<variable>[A-Z_]+)` \| (?P<default>.+?) \| (?P<meanin
 def unset_all_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(f"{variable}_FILE", raising=False)
     monkeypatch.chdir(tmp_path)  # a folder without .env
 
 
@@ -194,6 +196,44 @@ def test_an_expiration_window_longer_than_checkout_allows_is_refused(monkeypatch
     assert ended.stderr.startswith("EXPIRATION_WINDOW_SECONDS: ")
 
 
+SECRETS = [name for name, field in VARIABLES.items() if SecretStr in get_args(field.annotation)]
+
+
+def test_passwords_and_keys_are_secrets() -> None:
+    assert {"MONGO_URL", "NATS_URL", "INTERNAL_SECRET", "OPERATOR_TOKEN"} < set(SECRETS)
+
+
+@pytest.mark.parametrize("variable", SECRETS)
+def test_every_secret_can_be_read_from_a_file(
+    variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("s3cret" * 8 + "\n")
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET_FILE", str(tmp_path / "secret"))  # required with a STRIPE_KEY
+    settings = given(monkeypatch, **{f"{variable}_FILE": str(tmp_path / "secret"), variable: ""})
+    assert getattr(settings, variable.lower()).get_secret_value() == "s3cret" * 8
+
+
+def test_a_file_of_a_secret_can_be_named_in_the_env_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("nats://bus")
+    (tmp_path / ".env").write_text(f"NATS_URL_FILE={tmp_path / 'secret'}\n")
+    assert Settings().bus == ["nats://bus"]
+
+
+def test_a_secret_that_is_given_twice_or_whose_file_is_missing_is_refused(tmp_path: Path) -> None:
+    twice = loaded(OPERATOR_TOKEN="hush" * 8, OPERATOR_TOKEN_FILE=str(tmp_path / "token"))
+    assert twice.returncode == 2
+    assert twice.stderr == "OPERATOR_TOKEN: must not be set together with OPERATOR_TOKEN_FILE\n"
+    missing = loaded(MONGO_URL_FILE=str(tmp_path / "url"))
+    assert missing.returncode == 2
+    assert missing.stderr.startswith("MONGO_URL_FILE: [Errno 2] No such file")
+
+
+def test_a_secret_in_a_file_has_to_be_valid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("short")
+    with pytest.raises(ValidationError):
+        given(monkeypatch, OPERATOR_TOKEN_FILE=str(tmp_path / "token"))
+
+
 def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().web_port = 1  # type: ignore[misc] # the test is about this error
@@ -205,6 +245,7 @@ def test_settings_are_immutable() -> None:
         ("STRIPE_KEY", "sk_test_hush"),
         ("STRIPE_WEBHOOK_SECRET", "whsec_hush"),
         ("MONGO_URL", "mongodb://ada:hush@db"),
+        ("NATS_URL", "nats://ada:hush@bus"),
         ("SESSION_PRIVATE_KEY", "hush"),
         ("OPERATOR_TOKEN", "hush" * 8),
     ],

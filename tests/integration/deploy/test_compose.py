@@ -116,6 +116,23 @@ def test_a_container_has_no_unneeded_privileges(name: str) -> None:
     assert not {"privileged", "cap_add", "devices", "pid", "ipc"} & container.keys()
 
 
+@pytest.mark.parametrize("name", sorted(CONTAINERS))
+def test_a_container_has_limits_of_memory_processors_processes_and_logs(name: str) -> None:
+    container = CONTAINERS[name]
+    assert re.fullmatch(r"\d+[mg]", container["mem_limit"])
+    assert 0 < container["cpus"] <= 2
+    assert 0 < container["pids_limit"] <= 2000
+    assert container["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+@pytest.mark.parametrize(("name", "variable"), [("mongo", "MONGO_IMAGE"), ("nats", "NATS_IMAGE")])
+def test_the_image_of_a_server_has_a_version_and_can_be_replaced_by_a_digest(
+    name: str, variable: str
+) -> None:
+    image = CONTAINERS[name]["image"]
+    assert re.fullmatch(rf"\$\{{{variable}:-{name}:\d[\w.-]*\}}", image)
+
+
 def test_the_compose_file_contains_no_secret() -> None:
     for container in CONTAINERS.values():
         for variable, value in container["environment"].items():

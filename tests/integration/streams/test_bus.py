@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 from nats.aio.client import Client
+from pydantic import SecretStr
 
 from kit.background import running
 from kit.sessions import EndedSessions
@@ -34,7 +35,7 @@ async def proxies(server: Nats, bus: Client) -> AsyncIterator[Proxies]:
 def settings(proxies: Proxies, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings with both proxies as servers. Frequent pings detect a silent server quickly."""
     monkeypatch.setattr("kit.nats.PING_SECONDS", 0.5)
-    return Settings(nats_url=",".join(f"nats://127.0.0.1:{port}" for port in proxies))
+    return Settings(nats_url=SecretStr(",".join(f"nats://127.0.0.1:{port}" for port in proxies)))
 
 
 async def connections(server: Proxy) -> int:

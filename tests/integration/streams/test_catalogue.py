@@ -25,7 +25,11 @@ from tests.support.service import Served, serving
 
 def settings_of(mongo: str, server: Nats, folder: Path) -> Settings:
     return Settings(
-        _env_file=None, data_dir=folder, mongo_url=SecretStr(mongo), nats_url=server.url, log_level="WARNING"
+        _env_file=None,
+        data_dir=folder,
+        mongo_url=SecretStr(mongo),
+        nats_url=SecretStr(server.url),
+        log_level="WARNING",
     )
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import nats
 import pytest
 from nats.js import JetStreamContext
+from pydantic import SecretStr
 
 from contracts.events import SessionEnded
 from contracts.wire import now
@@ -33,7 +34,7 @@ async def publish_session_ended(js: JetStreamContext, session_id: str, ago: time
 async def running_process(url: str) -> AsyncIterator[EndedSessions]:
     """Run a process that receives the events of ended sessions, and yield the sessions that it knows."""
     ended = EndedSessions(LIFETIME)
-    bus = Bus(Settings(nats_url=url), Listener("auth"), ended)
+    bus = Bus(Settings(nats_url=SecretStr(url)), Listener("auth"), ended)
     async with running(bus.run()):
         await bus.started.wait()
         yield ended

@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from settings import Settings
 from tests.integration.web.asgi_client import Answer, SlowApp, ask
@@ -140,7 +141,9 @@ async def test_the_web_process_serves_pages_behind_admission_control(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The app that Granian starts passes lifespan events on to the pages, which need them to be served."""
-    settings = Settings(_env_file=None, data_dir=tmp_path, nats_url="nats://127.0.0.1:9", web_max_requests=1)
+    settings = Settings(
+        _env_file=None, data_dir=tmp_path, nats_url=SecretStr("nats://127.0.0.1:9"), web_max_requests=1
+    )
     monkeypatch.setattr("settings.load", lambda: settings)
     app = web_app.app()
     assert isinstance(app, PageCache)

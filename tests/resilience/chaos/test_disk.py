@@ -170,7 +170,7 @@ async def test_a_service_with_a_full_database_disk_reports_it_and_keeps_acknowle
         _env_file=None,
         data_dir=tmp_path,
         mongo_url=SecretStr(url),
-        nats_url=f"nats://127.0.0.1:{free_port()}",
+        nats_url=SecretStr(f"nats://127.0.0.1:{free_port()}"),
     )
 
     async def missing(tickets: Served) -> list[str]:
