@@ -72,8 +72,14 @@ def words_of_the_code() -> frozenset[str]:
 
 
 def is_known(name: str) -> bool:
-    """Whether every part of a dotted name is in the code. Prometheus adds `_total` to counters."""
-    return all({part, part.removesuffix("_total")} & words_of_the_code() for part in name.split("."))
+    """Whether every part of a dotted name is in the code.
+
+    Prometheus adds `_total` to counters, and the settings read a secret from the file in `NAME_FILE`.
+    """
+    return all(
+        {part, part.removesuffix("_total"), part.removesuffix("_FILE")} & words_of_the_code()
+        for part in name.split(".")
+    )
 
 
 def anchors_of(document: Path) -> set[str]:
