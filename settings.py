@@ -179,6 +179,23 @@ class Settings(BaseSettings):
         20, description="Sign-ins per minute and network, password changes per user; 0 for no limit"
     )
     rate_sign_up: PerMinute = Field(10, description="Sign-ups per minute and network; 0 for no limit")
+    network_share: int = Field(
+        75,
+        ge=0,
+        le=100,
+        description="Percentage of a web process, and of auth's capacity to hash passwords, that one network may occupy; 0 for no limit",
+    )
+    max_failed_sign_ins: int = Field(
+        5,
+        ge=0,
+        description="Failed sign-ins per account or device after which each further one has to wait longer, up to 15 minutes; 0 for no limit",
+    )
+    max_failures_per_network: int = Field(
+        100, ge=0, description="Failed sign-ins per hour and network; 0 for no limit"
+    )
+    alarm_failed_sign_ins: PerMinute = Field(
+        100, description="Failed sign-ins per minute of all users that raise an alert; 0 for no alert"
+    )
     rate_reserve: PerMinute = Field(30, description="Reservations per minute and user; 0 for no limit")
     rate_pay: PerMinute = Field(20, description="Payments per minute and user; 0 for no limit")
     rate_upload: PerMinute = Field(30, description="Picture uploads per minute and user; 0 for no limit")

@@ -80,11 +80,16 @@ class Caller:
     session: str | None
     client: str
     """The browser's address, signed by web."""
+    device: str | None = None
+    """The cookie of a device with its name, as auth expects it."""
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, service: ServiceName) -> dict[str, str]:
         headers = {"traceparent": traceparent(), CLIENT: self.client}
-        if self.session:
-            headers["Cookie"] = f"{SESSION_COOKIE}={self.session}"
+        cookies = [f"{SESSION_COOKIE}={self.session}"] if self.session else []
+        if self.device and service == "auth":
+            cookies.append(self.device)
+        if cookies:
+            headers["Cookie"] = "; ".join(cookies)
         return headers
 
 
@@ -276,7 +281,7 @@ class ApiClient:
                 URL(self._settings.url_of(service) + path).with_query(query),
                 json=body,
                 data=None if upload is None else io.BytesIO(upload),
-                headers={**self.caller.headers(), **(headers or {})},
+                headers={**self.caller.headers(service), **(headers or {})},
                 allow_redirects=False,
                 timeout=upstream.timeout(service, method),
             ) as answer:

@@ -18,6 +18,7 @@ from litestar.template.config import TemplateConfig
 from litestar.types import ASGIApp, Message, Scope
 
 import settings as configuration
+from contracts.devices import device_cookie
 from contracts.identity import SESSION_COOKIE
 from kit.background import running
 from kit.client_address import ClientAddresses, Vouching
@@ -33,6 +34,7 @@ from kit.tokens import Sessions, fetch_from
 from settings import Settings
 from web import health, proxy, upstream
 from web.admission.middleware import AdmissionControl
+from web.admission.network_rates import NetworkRates
 from web.admission.policy import limiters
 from web.admission.request_body import BodyReader
 from web.admission.responses import RejectionResponses
@@ -89,7 +91,14 @@ def web_app(settings: Settings) -> ASGIApp:
     security = security_headers(settings)
     responses = RejectionResponses(templates.engine, security)
     app = create(settings, templates, sessions, feed)
-    admission = AdmissionControl(app, limiters(settings.web_max_requests), responses, BodyReader())
+    admission = AdmissionControl(
+        app,
+        limiters(settings.web_max_requests, settings.network_share),
+        responses,
+        BodyReader(),
+        app.state.addresses,
+        NetworkRates(settings),
+    )
     viewers = Viewers(sessions, partial(render_viewer, templates.engine))
     return PageCache(admission, pages, cards, viewers, security)
 
@@ -180,7 +189,9 @@ async def _api_client(
 ) -> ApiClient:
     """The API client of a request. It is stored in the state of the request for `pass_on_cookies`."""
     client = request.app.state.vouching.sign(request.client_address)
-    api = ApiClient(http, settings, Caller(request.cookies.get(SESSION_COOKIE), client))
+    name = device_cookie(settings.cookie_secure)
+    device = f"{name}={request.cookies[name]}" if name in request.cookies else None
+    api = ApiClient(http, settings, Caller(request.cookies.get(SESSION_COOKIE), client, device))
     request.state.api = api
     return api
 

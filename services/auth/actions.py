@@ -15,6 +15,8 @@ from kit.errors import NotFound, NotSignedIn
 from kit.mongo import object_id
 from kit.sessions import EndedSessions
 from kit.tokens import Signer
+from services.auth.attempts import Attempts, Client, key_of_account
+from services.auth.devices import Devices
 from services.auth.documents import Session, User
 from services.auth.passwords import Passwords
 from services.auth.rules import EmailInUse, InvalidCredentials, WrongPassword
@@ -38,8 +40,10 @@ class Auth:
     signer: Signer
     ended: EndedSessions
     lifetime: timedelta
+    attempts: Attempts
+    devices: Devices
 
-    async def sign_up(self, email: str, password: str) -> SignedIn:
+    async def sign_up(self, email: str, password: str, client: Client) -> SignedIn:
         """Add a user and sign them in.
 
         Raises:
@@ -47,44 +51,57 @@ class Auth:
             EmailInUse: another user has this address.
         """
         reject_weak(password, email, field="password")
-        user = User(email=email, password_hash=await self.passwords.hash(password), created_at=now())
+        password_hash = await self.passwords.hash(password, client.networks)
+        user = User(email=email, password_hash=password_hash, created_at=now())
         try:
             await user.insert()
         except DuplicateKeyError:
             raise EmailInUse from None
         return await self._begin_session(user)
 
-    async def sign_in(self, email: str, password: str) -> SignedIn:
+    async def sign_in(self, email: str, password: str, client: Client) -> SignedIn:
         """Start a session.
 
         Raises:
             InvalidCredentials: no user has this address and password.
+            TooManyFailures: the user, or this device of the user, has to wait before the next attempt.
         """
         user = await User.find_one({"email": email})
-        match = await self.passwords.match(password, user.password_hash if user else None)
+        device = self.devices.device_of(str(user.id), client.device_cookie) if user else None
+        attempts_with = key_of_account(email) if device is None else f"device:{device}"
+        await self.attempts.begin(attempts_with, client)
+        match = await self.passwords.match(password, user.password_hash if user else None, client.networks)
         if match is None or user is None:
+            await self.attempts.failed(client)
             raise InvalidCredentials
+        await self.attempts.succeeded(attempts_with)
         if match.is_outdated:
-            user = await user.save_hash(await self.passwords.hash(password))
+            user = await user.save_hash(await self.passwords.hash(password, client.networks))
         signed_in = await self._begin_session(user)
         # A concurrent password change ends all sessions that it finds. It may have missed the new session.
         newest = await user.newest()
-        if newest != user and not await self.passwords.matches(password, newest.password_hash):
+        if newest != user and not await self.passwords.matches(
+            password, newest.password_hash, client.networks
+        ):
             await self._end(signed_in.identity.session_id)
             raise InvalidCredentials
         return signed_in
 
-    async def change_password(self, identity: Identity, current: str, new: str) -> SignedIn:
+    async def change_password(self, identity: Identity, current: str, new: str, client: Client) -> SignedIn:
         """Replace the password, end every session of the user, and start a new one for the caller.
 
         Raises:
-            WeakPassword, NotSignedIn, WrongPassword
+            WeakPassword, NotSignedIn, WrongPassword, TooManyFailures
         """
         reject_weak(new, identity.email, field="newPassword")
         user = await self._user_of(identity)
-        if not await self.passwords.matches(current, user.password_hash):
+        attempts_with = f"change:{identity.id}"
+        await self.attempts.begin(attempts_with, client)
+        if not await self.passwords.matches(current, user.password_hash, client.networks):
+            await self.attempts.failed(client)
             raise WrongPassword
-        changed = await user.save_hash(await self.passwords.hash(new))
+        await self.attempts.succeeded(attempts_with)
+        changed = await user.save_hash(await self.passwords.hash(new, client.networks))
         if await changed.newest() != changed:
             raise WrongPassword  # another request changed it first
         await self._end_all(changed)

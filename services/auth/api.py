@@ -16,6 +16,7 @@ from kit.http.limits import Limited, network, user_or_network
 from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
 from kit.http.request import ApiRequest
 from services.auth.actions import Auth, SignedIn
+from services.auth.attempts import Client
 from settings import Settings
 
 InjectedAuth = NamedDependency[Auth]
@@ -34,9 +35,14 @@ class SignUpOperation(ApiOperation):
     summary="Sign up",
 )
 async def sign_up(
-    data: RequestBody[SignUp], auth: InjectedAuth, settings: InjectedSettings
+    request: ApiRequest,
+    data: RequestBody[SignUp],
+    auth: InjectedAuth,
+    settings: InjectedSettings,
 ) -> Response[User]:
-    return _signed_in(await auth.sign_up(data.email, data.password), settings, status=201)
+    client = _client(request, auth)
+    signed_in = await auth.sign_up(data.email, data.password, client)
+    return _signed_in(signed_in, settings, auth, client, status=201)
 
 
 @post(
@@ -47,9 +53,14 @@ async def sign_up(
     summary="Sign in",
 )
 async def sign_in(
-    data: RequestBody[SignIn], auth: InjectedAuth, settings: InjectedSettings
+    request: ApiRequest,
+    data: RequestBody[SignIn],
+    auth: InjectedAuth,
+    settings: InjectedSettings,
 ) -> Response[User]:
-    return _signed_in(await auth.sign_in(data.email, data.password), settings, status=200)
+    client = _client(request, auth)
+    signed_in = await auth.sign_in(data.email, data.password, client)
+    return _signed_in(signed_in, settings, auth, client, status=200)
 
 
 @post(
@@ -87,10 +98,14 @@ async def sign_out_everywhere(
     summary="Change my password, and end all my other sessions",
 )
 async def change_password(
-    request: ApiRequest, data: RequestBody[PasswordBody], auth: InjectedAuth, settings: InjectedSettings
+    request: ApiRequest,
+    data: RequestBody[PasswordBody],
+    auth: InjectedAuth,
+    settings: InjectedSettings,
 ) -> Response[User]:
-    changed = await auth.change_password(request.user, data.current_password, data.new_password)
-    return _signed_in(changed, settings, status=200)
+    client = _client(request, auth)
+    changed = await auth.change_password(request.user, data.current_password, data.new_password, client)
+    return _signed_in(changed, settings, auth, client, status=200)
 
 
 @post(
@@ -132,10 +147,19 @@ users = Router(
 API: list[ControllerRouterHandler] = [users, jwks]
 
 
-def _signed_in(signed_in: SignedIn, settings: Settings, *, status: int) -> Response[User]:
+def _client(request: ApiRequest, auth: Auth) -> Client:
+    return Client(request.client_address, request.cookies.get(auth.devices.name))
+
+
+def _signed_in(
+    signed_in: SignedIn, settings: Settings, auth: Auth, client: Client, *, status: int
+) -> Response[User]:
     lifetime = int((signed_in.expires_at - now()).total_seconds())
     user = User(id=signed_in.identity.id, email=signed_in.identity.email)
-    return Response(user, status_code=status, cookies=[_cookie(settings, signed_in.token, max_age=lifetime)])
+    session = _cookie(settings, signed_in.token, max_age=lifetime)
+    return Response(
+        user, status_code=status, cookies=[session, auth.devices.cookie(user.id, client.device_cookie)]
+    )
 
 
 def _signed_out(settings: Settings) -> Response[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Users and their sessions."""
+"""Users, their sessions, and failed attempts to sign in."""
 
 from datetime import datetime, timedelta
 from typing import Self
@@ -7,12 +7,21 @@ from beanie import Document, PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
 from pymongo import ASCENDING, IndexModel
+from pymongo.errors import DuplicateKeyError
 
 from contracts.events import SessionEnded
+from contracts.wire import now
 from kit.aggregates import OUTBOX_INDEX, Aggregate
+from services.auth.rules import TooManyFailures, delay_after
 
 MIN_USE_INTERVAL = timedelta(minutes=1)
 """Reports of the use of a session are ignored for this time after the previous one."""
+
+FAILURE_LIFETIME = timedelta(days=1)
+"""How long a failed attempt counts, unless an attempt succeeds before."""
+
+MAX_RETRIES = 20
+"""Maximum retries of a write that concurrent attempts were faster than."""
 
 
 class User(Document):
@@ -73,3 +82,58 @@ class Session(Aggregate):
         """The event that the session has ended, which is the only event of a session."""
         assert self.ended_at is not None
         return SessionEnded(session_id=self.key, ended_at=self.ended_at)
+
+
+class Failures(Document):
+    """The number of attempts since the last that succeeded, with one account or on one device."""
+
+    id: str  # type: ignore[assignment] # what the attempts have in common is the key
+    times: int
+    retry_at: datetime
+    """Further attempts are rejected until then."""
+    expires_at: datetime
+
+    class Settings:
+        name = "failures"
+        indexes = [IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0)]
+
+    @classmethod
+    async def count_attempt(cls, key: str, free: int) -> None:
+        """Count an attempt. Before its password is checked, or concurrent attempts could exceed the limit.
+
+        Args:
+            free: the number of attempts without a delay after them.
+
+        Raises:
+            TooManyFailures: the delay after the last attempt isn't over.
+        """
+        for _ in range(MAX_RETRIES):
+            found = await cls.find_one({"_id": key})
+            moment = now()
+            times = found.times if found is not None and found.expires_at > moment else 0
+            if found is not None and times and found.retry_at > moment:
+                raise TooManyFailures.until(found.retry_at - moment)
+            retry_at = moment + delay_after(times + 1, free)
+            expires_at = moment + FAILURE_LIFETIME
+            changed = cls(id=key, times=times + 1, retry_at=retry_at, expires_at=expires_at)
+            if await cls._replace(found, changed):
+                return
+        raise TooManyFailures.until(timedelta(seconds=1))
+
+    @classmethod
+    async def _replace(cls, found: "Failures | None", changed: "Failures") -> bool:
+        """Store a count. False if another attempt has changed it since it was read."""
+        collection = cls.get_pymongo_collection()
+        values = {"times": changed.times, "retry_at": changed.retry_at, "expires_at": changed.expires_at}
+        if found is None:
+            try:
+                await collection.insert_one({"_id": changed.id, **values})
+            except DuplicateKeyError:
+                return False
+            return True
+        unchanged = {"_id": found.id, "times": found.times, "retry_at": found.retry_at}
+        return (await collection.update_one(unchanged, {"$set": values})).matched_count == 1
+
+    @classmethod
+    async def forget(cls, key: str) -> None:
+        await cls.get_pymongo_collection().delete_one({"_id": key})

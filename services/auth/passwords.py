@@ -1,4 +1,7 @@
-"""Password hashing with argon2id in threads, one per core."""
+"""Password hashing with argon2id in threads, one per core.
+
+The networks of clients share the threads fairly. All methods raise Unavailable if too many passwords wait.
+"""
 
 import asyncio
 import os
@@ -11,8 +14,15 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from contracts.passwords import normalized
+from kit.errors import Unavailable
+from kit.limiter import Limiter, share_of
+from kit.networks import Networks
 
 T = TypeVar("T")
+
+QUEUE_SIZE, QUEUE_TIMEOUT = 64, 10.0
+"""How many passwords wait for a thread, and for how many seconds at most."""
+QUEUE_RETRY_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -27,25 +37,35 @@ class Match:
 class Passwords:
     """Hashes and verifies passwords with argon2-cffi's defaults: the low-memory profile of RFC 9106."""
 
-    def __init__(self, hasher: PasswordHasher | None = None) -> None:
+    def __init__(self, hasher: PasswordHasher | None = None, *, network_share: int = 0) -> None:
+        """
+        Args:
+            network_share: the percentage of threads that one network may occupy; 0 for no limit.
+        """
         self._hasher = hasher or PasswordHasher()
         # argon2 releases the GIL. More threads than cores would only use memory, 64 MiB each.
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="argon2")
+        count = os.cpu_count() or 1
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="argon2")
+        self._limiter = Limiter(count, QUEUE_SIZE, QUEUE_TIMEOUT, share_of(count, network_share))
         self._dummy_hash = self._hasher.hash("a password that nobody has")
 
-    async def hash(self, password: str) -> str:
-        return await self._run(partial(self._hasher.hash, normalized(password)))
+    async def hash(self, password: str, networks: Networks | None = None) -> str:
+        return await self._run(partial(self._hasher.hash, normalized(password)), networks)
 
-    async def matches(self, password: str, password_hash: str | None) -> bool:
-        return await self.match(password, password_hash) is not None
+    async def matches(
+        self, password: str, password_hash: str | None, networks: Networks | None = None
+    ) -> bool:
+        return await self.match(password, password_hash, networks) is not None
 
-    async def match(self, password: str, password_hash: str | None) -> Match | None:
+    async def match(
+        self, password: str, password_hash: str | None, networks: Networks | None = None
+    ) -> Match | None:
         """Compare a password, as typed, with a hash. None if it doesn't match.
 
         For an unknown user, whose hash is None, the answer is None and takes the same time, so that the time
         doesn't reveal which users exist.
         """
-        return await self._run(partial(self._match, password, password_hash))
+        return await self._run(partial(self._match, password, password_hash), networks)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -64,5 +84,11 @@ class Passwords:
         except (VerificationError, InvalidHashError):
             return False
 
-    async def _run(self, work: partial[T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+    async def _run(self, work: partial[T], networks: Networks | None) -> T:
+        permit = await self._limiter.acquire(networks)
+        if permit is None:
+            raise Unavailable(retry_after=QUEUE_RETRY_SECONDS)
+        running = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        # Not when the caller is cancelled: a thread can't be stopped
+        running.add_done_callback(lambda _: permit.release())
+        return await asyncio.shield(running)

@@ -98,9 +98,10 @@ async def serving(
         yield Served(app, http, asgi)
 
 
-def cheap_passwords() -> Passwords:
+def cheap_passwords(*, network_share: int = 0) -> Passwords:
     """A fast, insecure password hash."""
-    return Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    return Passwords(hasher, network_share=network_share)
 
 
 def refusal(answer: httpx.Response, status: int) -> list[tuple[str | None, str]]:

@@ -112,6 +112,7 @@ def environment_of(folder: Path, **variables: str) -> dict[str, str]:
         "DATA_DIR": str(folder),
         "EXPIRATION_WINDOW_SECONDS": str(WINDOW_SECONDS),
         **{name.upper(): "0" for name in Settings.model_fields if name.startswith("rate_")},
+        **dict.fromkeys(["MAX_FAILED_SIGN_INS", "MAX_FAILURES_PER_NETWORK", "ALARM_FAILED_SIGN_INS"], "0"),
         "RECONCILE_SECONDS": "2",
         "OUTBOX_SWEEP_SECONDS": "1",
         **{f"{name}_PORT": str(free_port()) for name in names},

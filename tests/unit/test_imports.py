@@ -66,6 +66,7 @@ WITHOUT_DATABASE = (
     "nats",
     "client_address",
     "networks",
+    "limiter",
     "security_log",
     "http.security_log",
     "logs",

@@ -11,7 +11,11 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import Counter, Gauge
 
-from web.admission.limiter import Limiter, Permit
+from kit.client_address import ClientAddresses
+from kit.limiter import Limiter, Permit
+from kit.networks import Networks, networks_of
+from kit.security_log import record, remember_client
+from web.admission.network_rates import NetworkRates
 from web.admission.policy import LimiterName, limiter_of
 from web.admission.request_body import MAX_BODY_BYTES, BodyReader, BodyRejected, declared_length, discard
 from web.admission.responses import RejectionResponses
@@ -34,11 +38,15 @@ class AdmissionControl:
         limiters: Mapping[LimiterName, Limiter],
         responses: RejectionResponses,
         bodies: BodyReader,
+        addresses: ClientAddresses,
+        rates: NetworkRates,
     ) -> None:
         self._app = app
         self._limiters = limiters
         self._responses = responses
         self._bodies = bodies
+        self._addresses = addresses
+        self._rates = rates
         for name in get_args(LimiterName):
             IN_PROGRESS.labels(name).set_function(lambda limiter=limiters[name]: limiter.in_use)  # type: ignore[misc]
 
@@ -51,12 +59,22 @@ class AdmissionControl:
         if name is None:
             await self._app(scope, receive, send)
             return
+        address = self._addresses.of(scope)
+        networks = networks_of(address)
+        retry_after = self._rates.retry_after(scope["method"], scope["path"], networks)
+        if retry_after is not None:
+            remember_client(address)
+            record("rate-limit", "refused", route=f"{scope['method']} {scope['path']}")
+            await self._reject(name, 429, scope, b"", send, retry_after)
+            return
         try:
-            await self._serve(name, scope, receive, send)
+            await self._serve(name, networks, scope, receive, send)
         except BodyRejected as rejected:
             await self._reject(name, rejected.status, scope, b"", send)
 
-    async def _serve(self, name: LimiterName, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    async def _serve(
+        self, name: LimiterName, networks: Networks | None, scope: HTTPScope, receive: Receive, send: Send
+    ) -> None:
         """Read the body, wait for a permit, and pass the request on.
 
         The body is read first, so that a slow sender holds no permit.
@@ -69,7 +87,7 @@ class AdmissionControl:
             receive = _replay(b"", receive)  # the error page needs only the declared length
             length = 0
         async with self._bodies.read(receive, length) as body:
-            permit = await self._limiters[name].acquire()
+            permit = await self._limiters[name].acquire(networks)
             if permit is None:
                 await self._reject(name, 503, scope, body, send)
                 return
@@ -80,10 +98,16 @@ class AdmissionControl:
                 permit.release()
 
     async def _reject(
-        self, name: LimiterName, status: int, scope: HTTPScope, body: bytes, send: Send
+        self,
+        name: LimiterName,
+        status: int,
+        scope: HTTPScope,
+        body: bytes,
+        send: Send,
+        retry_after: int | None = None,
     ) -> None:
         REJECTED.labels(name, str(status)).inc()
-        await self._responses.send(status, scope, body, send)
+        await self._responses.send(status, scope, body, send, retry_after)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from web.admission.limiter import Limiter
+from kit.limiter import Limiter, share_of
 
 LimiterName = Literal["pages", "orders", "payments", "webhooks", "passwords", "live"]
 
@@ -35,14 +35,17 @@ def limiter_of(method: str, path: str) -> LimiterName | None:
     return "orders" if _ORDERS.fullmatch(path) else "pages"
 
 
-def limiters(max_requests: int) -> dict[LimiterName, Limiter]:
+def limiters(max_requests: int, network_share: int = 0) -> dict[LimiterName, Limiter]:
     """The limiters of one process. Their limits are proportional to `WEB_MAX_REQUESTS`.
 
     Hashing passwords occupies a CPU, so each request finishes sooner if few of them run at the same time. A
     payment causes work after its response, which too many concurrent payments would delay. Payments wait in a
     longer queue, because a buyer minds a refused payment more than a slow one.
+
+    Args:
+        network_share: the most permits of a limiter that one network may hold, in percent; 0 for no limit.
     """
-    return {
+    found: dict[LimiterName, Limiter] = {
         "pages": Limiter(max_requests, queue_size=max_requests, timeout=2.0),
         "orders": Limiter(max_requests, queue_size=max_requests, timeout=5.0),
         "payments": Limiter(max(1, max_requests // 2), queue_size=2 * max_requests, timeout=5.0),
@@ -50,3 +53,6 @@ def limiters(max_requests: int) -> dict[LimiterName, Limiter]:
         "passwords": Limiter(max(1, max_requests // 8), queue_size=2 * max_requests, timeout=10.0),
         "live": Limiter(max_requests, queue_size=max_requests, timeout=2.0),
     }
+    for limiter in found.values():
+        limiter.share = share_of(limiter.limit, network_share)
+    return found

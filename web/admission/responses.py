@@ -10,6 +10,7 @@ from jinja2 import Environment
 from litestar.types import HTTPScope, Send
 
 from contracts.problems import PROBLEM_JSON, Problem
+from kit.errors import TooManyRequests
 from web.admission.request_body import SMALL_BODY_BYTES
 from web.redirects import local_address
 from web.rendering.texts import N_
@@ -26,6 +27,7 @@ _PROBLEMS = {
     400: Problem.of(400, "The request was aborted", code="request-aborted"),
     408: Problem.of(408, "The body took too long to arrive", code="too-slow"),
     413: Problem.of(413, "The body is too large", code="too-large"),
+    429: Problem.of(429, TooManyRequests.message, code="too-many-requests"),
     503: Problem.of(503, "There are more requests than can be served right now", code="busy"),
 }
 _WITH_PASSWORDS = "/sign", "/account"
@@ -46,6 +48,10 @@ _MESSAGES = {
     408: Message(N_("Your request took too long"), N_("Nothing was changed. Your connection may be slow.")),
     413: Message(
         N_("Your input is too large"), N_("Nothing was changed. Send less text, or a smaller picture.")
+    ),
+    429: Message(
+        N_("Too many attempts"),
+        N_("There were too many from your network. Nothing was changed. Wait a minute."),
     ),
     503: Message(N_("The site is busy"), N_("There are more visitors than we can serve right now.")),
 }
@@ -85,12 +91,16 @@ class RejectionResponses:
         self._plain_pages = {status: self._render_page(status, None) for status in _MESSAGES}
         self._security_headers = security_headers
 
-    async def send(self, status: int, scope: HTTPScope, body: bytes, send: Send) -> None:
+    async def send(
+        self, status: int, scope: HTTPScope, body: bytes, send: Send, retry_after: int | None = None
+    ) -> None:
         content, headers = self._content(status, scope, body)
         if status == 503:
-            headers["retry-after"] = str(secrets.choice(range(MIN_RETRY_AFTER, MAX_RETRY_AFTER + 1)))
+            retry_after = secrets.choice(range(MIN_RETRY_AFTER, MAX_RETRY_AFTER + 1))
         else:
             headers["connection"] = "close"  # the rest of the body is not read
+        if retry_after is not None:
+            headers["retry-after"] = str(retry_after)
         if not is_api(scope["path"]):
             headers |= self._security_headers
         headers |= {"cache-control": "no-store", "content-length": str(len(content))}

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from kit.networks import Networks
 from services.auth.documents import User
 from services.auth.passwords import Match, Passwords
 from tests.support.service import Served, messages, new_id, refusal
@@ -121,9 +122,9 @@ async def test_signing_in_with_the_old_password_during_a_password_change_fails(
     match = Passwords.match
 
     async def change_password_after_check(
-        passwords: Passwords, given: str, stored: str | None
+        passwords: Passwords, given: str, stored: str | None, networks: Networks | None
     ) -> Match | None:
-        is_right = await match(passwords, given, stored)
+        is_right = await match(passwords, given, stored, networks)
         monkeypatch.setattr(Passwords, "match", match)
         await auth.ask("POST", "/api/users/password", headers=bearer(token), json=CHANGE)
         auth.http.cookies.clear()
@@ -141,8 +142,10 @@ async def test_concurrent_sign_ins_that_renew_an_outdated_hash_all_succeed(
     await start_session(auth, "signup")
     match = Passwords.match
 
-    async def match_outdated_hash(passwords: Passwords, given: str, stored: str | None) -> Match | None:
-        return Match(is_outdated=True) if await match(passwords, given, stored) else None
+    async def match_outdated_hash(
+        passwords: Passwords, given: str, stored: str | None, networks: Networks | None
+    ) -> Match | None:
+        return Match(is_outdated=True) if await match(passwords, given, stored, networks) else None
 
     monkeypatch.setattr(Passwords, "match", match_outdated_hash)
     answers = await asyncio.gather(*(auth.ask("POST", "/api/users/signin", json=ANN) for _ in range(4)))

@@ -40,7 +40,7 @@ async def sign_in_statuses(auth: Served, times: int, client: str | None = "9.9.9
 
 
 async def test_sign_ins_are_limited_per_network_and_minute(settings_with: SettingsWith, clock: Clock) -> None:
-    async with serving("auth", settings_with(rate_sign_in=3)) as auth:
+    async with serving("auth", settings_with(rate_sign_in=3, max_failed_sign_ins=0)) as auth:
         assert await sign_in_statuses(auth, 3) == [401, 401, 401]
         signed = {CLIENT: auth.app.state.vouching.sign("9.9.9.9")}
         refused = await auth.ask("POST", "/api/users/signin", json=WRONG, headers=signed)
@@ -51,12 +51,12 @@ async def test_sign_ins_are_limited_per_network_and_minute(settings_with: Settin
 
 
 async def test_concurrent_requests_cannot_exceed_the_limit(settings_with: SettingsWith) -> None:
-    async with serving("auth", settings_with(rate_sign_in=5)) as auth:
+    async with serving("auth", settings_with(rate_sign_in=5, max_failed_sign_ins=0)) as auth:
         assert await sign_in_statuses(auth, 20) == [401] * 5 + [429] * 15
 
 
 async def test_instances_of_a_service_share_their_counters(settings_with: SettingsWith) -> None:
-    conf = settings_with(rate_sign_in=3)
+    conf = settings_with(rate_sign_in=3, max_failed_sign_ins=0)
     async with serving("auth", conf) as first:
         assert await sign_in_statuses(first, 2) == [401, 401]
     async with serving("auth", conf, fresh=False) as second:
@@ -64,7 +64,8 @@ async def test_instances_of_a_service_share_their_counters(settings_with: Settin
 
 
 async def test_a_limit_of_zero_disables_the_rate_limit(settings_with: SettingsWith) -> None:
-    async with serving("auth", settings_with(rate_sign_in=0)) as auth:
+    failures = {"max_failed_sign_ins": 0, "max_failures_per_network": 0, "alarm_failed_sign_ins": 0}
+    async with serving("auth", settings_with(rate_sign_in=0, **failures)) as auth:
         assert await sign_in_statuses(auth, 30) == [401] * 30
         assert await auth.database["rate_counters"].count_documents({}) == 0
 

@@ -25,7 +25,7 @@ async def sign_up(auth: Served) -> httpx.Response:
 
 
 def session_cookie(answer: httpx.Response) -> "Morsel[str]":
-    (header,) = answer.headers.get_list("set-cookie")
+    header = next(it for it in answer.headers.get_list("set-cookie") if it.startswith("session="))
     return SimpleCookie(header)["session"]
 
 

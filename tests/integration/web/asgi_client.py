@@ -47,6 +47,7 @@ async def ask(
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+        "client": ("127.0.0.1", 50_000),
         "state": {},
     }
     pieces, answer = [*body], Answer()

@@ -9,6 +9,8 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from kit.client_address import ClientAddresses
+from kit.limiter import Limiter
 from settings import Settings
 from tests.integration.web.asgi_client import Answer, SlowApp, ask
 from tests.integration.web.page_client import PageClient
@@ -17,8 +19,8 @@ from tests.support.fakes.market import Market
 from tests.support.polling import until
 from web import app as web_app
 from web.admission import request_body
-from web.admission.limiter import Limiter
 from web.admission.middleware import AdmissionControl
+from web.admission.network_rates import NetworkRates
 from web.admission.policy import LimiterName, limiter_of
 from web.admission.request_body import MAX_BODY_BYTES, SMALL_BODY_BYTES, BodyReader
 from web.admission.responses import MAX_RETRY_AFTER, MIN_RETRY_AFTER, RejectionResponses
@@ -39,7 +41,14 @@ class LimitedApp:
     def __init__(self, limit: int = 1, queue_size: int = 0, bodies: BodyReader | None = None) -> None:
         self.app = SlowApp()
         self.limiters = {name: Limiter(limit, queue_size, 60.0) for name in get_args(LimiterName)}
-        self.admission = AdmissionControl(self.app, self.limiters, RESPONSES, bodies or BodyReader())
+        self.admission = AdmissionControl(
+            self.app,
+            self.limiters,
+            RESPONSES,
+            bodies or BodyReader(),
+            ClientAddresses(SETTINGS.trusted_proxies),
+            NetworkRates(SETTINGS),
+        )
 
     async def occupy(self, *addresses: str, method: str = "GET") -> None:
         """Send a request to each of these addresses, and return when the app has received all of them."""
@@ -159,6 +168,59 @@ async def test_a_request_over_the_limit_is_rejected_at_once_with_retry_after(lim
     await limited_app.occupy("/")
     assert (await expect_rejection(limited_app, "GET", "/api/tickets")).problem["type"] == "/problems/busy"
     assert len(limited_app.app.requests) == 1
+
+
+SIGN_INS = pytest.mark.parametrize("address", ["/signin", "/api/users/signin", "//api/users//signin/"])
+
+
+@SIGN_INS
+async def test_sign_ins_of_a_network_above_its_limit_are_rejected_without_a_permit_or_reading_the_body(
+    limited_app: LimitedApp, address: str
+) -> None:
+    limited_app.app.may_respond.set()
+    for host in range(1, SETTINGS.rate_sign_in + 1):
+        answer = await ask(limited_app.admission, "POST", address, [b""], x_forwarded_for=f"2600:1::{host:x}")
+        assert answer.status == 200
+    limited_app.limiters["passwords"].limit = 0
+    for body in ([b""], [None]):
+        answer = await ask(limited_app.admission, "POST", address, body, x_forwarded_for="2600:1::ffff")
+        assert answer.status == 429
+        assert 1 <= int(answer.headers["retry-after"]) <= 61
+    limited_app.limiters["passwords"].limit = 1
+    other = await ask(limited_app.admission, "POST", address, [b""], x_forwarded_for="2600:2::1")
+    assert other.status == 200
+
+
+async def test_a_rejected_sign_in_form_gets_an_explanation(limited_app: LimitedApp) -> None:
+    limited_app.app.may_respond.set()
+    for _ in range(SETTINGS.rate_sign_in):
+        await ask(limited_app.admission, "POST", "/signin", [b""], x_forwarded_for="8.8.8.8")
+    page = await ask(limited_app.admission, "POST", "/signin", [b""], x_forwarded_for="8.8.8.8")
+    alert = await ask(limited_app.admission, "POST", "/signin", [b""], x_forwarded_for="8.8.8.8", **HTMX)
+    assert page.status == alert.status == 429
+    for answer in (page, alert):
+        assert b"too many from your network" in answer.body
+    problem = await ask(limited_app.admission, "POST", "/api/users/signin", [b""], x_forwarded_for="8.8.8.8")
+    assert problem.problem["type"] == "/problems/too-many-requests"
+
+
+async def test_a_network_that_occupies_its_permits_leaves_one_for_others() -> None:
+    limited_app = LimitedApp(limit=4)
+    for limiter in limited_app.limiters.values():
+        limiter.share = 3
+    limited_app.app.may_respond.clear()
+    for number in range(1, 4):
+        flood = ask(limited_app.admission, "GET", "/orders", [b""], x_forwarded_for=f"8.8.8.{number}")
+        task = asyncio.create_task(flood)
+        task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+        await limited_app.app.wait_for_requests(number)
+    await expect_rejection(limited_app, "GET", "/orders", [b""], x_forwarded_for="8.8.8.9")
+    other = asyncio.create_task(
+        ask(limited_app.admission, "GET", "/orders", [b""], x_forwarded_for="8.8.4.1")
+    )
+    await limited_app.app.wait_for_requests(4)
+    limited_app.app.may_respond.set()
+    assert (await other).status == 200
 
 
 async def test_control_with_a_high_limit_all_requests_are_served_at_once() -> None:
