@@ -97,6 +97,8 @@ class TicketBody(TicketDetails, TicketOffer, Body):
 
 class Ticket(PublicTicket):
     category: Category | None = None
+    order_code: str | None = None
+    """The number of the order `order_id`. Like the id, only the seller and the buyer see it."""
 
 
 class Facet(Wire):
@@ -191,6 +193,8 @@ class Order(Wire):
     """Whether the ticket of a refunded order is on sale again."""
     can_extend: bool = False
     """Whether the buyer may ask for more time to pay."""
+    code: str | None = None
+    """The order number: the proof of purchase. Only the buyer and the seller see it."""
     ticket: OrderTicket
 
 

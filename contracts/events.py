@@ -86,6 +86,8 @@ class OrderEvent(Event):
     expires_at: Moment
     hold: Count
     """The hold number. It counts the orders of a ticket from 1, which orders them without clocks."""
+    code: str | None = None
+    """The order number, which only the buyer and the seller may see. None for an order without one."""
     ticket: OrderedTicket
 
     @property

@@ -1,11 +1,12 @@
 """Reserve tickets, and extend, cancel, expire and complete orders."""
 
 import random
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
@@ -37,8 +38,18 @@ class Terms:
     """Maximum unpaid reservations that one user may have at the same time."""
 
 
-async def reserve(ticket_id: str, buyer: str, terms: Terms, tickets: Owner) -> Order:
+class Reservation(NamedTuple):
+    """The order that holds the buyer's ticket."""
+
+    order: Order
+    is_new: bool
+    """False if the buyer held the ticket already."""
+
+
+async def reserve(ticket_id: str, buyer: str, terms: Terms, tickets: Owner) -> Reservation:
     """Reserve the ticket for the buyer with one insert. Unique indexes let one of several buyers succeed.
+
+    A buyer who holds the ticket already, for example because they pressed the button twice, gets their order.
 
     Raises:
         NotFound, OwnTicket, TicketNotForSale, TicketReserved, TooManyReservations, Unavailable
@@ -54,25 +65,32 @@ async def reserve(ticket_id: str, buyer: str, terms: Terms, tickets: Owner) -> O
             slots = rules.free_slots(await _taken_slots(buyer), terms.max_live)
         if attempt > 0 or ticket.version > 0:
             hold = await _next_hold(ticket.key)
-        order = Order(
-            user_id=buyer,
-            ticket_id=ticket.key,
-            ticket_version=ticket.version,
-            ticket_title=ticket.title,
-            price_minor=ticket.price_minor,
-            details=rules.Details.model_validate(dict(ticket)),
-            hold=hold,
-            expires_at=now() + terms.window,
-            slot=random.choice(slots),  # noqa: S311 - avoids conflicts of concurrent requests, guards no secret
-        )
+        order = _new_order(ticket, buyer, hold, random.choice(slots), terms)  # noqa: S311 - guards no secret
         try:
             await order.add()
         except DuplicateKeyError as taken:
+            if (held := await _held_by(buyer, ticket.key)) is not None:
+                return Reservation(held, is_new=False)
             if _violated(taken, ONE_ORDER_A_TICKET):
                 raise rules.TicketReserved from None
-            continue  # a concurrent request took the hold number or the slot
-        return order
+            continue  # a concurrent request took the hold number, the slot or the code
+        return Reservation(order, is_new=True)
     raise Unavailable
+
+
+def _new_order(ticket: TicketReplica, buyer: str, hold: int, slot: int, terms: Terms) -> Order:
+    return Order(
+        user_id=buyer,
+        ticket_id=ticket.key,
+        ticket_version=ticket.version,
+        ticket_title=ticket.title,
+        price_minor=ticket.price_minor,
+        details=rules.Details.model_validate(dict(ticket)),
+        hold=hold,
+        code="".join(secrets.choice(rules.CODE_LETTERS) for _ in range(rules.CODE_LENGTH)),
+        expires_at=now() + terms.window,
+        slot=slot,
+    )
 
 
 async def list_mine(buyer: str) -> list[ShownOrder]:
@@ -158,6 +176,10 @@ async def _ask(tickets: Owner, ticket_id: str) -> State:
 async def _change(order_id: str, decide: Callable[[Order], Changes | None]) -> Order:
     key = object_id(order_id)
     return await change(lambda: Order.first({"_id": key}), decide)
+
+
+async def _held_by(buyer: str, ticket_id: str) -> Order | None:
+    return await Order.first({"ticket_id": ticket_id, "user_id": buyer, "live": True})
 
 
 async def _taken_slots(buyer: str) -> list[int]:

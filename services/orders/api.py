@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
-from litestar import Router, delete, get, post
+from litestar import Response, Router, delete, get, post
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import RequestBody
 
 from contracts.api import Order as OrderView
@@ -14,6 +15,7 @@ from kit.http.guards import signed_in
 from kit.http.limits import Limited
 from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
 from kit.http.request import ApiRequest
+from kit.http.responses import ModelResponse
 from kit.owners import Owner
 from services.orders import actions
 from services.orders.documents import Order, ShownOrder
@@ -47,15 +49,20 @@ class ReserveOperation(ApiOperation):
     guards=[Limited("reserve", "rate_reserve")],
     operation_class=ReserveOperation,
     summary="Reserve a ticket",
+    responses={200: ResponseSpec(OrderView, description="The caller already holds the ticket")},
 )
 async def reserve_ticket(
     request: ApiRequest,
     data: RequestBody[OrderBody],
     settings: InjectedSettings,
     tickets: NamedDependency[Owner],
-) -> OrderView:
+) -> Response[OrderView]:
+    """A buyer who already holds the ticket gets the existing order, with status 200 instead of 201."""
     terms = actions.Terms(window=_window(settings), max_live=settings.max_live_reservations)
-    return _view(await actions.reserve(data.ticket_id, request.user.id, terms, tickets), terms.window)
+    reservation = await actions.reserve(data.ticket_id, request.user.id, terms, tickets)
+    return ModelResponse(
+        _view(reservation.order, terms.window), status_code=201 if reservation.is_new else 200
+    )
 
 
 @post(
@@ -101,6 +108,7 @@ def _view(order: Order | ShownOrder, window: timedelta) -> OrderView:
         cancel_reason=order.cancel_reason,
         relisted=order.relisted,
         can_extend=may_extend(order, longer, window, moment),
+        code=order.code,
         ticket=OrderTicket(
             id=order.ticket_id,
             title=order.ticket_title,

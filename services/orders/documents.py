@@ -16,6 +16,7 @@ from services.orders.rules import OrderState, ReservableTicket
 ONE_ORDER_A_TICKET = "one_order_a_ticket"
 ONE_ORDER_A_HOLD = "one_order_a_hold"
 ONE_ORDER_A_SLOT = "one_order_a_slot"
+ONE_ORDER_A_CODE = "one_order_a_code"
 
 
 class TicketReplica(ReservableTicket, Replica):
@@ -53,6 +54,12 @@ class Order(OrderState, Aggregate):
                 partialFilterExpression={"live": True},
             ),
             IndexModel([("user_id", ASCENDING), ("_id", DESCENDING)], name="of_buyer"),
+            IndexModel(
+                [("code", ASCENDING)],
+                name=ONE_ORDER_A_CODE,
+                unique=True,
+                partialFilterExpression={"code": {"$gt": ""}},
+            ),
         ]
 
     @property
@@ -71,6 +78,7 @@ class Order(OrderState, Aggregate):
             relisted=self.relisted,
             expires_at=self.expires_at,
             hold=self.hold,
+            code=self.code,
             ticket=OrderedTicket(
                 id=self.ticket_id,
                 title=self.ticket_title,

@@ -71,6 +71,8 @@ class OrderState(BaseModel):
     details: Details = Details()
     """Details of the ticket at the time of the reservation."""
     hold: int
+    code: str | None = None
+    """The order number, a random text of `CODE_LETTERS`. Only the buyer and the seller see it."""
     status: OrderStatus = "created"
     expires_at: Moment
     extended: bool = False
@@ -83,6 +85,12 @@ class OrderState(BaseModel):
 
 
 MAX_EXTENSIONS = 2
+
+CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
+"""Digits and letters that nobody confuses when reading them aloud or writing them down."""
+
+CODE_LENGTH = 10
+"""Enough that a code can't be guessed: there are 8 * 10^14 of them."""
 
 
 def check_may_reserve(ticket: ReservableTicket, buyer: str) -> None:

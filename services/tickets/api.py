@@ -45,7 +45,7 @@ def _event_in_the_past(_: Request[Any, Any, Any], error: EventInThePast) -> Resp
 async def show_ticket(
     request: ApiRequest, ticket_id: PathId, catalogue: NamedDependency[Catalogue]
 ) -> Response[TicketView]:
-    """Anyone may see it. Only its seller and its buyer see its `orderId`."""
+    """Anyone may see it. Only its seller and its buyer see its `orderId` and `orderCode`."""
     position = catalogue.position
     ticket = await actions.show(ticket_id)
     headers = freshness(position, rules.changes_at(ticket, now()))

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from contracts.events import LIVE_STATUSES, OrderEvent, TicketStatus
+from contracts.money import to_minor_units
 from contracts.tickets import TicketDetails
 from contracts.wire import Moment
 from kit.changes import Changes
@@ -40,6 +41,12 @@ class TicketState(TicketDetails):
     """The seller's id."""
     title: str
     price_minor: int
+    """The price that the seller asks, or the price of the order that holds or bought the ticket."""
+    asked_minor: int | None = None
+    """The price that the seller asks, while an order holds or has bought the ticket.
+
+    It differs from the order's price if the seller edited the ticket while it was being reserved.
+    """
     face_value_minor: int | None = None
     notes: str | None = None
     picture: str | None = None
@@ -53,6 +60,8 @@ class TicketState(TicketDetails):
     """
     order_id: str | None = None
     """The order that holds or bought the ticket. Only its buyer and the seller see it."""
+    order_code: str | None = None
+    """The number of that order. Only its buyer and the seller see it."""
     buyer_id: str | None = None
     """The buyer of that order. Nobody sees it."""
     held_until: Moment | None = None
@@ -126,12 +135,18 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
     if (order.hold, order.version) <= (ticket.hold, ticket.order_version):
         return None
     status = _status(order, withdrawn=ticket.withdrawn)
+    is_free = _frees_ticket(order)
+    asked = ticket.price_minor if ticket.asked_minor is None else ticket.asked_minor
     return {
         "hold": order.hold,
         "order_version": order.version,
         "status": status,
-        "order_id": None if _frees_ticket(order) else order.id,
-        "buyer_id": None if _frees_ticket(order) else order.user_id,
+        # A sale is of the amount that the buyer pays, whatever the seller asks meanwhile.
+        "price_minor": asked if is_free else to_minor_units(order.ticket.price),
+        "asked_minor": None if is_free else asked,
+        "order_id": None if is_free else order.id,
+        "order_code": None if is_free else order.code,
+        "buyer_id": None if is_free else order.user_id,
         "held_until": order.expires_at if status == "reserved" else None,
         "refunded": status == "sold" and order.status == "refunded",
     }

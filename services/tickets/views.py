@@ -21,7 +21,7 @@ class StoredTicket(TicketState):
 
 _STORED = TypeAdapter(StoredTicket)
 
-_NOT_SHOWN = {"withdrawn", "hold", "order_version"}
+_NOT_SHOWN = {"withdrawn", "hold", "order_version", "asked_minor"}
 PROJECTION: Mapping[str, int] = dict.fromkeys(
     sorted({*TicketState.model_fields, "_id", "version"} - _NOT_SHOWN), 1
 )
@@ -47,11 +47,12 @@ def view_of(ticket: Ticket | StoredTicket, viewer: str | None) -> TicketView:
             **fields,
             "id": str(ticket.id),
             "order_id": ticket.order_id if sees_order else None,
+            "order_code": ticket.order_code if sees_order else None,
             "price": from_minor_units(ticket.price_minor),
             "face_value": None if face_value is None else from_minor_units(face_value),
         }
     )
 
 
-_SAME = TicketView.model_fields.keys() - {"id", "order_id", "price", "face_value"}
+_SAME = TicketView.model_fields.keys() - {"id", "order_id", "order_code", "price", "face_value"}
 """Fields that have the same name and value in the database and in responses."""

@@ -55,9 +55,9 @@ class OrderView:
     similar: Sequence[Ticket] = ()
 
     @property
-    def number(self) -> str:
+    def number(self) -> str | None:
         """The order number that the buyer sees."""
-        return self.order.id[-8:]
+        return self.order.code
 
     @property
     def query(self) -> str:

@@ -1,6 +1,8 @@
 """Reservations: what they create, who may reserve, and limits under concurrency."""
 
 import asyncio
+import re
+import secrets
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +16,7 @@ from contracts.events import PublicTicket
 from contracts.wire import now
 from services.orders import actions
 from services.orders.documents import ONE_ORDER_A_HOLD, ONE_ORDER_A_SLOT, ONE_ORDER_A_TICKET
+from services.orders.rules import CODE_LENGTH, CODE_LETTERS
 from tests.support.events import SELLER, WINDOW, follow_ticket_event, on_sale, payment_of
 from tests.support.owners import FakeOwner
 from tests.support.service import Served, SettingsWith, messages, new_id, old_id, refusal, serving
@@ -71,6 +74,7 @@ async def test_a_reservation_creates_an_order_with_the_price_and_15_minutes_to_p
         "cancelReason": None,
         "relisted": False,
         "canExtend": False,
+        "code": order["code"],
         "ticket": {"id": ticket, "title": "Hamlet", "price": 19.9, "version": 0, **NO_DETAILS_IN_JSON},
     }
     assert before <= datetime.fromisoformat(order["expiresAt"]) - timedelta(minutes=15) <= now()
@@ -185,10 +189,69 @@ async def test_a_paid_ticket_cannot_be_reserved_again(orders: Served) -> None:
     assert messages(await request_reservation(orders, ticket, by=BOB), 409) == ["Ticket is already reserved"]
 
 
-async def test_a_buyer_cannot_reserve_the_same_ticket_twice(orders: Served) -> None:
+async def test_a_buyer_who_reserves_a_ticket_twice_gets_the_same_order(orders: Served) -> None:
     ticket = await on_sale()
-    await reserve(orders, ticket)
+    order = await reserve(orders, ticket)
+    again = await request_reservation(orders, ticket)
+    assert (again.status_code, again.json()) == (200, order)
+
+
+async def test_a_buyer_with_all_reservations_taken_still_gets_the_order_of_a_held_ticket(
+    orders: Served,
+) -> None:
+    held = [await on_sale() for _ in range(5)]
+    for ticket in held:
+        await reserve(orders, ticket)
+    assert {(await request_reservation(orders, ticket)).status_code for ticket in held} == {200}
+
+
+async def test_concurrent_reservations_of_one_buyer_all_lead_to_one_order(orders: Served) -> None:
+    ticket = await on_sale()
+    answers = await asyncio.gather(*(request_reservation(orders, ticket) for _ in range(6)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 5 + [201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+
+
+async def test_control_without_the_look_at_the_existing_order_a_repeated_reservation_is_refused(
+    orders: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: object) -> None:
+        """Find no order."""
+
+    monkeypatch.setattr(actions, "_held_by", nothing)
+    ticket = await on_sale()
+    assert await count_statuses(*(request_reservation(orders, ticket) for _ in range(6))) == {201: 1, 409: 5}
+
+
+async def test_a_buyer_who_has_paid_cannot_reserve_the_ticket_again(orders: Served) -> None:
+    ticket = await on_sale()
+    await actions.follow_payment(payment_of(await reserve(orders, ticket), "authorized"), WINDOW)
     assert messages(await request_reservation(orders, ticket), 409) == ["Ticket is already reserved"]
+
+
+async def test_an_order_has_a_random_number_that_its_event_contains(orders: Served) -> None:
+    tickets = [await on_sale() for _ in range(5)]
+    numbers = [(await reserve(orders, ticket))["code"] for ticket in tickets]
+    assert len(set(numbers)) == 5
+    for number in numbers:
+        assert re.fullmatch(f"[{CODE_LETTERS}]{{{CODE_LENGTH}}}", number)
+
+
+async def test_an_order_number_that_exists_is_not_given_again(
+    orders: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = iter("A" * CODE_LENGTH + "A" * CODE_LENGTH + "B" * CODE_LENGTH)
+    monkeypatch.setattr(secrets, "choice", lambda _: next(letters))
+    assert (await reserve(orders, await on_sale()))["code"] == "A" * CODE_LENGTH
+    assert (await reserve(orders, await on_sale()))["code"] == "B" * CODE_LENGTH
+
+
+async def test_an_order_from_before_there_were_numbers_has_none(orders: Served) -> None:
+    order = await reserve(orders, await on_sale())
+    other = await reserve(orders, await on_sale())
+    await orders.database["orders"].update_many({}, {"$unset": {"code": ""}})
+    for key in (order["id"], other["id"]):
+        assert (await orders.ask("GET", f"/api/orders/{key}", by=ANN)).json()["code"] is None
 
 
 @pytest.mark.parametrize(

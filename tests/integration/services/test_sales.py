@@ -13,13 +13,16 @@ from services.tickets import actions
 from tests.support.service import Served, messages, new_id, refusal
 
 ANN, BOB = new_id(), new_id()
+CODE = "7K3WPD9RXE"
 
 
 async def list_ticket(title: str = "Hamlet", *, price: object = 10, by: str = ANN) -> str:
     return (await actions.offer(by, TicketBody.model_validate({"title": title, "price": price}))).key
 
 
-async def apply_order_event(key: str, status: OrderStatus = "created", *, relisted: bool = False) -> None:
+async def apply_order_event(
+    key: str, status: OrderStatus = "created", *, relisted: bool = False, price: object = 10
+) -> None:
     """Apply an order event with this status to the ticket."""
     kind = OrderCreated if status == "created" else OrderUpdated
     await actions.follow_order(
@@ -31,7 +34,8 @@ async def apply_order_event(key: str, status: OrderStatus = "created", *, relist
             relisted=relisted,
             expires_at=now() + timedelta(minutes=15),
             hold=1,
-            ticket=OrderedTicket.model_validate({"id": key, "title": "Hamlet", "price": 10}),
+            code=CODE,
+            ticket=OrderedTicket.model_validate({"id": key, "title": "Hamlet", "price": price}),
         )
     )
 
@@ -119,11 +123,11 @@ async def test_the_summary_counts_and_totals_own_tickets_by_status(tickets: Serv
     assert await summary(tickets) == zeros
     await list_ticket(price="19.99")
     await list_ticket(price="0.01")
-    await apply_order_event(await list_ticket(price="30.10"))
+    await apply_order_event(await list_ticket(price="30.10"), price="30.10")
     await actions.withdraw(await list_ticket(price=5), ANN)
     for price in ("100.00", "100.10"):
-        await apply_order_event(await list_ticket(price=price), "complete")
-    await apply_order_event(await list_ticket(price=50), "refunded")
+        await apply_order_event(await list_ticket(price=price), "complete", price=price)
+    await apply_order_event(await list_ticket(price=50), "refunded", price=50)
     await apply_order_event(await list_ticket(price=1), "refunded", relisted=True)
     await list_ticket(price=999, by=BOB)
     assert await summary(tickets) == {
@@ -150,3 +154,31 @@ async def test_a_seller_profile_shows_the_number_of_sold_tickets(tickets: Served
     assert await profile_of(ANN) == {"id": ANN, "sold": 2}
     assert await profile_of(BOB) == {"id": BOB, "sold": 0}
     assert messages(await tickets.ask("GET", "/api/tickets/sellers/ann"), 404) == ["Not found"]
+
+
+async def test_a_sale_is_of_the_amount_of_its_order_even_if_the_seller_edited_the_price_meanwhile(
+    tickets: Served,
+) -> None:
+    key = await list_ticket(price=10)
+    await actions.edit(key, ANN, TicketBody.model_validate({"title": "Hamlet", "price": 1000}))
+    await apply_order_event(key, "complete", price=10)
+    assert (await summary(tickets))["sold"] == (1, 1000)
+    assert (await tickets.ask("GET", f"/api/tickets/{key}")).json()["price"] == 10
+
+
+async def test_only_the_seller_and_the_buyer_see_the_order_number(tickets: Served) -> None:
+    key = await list_ticket()
+    await apply_order_event(key, "complete")
+    for viewer, code in ((ANN, CODE), (BOB, CODE), (new_id(), None), (None, None)):
+        shown = (await tickets.ask("GET", f"/api/tickets/{key}", by=viewer)).json()
+        assert (shown["orderCode"], shown["orderId"] is not None) == (code, code is not None)
+    (mine,) = (await tickets.ask("GET", "/api/tickets/mine", by=ANN)).json()
+    assert mine["orderCode"] == CODE
+
+
+async def test_no_event_and_no_list_contains_an_order_number(tickets: Served) -> None:
+    key = await list_ticket()
+    await apply_order_event(key)
+    for path in ("/api/tickets", "/api/tickets/facets", f"/api/tickets/{key}/similar"):
+        assert CODE not in (await tickets.ask("GET", path)).text
+    assert CODE not in str(await tickets.outbox("tickets", key))

@@ -154,6 +154,6 @@ async def test_a_paid_order_shows_the_details_that_prove_the_purchase(
     market.change_ticket(order.ticket.id, notes="I send it by e-mail.")
     market.payment(order, "captured")
     text = text_of(await client.get(f"/orders/{order.id}"))
-    details = ("Nick Cave", "Row 3", "2 tickets together", "Paid $20.00", order.id[-8:])
+    details = ("Nick Cave", "Row 3", "2 tickets together", "Paid $20.00", str(order.code))
     for said in (*details, "What happens next?", "The seller says: I send it by e-mail."):
         assert said in text

@@ -86,6 +86,7 @@ def order(
         "price_minor": of["price_minor"],
         "details": DETAILS,
         "hold": hold,
+        "code": key[-10:],
         "status": "created",
         "active": True,
         "live": True,
@@ -182,7 +183,7 @@ def _ticket_event(stored: Stored) -> Event:
 
 
 def _order_event(stored: Stored) -> Event:
-    names = "version status user_id cancel_reason relisted expires_at hold".split()
+    names = "version status user_id cancel_reason relisted expires_at hold code".split()
     price = Decimal(stored["price_minor"]) / 100
     kind = OrderUpdated if stored["version"] else OrderCreated
     return (OrderCancelled if stored["status"] == "cancelled" else kind)(

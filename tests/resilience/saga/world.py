@@ -182,10 +182,11 @@ class World:
     async def reserve(self, buyer: str) -> None:
         terms = orders.Terms(window=WINDOW, max_live=5)
         try:
-            order = await orders.reserve(self.saga.ticket, buyer, terms, self.owner)
+            order, is_new = await orders.reserve(self.saga.ticket, buyer, terms, self.owner)
         except ServiceError:
             return
-        self.saga.orders.append(order.key)
+        if is_new:
+            self.saga.orders.append(order.key)
 
     def pay(self, order: str, card: str | None, *, at_checkout: bool) -> None:
         payments = self.at_checkout if at_checkout else self.payments

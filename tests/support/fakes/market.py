@@ -92,11 +92,12 @@ class Market:
         if values["status"] == "cancelled":
             values.setdefault("cancel_reason", "buyer")
         expires_at = now() + timedelta(seconds=seconds)
+        values.setdefault("code", f"CODE{self._ids:06}")
         order = Order(id=self.new_id(), user_id=buyer.id, expires_at=expires_at, ticket=inside, **values)
         self.orders[order.id] = order
         status = "sold" if order.status == "complete" else "reserved"
         if order.status not in {"cancelled", "refunded"}:
-            self.change_ticket(ticket.id, status=status, order_id=order.id)
+            self.change_ticket(ticket.id, status=status, order_id=order.id, order_code=order.code)
         return order
 
     def payment(self, order: Order, status: str, **changes: Any) -> Payment:

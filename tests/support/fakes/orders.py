@@ -4,9 +4,8 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from contracts.api import (
-    Order,
-)
+from contracts.api import Order
+from contracts.events import LIVE_STATUSES
 from tests.support.fakes.http import answer, json_list
 from tests.support.fakes.market import Market, refusal
 
@@ -40,6 +39,9 @@ class Orders:
             raise refusal(404, "Not found")
         if ticket.user_id == user.id:
             raise refusal(403, "You can't buy your own ticket")
+        for order in self.market.orders.values():
+            if order.ticket.id == ticket.id and order.user_id == user.id and order.status in LIVE_STATUSES:
+                return answer(order)
         if ticket.status != "available":
             raise refusal(409, "Ticket is already reserved")
         return answer(self.market.order(user, ticket), 201)

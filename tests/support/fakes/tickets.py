@@ -103,7 +103,7 @@ class Tickets:
         ticket, caller = self._ticket(request), self.market.caller(request)
         order = self.market.orders.get(ticket.order_id or "")
         if caller is None or caller.id not in (ticket.user_id, order and order.user_id):
-            ticket = ticket.model_copy(update={"order_id": None})
+            ticket = ticket.model_copy(update={"order_id": None, "order_code": None})
         return answer(ticket)
 
     async def create(self, request: web.Request) -> web.Response:

@@ -53,6 +53,7 @@ SELLER = "65f0c0ffee0000000000000e"
 BUYER = "65f0c0ffee0000000000000f"
 
 PICTURE = "5eed" * 16
+CODE = "7K3WPD9RXE"
 
 DEADLINE = datetime(2027, 3, 1, 18, 45, tzinfo=UTC)
 STARTS_AT = datetime(2027, 6, 12, 19, 30, 0, 250_000, tzinfo=UTC)
@@ -96,6 +97,7 @@ EVENTS: tuple[Event, ...] = (
         user_id=BUYER,
         expires_at=DEADLINE,
         hold=1,
+        code=CODE,
         ticket=OrderedTicket(
             id=TICKET,
             title="Row 4",
@@ -162,6 +164,7 @@ BODIES: tuple[Wire, ...] = (
         version=2,
         status="sold",
         order_id=ORDER,
+        order_code=CODE,
         refunded=True,
         starts_at=STARTS_AT,
         venue="Old Mill",
@@ -210,6 +213,7 @@ BODIES: tuple[Wire, ...] = (
         user_id=BUYER,
         expires_at=DEADLINE,
         version=0,
+        code=CODE,
         ticket=OrderTicket(id=TICKET, title="Row 4", price=PRICE, version=0),
     ),
     PaymentBody(order_id=ORDER, token="tok_visa"),

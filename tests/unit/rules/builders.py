@@ -81,6 +81,8 @@ def order_event(
     order_id: str = ORDER,
     relisted: bool = False,
     expires_at: datetime = SOON,
+    price: str = "19.99",
+    code: str | None = None,
 ) -> OrderEvent:
     kind = OrderCancelled if status == "cancelled" else OrderUpdated if version else OrderCreated
     return kind(
@@ -91,7 +93,8 @@ def order_event(
         relisted=relisted,
         expires_at=expires_at,
         hold=hold,
-        ticket=OrderedTicket(id=TICKET, title="Row 4", price=Decimal("19.99")),
+        code=code,
+        ticket=OrderedTicket(id=TICKET, title="Row 4", price=Decimal(price)),
     )
 
 

@@ -305,6 +305,30 @@ def test_the_buyer_is_known_while_an_order_holds_or_has_the_ticket() -> None:
     assert follow(sold, order_event("refunded", version=2, relisted=True)).buyer_id is None
 
 
+def test_a_ticket_has_the_price_of_its_order_until_it_is_free_again() -> None:
+    """The seller asked 19.99 when the buyer reserved, and 999 when the order's event arrived."""
+    held = follow(ticket(price_minor=99900), order_event("created"))
+    sold = follow(held, order_event("complete", version=1))
+    assert [held.price_minor, sold.price_minor] == [1999, 1999]
+    assert follow(held, order_event("cancelled", version=1)).price_minor == 99900
+    assert follow(sold, order_event("refunded", version=2)).price_minor == 1999
+    assert follow(sold, order_event("refunded", version=2, relisted=True)).price_minor == 99900
+
+
+def test_the_asked_price_is_kept_if_the_event_of_a_cancellation_is_missing() -> None:
+    second = order_event("created", hold=2, order_id=LATER_ORDER, price="30")
+    held = follow(ticket(price_minor=99900), order_event("created"), second)
+    assert held.price_minor == 3000
+    cancelled = order_event("cancelled", hold=2, version=1, order_id=LATER_ORDER, price="30")
+    assert follow(held, cancelled).price_minor == 99900
+
+
+def test_the_order_number_is_known_while_an_order_holds_or_has_the_ticket() -> None:
+    held = follow(ticket(), order_event("created", code="7K3WPD9RXE"))
+    assert held.order_code == "7K3WPD9RXE"
+    assert follow(held, order_event("cancelled", version=1, code="7K3WPD9RXE")).order_code is None
+
+
 def test_a_ticket_changes_with_time_when_its_hold_ends_and_its_event_begins() -> None:
     assert rules.changes_at(ticket(), NOW) is None
     assert rules.changes_at(ticket(starts_at=LATER), NOW) == LATER

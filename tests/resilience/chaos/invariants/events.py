@@ -188,6 +188,7 @@ def _order(stored: Stored) -> dict[str, Any]:
         "relisted": stored["relisted"],
         "expiresAt": stored["expires_at"],
         "hold": stored["hold"],
+        "code": stored["code"],
         "ticket": ticket,
     }
 
