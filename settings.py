@@ -197,6 +197,21 @@ class Settings(BaseSettings):
         100, description="Failed sign-ins per minute of all users that raise an alert; 0 for no alert"
     )
     rate_reserve: PerMinute = Field(30, description="Reservations per minute and user; 0 for no limit")
+    reserve_cool_down_seconds: int = Field(
+        60,
+        ge=0,
+        le=86_400,
+        description="First pause before a person may hold the same ticket again, from the third hold on; it doubles each time; 0 for none",
+    )
+    max_ticket_hold_seconds: int = Field(
+        3_600,
+        ge=0,
+        le=86_400,
+        description="Time within a day that a person may hold the same ticket without paying; 0 for no limit",
+    )
+    max_live_per_network: int = Field(
+        50, ge=0, le=10_000, description="Maximum unpaid reservations per network; 0 for no limit"
+    )
     rate_pay: PerMinute = Field(20, description="Payments per minute and user; 0 for no limit")
     rate_upload: PerMinute = Field(30, description="Picture uploads per minute and user; 0 for no limit")
     rate_list: PerMinute = Field(30, description="Tickets listed per minute and user; 0 for no limit")

@@ -17,6 +17,7 @@ from contracts.events import (
     TicketCreated,
     TicketUpdated,
 )
+from kit.networks import NetworkHasher
 from kit.owners import Owner
 from kit.rate_limits import RateCounter
 from services.orders import actions
@@ -60,10 +61,11 @@ async def follow_payment(event: PaymentUpdated, window: timedelta) -> None:
 
 @asynccontextmanager
 async def lifespan(state: ServiceState) -> AsyncIterator[None]:
-    """Make the time to pay available to the subscribers, and the tickets service to the HTTP handlers."""
+    """Make the time to pay available to the subscribers, and the rest to the HTTP handlers."""
     window = timedelta(seconds=state.settings.expiration_window_seconds)
     state.bus.provided["window"] = window
     state.tickets = Owner(state.settings.url_of("tickets"))
+    state.networks = NetworkHasher(state.settings)
     yield
 
 
@@ -75,7 +77,7 @@ service = Service(
     api=API,
     documents=[Order, TicketReplica, RateCounter],
     lifespan=lifespan,
-    provides=["tickets"],
+    provides=["tickets", "networks"],
 )
 
 

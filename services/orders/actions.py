@@ -1,14 +1,12 @@
 """Reserve tickets, and extend, cancel, expire and complete orders."""
 
-import random
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
-from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from contracts.events import ExpirationComplete, PaymentEvent, PublicTicket, TicketEvent
@@ -19,9 +17,10 @@ from kit.alerts import alert
 from kit.changes import Changes
 from kit.errors import NotFound, Unavailable
 from kit.mongo import object_id
+from kit.networks import Networks
 from kit.owners import Owner
 from kit.replicas import State
-from services.orders import rules
+from services.orders import hoarding, holds, rules
 from services.orders.documents import ONE_ORDER_A_TICKET, Order, ShownOrder, TicketReplica
 
 MAX_ATTEMPTS = 50
@@ -36,6 +35,10 @@ class Terms:
     """Time to pay."""
     max_live: int
     """Maximum unpaid reservations that one user may have at the same time."""
+    max_live_per_network: int = 0
+    """The same for all users of one network; 0 for no limit."""
+    limits: hoarding.Limits = field(default_factory=hoarding.Limits)
+    """How often and how long the buyer may hold the same ticket."""
 
 
 class Reservation(NamedTuple):
@@ -46,26 +49,38 @@ class Reservation(NamedTuple):
     """False if the buyer held the ticket already."""
 
 
-async def reserve(ticket_id: str, buyer: str, terms: Terms, tickets: Owner) -> Reservation:
+async def reserve(
+    ticket_id: str, buyer: str, terms: Terms, tickets: Owner, networks: Networks | None = None
+) -> Reservation:
     """Reserve the ticket for the buyer with one insert. Unique indexes let one of several buyers succeed.
 
     A buyer who holds the ticket already, for example because they pressed the button twice, gets their order.
 
+    Args:
+        networks: hashes of the buyer's networks, if limits per network apply to them.
+
     Raises:
-        NotFound, OwnTicket, TicketNotForSale, TicketReserved, TooManyReservations, Unavailable
+        NotFound, OwnTicket, TicketNotForSale, TicketReserved, TooManyReservations, TooManyFromNetwork,
+        ReservedTooOften, HeldTooLong, Unavailable
     """
     ticket = await TicketReplica.stored_or_asked(ticket_id, partial(_ask, tickets))
     rules.check_may_reserve(ticket, buyer)
     rules.check_has_not_begun(ticket, now())
-    # Most often nobody has held a new ticket, and the buyer has a free slot. Unique indexes detect the rest.
-    slots: Sequence[int] = range(1, terms.max_live + 1)
+    # Most often nobody has held a new ticket, and slots are free. Unique indexes detect the rest.
     hold = 1
     for attempt in range(MAX_ATTEMPTS):
-        if attempt > 0:
-            slots = rules.free_slots(await _taken_slots(buyer), terms.max_live)
         if attempt > 0 or ticket.version > 0:
-            hold = await _next_hold(ticket.key)
-        order = _new_order(ticket, buyer, hold, random.choice(slots), terms)  # noqa: S311 - guards no secret
+            past = await holds.of_ticket(ticket.key)
+            if past.live_buyer == buyer and (held := await _held_by(buyer, ticket.key)) is not None:
+                return Reservation(held, is_new=False)
+            narrow = networks.narrow if networks else None
+            hoarding.check_may_hold(past.ended, buyer, narrow, terms.window, terms.limits, now())
+            # The hold number is unique, so no other hold can have begun since the past ones were read.
+            hold = past.newest + 1
+        slots = await holds.choose_slots(
+            buyer, networks, terms.max_live, terms.max_live_per_network, look=attempt > 0
+        )
+        order = _new_order(ticket, buyer, hold, slots, terms)
         try:
             await order.add()
         except DuplicateKeyError as taken:
@@ -73,12 +88,12 @@ async def reserve(ticket_id: str, buyer: str, terms: Terms, tickets: Owner) -> R
                 return Reservation(held, is_new=False)
             if _violated(taken, ONE_ORDER_A_TICKET):
                 raise rules.TicketReserved from None
-            continue  # a concurrent request took the hold number, the slot or the code
+            continue  # a concurrent request took the hold number, a slot or the code
         return Reservation(order, is_new=True)
     raise Unavailable
 
 
-def _new_order(ticket: TicketReplica, buyer: str, hold: int, slot: int, terms: Terms) -> Order:
+def _new_order(ticket: TicketReplica, buyer: str, hold: int, slots: Mapping[str, Any], terms: Terms) -> Order:
     return Order(
         user_id=buyer,
         ticket_id=ticket.key,
@@ -89,7 +104,7 @@ def _new_order(ticket: TicketReplica, buyer: str, hold: int, slot: int, terms: T
         hold=hold,
         code="".join(secrets.choice(rules.CODE_LETTERS) for _ in range(rules.CODE_LENGTH)),
         expires_at=now() + terms.window,
-        slot=slot,
+        **slots,
     )
 
 
@@ -118,7 +133,7 @@ async def cancel(order_id: str, buyer: str) -> None:
     Raises:
         NotFound, NotTheBuyer, OrderComplete
     """
-    await _change(order_id, lambda order: rules.cancel(order, buyer))
+    await _change(order_id, lambda order: rules.cancel(order, buyer, now()))
 
 
 async def extend(order_id: str, buyer: str, window: timedelta) -> Order:
@@ -180,18 +195,6 @@ async def _change(order_id: str, decide: Callable[[Order], Changes | None]) -> O
 
 async def _held_by(buyer: str, ticket_id: str) -> Order | None:
     return await Order.first({"ticket_id": ticket_id, "user_id": buyer, "live": True})
-
-
-async def _taken_slots(buyer: str) -> list[int]:
-    live = Order.get_pymongo_collection().find({"user_id": buyer, "live": True}, {"slot": 1})
-    return [order["slot"] for order in await live.to_list()]
-
-
-async def _next_hold(ticket_id: str) -> int:
-    newest = await Order.get_pymongo_collection().find_one(
-        {"ticket_id": ticket_id}, {"hold": 1}, sort=[("hold", DESCENDING)]
-    )
-    return newest["hold"] + 1 if newest else 1
 
 
 def _violated(error: DuplicateKeyError, index: str) -> bool:

@@ -16,9 +16,11 @@ from kit.http.limits import Limited
 from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
 from kit.http.request import ApiRequest
 from kit.http.responses import ModelResponse
+from kit.networks import NetworkHasher
 from kit.owners import Owner
 from services.orders import actions
 from services.orders.documents import Order, ShownOrder
+from services.orders.hoarding import Limits
 from services.orders.rules import extended_deadline, may_extend
 from settings import Settings
 
@@ -56,10 +58,12 @@ async def reserve_ticket(
     data: RequestBody[OrderBody],
     settings: InjectedSettings,
     tickets: NamedDependency[Owner],
+    networks: NamedDependency[NetworkHasher],
 ) -> Response[OrderView]:
     """A buyer who already holds the ticket gets the existing order, with status 200 instead of 201."""
-    terms = actions.Terms(window=_window(settings), max_live=settings.max_live_reservations)
-    reservation = await actions.reserve(data.ticket_id, request.user.id, terms, tickets)
+    terms = _terms(settings)
+    of_client = networks.of(request.client_address)
+    reservation = await actions.reserve(data.ticket_id, request.user.id, terms, tickets, of_client)
     return ModelResponse(
         _view(reservation.order, terms.window), status_code=201 if reservation.is_new else 200
     )
@@ -90,6 +94,18 @@ API = [
         tags=["orders"],
     )
 ]
+
+
+def _terms(settings: Settings) -> actions.Terms:
+    return actions.Terms(
+        window=_window(settings),
+        max_live=settings.max_live_reservations,
+        max_live_per_network=settings.max_live_per_network,
+        limits=Limits(
+            cool_down=timedelta(seconds=settings.reserve_cool_down_seconds),
+            max_total=timedelta(seconds=settings.max_ticket_hold_seconds),
+        ),
+    )
 
 
 def _window(settings: Settings) -> timedelta:

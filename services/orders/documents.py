@@ -17,6 +17,8 @@ ONE_ORDER_A_TICKET = "one_order_a_ticket"
 ONE_ORDER_A_HOLD = "one_order_a_hold"
 ONE_ORDER_A_SLOT = "one_order_a_slot"
 ONE_ORDER_A_CODE = "one_order_a_code"
+ONE_ORDER_A_NETWORK_SLOT = "one_order_a_network_slot"
+ONE_ORDER_A_WIDE_SLOT = "one_order_a_wide_slot"
 
 
 class TicketReplica(ReservableTicket, Replica):
@@ -26,6 +28,16 @@ class TicketReplica(ReservableTicket, Replica):
         name = "tickets"
 
 
+def _one_live_order(network: str, slot: str, name: str) -> IndexModel:
+    """An index that lets each slot of a network have at most one live order."""
+    return IndexModel(
+        [(network, ASCENDING), (slot, ASCENDING)],
+        name=name,
+        unique=True,
+        partialFilterExpression={"live": True, slot: {"$gt": 0}},
+    )
+
+
 class Order(OrderState, Aggregate):
     """An order: first a hold of a ticket, then a purchase."""
 
@@ -33,6 +45,12 @@ class Order(OrderState, Aggregate):
     live: bool = True
     slot: int
     """The number, from 1 to `MAX_LIVE_RESERVATIONS`, that no other live order of the buyer has."""
+    network: str | None = None
+    """A keyed hash of the buyer's network (`NetworkHasher`). It is never published."""
+    network_slot: int | None = None
+    """The number, from 1 to `MAX_LIVE_PER_NETWORK`, that no other live order from this network has."""
+    wide_network: str | None = None
+    wide_slot: int | None = None
 
     class Settings:
         name = "orders"
@@ -53,6 +71,8 @@ class Order(OrderState, Aggregate):
                 unique=True,
                 partialFilterExpression={"live": True},
             ),
+            _one_live_order("network", "network_slot", ONE_ORDER_A_NETWORK_SLOT),
+            _one_live_order("wide_network", "wide_slot", ONE_ORDER_A_WIDE_SLOT),
             IndexModel([("user_id", ASCENDING), ("_id", DESCENDING)], name="of_buyer"),
             IndexModel(
                 [("code", ASCENDING)],

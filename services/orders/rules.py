@@ -82,6 +82,8 @@ class OrderState(BaseModel):
     cancel_reason: CancelReason | None = None
     relisted: bool = False
     """Whether the ticket of a refunded order is on sale again."""
+    ended_at: Moment | None = None
+    """When the hold of a cancelled order ended. It isn't published."""
 
 
 MAX_EXTENSIONS = 2
@@ -130,7 +132,7 @@ def free_slots(taken: Collection[int], allowed: int) -> list[int]:
     return free
 
 
-def cancel(order: OrderState, by: str) -> Changes | None:
+def cancel(order: OrderState, by: str, now: datetime) -> Changes | None:
     """Cancel the order for its buyer. A repeated call changes nothing.
 
     Raises:
@@ -140,7 +142,7 @@ def cancel(order: OrderState, by: str) -> Changes | None:
         raise NotTheBuyer
     if order.status == "complete":
         raise OrderComplete
-    return _cancelled("buyer") if order.status in LIVE_STATUSES else None
+    return _cancelled("buyer", now) if order.status in LIVE_STATUSES else None
 
 
 def expire(order: OrderState, deadline: datetime) -> Changes | None:
@@ -149,7 +151,7 @@ def expire(order: OrderState, deadline: datetime) -> Changes | None:
     The timer of an earlier deadline has no effect on an order that has been extended.
     """
     due = order.status in LIVE_STATUSES and order.expires_at <= deadline
-    return _cancelled("expired") if due else None
+    return _cancelled("expired", order.expires_at) if due else None
 
 
 def follow_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -> Changes | None:
@@ -235,5 +237,5 @@ def move_to(status: OrderStatus) -> Mapping[str, Any]:
     return {"status": status, "active": status != "cancelled", "live": status in LIVE_STATUSES}
 
 
-def _cancelled(reason: CancelReason) -> Changes:
-    return {**move_to("cancelled"), "cancel_reason": reason}
+def _cancelled(reason: CancelReason, ended_at: datetime) -> Changes:
+    return {**move_to("cancelled"), "cancel_reason": reason, "ended_at": ended_at}

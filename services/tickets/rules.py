@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
+from contracts import money
 from contracts.events import LIVE_STATUSES, OrderEvent, TicketStatus
-from contracts.money import to_minor_units
 from contracts.tickets import TicketDetails
 from contracts.wire import Moment
 from kit.changes import Changes
@@ -142,7 +142,7 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
         "order_version": order.version,
         "status": status,
         # A sale is of the amount that the buyer pays, whatever the seller asks meanwhile.
-        "price_minor": asked if is_free else to_minor_units(order.ticket.price),
+        "price_minor": asked if is_free else money.to_minor_units(order.ticket.price),
         "asked_minor": None if is_free else asked,
         "order_id": None if is_free else order.id,
         "order_code": None if is_free else order.code,

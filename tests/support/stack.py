@@ -115,6 +115,8 @@ def environment_of(folder: Path, **variables: str) -> dict[str, str]:
         **dict.fromkeys(["MAX_FAILED_SIGN_INS", "MAX_FAILURES_PER_NETWORK", "ALARM_FAILED_SIGN_INS"], "0"),
         "RECONCILE_SECONDS": "2",
         "OUTBOX_SWEEP_SECONDS": "1",
+        "RESERVE_COOL_DOWN_SECONDS": "0",
+        "MAX_TICKET_HOLD_SECONDS": "0",
         **{f"{name}_PORT": str(free_port()) for name in names},
         **variables,
     }

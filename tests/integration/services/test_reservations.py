@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from contracts.events import PublicTicket
 from contracts.wire import now
-from services.orders import actions
+from services.orders import actions, holds
 from services.orders.documents import ONE_ORDER_A_HOLD, ONE_ORDER_A_SLOT, ONE_ORDER_A_TICKET
 from services.orders.rules import CODE_LENGTH, CODE_LETTERS
 from tests.support.events import SELLER, WINDOW, follow_ticket_event, on_sale, payment_of
@@ -320,7 +320,7 @@ async def test_the_holds_of_a_ticket_are_numbered_without_gaps(orders: Served) -
         other_buyers = [request_reservation(orders, ticket, new_id()) for _ in range(3)]
         assert await count_statuses(*other_buyers) == {409: 3}
         await orders.ask("DELETE", f"/api/orders/{order['id']}", by=buyer)
-    await reserve(orders, ticket)
+    await reserve(orders, ticket, by=new_id())
     assert await hold_numbers(orders, ticket) == [1, 2, 3, 4]
 
 
@@ -365,16 +365,24 @@ async def _hold_numbers_after_a_race(orders: Served, monkeypatch: pytest.MonkeyP
 
     The other buyer does so after the next hold number was read and before the order is inserted.
     """
-    ticket, next_hold = await on_sale(), actions._next_hold
+    ticket = await on_sale()
     await follow_ticket_event(ticket, 1, status="available")  # the first hold of an unchanged ticket is 1
-
-    async def next_hold_before_another_reservation(key: str) -> int:
-        monkeypatch.setattr(actions, "_next_hold", next_hold)
-        number = await next_hold(key)
-        other = await reserve(orders, ticket, by=BOB)
-        await orders.ask("DELETE", f"/api/orders/{other['id']}", by=BOB)
-        return number
-
-    monkeypatch.setattr(actions, "_next_hold", next_hold_before_another_reservation)
+    reserve_and_release_after_the_read(orders, monkeypatch, ticket, by=BOB)
     await reserve(orders, ticket)
     return await hold_numbers(orders, ticket)
+
+
+def reserve_and_release_after_the_read(
+    orders: Served, monkeypatch: pytest.MonkeyPatch, ticket: str, *, by: str
+) -> None:
+    """Let `by` reserve and release the ticket once, after a request has read the past holds."""
+    of_ticket = holds.of_ticket
+
+    async def read_before_another_reservation(key: str) -> holds.TicketHolds:
+        monkeypatch.setattr(holds, "of_ticket", of_ticket)
+        past = await of_ticket(key)
+        other = await reserve(orders, ticket, by=by)
+        await orders.ask("DELETE", f"/api/orders/{other['id']}", by=by)
+        return past
+
+    monkeypatch.setattr(holds, "of_ticket", read_before_another_reservation)

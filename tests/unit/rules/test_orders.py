@@ -77,34 +77,41 @@ def test_slots_above_a_lowered_limit_are_not_free() -> None:
 
 @pytest.mark.parametrize("status", LIVE)
 def test_the_buyer_can_cancel_a_live_order(status: OrderStatus) -> None:
-    assert rules.cancel(order(status=status), BUYER) == {
+    assert rules.cancel(order(status=status), BUYER, NOW) == {
         "status": "cancelled",
         "active": False,
         "live": False,
         "cancel_reason": "buyer",
+        "ended_at": NOW,
     }
 
 
 def test_cancelling_an_order_twice_changes_nothing() -> None:
-    assert rules.cancel(order(status="cancelled"), BUYER) is None
+    assert rules.cancel(order(status="cancelled"), BUYER, NOW) is None
 
 
 def test_a_completed_order_cannot_be_cancelled() -> None:
     with pytest.raises(OrderComplete):
-        rules.cancel(order(status="complete"), BUYER)
+        rules.cancel(order(status="complete"), BUYER, NOW)
 
 
 @pytest.mark.parametrize("status", get_args(OrderStatus))
 def test_only_the_buyer_can_cancel_an_order(status: OrderStatus) -> None:
     with pytest.raises(NotTheBuyer):
-        rules.cancel(order(status=status), STRANGER)
+        rules.cancel(order(status=status), STRANGER, NOW)
 
 
 @pytest.mark.parametrize("status", LIVE)
 @pytest.mark.parametrize("late", [timedelta(0), timedelta(seconds=1)])
 def test_an_unpaid_order_is_cancelled_at_its_deadline(status: OrderStatus, late: timedelta) -> None:
     changes = rules.expire(order(status=status), SOON + late)
-    assert changes == {"status": "cancelled", "active": False, "live": False, "cancel_reason": "expired"}
+    assert changes == {
+        "status": "cancelled",
+        "active": False,
+        "live": False,
+        "cancel_reason": "expired",
+        "ended_at": SOON,
+    }
 
 
 @pytest.mark.parametrize("status", LIVE)
@@ -225,7 +232,7 @@ def test_an_order_never_returns_to_an_earlier_stage(steps: list[str]) -> None:
     state = order()
     for step in steps:
         if step == "cancel":
-            changes = None if state.status == "complete" else rules.cancel(state, BUYER)
+            changes = None if state.status == "complete" else rules.cancel(state, BUYER, NOW)
         elif step == "expire":
             changes = rules.expire(state, SOON)
         else:
