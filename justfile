@@ -119,6 +119,12 @@ _lint-tools: (_environment ".lint/venv" python_versions "requirements/lint.txt")
     npm install --prefix .lint --ignore-scripts --no-save --no-package-lock --no-audit --no-fund --silent {{ lint_packages }}
     echo '{{ lint_packages }}' > .lint/installed
 
+# Look up known vulnerabilities of all dependencies and vendored files, and write SBOMs to .audit/report
+[group("develop")]
+[no-exit-message]
+audit-dependencies: (_environment ".audit/venv" python_versions "requirements/audit.txt")
+    @exec .audit/venv/bin/python .ci/audit.py
+
 # Install Chromium for the browser tests if there is none
 [group("develop")]
 browser: setup
@@ -173,6 +179,7 @@ lock *ARGS:
     compile --python-version 3.11 database.in -o database.txt
     compile --python-version 3.11 lint.in -o lint.txt
     compile tools.in -o tools.txt
+    compile --python-version 3.11 audit.in -o audit.txt
 
 # Print the history of an order, event by event
 [group("operate")]
