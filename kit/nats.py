@@ -49,6 +49,9 @@ MESSAGE_SECONDS = 5.0
 PUBLISH_SECONDS = 5.0
 """How long to wait until a stream acknowledges a message."""
 
+READER_SECONDS = 30.0
+"""How long `read_subject` waits for other processes of the same user."""
+
 READ_AT_ONCE = 500
 """Number of messages that `read_subject` requests at once."""
 
@@ -269,7 +272,7 @@ async def _create_reader(connection: Client, stream: str, name: str, subject: st
     )
     # Without the action, the server would change the settings of another reader's consumer.
     wanted = {"stream_name": stream, "config": config.as_dict(), "action": "create"}
-    deadline = asyncio.get_running_loop().time() + 2 * MESSAGE_SECONDS
+    deadline = asyncio.get_running_loop().time() + READER_SECONDS
     while True:
         try:
             created = await _ask(connection, f"CONSUMER.CREATE.{stream}.{name}.{subject}", wanted)
