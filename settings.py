@@ -22,6 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE
 from contracts.money import OTHER_THAN_TWO_DECIMALS
 
 ServiceName = Literal["tickets", "auth", "orders", "expiration", "payments"]
@@ -156,6 +157,11 @@ class Settings(BaseSettings):
     # Security
     session_lifetime_seconds: int = Field(
         43_200, ge=60, le=2_592_000, description="Time until users must sign in again"
+    )
+    session_idle_seconds: int = Field(
+        7_200,
+        ge=0,
+        description="Time without a request after which a session ends, within minutes; 0 for no limit",
     )
     session_private_key: SecretStr | None = Field(
         None, description="Ed25519 private key in PEM; generated in DATA_DIR by default"
@@ -352,6 +358,16 @@ class Settings(BaseSettings):
         if self.uses_stripe_sandbox:
             return f"http://127.0.0.1:{self.stripe_sandbox_port}"
         return self.stripe_api_base
+
+    @property
+    def session_cookie(self) -> str:
+        """The name of the cookie with the session token."""
+        return SECURE_SESSION_COOKIE if self.cookie_secure else SESSION_COOKIE
+
+    @property
+    def session_use_seconds(self) -> float:
+        """How often the use of a session is reported to auth at most: often enough for the idle timeout."""
+        return min(300.0, self.session_idle_seconds / 4) if self.session_idle_seconds else 300.0
 
     @property
     def site(self) -> str:

@@ -15,6 +15,9 @@ from pydantic_core import PydanticCustomError
 from contracts.wire import Id, Wire
 
 SESSION_COOKIE = "session"
+SECURE_SESSION_COOKIE = f"__Host-{SESSION_COOKIE}"
+"""The name of the cookie behind TLS. Browsers accept it only over TLS, for the whole site, and without a
+domain (RFC 6265bis, section 4.1.3.2), so that no sibling domain can set it."""
 
 
 def _reject_display_name(value: object) -> object:

@@ -54,6 +54,12 @@ class Forbidden(ServiceError):
     message = "That isn't yours"
 
 
+class CrossSite(Forbidden):
+    """Another site may have caused the request."""
+
+    message = "The request came from another site"
+
+
 class NotFound(ServiceError):
     status = 404
     message = "Not found"

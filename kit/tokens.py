@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from http.client import HTTPException
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.request import urlopen
 
 import jwt
@@ -64,6 +64,14 @@ class Signer:
         return jwt.encode(claims, self._private_key, algorithm=ALGORITHM, headers={"kid": self.key_id})
 
 
+class Verified(NamedTuple):
+    """What a token with a valid signature says."""
+
+    identity: Identity
+    expires_at: int
+    """In seconds since 1970."""
+
+
 class Sessions:
     """Verifies session tokens."""
 
@@ -71,8 +79,8 @@ class Sessions:
         self.ended = ended
         self._fetch_keys = fetch_keys
         self._keys: PublicKeys = {}
-        self._verified: dict[str, tuple[Identity, int]] = {}
-        """Users and expiry times of tokens with a valid signature, the oldest first."""
+        self._verified: dict[str, Verified] = {}
+        """Tokens with a valid signature, the oldest first."""
         self._no_fetch_before = float("-inf")
         self._fetching = asyncio.Lock()
 
@@ -82,15 +90,22 @@ class Sessions:
         Raises:
             Unavailable: auth's keys are not known yet and can't be fetched now.
         """
-        verified = self._verified.get(token) or await self._verify(token)
-        if verified is None:
-            return None
-        identity, expires_at = verified
-        is_valid = expires_at > now().timestamp() and identity.session_id not in self.ended
-        return identity if is_valid else None
+        verified = await self.verify(token)
+        return verified.identity if verified is not None and self.is_valid(verified) else None
 
-    async def _verify(self, token: str) -> tuple[Identity, int] | None:
-        """The user and the expiry time in a token; None if the token is malformed or forged."""
+    def is_valid(self, verified: Verified) -> bool:
+        """Whether a token hasn't expired, and its session hasn't ended."""
+        return verified.expires_at > now().timestamp() and verified.identity.session_id not in self.ended
+
+    async def verify(self, token: str) -> Verified | None:
+        """The content of a token, which may have expired; None if the token is malformed or forged.
+
+        Raises:
+            Unavailable: as `identify`
+        """
+        return self._verified.get(token) or await self._verify(token)
+
+    async def _verify(self, token: str) -> Verified | None:
         try:
             key = await self._key(str(jwt.get_unverified_header(token).get("kid")))
             if key is None:
@@ -109,7 +124,7 @@ class Sessions:
                 },
             )
             identity = Identity(id=claims["sub"], email=claims["email"], session_id=claims["sid"])
-            verified = identity, int(claims["exp"])
+            verified = Verified(identity, int(claims["exp"]))
         except (jwt.PyJWTError, ValidationError, KeyError, TypeError, ValueError):
             return None
         self._verified[token] = verified

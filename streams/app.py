@@ -20,17 +20,19 @@ from kit.client_address import Vouching
 from kit.http import outages, problems
 from kit.http.address import RejectMalformedAddress
 from kit.http.authentication import SessionAuthentication
+from kit.http.cross_site import RejectCrossSite
 from kit.http.openapi import ApiOperations, WireSchemas
 from kit.http.options import AllMethodsAllowed
 from kit.http.request import MAX_BODY_BYTES, ApiRequest
 from kit.http.request_body import ReadWholeBody
-from kit.http.responses import ModelResponse
+from kit.http.responses import ModelResponse, forbid_storing
 from kit.http.security_log import RememberClient, record_refusal
 from kit.http.state import ProcessState, from_state
 from kit.http.tracing import ContinueTrace
 from kit.logs import log_to_stdout
 from kit.mongo import Database, Documents, database
 from kit.outbox import Outbox
+from kit.session_use import SessionUse, report_to
 from kit.sessions import EndedSessions
 from kit.tokens import Sessions, fetch_from
 from settings import ServiceName, Settings
@@ -92,6 +94,7 @@ def service_app(service: Service, settings: Settings) -> Litestar:
         {
             "settings": settings,
             "sessions": Sessions(keys, ended),
+            "use": SessionUse(settings.session_use_seconds),
             "vouching": vouching,
             "bus": bus,
             "publishers": publishers,
@@ -121,9 +124,11 @@ def service_app(service: Service, settings: Settings) -> Litestar:
             ContinueTrace(),
             RememberClient(vouching.of),
             PrometheusConfig(app_name=service.name, group_path=True).middleware,
+            RejectCrossSite(settings),
         ],
+        before_send=[forbid_storing],
         plugins=[WireSchemas(), PydanticPlugin(prefer_alias=True), ApiOperations(), AllMethodsAllowed()],
-        openapi_config=docs.openapi(title, service.summary),
+        openapi_config=docs.openapi(title, service.summary, settings.session_cookie),
         logging_config=None,
         state=state,
         lifespan=[lambda _: _lifespan(service, state)],
@@ -144,6 +149,8 @@ async def _lifespan(service: Service, state: ServiceState) -> AsyncIterator[None
             state.database = await stack.enter_async_context(storage)
         if service.lifespan is not None:
             await stack.enter_async_context(service.lifespan(state))
+        report = report_to(state.settings.url_of("auth"))
+        await stack.enter_async_context(running(state.use.report(report)))
         await stack.enter_async_context(_delivery(service, state))
         yield
 

@@ -25,7 +25,7 @@ class StaticPage(OpenAPIRenderPlugin):
         return (STATIC / "docs" / "openapi.html").read_bytes()
 
 
-def openapi(title: str, description: str) -> OpenAPIConfig:
+def openapi(title: str, description: str, session_cookie: str = SESSION_COOKIE) -> OpenAPIConfig:
     return OpenAPIConfig(
         title=title,
         version=VERSION,
@@ -36,7 +36,7 @@ def openapi(title: str, description: str) -> OpenAPIConfig:
         use_handler_docstrings=True,
         components=Components(
             security_schemes={
-                "cookie": SecurityScheme(type="apiKey", name=SESSION_COOKIE, security_scheme_in="cookie"),
+                "cookie": SecurityScheme(type="apiKey", name=session_cookie, security_scheme_in="cookie"),
                 "bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
                 "operator": SecurityScheme(type="http", scheme="bearer", description="OPERATOR_TOKEN"),
             }

@@ -25,7 +25,6 @@ from contracts.api import (
     Ticket,
     User,
 )
-from contracts.identity import SESSION_COOKIE
 from contracts.problems import Problem
 from contracts.wire import now
 from kit.client_address import CLIENT
@@ -77,7 +76,8 @@ class Refused(Exception):
 class Caller:
     """The browser on whose behalf the services are called."""
 
-    session: str | None
+    session_cookie: str | None
+    """The browser's session cookie, as a name and a value."""
     client: str
     """The browser's address, signed by web."""
     device: str | None = None
@@ -85,7 +85,7 @@ class Caller:
 
     def headers(self, service: ServiceName) -> dict[str, str]:
         headers = {"traceparent": traceparent(), CLIENT: self.client}
-        cookies = [f"{SESSION_COOKIE}={self.session}"] if self.session else []
+        cookies = [self.session_cookie] if self.session_cookie else []
         if self.device and service == "auth":
             cookies.append(self.device)
         if cookies:

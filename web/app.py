@@ -19,16 +19,17 @@ from litestar.types import ASGIApp, Message, Scope
 
 import settings as configuration
 from contracts.devices import device_cookie
-from contracts.identity import SESSION_COOKIE
 from kit.background import running
 from kit.client_address import ClientAddresses, Vouching
 from kit.errors import Unavailable
 from kit.http.address import RejectMalformedAddress
+from kit.http.cross_site import RejectCrossSite
 from kit.http.security_log import RememberClient, record_refusal
 from kit.http.state import from_state
 from kit.http.tracing import ContinueTrace
 from kit.logs import OneLineFormatter
 from kit.security_log import record
+from kit.session_use import SessionUse, report_to
 from kit.sessions import EndedSessions
 from kit.tokens import Sessions, fetch_from
 from settings import Settings
@@ -39,7 +40,6 @@ from web.admission.policy import limiters
 from web.admission.request_body import BodyReader
 from web.admission.responses import RejectionResponses
 from web.api_client import ApiClient, Caller
-from web.cross_site import RejectCrossSite
 from web.errors import EXCEPTION_HANDLERS
 from web.live import sse, subscriber
 from web.live.buyers import Buyers
@@ -56,7 +56,7 @@ from web.rendering import assets
 from web.rendering.templating import engine
 from web.request import UseLocale, WebRequest
 from web.security import add_security_headers, security_headers
-from web.session_use import SessionUse, UsedSessions
+from web.session_use import NoteSessionUse
 
 LOG_FORMAT = "%(levelname)s - %(asctime)s - %(name)s - %(module)s - %(message)s"
 MAX_FORM_BYTES = 100_000
@@ -80,17 +80,17 @@ def app() -> ASGIApp:
 def web_app(settings: Settings) -> ASGIApp:
     """The process's ASGI app: the page cache, and behind admission control everything else."""
     templates = engine(settings)
-    sessions = UsedSessions(
+    sessions = Sessions(
         fetch_from(f"{settings.url_of('auth')}/.well-known/jwks.json"),
         EndedSessions(timedelta(seconds=settings.session_lifetime_seconds)),
-        SessionUse(),
     )
+    use = SessionUse(settings.session_use_seconds)
     pages = Store(settings.web_page_cache_mb * 1_000_000)
     cards = Cards(pages, partial(tickets.render_card, templates.engine))
     feed = Feed(Hub(), pages, cards, Buyers(), sessions.ended)
     security = security_headers(settings)
     responses = RejectionResponses(templates.engine, security)
-    app = create(settings, templates, sessions, feed)
+    app = create(settings, templates, sessions, use, feed)
     admission = AdmissionControl(
         app,
         limiters(settings.web_max_requests, settings.network_share),
@@ -99,12 +99,12 @@ def web_app(settings: Settings) -> ASGIApp:
         app.state.addresses,
         NetworkRates(settings),
     )
-    viewers = Viewers(sessions, partial(render_viewer, templates.engine))
+    viewers = Viewers(sessions, use, settings.session_cookie, partial(render_viewer, templates.engine))
     return PageCache(admission, pages, cards, viewers, security)
 
 
 def create(
-    settings: Settings, templates: JinjaTemplateEngine, sessions: UsedSessions, feed: Feed
+    settings: Settings, templates: JinjaTemplateEngine, sessions: Sessions, use: SessionUse, feed: Feed
 ) -> Litestar:
     metrics = PrometheusConfig(
         app_name="web", prefix="http", group_path=True, exclude_opt_key="exclude_from_metrics"
@@ -136,6 +136,7 @@ def create(
             UseLocale(),
             metrics.middleware,
             RejectCrossSite(settings),
+            NoteSessionUse(sessions, use),
         ],
         after_exception=[record_refusal],
         compression_config=COMPRESSED_PAGES,
@@ -151,6 +152,7 @@ def create(
             {
                 "settings": settings,
                 "sessions": sessions,
+                "use": use,
                 "feed": feed,
                 "addresses": addresses,
                 "vouching": Vouching(settings),
@@ -165,10 +167,10 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
     _raise_limit_of_open_files()
     settings: Settings = app.state.settings
     feed: Feed = app.state.feed
-    sessions: UsedSessions = app.state.sessions
+    use: SessionUse = app.state.use
     async with (
         upstream.open_session() as http,
-        running(sessions.use.report(http, settings)),
+        running(use.report(report_to(settings.url_of("auth")))),
         running(feed.hub.keep_alive()),
         subscriber.listening(settings, feed) as bus_is_reachable,
     ):
@@ -191,7 +193,9 @@ async def _api_client(
     client = request.app.state.vouching.sign(request.client_address)
     name = device_cookie(settings.cookie_secure)
     device = f"{name}={request.cookies[name]}" if name in request.cookies else None
-    api = ApiClient(http, settings, Caller(request.cookies.get(SESSION_COOKIE), client, device))
+    token = request.cookies.get(settings.session_cookie)
+    session = f"{settings.session_cookie}={token}" if token else None
+    api = ApiClient(http, settings, Caller(session, client, device))
     request.state.api = api
     return api
 
@@ -205,21 +209,29 @@ async def pass_on_cookies(message: Message, scope: Scope) -> None:
             headers.add("Set-Cookie", cookie)
 
 
-async def _viewer(request: WebRequest, sessions: NamedDependency[Sessions]) -> Viewer:
+async def _viewer(
+    request: WebRequest, sessions: NamedDependency[Sessions], settings: NamedDependency[Settings]
+) -> Viewer:
     """The person who views a page. Error pages find the viewer in the request's state.
 
     For a page that all signed-in users share, the viewer counts as unknown. The page cache replaces the part
     of the page that says so.
     """
-    token = request.cookies.get(SESSION_COOKIE)
+    token = request.cookies.get(settings.session_cookie)
     try:
-        identity = await sessions.identify(token) if token else None
+        verified = await sessions.verify(token) if token else None
     except Unavailable:
         viewer = Viewer(known=False)
     else:
+        identity = verified.identity if verified and sessions.is_valid(verified) else None
         if token and identity is None:
             record("token", "refused")
-        viewer = Viewer(known=False) if request.scope["state"].get(FOR_MEMBERS) else Viewer.of(identity)
+        if request.scope["state"].get(FOR_MEMBERS):
+            viewer = Viewer(known=False)
+        elif verified is None or identity is None:
+            viewer = Viewer()
+        else:
+            viewer = Viewer.of(identity, partial(sessions.is_valid, verified))
     request.state.viewer = viewer
     return viewer
 

@@ -10,10 +10,10 @@ from litestar.response import Response
 from litestar.types import ExceptionHandlersMap
 
 from contracts.problems import Problem
+from kit.errors import CrossSite
 from kit.http.problems import problem_response
 from kit.tracing import trace_id
 from web.api_client import Refused, ServiceDown
-from web.cross_site import CrossSiteRequest
 from web.page_context import cache_headers, layout_context
 from web.redirects import redirect, sign_in_address
 from web.rendering.texts import N_, _
@@ -68,9 +68,9 @@ def _service_down(request: WebRequest, error: ServiceDown) -> Response[Any]:
     return response
 
 
-def _cross_site(request: WebRequest, error: CrossSiteRequest) -> Response[Any]:
+def _cross_site(request: WebRequest, error: CrossSite) -> Response[Any]:
     if is_api(requested_path(request.scope)):
-        return problem_response(Problem.of(403, "The request came from another site", code="cross-site"))
+        return problem_response(Problem.of(error.status, error.detail, code=error.code))
     text = _("Nothing was changed. Open the page on this site, and send the form again.")
     return _response(request, PageError(403, _("The request came from another site"), text))
 
@@ -135,7 +135,7 @@ def _page_address(request: WebRequest) -> str:
 EXCEPTION_HANDLERS = cast(
     "ExceptionHandlersMap",
     {
-        CrossSiteRequest: _cross_site,
+        CrossSite: _cross_site,
         Refused: _refused,
         ServiceDown: _service_down,
         HTTPException: _http_error,

@@ -1,7 +1,7 @@
 """What handlers need to build a page: the request, the signed-in user, the services, and rendering."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -35,12 +35,13 @@ class Viewer:
     session_id: str | None = None
     known: bool = True
     """Whether the viewer's token could be verified; false while the public keys of auth are unknown."""
+    is_valid: Callable[[], bool] = lambda: True
+    """Returns whether the viewer's token hasn't expired and the session hasn't ended meanwhile."""
 
     @classmethod
-    def of(cls, identity: Identity | None) -> "Viewer":
-        if identity is None:
-            return cls()
-        return cls(User(id=identity.id, email=identity.email), identity.session_id)
+    def of(cls, identity: Identity, is_valid: Callable[[], bool] = lambda: True) -> "Viewer":
+        user = User(id=identity.id, email=identity.email)
+        return cls(user, identity.session_id, is_valid=is_valid)
 
 
 @dataclass(frozen=True)

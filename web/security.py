@@ -8,9 +8,12 @@ from litestar.types import BeforeMessageSendHookHandler, Message, Scope
 from settings import Settings
 from web import stripe_checkout
 
+HEADERS_OF_API = {"Strict-Transport-Security", "X-Content-Type-Options"}
+"""The security headers that responses of the API have, too."""
+
 
 def security_headers(settings: Settings) -> Mapping[str, str]:
-    """Security headers of all responses except those of the API, whose headers the services set."""
+    """Security headers of all responses. Those of the API have only `HEADERS_OF_API`."""
     headers = {
         "Content-Security-Policy": content_security_policy(settings),
         "Referrer-Policy": "same-origin",
@@ -20,16 +23,19 @@ def security_headers(settings: Settings) -> Mapping[str, str]:
         "Cross-Origin-Opener-Policy": "same-origin",
     }
     if settings.cookie_secure:
-        headers["Strict-Transport-Security"] = "max-age=31536000"
+        headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
     return headers
 
 
 def add_security_headers(settings: Settings) -> BeforeMessageSendHookHandler:
     security = security_headers(settings)
+    for_api = {name: value for name, value in security.items() if name in HEADERS_OF_API}
 
     async def add(message: Message, scope: Scope) -> None:
-        if message["type"] == "http.response.start" and not is_api(scope["path"]):
-            MutableScopeHeaders.from_message(message).update(security)
+        if message["type"] == "http.response.start":
+            headers = MutableScopeHeaders.from_message(message)
+            headers.update(for_api if is_api(requested_path(scope)) else security)
+            headers.setdefault("Cache-Control", "no-store")
 
     return add
 

@@ -2,10 +2,12 @@
 
 from litestar.middleware.authentication import AbstractAuthenticationMiddleware, AuthenticationResult
 
-from contracts.identity import SESSION_COOKIE
+from contracts.identity import Identity
+from kit.client_address import CLIENT
 from kit.errors import Unavailable
-from kit.http.state import AnyConnection, state_of
+from kit.http.state import AnyConnection, ProcessState, state_of
 from kit.security_log import record
+from kit.session_use import REPORT_PATH
 
 
 class SessionAuthentication(AbstractAuthenticationMiddleware):
@@ -18,15 +20,30 @@ class SessionAuthentication(AbstractAuthenticationMiddleware):
 
     async def authenticate_request(self, connection: AnyConnection) -> AuthenticationResult:
         """Identify the caller before the body is read."""
-        token = _session_token(connection)
+        token = session_token(connection)
+        state = state_of(connection)
         try:
-            identity = await state_of(connection).sessions.identify(token) if token else None
+            identity = await state.sessions.identify(token) if token else None
         except Unavailable as error:
             # The guard `signed_in` raises this error. Raised in a middleware, it would bypass the metrics.
             return AuthenticationResult(user=error, auth=token)
         if token and identity is None:
             record("token", "refused")
+        if identity is not None and token is not None and _is_use(connection, state):
+            state.use.note(identity.session_id, token)
         return AuthenticationResult(user=identity, auth=token)
+
+
+def _is_use(connection: AnyConnection, state: ProcessState) -> bool:
+    """Whether to report the use of the session. Web itself reports the requests that come through web."""
+    is_report = connection.scope["path"] == REPORT_PATH
+    return not is_report and state.vouching.verify(connection.headers.get(CLIENT)) is None
+
+
+async def identity_in_cookie(connection: AnyConnection) -> Identity | None:
+    """The user whose session the browser has, if the session is valid."""
+    token = connection.cookies.get(state_of(connection).settings.session_cookie)
+    return await state_of(connection).sessions.identify(token) if token else None
 
 
 def bearer_token(connection: AnyConnection) -> str | None:
@@ -34,6 +51,7 @@ def bearer_token(connection: AnyConnection) -> str | None:
     return credentials.strip() if scheme.lower() == "bearer" else None
 
 
-def _session_token(connection: AnyConnection) -> str | None:
+def session_token(connection: AnyConnection) -> str | None:
     bearer = bearer_token(connection)
-    return bearer if bearer is not None else connection.cookies.get(SESSION_COOKIE)
+    cookie = state_of(connection).settings.session_cookie
+    return bearer if bearer is not None else connection.cookies.get(cookie)

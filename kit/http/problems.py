@@ -49,7 +49,9 @@ _TITLES = {
 
 
 def problem_response(problem: Problem, *, retry_after: int | None = None) -> Response[bytes]:
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    headers = {"Cache-Control": "no-store"}
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
     return Response(
         problem.to_json().encode(),
         status_code=problem.status,

@@ -7,6 +7,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from kit.client_address import Vouching
+from kit.session_use import SessionUse
 from kit.tokens import Sessions
 from settings import Settings
 
@@ -22,6 +23,7 @@ class ProcessState(State):
     settings: Settings
     sessions: Sessions
     vouching: Vouching
+    use: SessionUse
 
 
 def state_of(connection: AnyConnection) -> ProcessState:

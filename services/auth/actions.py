@@ -42,6 +42,8 @@ class Auth:
     lifetime: timedelta
     attempts: Attempts
     devices: Devices
+    use_interval: timedelta
+    """Minimum time between two stored uses of a session."""
 
     async def sign_up(self, email: str, password: str, client: Client) -> SignedIn:
         """Add a user and sign them in.
@@ -167,7 +169,7 @@ class Auth:
 
     async def report_use(self, identity: Identity) -> None:
         """Store that the caller's session is in use."""
-        await Session.mark_used(identity.session_id, now())
+        await Session.mark_used(identity.session_id, now(), self.use_interval)
 
     async def _begin_session(self, user: User) -> SignedIn:
         moment = now()

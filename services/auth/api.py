@@ -9,8 +9,8 @@ from litestar.params import RequestBody
 from litestar.types import ControllerRouterHandler
 
 from contracts.api import CurrentUser, PasswordBody, Profile, SignIn, SignUp, User
-from contracts.identity import SESSION_COOKIE
 from contracts.wire import now
+from kit.http.authentication import identity_in_cookie
 from kit.http.guards import signed_in
 from kit.http.limits import Limited, network, user_or_network
 from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
@@ -42,6 +42,7 @@ async def sign_up(
 ) -> Response[User]:
     client = _client(request, auth)
     signed_in = await auth.sign_up(data.email, data.password, client)
+    await auth.sign_out(await identity_in_cookie(request))  # the browser's previous session
     return _signed_in(signed_in, settings, auth, client, status=201)
 
 
@@ -60,6 +61,7 @@ async def sign_in(
 ) -> Response[User]:
     client = _client(request, auth)
     signed_in = await auth.sign_in(data.email, data.password, client)
+    await auth.sign_out(await identity_in_cookie(request))  # the browser's previous session
     return _signed_in(signed_in, settings, auth, client, status=200)
 
 
@@ -168,7 +170,7 @@ def _signed_out(settings: Settings) -> Response[dict[str, Any]]:
 
 def _cookie(settings: Settings, value: str, *, max_age: int) -> Cookie:
     return Cookie(
-        key=SESSION_COOKIE,
+        key=settings.session_cookie,
         value=value,
         path="/",
         httponly=True,

@@ -14,9 +14,6 @@ from contracts.wire import now
 from kit.aggregates import OUTBOX_INDEX, Aggregate
 from services.auth.rules import TooManyFailures, delay_after
 
-MIN_USE_INTERVAL = timedelta(minutes=1)
-"""Reports of the use of a session are ignored for this time after the previous one."""
-
 FAILURE_LIFETIME = timedelta(days=1)
 """How long a failed attempt counts, unless an attempt succeeds before."""
 
@@ -60,7 +57,7 @@ class Session(Aggregate):
     expires_at: datetime
     ended_at: datetime | None = None
     used_at: datetime | None = None
-    """When the session was last used. The web tier reports that every five minutes at most."""
+    """When the session was last used. Processes report that every five minutes at most."""
 
     class Settings:
         name = "sessions"
@@ -69,13 +66,14 @@ class Session(Aggregate):
         indexes = [
             OUTBOX_INDEX,
             IndexModel([("user_id", ASCENDING)], name="of_user"),
+            IndexModel([("ended_at", ASCENDING), ("used_at", ASCENDING)], name="in_use"),
             IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=86_400),
         ]
 
     @classmethod
-    async def mark_used(cls, session_id: str, moment: datetime) -> None:
-        """Store when the session was used, at most once a minute."""
-        unreported = {"_id": ObjectId(session_id), "used_at": {"$lt": moment - MIN_USE_INTERVAL}}
+    async def mark_used(cls, session_id: str, moment: datetime, interval: timedelta) -> None:
+        """Store when the session was used, unless an earlier use within `interval` is stored."""
+        unreported = {"_id": ObjectId(session_id), "used_at": {"$lt": moment - interval}}
         await cls.get_pymongo_collection().update_one(unreported, {"$set": {"used_at": moment}})
 
     def event(self) -> SessionEnded:

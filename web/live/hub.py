@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from time import monotonic, time
@@ -58,12 +58,23 @@ class Signal:
 
 
 class Watcher:
-    """The open stream of one browser."""
+    """The open stream of one browser.
 
-    def __init__(self, topics: Iterable[Topic], viewer: str | None, address: str = "") -> None:
+    Args:
+        is_allowed: returns whether the token and the session of the stream are still valid.
+    """
+
+    def __init__(
+        self,
+        topics: Iterable[Topic],
+        viewer: str | None,
+        address: str = "",
+        is_allowed: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.topics = frozenset(topics)
         self.viewer = viewer
         self.address = address
+        self.is_allowed = is_allowed
         self._queued: dict[tuple[str, str], Signal] = {}
         self._woken = asyncio.Event()
         self._closed = False
@@ -228,20 +239,22 @@ class Hub:
         self._resync_all()
 
     async def keep_alive(self) -> None:
-        """Send `here` on silent streams, until cancelled."""
+        """Send `here` on silent streams, and end those that aren't allowed any more, until cancelled."""
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             self.beat()
 
     def beat(self) -> None:
-        """Send `here` on streams that have been silent for `HEARTBEAT_SECONDS`.
+        """Send `here` on streams that have been silent for `HEARTBEAT_SECONDS`, and end those not allowed.
 
         It contains the position, so it must not overtake a queued signal: a browser that reconnects after it
         wouldn't get that signal again.
         """
         here, since = self.here(), monotonic() - HEARTBEAT_SECONDS
         for watcher in self._watchers:
-            if watcher.is_silent_since(since):
+            if not watcher.is_allowed():
+                watcher.close()
+            elif watcher.is_silent_since(since):
                 watcher.send(here)
 
     def _forget(self) -> None:

@@ -96,8 +96,8 @@ async def live(
     """A stream of signals about the requested orders and tickets.
 
     One stream serves all tabs of a browser. Topics that the user may not watch are left out. If no topic is
-    left, the stream is refused. A browser that reconnects sends the last sequence number that it received,
-    and then receives the signals that it missed.
+    left, the stream is refused. It ends when the user's token expires or the session ends. A browser that
+    reconnects sends the last sequence number that it received, and then receives the signals that it missed.
     """
     user_topics: tuple[tuple[Kind, str | None], ...] = (("buyer", buyer), ("seller", seller))
     mine = tuple(kind for kind, user in user_topics if user is not None)
@@ -151,7 +151,7 @@ async def _watcher(requested: RequestedTopics, api: ApiClient, viewer: Viewer, a
         raise min(refusals, key=lambda refused: refused.status)
     if viewer.session_id is not None:
         topics.add(("session", viewer.session_id))
-    return Watcher(topics, viewer.user.id if viewer.user else None, address)
+    return Watcher(topics, viewer.user.id if viewer.user else None, address, viewer.is_valid)
 
 
 def _position(text: str | None) -> int | None:

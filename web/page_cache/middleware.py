@@ -204,7 +204,7 @@ class PageCache:
     ) -> tuple[Rendering | Response | None, Identity | None]:
         """What the viewer may get, and who the viewer is, if signed in. None if the app has to answer."""
         try:
-            viewer = await self._viewers.identify(given.cookies) if given.cookies else None
+            viewer = await self._viewers.identify(given.cookies, scope) if given.cookies else None
         except Unavailable:
             return None, None  # the app's page says that sign-in is unavailable
         is_for_members = viewer is not None and FOR_GUESTS_OR_MEMBERS.fullmatch(scope["path"]) is not None

@@ -33,7 +33,7 @@ CDN_SECONDS, CDN_STALE_SECONDS = 2, 10
 """How long a content delivery network may serve a page without asking, and how much longer while it asks."""
 
 PERSONAL = b"private, no-store"
-VARY = b"Accept-Encoding, Accept-Language"
+VARY = b"Accept-Encoding, Accept-Language, Cookie, Authorization"
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,18 @@
 """How every service handles invalid requests, unexpected errors, health checks and traces."""
 
 import logging
+import re
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
 import pytest_asyncio
+from litestar.routes import HTTPRoute
 
+from contracts.identity import SESSION_COOKIE
+from kit.http.cross_site import SAFE_METHODS
 from settings import ServiceName
-from tests.support.service import Served, SettingsWith, messages, new_id, old_id, refusal, serving
+from tests.support.service import Served, SettingsWith, messages, new_id, old_id, refusal, serving, token_for
 
 ANN = new_id()
 
@@ -167,3 +171,35 @@ async def test_the_events_of_a_request_have_the_callers_trace_id(tickets: Served
     assert stored is not None
     (entry,) = stored["outbox"]
     assert entry["traceparent"].split("-")[1] == trace
+
+
+def routes(service: Served) -> list[tuple[str, str]]:
+    """Each method of the service's API with its path."""
+    return [
+        (method, re.sub(r"\{[^}]*\}", "0" * 24, route.path))
+        for route in service.app.routes
+        if isinstance(route, HTTPRoute) and route.path.startswith("/api/")
+        for method in route.methods
+        if method != "OPTIONS"
+    ]
+
+
+async def test_every_request_that_changes_something_is_refused_if_another_site_sends_it(
+    named_service: NamedService,
+) -> None:
+    _, service = named_service
+    cookie = {"Cookie": f"{SESSION_COOKIE}={token_for(ANN)}"}
+    others = [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.test"}, {"Origin": "null"}]
+    for method, path in routes(service):
+        if method in SAFE_METHODS:
+            continue
+        for headers in (*others, {"Content-Type": "application/x-www-form-urlencoded"}):
+            answer = await service.ask(method, path, headers={**cookie, **headers})
+            assert messages(answer, 403) == ["The request came from another site"], (method, path, headers)
+
+
+async def test_no_response_of_the_api_may_be_stored_except_pictures(named_service: NamedService) -> None:
+    _, service = named_service
+    for method, path in routes(service):
+        answer = await service.ask(method, path, by=ANN)
+        assert answer.headers["cache-control"] == "no-store", (method, path)

@@ -1,17 +1,24 @@
 """Sessions: cookies, tokens, signing out, and the published public keys."""
 
-from datetime import timedelta
+import asyncio
+from datetime import datetime, timedelta
 from http.cookies import Morsel, SimpleCookie
+from typing import Any
 
 import httpx
 import jwt
 import pytest
+from bson import ObjectId
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts.identity import Identity
+from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE, Identity
 from contracts.wire import now
+from kit.client_address import CLIENT, Vouching
 from kit.tokens import Signer
 from services.auth import actions
+from services.auth.documents import Session
+from services.auth.idle_sessions import end_idle_sessions
+from tests.support.polling import until
 from tests.support.service import Served, SettingsWith, messages, new_id, serving, token_for
 
 ANN = {"email": "ann@example.com", "password": "correct horse"}
@@ -24,9 +31,9 @@ async def sign_up(auth: Served) -> httpx.Response:
     return answer
 
 
-def session_cookie(answer: httpx.Response) -> "Morsel[str]":
-    header = next(it for it in answer.headers.get_list("set-cookie") if it.startswith("session="))
-    return SimpleCookie(header)["session"]
+def session_cookie(answer: httpx.Response, name: str = SESSION_COOKIE) -> "Morsel[str]":
+    header = next(it for it in answer.headers.get_list("set-cookie") if it.startswith(f"{name}="))
+    return SimpleCookie(header)[name]
 
 
 async def current_user(auth: Served, token: str) -> object:
@@ -45,14 +52,45 @@ async def test_the_session_cookie_is_hidden_from_scripts_and_other_sites(auth: S
     assert 43_190 <= int(cookie["max-age"]) <= 43_200
 
 
-async def test_the_session_cookie_is_secure_if_so_configured(settings_with: SettingsWith) -> None:
+async def test_behind_tls_only_a_secure_cookie_of_this_host_is_accepted(settings_with: SettingsWith) -> None:
     async with serving("auth", settings_with(cookie_secure=True)) as auth:
-        assert session_cookie(await sign_up(auth))["secure"] is True
-        assert session_cookie(await auth.ask("POST", "/api/users/signout"))["secure"] is True
+        answers = [await sign_up(auth), await auth.ask("POST", "/api/users/signout")]
+        cookies = [session_cookie(answer, SECURE_SESSION_COOKIE) for answer in answers]
+        for cookie in cookies:
+            assert (cookie["secure"], cookie["path"], cookie["domain"]) == (True, "/", "")
+        auth.http.cookies.clear()
+        token = session_cookie(
+            await auth.ask("POST", "/api/users/signin", json=ANN), SECURE_SESSION_COOKIE
+        ).value
+        auth.http.cookies.clear()
+        for name, is_accepted in ((SESSION_COOKIE, False), (SECURE_SESSION_COOKIE, True)):
+            headers = {"Cookie": f"{name}={token}"}
+            answer = await auth.ask("GET", "/api/users/currentuser", headers=headers)
+            assert (answer.json() != ANONYMOUS) is is_accepted
 
 
-async def test_signing_in_starts_a_separate_session(auth: Served) -> None:
+@pytest.mark.parametrize("path", ["/api/users/signin", "/api/users/signup"])
+async def test_a_new_session_ends_the_previous_one_of_the_same_browser(auth: Served, path: str) -> None:
+    previous = session_cookie(await sign_up(auth)).value
+    account = ANN if path.endswith("signin") else {**ANN, "email": "bob@example.com"}
+    answer = await auth.ask("POST", path, json=account)
+    assert answer.is_success
+    assert await current_user(auth, previous) == ANONYMOUS
+    assert await current_user(auth, session_cookie(answer).value) != ANONYMOUS
+    session = jwt.decode(previous, options={"verify_signature": False})["sid"]
+    assert [subject for subject, _ in await auth.outbox("sessions", session)] == ["session.ended"]
+
+
+async def test_a_failed_attempt_to_sign_in_leaves_the_session_of_the_browser(auth: Served) -> None:
+    token = session_cookie(await sign_up(auth)).value
+    wrong = {**ANN, "password": "another password"}
+    assert (await auth.ask("POST", "/api/users/signin", json=wrong)).status_code == 401
+    assert await current_user(auth, token) != ANONYMOUS
+
+
+async def test_signing_in_with_another_browser_starts_a_separate_session(auth: Served) -> None:
     first = session_cookie(await sign_up(auth)).value
+    auth.http.cookies.clear()
     second = session_cookie(await auth.ask("POST", "/api/users/signin", json=ANN)).value
     await auth.ask("POST", "/api/users/signout", headers={"Authorization": f"Bearer {second}"})
     assert await current_user(auth, second) == ANONYMOUS
@@ -84,6 +122,69 @@ async def test_the_use_of_a_session_is_stored_once_a_minute_and_publishes_nothin
     assert used_at[0] < signed_in_at + timedelta(seconds=30)
     assert used_at[1:] == [signed_in_at + timedelta(seconds=90)] * 2
     assert (stored["version"], stored["outbox"]) == (-1, [])
+
+
+async def test_idle_sessions_end_and_publish_session_ended(auth: Served) -> None:
+    idle = session_cookie(await sign_up(auth)).value
+    auth.http.cookies.clear()
+    active = session_cookie(await auth.ask("POST", "/api/users/signin", json=ANN)).value
+    session = jwt.decode(idle, options={"verify_signature": False})["sid"]
+    await store_use(auth, session, now() - timedelta(hours=2, seconds=1))
+    await end_idle_sessions(timedelta(hours=2), auth.app.state.sessions.ended)
+    assert await current_user(auth, idle) == ANONYMOUS
+    assert await current_user(auth, active) != ANONYMOUS
+    assert [subject for subject, _ in await auth.outbox("sessions", session)] == ["session.ended"]
+
+
+async def test_several_instances_end_an_idle_session_only_once(auth: Served) -> None:
+    token = session_cookie(await sign_up(auth)).value
+    session = jwt.decode(token, options={"verify_signature": False})["sid"]
+    await store_use(auth, session, now() - timedelta(hours=3))
+    ended = auth.app.state.sessions.ended
+    await asyncio.gather(*(end_idle_sessions(timedelta(hours=2), ended) for _ in range(6)))
+    assert len(await auth.outbox("sessions", session)) == 1
+
+
+async def test_a_session_that_is_used_while_its_end_is_decided_goes_on(
+    auth: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = session_cookie(await sign_up(auth)).value
+    session = jwt.decode(token, options={"verify_signature": False})["sid"]
+    await store_use(auth, session, now() - timedelta(hours=3))
+    save = Session.save_and_publish
+
+    async def save_after_use(self: Session, *arguments: Any, **expected: Any) -> Session | None:
+        await store_use(auth, session, now())
+        return await save(self, *arguments, **expected)
+
+    monkeypatch.setattr(Session, "save_and_publish", save_after_use)
+    await end_idle_sessions(timedelta(hours=2), auth.app.state.sessions.ended)
+    assert await current_user(auth, token) != ANONYMOUS
+
+
+async def test_auth_ends_idle_sessions_by_itself(settings_with: SettingsWith) -> None:
+    async with serving("auth", settings_with(session_idle_seconds=1)) as auth:
+        token = session_cookie(await sign_up(auth)).value
+        session = jwt.decode(token, options={"verify_signature": False})["sid"]
+
+        async def has_ended() -> bool:
+            return bool(await auth.outbox("sessions", session))
+
+        await until(has_ended)
+        assert await current_user(auth, token) == ANONYMOUS
+
+
+async def test_a_service_notes_the_use_of_sessions_only_in_requests_that_bypass_web(tickets: Served) -> None:
+    noted = tickets.app.state.use._noted
+    for expected, headers in ((1, {}), (0, {CLIENT: Vouching(tickets.app.state.settings).sign("192.0.2.1")})):
+        headers["Authorization"] = f"Bearer {token_for(new_id())}"
+        before = len(noted)
+        await tickets.ask("GET", "/api/tickets/mine", headers=headers)
+        assert len(noted) - before == expected
+
+
+async def store_use(auth: Served, session: str, moment: datetime) -> None:
+    await auth.database["sessions"].update_one({"_id": ObjectId(session)}, {"$set": {"used_at": moment}})
 
 
 async def test_only_signed_in_users_can_report_the_use_of_a_session(auth: Served) -> None:

@@ -1,14 +1,23 @@
 """A request that another site makes a browser send changes nothing."""
 
+import re
 from pathlib import Path
+from typing import cast
 
 import pytest
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp
 
+from kit.http.cross_site import SAFE_METHODS
+from kit.session_use import REPORT_PATH
 from tests.integration.web.page_client import PageClient, is_page, page_client, text_of
 from tests.support.asgi import alive
 from tests.support.fakes.market import Market
 from tests.support.fakes.services import Services
+from web.admission.middleware import AdmissionControl
 from web.app import web_app
+from web.page_cache.middleware import PageCache
 
 SITE = "http://stagedoor.test"
 REFUSED = "The request came from another site"
@@ -89,6 +98,55 @@ async def test_an_api_request_of_another_site_is_refused_with_a_problem(
         assert response.status_code == 403
         assert response.json()["title"] == REFUSED
     assert market.seen == []
+
+
+def writing_routes(app: ASGIApp) -> list[tuple[str, str]]:
+    """Each method of a page that may change something, with its path."""
+    litestar = cast("AdmissionControl", cast("PageCache", app).app)._app
+    return [
+        (method, re.sub(r"\{[^}]*\}", "0" * 24, route.path))
+        for route in cast("Litestar", litestar).routes
+        if isinstance(route, HTTPRoute)
+        for method in route.methods
+        if method not in SAFE_METHODS
+    ]
+
+
+async def test_every_page_that_changes_something_refuses_other_sites(
+    seller: PageClient, market: Market, shared_app: ASGIApp
+) -> None:
+    routes = writing_routes(shared_app)
+    assert {path for _, path in routes} > {"/sell", "/signout", "/account/signout", "/signin", "/signup"}
+    for method, path in routes:
+        for headers in (
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Origin": "http://evil.test"},
+            {"Origin": "null"},
+            {},
+        ):
+            response = await seller.http.request(method, path, headers=headers)
+            assert response.status_code == 403, (method, path, headers)
+    assert {request.path for request in market.seen} <= {REPORT_PATH}
+
+
+@pytest.mark.parametrize(
+    "media_type", ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain; x"]
+)
+async def test_what_a_form_can_send_to_the_api_needs_one_of_both_headers(
+    seller: PageClient, market: Market, media_type: str
+) -> None:
+    """Such as a POST without a body, which another site's form can send without a preflight request."""
+    for path in ("/api/users/signout-everywhere", "/api/users/signout", f"/api/orders/{'0' * 24}/extend"):
+        response = await seller.http.post(path, headers={"Content-Type": media_type})
+        assert response.status_code == 403
+        assert response.json()["type"] == "/problems/cross-site"
+    assert {request.path for request in market.seen} <= {REPORT_PATH}
+
+
+async def test_a_program_may_send_a_cookie_and_no_body(seller: PageClient, market: Market) -> None:
+    for headers in ({}, {"Content-Type": "application/json"}):
+        response = await seller.http.post("/api/users/signout", headers=headers)
+        assert response.status_code == 200
 
 
 async def test_a_page_may_be_opened_from_another_site(seller: PageClient) -> None:

@@ -197,6 +197,19 @@ async def test_the_end_of_a_session_ends_only_the_streams_of_that_session() -> N
     assert await pending_signals(other) == [Signal("ticket", "a" * 24, 2)]
 
 
+async def test_a_stream_ends_when_its_token_has_expired() -> None:
+    is_valid = True
+    hub, watcher = Hub(), Watcher([TICKET], "ann", is_allowed=lambda: is_valid)
+    hub.add(watcher)
+    hub.beat()
+    hub.publish(Change(1, (TICKET,)))
+    assert await pending_signals(watcher) == [Signal("ticket", "a" * 24, 1)]
+    is_valid = False
+    hub.beat()
+    async with asyncio.timeout(TIMEOUT):
+        assert [batch async for batch in watcher.batches()] == []
+
+
 def test_the_time_of_a_heartbeat_is_that_of_sending(monkeypatch: pytest.MonkeyPatch) -> None:
     signal = Hub().here()
     for seconds in (100, 200):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from signal import SIGTERM
 
@@ -132,6 +133,11 @@ class LiveMarket:
         self.ticket = market.ticket(seller)
         self.order = market.order(self.buyer, self.ticket)
         self.others_order = market.order(self.other, market.ticket(seller))
+
+    async def reconnects(self, query: str, token: str) -> int:
+        """The status of the response to a browser that opens its stream again."""
+        async with stream(self.site, query, token) as watching:
+            return watching.response.status_code
 
 
 @dataclass(frozen=True)
@@ -340,6 +346,20 @@ async def test_signing_out_ends_only_the_streams_of_that_session(live: LiveMarke
             assert await watching.next() == {}
         sequence = await live.bus.publish(order_event(live.order))
         assert (await other_stream.next())["id"] == sequence
+
+
+async def test_a_stream_ends_when_its_token_expires(live: LiveMarket) -> None:
+    brief = live.market.sign_in(live.buyer, "e" * 24, lifetime=timedelta(seconds=8))
+    async with (
+        stream(live.site, "buyer=me", brief) as watching,
+        stream(live.site, f"order={live.order.id}", live.buyer_token) as other,
+    ):
+        await watching.opened()
+        await other.opened()
+        assert await watching.next() == {}
+        assert await live.reconnects("buyer=me", brief) == 401
+        sequence = await live.bus.publish(order_event(live.order))
+        assert (await other.next())["id"] == sequence
 
 
 async def test_the_number_of_streams_per_address_is_limited(live: LiveMarket) -> None:

@@ -11,12 +11,27 @@ from tests.support.fakes.auth import Auth
 from tests.support.fakes.market import Market
 from tests.support.fakes.services import Services
 from tests.support.polling import until
-from web import session_use
-from web.session_use import INTERVAL_SECONDS, SessionUse
 
 
-async def waiting(use: SessionUse) -> list[str]:
-    return [use._waiting.get_nowait() for _ in range(use._waiting.qsize())]
+@pytest.fixture
+def reports() -> list[str]:
+    """The reports that auth received."""
+    return []
+
+
+async def receive_reports(services: Services, market: Market, reports: list[str]) -> None:
+    async def receive(request: web.Request) -> web.Response:
+        reports.append(request.headers["Authorization"].removeprefix("Bearer "))
+        return web.Response(status=204)
+
+    await services.replace("auth", [*Auth(market).routes(), web.post("/api/users/session-use", receive)])
+
+
+async def reported(reports: list[str]) -> list[str]:
+    async def some() -> list[str]:
+        return reports
+
+    return await until(some)
 
 
 async def test_a_session_is_reported_once_and_no_page_waits_for_the_report(
@@ -43,25 +58,31 @@ async def test_a_session_is_reported_once_and_no_page_waits_for_the_report(
     assert reports[0].startswith("Bearer ")
 
 
-async def test_a_session_is_reported_again_after_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    use, time = SessionUse(), 1000.0
-    monkeypatch.setattr("web.session_use.time.monotonic", lambda: time)
-    reported = []
-    for seconds in (0, INTERVAL_SECONDS - 1, 2):
-        time += seconds
-        use.note("a", "token")
-        use.note("b", "other")
-        reported.append(await waiting(use))
-    assert reported == [["token", "other"], [], ["token", "other"]]
+@pytest.mark.parametrize("way", ["a shared page", "the API, with a cookie", "the API, with a token"])
+async def test_each_way_through_web_counts_as_use(
+    client: PageClient, services: Services, market: Market, reports: list[str], way: str
+) -> None:
+    await receive_reports(services, market, reports)
+    _, token = market.user("ann@example.com")
+    if way == "the API, with a token":
+        await client.http.get("/api/users/currentuser", headers={"Authorization": f"Bearer {token}"})
+    else:
+        client.sign_in_as(token)
+        await client.get("/api/users/currentuser" if way == "the API, with a cookie" else "/")
+    assert await reported(reports) == [token]
 
 
-async def test_only_a_bounded_number_of_sessions_and_reports_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_use, "MAX_SESSIONS", 2)
-    use = SessionUse()
-    for session in ("a", "b", "c", "c", "a"):
-        use.note(session, session)
-    assert await waiting(use) == ["a", "b", "c", "a"]
-    for number in range(session_use.MAX_WAITING + 5):
-        use.note(f"s{number}", "token")
-    assert use._waiting.full()
-    assert len(use._noted) == 2
+async def test_requests_that_a_page_makes_by_itself_do_not_count_as_use(
+    client: PageClient, services: Services, market: Market, reports: list[str]
+) -> None:
+    await receive_reports(services, market, reports)
+    _, idle = market.user("idle@example.com")
+    _, active = market.user("active@example.com")
+    ticket = market.ticket(market.user("seller@example.com")[0])
+    client.sign_in_as(idle)
+    for path in (f"/cards?id={ticket.id}", f"/tickets/{ticket.id}/card", "/results", "/orders"):
+        await client.http.get(path, headers={"Sec-Fetch-Mode": "cors", "HX-Request": "true"})
+    client.http.cookies.clear()
+    client.sign_in_as(active)
+    await client.http.post("/signout", headers={"Sec-Fetch-Mode": "cors"})
+    assert await reported(reports) == [active]

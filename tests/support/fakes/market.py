@@ -70,10 +70,16 @@ class Market:
         user = User(id=self.new_id(), email=email)
         return user, self.sign_in(user, self.new_id(), password)
 
-    def sign_in(self, user: User, session_id: str, password: str = PASSWORD) -> str:
+    def sign_in(
+        self,
+        user: User,
+        session_id: str,
+        password: str = PASSWORD,
+        lifetime: timedelta = timedelta(hours=1),
+    ) -> str:
         """Start a session, and return its token."""
         identity = Identity(id=user.id, email=user.email, session_id=session_id)
-        token = SIGNER.sign(identity, now() + timedelta(hours=1))
+        token = SIGNER.sign(identity, now() + lifetime)
         self.users[token] = (user, password)
         return token
 
