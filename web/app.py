@@ -52,6 +52,7 @@ from web.page_cache.store import Store
 from web.page_cache.viewers import Viewers
 from web.page_context import Page, Viewer, render_viewer
 from web.pages import browse, developers, orders, pictures, purchases, sales, sell, tickets, users
+from web.recorded_user import check_recorded_user
 from web.rendering import assets
 from web.rendering.templating import engine
 from web.request import UseLocale, WebRequest
@@ -140,6 +141,7 @@ def create(
         ],
         after_exception=[record_refusal],
         compression_config=COMPRESSED_PAGES,
+        before_request=check_recorded_user,
         before_send=[add_security_headers(settings), pass_on_cookies],
         request_max_body_size=MAX_FORM_BYTES,
         openapi_config=None,

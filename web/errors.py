@@ -14,7 +14,8 @@ from kit.errors import CrossSite
 from kit.http.problems import problem_response
 from kit.tracing import trace_id
 from web.api_client import Refused, ServiceDown
-from web.page_context import cache_headers, layout_context
+from web.page_context import Viewer, cache_headers, layout_context
+from web.recorded_user import AnotherUser
 from web.redirects import redirect, sign_in_address
 from web.rendering.texts import N_, _
 from web.request import WebRequest
@@ -42,6 +43,8 @@ class PageError:
     """The address of the link "Try again"."""
     reference: str | None = None
     """The trace id under which the error is in the logs."""
+    continues: str | None = None
+    """The address of the link with which another user than that of the page continues."""
 
 
 def _refused(request: WebRequest, error: Refused) -> Response[Any]:
@@ -73,6 +76,25 @@ def _cross_site(request: WebRequest, error: CrossSite) -> Response[Any]:
         return problem_response(Problem.of(error.status, error.detail, code=error.code))
     text = _("Nothing was changed. Open the page on this site, and send the form again.")
     return _response(request, PageError(403, _("The request came from another site"), text))
+
+
+def _another_user(request: WebRequest, error: AnotherUser) -> Response[Any]:
+    request.state.viewer = Viewer.of(error.identity)
+    text = (
+        _("This page was opened before you signed in. Nothing was changed.")
+        if error.was_guest
+        else _("This page belongs to the account that was signed in before. Nothing was changed.")
+    )
+    title = _("You are now signed in as %(email)s", email=error.identity.email)
+    return _response(request, PageError(409, title, text, continues=_address_for_others(request)))
+
+
+def _address_for_others(request: WebRequest) -> str:
+    """The address of a page like that of the submitted form which any user may see."""
+    area, *rest = request.scope["path"].removeprefix("/").split("/")
+    if area == "tickets":
+        return f"/tickets/{rest[0]}"
+    return f"/{area}" if area in {"account", "orders", "sell"} else "/"
 
 
 def _http_error(request: WebRequest, error: HTTPException) -> Response[Any]:
@@ -135,6 +157,7 @@ def _page_address(request: WebRequest) -> str:
 EXCEPTION_HANDLERS = cast(
     "ExceptionHandlersMap",
     {
+        AnotherUser: _another_user,
         CrossSite: _cross_site,
         Refused: _refused,
         ServiceDown: _service_down,
