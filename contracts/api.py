@@ -1,5 +1,6 @@
 """Request and response bodies of the services' HTTP APIs, as listed in docs/api.md."""
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any
@@ -198,12 +199,15 @@ class Order(Wire):
     ticket: OrderTicket
 
 
+TOKEN = re.compile(r"^(tok|pm)_[A-Za-z0-9_]{1,200}$", re.ASCII)
+
+
 class PaymentBody(Body):
     order_id: Annotated[str, Field(min_length=1, max_length=64)]
-    token: Annotated[str, StringConstraints(pattern=r"^(tok|pm)_[A-Za-z0-9_]{1,200}$")] | None = None
-    """A Stripe card token or payment method, by default `tok_visa`.
+    token: Annotated[str, WithJsonSchema({"type": "string", "pattern": TOKEN.pattern})] | None = None
+    """A Stripe card token or payment method. Required if buyers pay on our page, else it must be omitted.
 
-    Must be omitted when buyers pay on Stripe's page.
+    The payments service checks its format, because the order has to be checked first.
     """
 
 

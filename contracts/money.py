@@ -2,7 +2,7 @@
 
 import re
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -84,6 +84,53 @@ MinorUnits = Annotated[int, Field(gt=0, le=MAX_INTEGER)]
 OTHER_THAN_TWO_DECIMALS = frozenset(
     "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf bhd jod kwd omr tnd".split()
 )
+
+
+class MinimumCharge(NamedTuple):
+    """The smallest amount that Stripe charges in a currency."""
+
+    amount: int
+    """In minor units."""
+    text: str
+    """As people write it: $0.50."""
+
+
+MINIMUM_CHARGES = {
+    "aed": MinimumCharge(200, "2.00 AED"),
+    "aud": MinimumCharge(50, "A$0.50"),
+    "bgn": MinimumCharge(100, "1.00 BGN"),
+    "brl": MinimumCharge(50, "R$0.50"),
+    "cad": MinimumCharge(50, "CA$0.50"),
+    "chf": MinimumCharge(50, "0.50 CHF"),
+    "czk": MinimumCharge(1500, "15.00 CZK"),
+    "dkk": MinimumCharge(250, "2.50 DKK"),
+    "eur": MinimumCharge(50, "€0.50"),
+    "gbp": MinimumCharge(30, "£0.30"),
+    "hkd": MinimumCharge(400, "HK$4.00"),
+    "huf": MinimumCharge(17500, "175.00 HUF"),
+    "inr": MinimumCharge(50, "₹0.50"),
+    "mxn": MinimumCharge(1000, "MX$10.00"),
+    "myr": MinimumCharge(200, "2.00 MYR"),
+    "nok": MinimumCharge(300, "3.00 NOK"),
+    "nzd": MinimumCharge(50, "NZ$0.50"),
+    "pln": MinimumCharge(200, "2.00 PLN"),
+    "ron": MinimumCharge(200, "2.00 RON"),
+    "sek": MinimumCharge(300, "3.00 SEK"),
+    "sgd": MinimumCharge(50, "S$0.50"),
+    "thb": MinimumCharge(1000, "10.00 THB"),
+    "usd": MinimumCharge(50, "$0.50"),
+}
+"""Stripe's table of minimums, for the currencies with two decimals.
+
+https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
+In other currencies, Stripe converts the amount at the rate of the day and compares it with the minimum of the
+account's own currency. Nobody can know that limit beforehand, so there is none here, and Stripe decides.
+"""
+
+
+def minimum_charge(currency: str) -> MinimumCharge | None:
+    """The smallest amount that can be charged; None if only Stripe knows it."""
+    return MINIMUM_CHARGES.get(currency)
 
 
 def to_minor_units(price: Decimal) -> int:

@@ -251,7 +251,7 @@ class ApiClient:
         await self._call("orders", "DELETE", f"/api/orders/{validated_id(order_id)}")
 
     async def pay(self, order_id: str, token: str | None) -> PaymentResult:
-        """Pay with a test card, or without a token with the default test card or on Stripe's page."""
+        """Pay with a card token, or on Stripe's page without one."""
         body = {"orderId": order_id, **({"token": token} if token else {})}
         return (await self._call("payments", "POST", "/api/payments", body=body)).parse(_PAYMENT_RESULT)
 

@@ -18,6 +18,7 @@ from sandbox.stripe.params import (
     REFUND_EXPANDS,
     SHARED,
     Source,
+    check_amount,
     read_accepted,
     read_changes,
     read_expand,
@@ -72,6 +73,7 @@ def create_intent(tree: Tree) -> Job:
         form.required(name)
     # Stripe's default for capture_method is automatic_async since API version 2024-04-10.
     fields = {"capture_method": "automatic_async", **read_changes(form), **read_accepted(form)}
+    check_amount(fields["amount"], fields["currency"], param="amount")
     source, confirms = read_source(form), form.flag("confirm")
     if confirms and not source:
         raise StripeError(intents.MISSING_METHOD, code="payment_intent_unexpected_state")
@@ -117,6 +119,8 @@ def update_intent(intent_id: str, tree: Tree) -> Job:
             checkout.check_not_in_checkout(ledger, intent, "update")
         method = _method(ledger, source, intent) if source else None
         intent = intents.update(intent, changes | ({"payment_method": method.id} if method else {}), metadata)
+        if {"amount", "currency"} & changes.keys():
+            check_amount(intent.amount, intent.currency, param="amount")
         ledger.save(intent, method)
         return intent
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from contracts.money import minimum_charge
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.forms import Form
 
@@ -54,6 +55,17 @@ def read_currency(form: Form) -> str | None:
     if currency is not None and not re.fullmatch("[a-z]{3}", currency):
         raise StripeError(f"Invalid currency: {currency}", param="currency")
     return currency
+
+
+def check_amount(amount: int | None, currency: str | None, *, param: str, what: str = "Amount") -> None:
+    """Refuse an amount below the currency's minimum. Other currencies have none here.
+
+    https://docs.stripe.com/error-codes#amount-too-small
+    """
+    minimum = minimum_charge(currency or "")
+    if amount is not None and minimum is not None and amount < minimum.amount:
+        message = f"{what} must be at least {minimum.text} {currency}"
+        raise StripeError(message, code="amount_too_small", param=param)
 
 
 def read_url(form: Form, name: str) -> str | None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from contracts.api import Order
+from contracts.api import TOKEN, Order
 from contracts.events import OrderEvent
-from contracts.money import to_minor_units
+from contracts.money import minimum_charge, to_minor_units
 from contracts.wire import now
 from kit.aggregates import change
 from kit.errors import Forbidden, Invalid, Unavailable
@@ -40,6 +40,10 @@ class TokenRefused(Invalid):
     message = "Cards aren't taken here: pay on Stripe's page"
 
 
+class TokenInvalid(Invalid):
+    message = "Token isn't valid"
+
+
 @dataclass(frozen=True)
 class Payments:
     """The use cases of payments."""
@@ -57,18 +61,17 @@ class Payments:
         The status is `pending` while the outcome is unknown, or while the buyer or the bank has to act.
 
         Args:
-            token: the card; None means `tok_visa`. Must be None if buyers pay on Stripe's page.
+            token: the card. Must be None if buyers pay on Stripe's page.
             session: the buyer's session token. The orders service shows an order only to its buyer.
 
         Raises:
-            NotFound, NotTheBuyer, OrderCancelled, OrderExpired, PaymentDeclined, PaymentsUnavailable,
-            TokenRefused, StartedOnAnotherPage, Unavailable
+            NotFound, NotTheBuyer, OrderCancelled, OrderExpired, PriceTooLow, PaymentDeclined,
+            PaymentsUnavailable, TokenInvalid, TokenRefused, StartedOnAnotherPage, Unavailable
         """
-        if self.at_checkout and token is not None:
-            raise TokenRefused
         order = await OrderReplica.stored_or_asked(order_id, partial(self._ask, session))
-        rules.check_may_pay(order, buyer, now())
-        payment = await self._begin(order, None if self.at_checkout else token or "tok_visa")
+        rules.check_may_pay(order, buyer, now(), minimum_charge(self.currency))
+        self._check_token(token)
+        payment = await self._begin(order, token)
         try:
             async with asyncio.timeout(PAY_SECONDS):
                 payment = await self.settlement.advance(payment, order=order)
@@ -81,6 +84,15 @@ class Payments:
         if payment.status == "voided" and order.status != "complete":
             raise rules.OrderCancelled
         return payment
+
+    def _check_token(self, token: str | None) -> None:
+        if self.at_checkout:
+            if token is not None:
+                raise TokenRefused
+        elif not token:
+            raise TokenInvalid("Token is required", field="token")
+        elif TOKEN.fullmatch(token) is None:
+            raise TokenInvalid(field="token")
 
     async def follow_order(self, event: OrderEvent) -> None:
         """Store an order's newest state and settle its payment accordingly.

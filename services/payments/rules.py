@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from contracts.events import LIVE_STATUSES, OrderStatus, PaymentStatus
+from contracts.money import MinimumCharge
 from contracts.wire import Moment
 from kit.changes import Changes
 from kit.errors import Conflict, Forbidden, ServiceError, Unavailable
@@ -23,6 +24,15 @@ class OrderCancelled(Conflict):
 
 class OrderExpired(Conflict):
     message = "The time to pay for this order is over"
+
+
+class PriceTooLow(Conflict):
+    """The ticket was listed before sellers had to ask for an amount that Stripe charges."""
+
+    def __init__(self, minimum: MinimumCharge) -> None:
+        super().__init__(
+            f"This ticket can't be paid for, because its price is below {minimum.text}. Release the ticket"
+        )
 
 
 class NotCaptured(Conflict):
@@ -139,11 +149,11 @@ OVER = ("cancelled", "refunded")
 """Statuses of orders whose buyer must not be charged."""
 
 
-def check_may_pay(order: Payable, by: str, now: datetime) -> None:
+def check_may_pay(order: Payable, by: str, now: datetime, minimum: MinimumCharge | None = None) -> None:
     """Check that this user may pay for the order now, or has already paid for it.
 
     Raises:
-        NotTheBuyer, OrderCancelled, OrderExpired
+        NotTheBuyer, OrderCancelled, OrderExpired, PriceTooLow
     """
     if order.user_id != by:
         raise NotTheBuyer
@@ -151,6 +161,8 @@ def check_may_pay(order: Payable, by: str, now: datetime) -> None:
         raise OrderCancelled
     if order.status in LIVE_STATUSES and order.expires_at <= now:
         raise OrderExpired
+    if minimum is not None and order.price_minor < minimum.amount:
+        raise PriceTooLow(minimum)
 
 
 def next_step(order: Payable, payment: PaymentState, now: datetime) -> Step:

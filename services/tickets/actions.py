@@ -8,7 +8,7 @@ from pymongo.errors import DuplicateKeyError
 
 from contracts.api import TicketBody
 from contracts.events import OrderEvent
-from contracts.money import to_minor_units
+from contracts.money import MinimumCharge, to_minor_units
 from contracts.wire import now
 from kit.aggregates import change
 from kit.changes import Changes
@@ -20,22 +20,25 @@ from services.tickets.images.results import Rendered
 from services.tickets.views import PROJECTION, StoredTicket, stored
 
 
-async def offer(seller: str, body: TicketBody, key: str | None = None) -> Ticket:
+async def offer(
+    seller: str, body: TicketBody, key: str | None = None, minimum: MinimumCharge | None = None
+) -> Ticket:
     """Put a ticket on sale. Requests with the same idempotency key and content create one ticket.
 
     A repeated request returns the ticket in its current state, even if its event has begun meanwhile.
 
     Raises:
-        EventInThePast, IdempotencyKeyReused
+        EventInThePast, PriceTooLow, IdempotencyKeyReused
     """
     request_hash = _hash_of(body)
     try:
         rules.check_has_not_begun(body.starts_at, now())
+        rules.check_price(to_minor_units(body.price), minimum)
         ticket = Ticket(
             user_id=seller, idempotency_key=key, request_hash=request_hash if key else None, **_details(body)
         )
         await ticket.add()
-    except (rules.EventInThePast, DuplicateKeyError):
+    except (rules.EventInThePast, rules.PriceTooLow, DuplicateKeyError):
         known = await Ticket.find_one({"user_id": seller, "idempotency_key": key}) if key else None
         if known is None:
             raise
@@ -57,13 +60,13 @@ async def show(ticket_id: str) -> StoredTicket:
     return stored(raw)
 
 
-async def edit(ticket_id: str, seller: str, body: TicketBody) -> Ticket:
+async def edit(ticket_id: str, seller: str, body: TicketBody, minimum: MinimumCharge | None = None) -> Ticket:
     """Replace the seller's description of the ticket.
 
     Raises:
-        NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast
+        NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast, PriceTooLow
     """
-    return await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, _details(body), now()))
+    return await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, _details(body), now(), minimum))
 
 
 async def withdraw(ticket_id: str, seller: str) -> None:

@@ -9,6 +9,7 @@ from litestar.params import HeaderParameter, RequestBody
 from contracts.api import Ticket as TicketView
 from contracts.api import TicketBody
 from contracts.identity import Identity
+from contracts.money import minimum_charge
 from contracts.problems import Problem, ProblemItem
 from contracts.wire import now
 from kit.http.guards import signed_in
@@ -22,6 +23,7 @@ from services.tickets.catalogue import Catalogue
 from services.tickets.responses import freshness
 from services.tickets.rules import EventInThePast
 from services.tickets.views import view_of
+from settings import Settings
 
 Key = Annotated[
     str | None,
@@ -77,9 +79,13 @@ class OfferOperation(ApiOperation):
     summary="Offer a ticket",
 )
 async def offer_ticket(
-    request: ApiRequest, data: RequestBody[TicketBody], idempotency_key: Key = None
+    request: ApiRequest,
+    data: RequestBody[TicketBody],
+    settings: NamedDependency[Settings],
+    idempotency_key: Key = None,
 ) -> TicketView:
-    return view_of(await actions.offer(request.user.id, data, idempotency_key), request.user.id)
+    minimum = minimum_charge(settings.currency)
+    return view_of(await actions.offer(request.user.id, data, idempotency_key, minimum), request.user.id)
 
 
 @put(
@@ -88,8 +94,14 @@ async def offer_ticket(
     security=SIGNED_IN,
     summary="Edit a ticket",
 )
-async def edit_ticket(request: ApiRequest, ticket_id: PathId, data: RequestBody[TicketBody]) -> TicketView:
-    return view_of(await actions.edit(ticket_id, request.user.id, data), request.user.id)
+async def edit_ticket(
+    request: ApiRequest,
+    ticket_id: PathId,
+    data: RequestBody[TicketBody],
+    settings: NamedDependency[Settings],
+) -> TicketView:
+    minimum = minimum_charge(settings.currency)
+    return view_of(await actions.edit(ticket_id, request.user.id, data, minimum), request.user.id)
 
 
 @delete(

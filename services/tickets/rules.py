@@ -4,6 +4,7 @@ from datetime import datetime
 
 from contracts import money
 from contracts.events import LIVE_STATUSES, OrderEvent, TicketStatus
+from contracts.money import MinimumCharge
 from contracts.tickets import TicketDetails
 from contracts.wire import Moment
 from kit.changes import Changes
@@ -28,6 +29,13 @@ class NotTheSeller(Forbidden):
 
 class EventInThePast(Invalid):
     message = "The event must be in the future"
+
+
+class PriceTooLow(Invalid):
+    """Stripe doesn't charge so little. The message names the smallest price."""
+
+    def __init__(self, minimum: MinimumCharge) -> None:
+        super().__init__(f"Price must be at least {minimum.text}", field="price")
 
 
 class IdempotencyKeyReused(Conflict):
@@ -84,6 +92,16 @@ def check_has_not_begun(starts_at: datetime | None, now: datetime) -> None:
         raise EventInThePast
 
 
+def check_price(price_minor: int, minimum: MinimumCharge | None) -> None:
+    """Check that the price can be charged.
+
+    Raises:
+        PriceTooLow
+    """
+    if minimum is not None and price_minor < minimum.amount:
+        raise PriceTooLow(minimum)
+
+
 def check_may_edit(ticket: TicketState, by: str) -> None:
     """Check that this user may edit the ticket.
 
@@ -95,14 +113,17 @@ def check_may_edit(ticket: TicketState, by: str) -> None:
         raise TicketWithdrawn
 
 
-def edit(ticket: TicketState, by: str, details: Changes, now: datetime) -> Changes | None:
+def edit(
+    ticket: TicketState, by: str, details: Changes, now: datetime, minimum: MinimumCharge | None = None
+) -> Changes | None:
     """Change the seller's description of the ticket.
 
     Raises:
-        NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast
+        NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast, PriceTooLow
     """
     check_may_edit(ticket, by)
     check_has_not_begun(details.get("starts_at"), now)
+    check_price(details.get("price_minor", ticket.price_minor), minimum)
     return details
 
 

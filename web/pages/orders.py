@@ -93,7 +93,8 @@ def _unreachable() -> str:
 
 def _is_shown_by_order(refused: Refused) -> bool:
     """Whether the order's page itself shows why the payment was refused, so that no alert is needed."""
-    return refused.status in {402, 409} and refused.problem.type != "/problems/begun-elsewhere"
+    unexplained = {"/problems/begun-elsewhere", "/problems/price-too-low"}
+    return refused.status in {402, 409} and refused.problem.type not in unexplained
 
 
 @post("/orders/{order_id:str}/extend")

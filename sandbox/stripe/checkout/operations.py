@@ -9,7 +9,7 @@ from sandbox.stripe.checkout import rules
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.forms import Form, Tree
 from sandbox.stripe.jobs import Job, Outcome, found, mint
-from sandbox.stripe.params import SESSION_EXPANDS, read_currency, read_expand, read_url
+from sandbox.stripe.params import SESSION_EXPANDS, check_amount, read_currency, read_expand, read_url
 from sandbox.stripe.state import Challenge, Intent, Line, PaymentMethod, Session
 from sandbox.stripe.store import Ledger
 
@@ -71,11 +71,13 @@ def _read_lines(form: Form) -> tuple[tuple[Line, ...], str]:
         raise StripeError("Missing required param: line_items.", code="parameter_missing", param="line_items")
     if len(currencies) > 1:
         raise StripeError("All line items must have the same currency.", param="line_items")
-    if sum(line.unit_amount * line.quantity for line in lines) > _MAX_TOTAL:
+    total, currency = sum(line.unit_amount * line.quantity for line in lines), currencies.pop()
+    if total > _MAX_TOTAL:
         raise StripeError(
             "The total amount must be no more than $999,999.99", code="amount_too_large", param="line_items"
         )
-    return tuple(lines), currencies.pop()
+    check_amount(total, currency, param="line_items", what="The Checkout Session's total amount")
+    return tuple(lines), currency
 
 
 def expire_session(session_id: str, tree: Tree) -> Job:

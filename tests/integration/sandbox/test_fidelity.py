@@ -140,7 +140,7 @@ def test_the_comparison_with_the_fixtures_finds_a_difference() -> None:
 
 CARD_DATA: Tree = {"type": "card", "card": {"token": "tok_visa"}}
 LIST: Tree = {"created": {"gte": "1"}, "limit": "1"}
-INTENT: Tree = {"amount": "1", "currency": "usd", "automatic_payment_methods": {"enabled": "true"}}
+INTENT: Tree = {"amount": "100", "currency": "usd", "automatic_payment_methods": {"enabled": "true"}}
 CHECKOUT: Tree = {
     "mode": "payment",
     "success_url": "http://shop.test/",
@@ -148,7 +148,7 @@ CHECKOUT: Tree = {
     "line_items": {
         "0": {
             "quantity": "1",
-            "price_data": {"currency": "usd", "unit_amount": "1", "product_data": {"name": "A night out"}},
+            "price_data": {"currency": "usd", "unit_amount": "100", "product_data": {"name": "A night out"}},
         }
     },
 }

@@ -72,6 +72,8 @@ async def test_an_unknown_object_is_answered_with_404(http: httpx.AsyncClient, p
         (ORDER | {"amount": "19.99"}, "parameter_invalid_integer", "amount"),
         (ORDER | {"amount": "0"}, "parameter_invalid_integer", "amount"),
         (ORDER | {"amount": "-5"}, "parameter_invalid_integer", "amount"),
+        (ORDER | {"amount": "49"}, "amount_too_small", "amount"),
+        (ORDER | {"amount": "29", "currency": "gbp"}, "amount_too_small", "amount"),
         (ORDER | {"amount": "100000000"}, "amount_too_large", "amount"),
         (ORDER | {"amount": ""}, "parameter_invalid_empty", "amount"),
         (ORDER | {"amount[gte]": "1"}, None, "amount[gte]"),

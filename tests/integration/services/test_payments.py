@@ -82,11 +82,6 @@ async def test_an_authorized_payment_publishes_one_event_with_its_complete_state
     ]
 
 
-async def test_paying_without_a_card_uses_the_test_card(service: PaymentsService) -> None:
-    order = await service.order()
-    assert (await service.pay(order, None)).json()["status"] == "authorized"
-
-
 async def test_a_payment_method_id_is_accepted_like_a_card_token(service: PaymentsService) -> None:
     order = await service.order()
     assert (await service.pay(order, "pm_card_visa")).json()["status"] == "authorized"
@@ -297,7 +292,9 @@ async def test_a_payment_asks_for_an_order_whose_event_has_not_arrived(service: 
     )
     token = token_for(order.user_id)
     answer = await service.served.http.post(
-        "/api/payments", json={"orderId": order.id}, headers={"Authorization": f"Bearer {token}"}
+        "/api/payments",
+        json={"orderId": order.id, "token": "tok_visa"},
+        headers={"Authorization": f"Bearer {token}"},
     )
     assert answer.status_code == 201, answer.text
     assert (path, token) in orders.asked
@@ -321,7 +318,6 @@ async def test_a_payment_for_an_order_of_another_buyer_is_refused_before_its_eve
         ({}, [("orderId", "OrderId is required")]),
         ({"orderId": ""}, [("orderId", "OrderId is required")]),
         ({"orderId": {"$ne": ""}}, [("orderId", "OrderId must be text")]),
-        ({"orderId": "x", "token": "4242424242424242"}, [("token", "Token isn't valid")]),
         ({"orderId": "x", "token": {"id": "tok_visa"}}, [("token", "Token must be text")]),
         ({"orderId": "x", "amount": 1}, [("amount", "Amount isn't a known field")]),
     ],
@@ -344,3 +340,44 @@ async def test_a_request_for_payments_requires_a_valid_order_id(service: Payment
     assert refusal(too_many, 400) == [("orderId", "OrderId isn't valid")]
     unknown = await service.served.ask("GET", "/api/payments", by=new_id(), params={"orderId": new_id()})
     assert (unknown.status_code, unknown.json()) == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("token", "why"),
+    [
+        (None, "Token is required"),
+        ("", "Token is required"),
+        ("4242424242424242", "Token isn't valid"),
+        ("tok_visa\n", "Token isn't valid"),
+        ("tok_" + "x" * 201, "Token isn't valid"),
+    ],
+)
+async def test_a_payment_on_our_page_requires_a_token(
+    service: PaymentsService, token: str | None, why: str
+) -> None:
+    order = await service.order()
+    assert refusal(await service.pay(order, token), 400) == [("token", why)]
+    assert await service.served.database["payments"].count_documents({"order_id": order.id}) == 0
+    assert (await service.pay(order)).status_code == 201
+
+
+@pytest.mark.parametrize("token", [None, "4242424242424242"])
+async def test_the_order_is_checked_before_the_token(service: PaymentsService, token: str | None) -> None:
+    order = await service.order()
+    assert messages(await service.pay(order, token, by=new_id()), 403) == ["That order isn't yours"]
+    await service.becomes(order, "cancelled")
+    assert messages(await service.pay(order, token), 409) == ["Cannot pay for a cancelled order"]
+
+
+async def test_an_order_below_the_smallest_charge_is_refused_with_the_reason(
+    service: PaymentsService,
+) -> None:
+    """Its ticket may have been listed before prices had a minimum."""
+    order = await service.order(price="0.49")
+    answer = await service.pay(order)
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "/problems/price-too-low"
+    assert answer.json()["title"] == (
+        "This ticket can't be paid for, because its price is below $0.50. Release the ticket"
+    )
+    assert await service.intents(order) == []

@@ -198,7 +198,7 @@ async def test_an_intent_with_another_amount_alerts_operators_and_is_not_confirm
     order = await service.order()
     await service.pay(order, "tok_chargeDeclined")
     (intent,) = await service.intents(order)
-    await service.shop.v1.payment_intents.update_async(intent.id, {"amount": 1})
+    await service.shop.v1.payment_intents.update_async(intent.id, {"amount": 100})
     assert (await service.pay(order)).status_code == 503
     assert (await service.stored(order))["status"] == "pending"
     assert alerts("amount") == before + 1

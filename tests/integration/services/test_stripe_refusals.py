@@ -21,9 +21,9 @@ def refusal(kind: type[stripe.StripeError], code: str, status: int) -> stripe.St
     return kind("Refused", code=code, http_status=status, **arguments)
 
 
-TOO_SMALL = refusal(stripe.InvalidRequestError, "amount_too_small", 400)
+TOO_LARGE = refusal(stripe.InvalidRequestError, "amount_too_large", 400)
 REFUSALS = [
-    TOO_SMALL,
+    TOO_LARGE,
     refusal(stripe.AuthenticationError, "api_key_expired", 401),
     refusal(stripe.PermissionError, "account_invalid", 403),
     refusal(stripe.CardError, "card_declined", 402),
@@ -35,7 +35,7 @@ RefuseTo = Callable[[str, Exception], None]
 
 @pytest.fixture
 def refuse_to(shop: stripe.StripeClient, monkeypatch: pytest.MonkeyPatch) -> RefuseTo:
-    """A function that makes Stripe refuse one kind of request for amounts below 50 cents."""
+    """A function that makes Stripe refuse one kind of request for amounts below a dollar."""
     intents = type(shop.v1.payment_intents)
 
     def refuse(request: str, error: Exception) -> None:
@@ -47,7 +47,7 @@ def refuse_to(shop: stripe.StripeClient, monkeypatch: pytest.MonkeyPatch) -> Ref
                 if request == "create"
                 else (await service.retrieve_async(arguments[0])).amount
             )
-            if amount < 50:
+            if amount < 100:
                 raise error
             return await original(service, *arguments, **options)
 
@@ -69,21 +69,21 @@ async def test_if_stripe_refuses_an_intent_the_buyer_gets_503_and_the_payment_st
     service: PaymentsService, refuse_to: RefuseTo, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     refuse_to("create", error)
-    order = await service.order(price="0.01")
+    order = await service.order(price="0.50")
     for _ in range(2):
         answer = await service.pay(order)
         assert messages(answer, 503) == [UNAVAILABLE]
         assert answer.json()["type"] == "/problems/payments-unavailable"
     assert "Stripe refuses a request of ours" in caplog.text
     assert (await service.shown(order))["status"] == "pending"
-    assert (await service.published(order), minor(order)) == ([], 1)
+    assert (await service.published(order), minor(order)) == ([], 50)
 
 
 async def test_a_payment_whose_intent_was_refused_is_voided_when_its_order_is_cancelled(
     service: PaymentsService, refuse_to: RefuseTo
 ) -> None:
-    refuse_to("create", TOO_SMALL)
-    order = await service.order(price="0.01")
+    refuse_to("create", TOO_LARGE)
+    order = await service.order(price="0.50")
     await service.pay(order)
     await service.becomes(order, "cancelled")
     assert await service.published(order) == [("payment.created", 0, "voided")]
@@ -94,7 +94,7 @@ async def test_a_refused_confirmation_capture_or_cancellation_does_not_change_th
     service: PaymentsService, refuse_to: RefuseTo, request_to: str
 ) -> None:
     refuse_to(request_to, refusal(stripe.InvalidRequestError, "parameter_unknown", 400))
-    order = await service.order(price="0.01")
+    order = await service.order(price="0.50")
     answer = await service.pay(order)
     if request_to == "confirm":
         assert messages(answer, 503) == [UNAVAILABLE]
@@ -111,7 +111,7 @@ async def test_a_payment_that_stripe_refuses_does_not_delay_other_payments(
     service: PaymentsService, refuse_to: RefuseTo, error: Exception
 ) -> None:
     refuse_to("create", error)
-    refused = [await service.order(price="0.01") for _ in range(2)]
+    refused = [await service.order(price="0.50") for _ in range(2)]
     await service.pay(refused[0])
     other = await order_with_approved_bank_check(service)
     await service.pay(refused[1])

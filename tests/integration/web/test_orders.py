@@ -252,3 +252,9 @@ async def test_the_list_of_orders_has_live_updates_for_orders_that_may_still_cha
     page = await client.get("/orders")
     assert f"order:{waiting.id}" in page.text
     assert f"order:{cancelled.id}" not in page.text
+
+
+async def test_a_form_without_a_card_says_that_one_is_required(client: PageClient, order: Order) -> None:
+    page = await client.submit(f"/orders/{order.id}/pay")
+    assert page.status_code == 422
+    assert "Token is required" in text_of(page)

@@ -22,8 +22,9 @@ from contracts.tickets import time_zones
 
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 
-BY_RULE = {"event-in-the-past", "bad-cursor", "bad-signature"}
-"""Problem types of requests that match the document but break a rule about times, cursors or signatures."""
+BY_RULE = {"event-in-the-past", "price-too-low", "token-invalid", "bad-cursor", "bad-signature"}
+"""Problem types of requests that match the document but break a rule that depends on the time, a setting or a
+secret."""
 
 BY_TEXT_RULE = re.compile("contains (a|an) .*character|must be a single line|too many accents|is required$")
 """Messages about texts that match the document but break a rule that a JSON Schema can't describe."""

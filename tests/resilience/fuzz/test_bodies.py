@@ -97,7 +97,7 @@ FIELDS: dict[Route, tuple[dict[str, Any], Wrong]] = {
         {
             "orderId": [*corpus.NOT_TEXTS, "", "0" * 65],
             "token": [
-                *corpus.NOT_TEXTS[1:],
+                *corpus.NOT_TEXTS,
                 *corpus.INVALID_IDS,
                 "tok_",
                 "tok_visa\n",

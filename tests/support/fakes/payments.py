@@ -29,6 +29,8 @@ class Payments:
             raise refusal(409, "Cannot pay for a cancelled order")
         if self.market.page:
             return self._open(order, body.token)
+        if body.token is None:
+            raise refusal(400, "Token is required", code="token-invalid")
         if self.market.decline:
             self.market.payment(order, "failed", decline_message=self.market.decline)
             raise refusal(402, self.market.decline)

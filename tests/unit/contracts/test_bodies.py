@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from contracts.api import CurrentUser, OrderBody, PaymentBody, SignIn, SignUp, TicketBody
+from contracts.api import TOKEN, CurrentUser, OrderBody, PaymentBody, SignIn, SignUp, TicketBody
 from contracts.events import TicketCreated
 from contracts.wire import Moment, Wire, now
 from tests.unit.contracts.examples import ORDER
@@ -196,21 +196,21 @@ def test_a_reservation_requires_a_ticket_id(fields: dict[str, str]) -> None:
     assert [why for _, why in refusals(OrderBody, **fields)] == ["TicketId must be provided"]
 
 
-def test_the_card_of_a_payment_is_optional() -> None:
+def test_a_payment_has_no_card_if_the_buyer_pays_on_stripes_page() -> None:
     assert PaymentBody(order_id=ORDER).token is None
 
 
 @pytest.mark.parametrize("token", ["tok_visa", "pm_card_visa", "pm_1Abc", "tok_" + "x" * 200])
 def test_tokens_and_payment_methods_are_accepted(token: str) -> None:
-    assert PaymentBody(order_id=ORDER, token=token).token == token
+    assert TOKEN.fullmatch(token)
 
 
 @pytest.mark.parametrize(
     "token",
     ["", "tok_", "visa", "4242424242424242", "tok_visa\n", "tok_visa/../x", "tok_" + "x" * 201, "src_1"],
 )
-def test_an_invalid_token_or_payment_method_is_refused(token: str) -> None:
-    assert [field for field, _ in refusals(PaymentBody, orderId=ORDER, token=token)] == ["token"]
+def test_other_texts_are_no_tokens(token: str) -> None:
+    assert not TOKEN.fullmatch(token)
 
 
 def test_an_anonymous_user_is_null_in_json() -> None:

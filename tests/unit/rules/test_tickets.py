@@ -1,3 +1,4 @@
+import re
 from datetime import timedelta
 
 import pytest
@@ -5,16 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.events import OrderEvent, OrderStatus, TicketStatus
+from contracts.money import minimum_charge
 from services.orders import rules as orders
 from services.orders.rules import TicketNotForSale
 from services.tickets import rules
 from services.tickets.rules import (
     EventInThePast,
     NotTheSeller,
+    PriceTooLow,
     TicketReserved,
     TicketSold,
     TicketState,
     TicketWithdrawn,
+    check_price,
 )
 from tests.unit.rules.builders import (
     BUYER,
@@ -335,3 +339,22 @@ def test_a_ticket_changes_with_time_when_its_hold_ends_and_its_event_begins() ->
     assert rules.changes_at(ticket(starts_at=LATER, held_until=SOON), NOW) == SOON
     assert rules.changes_at(ticket(starts_at=LATER, held_until=SOON), SOON) == LATER
     assert rules.changes_at(ticket(starts_at=LATER, held_until=SOON), LATER) is None
+
+
+@pytest.mark.parametrize(
+    ("currency", "price", "why"),
+    [
+        ("usd", 49, "Price must be at least $0.50"),
+        ("gbp", 29, "Price must be at least £0.30"),
+        ("huf", 17499, "Price must be at least 175.00 HUF"),
+    ],
+)
+def test_a_price_that_stripe_would_not_charge_is_refused(currency: str, price: int, why: str) -> None:
+    minimum = minimum_charge(currency)
+    with pytest.raises(PriceTooLow, match=re.escape(why)):
+        check_price(price, minimum)
+    check_price(price + 1, minimum)
+
+
+def test_a_currency_whose_minimum_only_stripe_knows_has_none_here() -> None:
+    check_price(1, minimum_charge("isk"))
