@@ -18,6 +18,7 @@ from contracts.tickets import (
     City,
     FaceValue,
     Notes,
+    PrivateNote,
     Quantity,
     Seat,
     TicketDetails,
@@ -94,12 +95,28 @@ class TicketBody(TicketDetails, TicketOffer, Body):
     face_value: FaceValue | None = None
     """The original price of all tickets of the listing together."""
     notes: Notes | None = None
+    """Everybody can read them."""
+    private_note: PrivateNote | None = None
+    """Only the seller can read it, and the buyer after paying."""
+
+
+class PrivateNoteBody(Body):
+    """The new private note of a ticket, or null to remove it."""
+
+    private_note: PrivateNote | None
 
 
 class Ticket(PublicTicket):
     category: Category | None = None
     order_code: str | None = None
     """The number of the order `order_id`. Like the id, only the seller and the buyer see it."""
+    private_note: str | None = None
+    """Only in the seller's own ticket, and in a ticket that the caller bought. Lists never contain it."""
+
+    def to_json(self) -> str:
+        """The ticket as camelCase JSON, without `privateNote` if there is none for the caller."""
+        unset = {"private_note"} if self.private_note is None else None
+        return self.model_dump_json(by_alias=True, exclude=unset)
 
 
 class Facet(Wire):

@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from contracts.codes import without_codes
 from contracts.money import PRICE_INPUT_SCHEMA, PRICE_SCHEMA, Price, parse_price
 from contracts.text import line, paragraphs, schema
 from contracts.wire import Count, Id, Moment, Wire
@@ -105,8 +106,10 @@ FaceValue = Annotated[
     WithJsonSchema(PRICE_INPUT_SCHEMA, mode="validation"),
     WithJsonSchema(PRICE_SCHEMA, mode="serialization"),
 ]
-Title = Annotated[str, line("Title", 200), schema(200)]
-Venue = Annotated[str, line("Venue", 120), schema(120)]
-City = Annotated[str, line("City", 120), schema(120)]
-Seat = Annotated[str, line("Seat", 80), schema(80)]
-Notes = Annotated[str, paragraphs("Notes", 1000), schema(1000)]
+Title = Annotated[str, line("Title", 200), without_codes("Title"), schema(200)]
+Venue = Annotated[str, line("Venue", 120), without_codes("Venue"), schema(120)]
+City = Annotated[str, line("City", 120), without_codes("City"), schema(120)]
+Seat = Annotated[str, line("Seat", 80), without_codes("Seat"), schema(80)]
+Notes = Annotated[str, paragraphs("Notes", 1000), without_codes("Notes"), schema(1000)]
+PrivateNote = Annotated[str, paragraphs("Private note", 1000), schema(1000)]
+"""A note that only the seller reads, and the buyer after paying."""

@@ -216,6 +216,10 @@ class ApiClient:
             await self._call("tickets", "PUT", f"/api/tickets/{validated_id(ticket_id)}", body=body)
         ).parse(_TICKET)
 
+    async def set_private_note(self, ticket_id: str, note: str | None) -> None:
+        path = f"/api/tickets/{validated_id(ticket_id)}/private-note"
+        await self._call("tickets", "PUT", path, body={"privateNote": note})
+
     async def save_picture(self, ticket_id: str, upload: bytes) -> None:
         await self._call("tickets", "PUT", f"/api/tickets/{validated_id(ticket_id)}/picture", upload=upload)
 

@@ -17,7 +17,7 @@ from kit.mongo import object_id
 from services.tickets import pictures, rules
 from services.tickets.documents import Ticket
 from services.tickets.images.results import Rendered
-from services.tickets.views import PROJECTION, StoredTicket, stored
+from services.tickets.views import WITH_PRIVATE_NOTE, StoredTicket, stored
 
 
 async def offer(
@@ -54,7 +54,7 @@ async def show(ticket_id: str) -> StoredTicket:
     Raises:
         NotFound: there is no such ticket.
     """
-    raw = await Ticket.get_pymongo_collection().find_one({"_id": object_id(ticket_id)}, PROJECTION)
+    raw = await Ticket.get_pymongo_collection().find_one({"_id": object_id(ticket_id)}, WITH_PRIVATE_NOTE)
     if raw is None:
         raise NotFound
     return stored(raw)
@@ -67,6 +67,19 @@ async def edit(ticket_id: str, seller: str, body: TicketBody, minimum: MinimumCh
         NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast, PriceTooLow
     """
     return await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, _details(body), now(), minimum))
+
+
+async def set_private_note(ticket_id: str, seller: str, note: str | None) -> Ticket:
+    """Set or remove the private note, also of a reserved or sold ticket. No event is published.
+
+    Raises:
+        NotFound, NotTheSeller
+    """
+    ticket = await _load(ticket_id)
+    rules.check_is_seller(ticket, seller)
+    # The seller never changes, and nothing else depends on the note, so this write needs no version.
+    await Ticket.get_pymongo_collection().update_one({"_id": ticket.id}, {"$set": {"private_note": note}})
+    return ticket.model_copy(update={"private_note": note})
 
 
 async def withdraw(ticket_id: str, seller: str) -> None:
@@ -138,7 +151,9 @@ async def _change(ticket_id: str, decide: Callable[[Ticket], Changes | None]) ->
 
 
 def _hash_of(body: TicketBody) -> str:
-    return sha256(body.to_json().encode()).hexdigest()
+    # A body without a private note has the hash that earlier versions stored.
+    unset = {"private_note"} if body.private_note is None else None
+    return sha256(body.model_dump_json(by_alias=True, exclude=unset).encode()).hexdigest()
 
 
 def _details(body: TicketBody) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from litestar import Request, Response, Router, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, RequestBody
 
+from contracts.api import PrivateNoteBody, TicketBody
 from contracts.api import Ticket as TicketView
-from contracts.api import TicketBody
 from contracts.identity import Identity
 from contracts.money import minimum_charge
 from contracts.problems import Problem, ProblemItem
@@ -22,7 +22,7 @@ from services.tickets import actions, browse_api, picture_api, rules, sales_api
 from services.tickets.catalogue import Catalogue
 from services.tickets.responses import freshness
 from services.tickets.rules import EventInThePast
-from services.tickets.views import view_of
+from services.tickets.views import for_viewer
 from settings import Settings
 
 Key = Annotated[
@@ -47,11 +47,14 @@ def _event_in_the_past(_: Request[Any, Any, Any], error: EventInThePast) -> Resp
 async def show_ticket(
     request: ApiRequest, ticket_id: PathId, catalogue: NamedDependency[Catalogue]
 ) -> Response[TicketView]:
-    """Anyone may see it. Only its seller and its buyer see its `orderId` and `orderCode`."""
+    """Anyone may see it. Only its seller and its buyer see `orderId`, `orderCode` and `privateNote`."""
     position = catalogue.position
     ticket = await actions.show(ticket_id)
     headers = freshness(position, rules.changes_at(ticket, now()))
-    return ModelResponse(view_of(ticket, _viewer(request)), headers=headers)
+    view = for_viewer(ticket, _viewer(request))
+    if view.private_note is not None:
+        headers["Cache-Control"] = "no-store"
+    return ModelResponse(view, headers=headers)
 
 
 def _viewer(request: ApiRequest) -> str | None:
@@ -64,6 +67,7 @@ class OfferOperation(ApiOperation):
         "show_ticket": {"ticket_id": CREATED_ID},
         "show_similar": {"ticket_id": CREATED_ID},
         "edit_ticket": {"ticket_id": CREATED_ID},
+        "set_private_note": {"ticket_id": CREATED_ID},
         "set_picture": {"ticket_id": CREATED_ID},
         "remove_picture": {"ticket_id": CREATED_ID},
         "withdraw_ticket": {"ticket_id": CREATED_ID},
@@ -83,9 +87,10 @@ async def offer_ticket(
     data: RequestBody[TicketBody],
     settings: NamedDependency[Settings],
     idempotency_key: Key = None,
-) -> TicketView:
+) -> Response[TicketView]:
     minimum = minimum_charge(settings.currency)
-    return view_of(await actions.offer(request.user.id, data, idempotency_key, minimum), request.user.id)
+    ticket = await actions.offer(request.user.id, data, idempotency_key, minimum)
+    return ModelResponse(for_viewer(ticket, request.user.id))
 
 
 @put(
@@ -99,9 +104,24 @@ async def edit_ticket(
     ticket_id: PathId,
     data: RequestBody[TicketBody],
     settings: NamedDependency[Settings],
-) -> TicketView:
+) -> Response[TicketView]:
     minimum = minimum_charge(settings.currency)
-    return view_of(await actions.edit(ticket_id, request.user.id, data, minimum), request.user.id)
+    ticket = await actions.edit(ticket_id, request.user.id, data, minimum)
+    return ModelResponse(for_viewer(ticket, request.user.id))
+
+
+@put(
+    "/{ticket_id:str}/private-note",
+    guards=[signed_in, Limited("edit", "rate_change")],
+    security=SIGNED_IN,
+    summary="Set the private note",
+)
+async def set_private_note(
+    request: ApiRequest, ticket_id: PathId, data: RequestBody[PrivateNoteBody]
+) -> Response[TicketView]:
+    """Also for a reserved or sold ticket, so that the seller can pass on a code after the sale."""
+    ticket = await actions.set_private_note(ticket_id, request.user.id, data.private_note)
+    return ModelResponse(for_viewer(ticket, request.user.id))
 
 
 @delete(
@@ -124,6 +144,7 @@ API = [
             show_ticket,
             offer_ticket,
             edit_ticket,
+            set_private_note,
             withdraw_ticket,
         ],
         exception_handlers={EventInThePast: _event_in_the_past},

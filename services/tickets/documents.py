@@ -19,6 +19,8 @@ class Ticket(TicketState, Aggregate):
 
     updated_at: Moment = Field(default_factory=now)
 
+    private_note: str | None = None
+    """The seller's note for the buyer. No event, list or index contains it."""
     idempotency_key: str | None = None
     """The Idempotency-Key of the request that created the ticket, if it had one."""
     request_hash: str | None = None

@@ -102,6 +102,24 @@ def check_price(price_minor: int, minimum: MinimumCharge | None) -> None:
         raise PriceTooLow(minimum)
 
 
+def may_read_private_note(ticket: TicketState, by: str | None) -> bool:
+    """Whether this user may read the seller's private note: the seller, and the buyer who paid."""
+    if by is None:
+        return False
+    owns_ticket = ticket.status == "sold" and not ticket.refunded and ticket.buyer_id == by
+    return ticket.user_id == by or owns_ticket
+
+
+def check_is_seller(ticket: TicketState, by: str) -> None:
+    """Check that this user listed the ticket.
+
+    Raises:
+        NotTheSeller
+    """
+    if ticket.user_id != by:
+        raise NotTheSeller
+
+
 def check_may_edit(ticket: TicketState, by: str) -> None:
     """Check that this user may edit the ticket.
 
@@ -196,8 +214,7 @@ def _frees_ticket(order: OrderEvent) -> bool:
 
 
 def _check_seller_may_change(ticket: TicketState, by: str) -> None:
-    if ticket.user_id != by:
-        raise NotTheSeller
+    check_is_seller(ticket, by)
     if ticket.status == "reserved":
         raise TicketReserved
     if ticket.status == "sold":

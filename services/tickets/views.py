@@ -8,6 +8,7 @@ from pydantic import Field, TypeAdapter
 
 from contracts.api import Ticket as TicketView
 from contracts.money import from_minor_units
+from services.tickets import rules
 from services.tickets.documents import Ticket
 from services.tickets.rules import TicketState
 
@@ -17,6 +18,8 @@ class StoredTicket(TicketState):
 
     id: PydanticObjectId = Field(alias="_id")
     version: int
+    private_note: str | None = None
+    """None unless it was read with `WITH_PRIVATE_NOTE`."""
 
 
 _STORED = TypeAdapter(StoredTicket)
@@ -25,7 +28,8 @@ _NOT_SHOWN = {"withdrawn", "hold", "order_version", "asked_minor"}
 PROJECTION: Mapping[str, int] = dict.fromkeys(
     sorted({*TicketState.model_fields, "_id", "version"} - _NOT_SHOWN), 1
 )
-"""The fields of a StoredTicket in the database."""
+"""The fields of a StoredTicket in the database that lists and the search may read."""
+WITH_PRIVATE_NOTE: Mapping[str, int] = {**PROJECTION, "private_note": 1}
 
 
 def stored(raw: Mapping[str, Any]) -> StoredTicket:
@@ -38,7 +42,10 @@ def stored(raw: Mapping[str, Any]) -> StoredTicket:
 
 
 def view_of(ticket: Ticket | StoredTicket, viewer: str | None) -> TicketView:
-    """The public state of the ticket. Only its seller and its buyer see the order."""
+    """The public state of the ticket. Only its seller and its buyer see the order.
+
+    `for_viewer` adds the private note.
+    """
     fields = {name: getattr(ticket, name) for name in _SAME}
     sees_order = viewer is not None and viewer in (ticket.user_id, ticket.buyer_id)
     face_value = ticket.face_value_minor
@@ -54,5 +61,14 @@ def view_of(ticket: Ticket | StoredTicket, viewer: str | None) -> TicketView:
     )
 
 
-_SAME = TicketView.model_fields.keys() - {"id", "order_id", "order_code", "price", "face_value"}
+def for_viewer(ticket: Ticket | StoredTicket, viewer: str | None) -> TicketView:
+    """The state of the ticket as its seller or its buyer sees it, with the private note."""
+    shown = view_of(ticket, viewer)
+    if not rules.may_read_private_note(ticket, viewer):
+        return shown
+    return shown.model_copy(update={"private_note": ticket.private_note})
+
+
+_PERSONAL = {"order_id", "order_code", "private_note"}
+_SAME = TicketView.model_fields.keys() - {"id", "price", "face_value", *_PERSONAL}
 """Fields that have the same name and value in the database and in responses."""

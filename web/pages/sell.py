@@ -112,6 +112,32 @@ async def create(page: NamedDependency[Page], request: WebRequest) -> Response[A
     )
 
 
+@post("/tickets/{ticket_id:str}/private-note")
+async def save_private_note(
+    page: NamedDependency[Page], ticket_id: FromPath[str], data: URLEncodedBody[dict[str, str]]
+) -> Response[Any]:
+    """Set the private note of a ticket that can't be edited any more."""
+    typed = data.get("privateNote", "")
+    try:
+        await page.api.set_private_note(ticket_id, typed.replace("\r\n", "\n").strip() or None)
+    except Refused as refused:
+        if refused.status != 400:
+            raise
+        form = FIELDS.with_errors({"privateNote": typed}, refused.problem)
+        context = {"ticket": await page.api.ticket(ticket_id), "form": form}
+        return page.render("sell/private_note.html", context, fragment="sell/_private_note.html", status=422)
+    return page.redirect(f"/tickets/{ticket_id}")
+
+
+@get("/tickets/{ticket_id:str}/private-note")
+async def private_note(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Response[Any]:
+    ticket = await page.api.ticket(ticket_id)
+    if page.user is None or page.user.id != ticket.user_id:
+        return page.redirect(f"/tickets/{ticket.id}")
+    context = {"ticket": ticket, "form": Form({"privateNote": ticket.private_note or ""})}
+    return page.render("sell/private_note.html", context, fragment="sell/_private_note.html")
+
+
 @get("/tickets/{ticket_id:str}/withdraw")
 async def ask_to_withdraw(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Response[Any]:
     ticket = await page.api.ticket(ticket_id)
@@ -141,4 +167,6 @@ def _may_change(page: Page, ticket: Ticket) -> bool:
     return page.user is not None and page.user.id == ticket.user_id and ticket.status == "available"
 
 
-router = Router("/", route_handlers=[new, create, edit, save, ask_to_withdraw, withdraw])
+router = Router(
+    "/", route_handlers=[new, create, edit, save, private_note, save_private_note, ask_to_withdraw, withdraw]
+)

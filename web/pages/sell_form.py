@@ -17,7 +17,7 @@ from web.page_context import Page
 from web.rendering.texts import N_, _
 from web.rendering.ticket_texts import category_label
 
-DETAILS = ("seat", "faceValue", "notes")
+DETAILS = ("seat", "faceValue", "notes", "privateNote")
 """Fields that the form hides under "More details" while they are empty."""
 FIELDS = Fields(("title", "price", "startsAt", "timeZone", "venue", "city", "quantity", "category", *DETAILS))
 MISSING = {"title": N_("Enter what the ticket is for"), "price": N_("Enter a price, such as 19.99")}
@@ -104,7 +104,7 @@ def api_body(typed: Mapping[str, str]) -> dict[str, str | int]:
         "quantity": int(quantity) if re.fullmatch("[0-9]{1,6}", quantity) else quantity,
         "faceValue": plain_price(typed["faceValue"]),
         **{name: typed[name].strip() for name in ("venue", "city", "category", "seat")},
-        "notes": typed["notes"].replace("\r\n", "\n").strip(),
+        **{name: typed[name].replace("\r\n", "\n").strip() for name in ("notes", "privateNote")},
     }
     given = {name: value for name, value in optional.items() if value != ""}
     return {"title": typed["title"], "price": plain_price(typed["price"]), **given}
@@ -136,4 +136,5 @@ def typed_values(ticket: Ticket) -> dict[str, str]:
         "seat": ticket.seat or "",
         "faceValue": f"{ticket.face_value:.2f}" if ticket.face_value else "",
         "notes": ticket.notes or "",
+        "privateNote": ticket.private_note or "",
     }

@@ -23,6 +23,7 @@ FILLED = {
     "city": f"City {MARK}",
     "seat": f"Seat {MARK}",
     "notes": f"Notes {MARK}",
+    "private_note": f"Private note {MARK}",
     "starts_at": datetime(2036, 12, 12, 19, 0, tzinfo=UTC),
     "picture": "ab" * 32,
 }
@@ -72,6 +73,7 @@ PAGES: dict[str, Callable[[Scene], tuple[str, User | None]]] = {
     "the seller's ticket": lambda scene: (f"/tickets/{scene.on_sale.id}", scene.seller),
     "the form to edit": lambda scene: (f"/tickets/{scene.on_sale.id}/edit", scene.seller),
     "the page to withdraw": lambda scene: (f"/tickets/{scene.on_sale.id}/withdraw", scene.seller),
+    "the private note": lambda scene: (f"/tickets/{scene.on_sale.id}/private-note", scene.seller),
     "my sales": lambda scene: ("/listings", scene.seller),
     "my orders": lambda scene: ("/orders", scene.buyer),
     "my account": lambda scene: ("/account", scene.buyer),

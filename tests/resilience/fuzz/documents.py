@@ -26,7 +26,9 @@ BY_RULE = {"event-in-the-past", "price-too-low", "token-invalid", "bad-cursor", 
 """Problem types of requests that match the document but break a rule that depends on the time, a setting or a
 secret."""
 
-BY_TEXT_RULE = re.compile("contains (a|an) .*character|must be a single line|too many accents|is required$")
+BY_TEXT_RULE = re.compile(
+    "contains (a|an) .*character|must be a single line|too many accents|seems to contain a code|is required$"
+)
 """Messages about texts that match the document but break a rule that a JSON Schema can't describe."""
 
 

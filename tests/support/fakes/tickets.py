@@ -8,6 +8,7 @@ from typing import cast, get_args
 from aiohttp import web
 
 from contracts.api import (
+    PrivateNoteBody,
     SalesSummary,
     Seller,
     Sum,
@@ -38,6 +39,7 @@ class Tickets:
             web.post("/api/tickets", self.create),
             web.put("/api/tickets/{id}", self.edit),
             web.delete("/api/tickets/{id}", self.withdraw),
+            web.put("/api/tickets/{id}/private-note", self.set_private_note),
             web.put("/api/tickets/{id}/picture", self.upload_picture),
             web.delete("/api/tickets/{id}/picture", self.delete_picture),
             web.get("/api/tickets/{id}/similar", self.similar),
@@ -103,7 +105,9 @@ class Tickets:
         ticket, caller = self._ticket(request), self.market.caller(request)
         order = self.market.orders.get(ticket.order_id or "")
         if caller is None or caller.id not in (ticket.user_id, order and order.user_id):
-            ticket = ticket.model_copy(update={"order_id": None, "order_code": None})
+            ticket = ticket.model_copy(update={"order_id": None, "order_code": None, "private_note": None})
+        elif caller.id != ticket.user_id and (ticket.status != "sold" or ticket.refunded):
+            ticket = ticket.model_copy(update={"private_note": None})
         return answer(ticket)
 
     async def create(self, request: web.Request) -> web.Response:
@@ -133,6 +137,11 @@ class Tickets:
             raise refusal(409, "Cannot withdraw a reserved ticket")
         self.market.change_ticket(ticket.id, status="withdrawn")
         return web.Response(status=204)
+
+    async def set_private_note(self, request: web.Request) -> web.Response:
+        ticket, body = self._own(request), await read(request, PrivateNoteBody)
+        self.market.tickets[ticket.id] = ticket.model_copy(update={"private_note": body.private_note})
+        return answer(self._ticket(request))
 
     async def upload_picture(self, request: web.Request) -> web.Response:
         ticket, upload = self._own(request), await request.read()
