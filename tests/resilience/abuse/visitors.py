@@ -125,7 +125,9 @@ class Crowd:
         await random.choice(self.buyers).buys(ticket)  # noqa: S311
 
     async def _uploads(self) -> None:
-        seller = random.choice(self.sellers)  # noqa: S311
+        # One after the other, because a seller uploads one picture at a time.
+        seller = self.sellers.pop(0)
+        self.sellers.append(seller)
         await seller.uploads(await seller.lists_ticket(), self.picture)
 
 
