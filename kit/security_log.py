@@ -4,15 +4,21 @@ docs/security.md lists the events. An event contains no email address, password 
 user wrote.
 """
 
+import hmac
 import json
 import logging
 from collections import Counter as Counts
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Literal
 
 from prometheus_client import Counter
 
 from contracts.wire import now
+from kit.errors import ServiceError
 from kit.networks import networks_of
 
 log = logging.getLogger("security")
@@ -61,6 +67,31 @@ def record(event: str, outcome: Outcome, *, actor: str | None = None, **details:
     }
     known = {name: value for name, value in {**fields, **details}.items() if value is not None}
     log.info(json.dumps(known))
+
+
+@dataclass
+class Attempt:
+    """An attempt that is being recorded."""
+
+    actor: str | None = None
+    """The user, as soon as it is known."""
+
+
+@contextmanager
+def recorded(event: str, *, actor: str | None = None, **details: str | int | None) -> Iterator[Attempt]:
+    """Record how the block ends: `success`, or `failure` with the kind of the error."""
+    attempt = Attempt(actor)
+    try:
+        yield attempt
+    except ServiceError as error:
+        record(event, "failure", actor=attempt.actor, reason=type(error).__name__, **details)
+        raise
+    record(event, "success", actor=attempt.actor, **details)
+
+
+def pseudonym(text: str, secret: str) -> str:
+    """The same short code for the same text, from which nobody without the secret can find the text."""
+    return hmac.new(f"security log {secret}".encode(), text.encode(), sha256).hexdigest()[:16]
 
 
 class _Floods:

@@ -13,6 +13,8 @@ from kit.aggregates import change
 from kit.changes import Changes
 from kit.errors import NotFound, NotSignedIn
 from kit.mongo import object_id
+from kit.secrets import internal_secret
+from kit.security_log import pseudonym
 from kit.sessions import EndedSessions
 from kit.tokens import Signer
 from services.auth.attempts import Attempts, Client, key_of_account
@@ -44,6 +46,10 @@ class Auth:
     devices: Devices
     use_interval: timedelta
     """Minimum time between two stored uses of a session."""
+
+    def pseudonym(self, email: str) -> str:
+        """What the security log calls the account with this address."""
+        return pseudonym(email, internal_secret(self.attempts.settings))
 
     async def sign_up(self, email: str, password: str, client: Client) -> SignedIn:
         """Add a user and sign them in.

@@ -15,6 +15,7 @@ from kit.http.guards import signed_in
 from kit.http.limits import Limited, network, user_or_network
 from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
 from kit.http.request import ApiRequest
+from kit.security_log import record, recorded
 from services.auth.actions import Auth, SignedIn
 from services.auth.attempts import Client
 from settings import Settings
@@ -41,7 +42,9 @@ async def sign_up(
     settings: InjectedSettings,
 ) -> Response[User]:
     client = _client(request, auth)
-    signed_in = await auth.sign_up(data.email, data.password, client)
+    with recorded("sign-up", account=auth.pseudonym(data.email)) as attempt:
+        signed_in = await auth.sign_up(data.email, data.password, client)
+        attempt.actor = signed_in.identity.id
     await auth.sign_out(await identity_in_cookie(request))  # the browser's previous session
     return _signed_in(signed_in, settings, auth, client, status=201)
 
@@ -60,7 +63,9 @@ async def sign_in(
     settings: InjectedSettings,
 ) -> Response[User]:
     client = _client(request, auth)
-    signed_in = await auth.sign_in(data.email, data.password, client)
+    with recorded("sign-in", account=auth.pseudonym(data.email)) as attempt:
+        signed_in = await auth.sign_in(data.email, data.password, client)
+        attempt.actor = signed_in.identity.id
     await auth.sign_out(await identity_in_cookie(request))  # the browser's previous session
     return _signed_in(signed_in, settings, auth, client, status=200)
 
@@ -75,6 +80,8 @@ async def sign_out(
     request: ApiRequest, auth: InjectedAuth, settings: InjectedSettings
 ) -> Response[dict[str, Any]]:
     await auth.sign_out(request.user)
+    if request.user is not None:
+        record("sign-out", "success", actor=request.user.id)
     return _signed_out(settings)
 
 
@@ -88,7 +95,8 @@ async def sign_out(
 async def sign_out_everywhere(
     request: ApiRequest, auth: InjectedAuth, settings: InjectedSettings
 ) -> Response[dict[str, Any]]:
-    await auth.sign_out_everywhere(request.user)
+    with recorded("sign-out-everywhere", actor=request.user.id):
+        await auth.sign_out_everywhere(request.user)
     return _signed_out(settings)
 
 
@@ -106,7 +114,8 @@ async def change_password(
     settings: InjectedSettings,
 ) -> Response[User]:
     client = _client(request, auth)
-    changed = await auth.change_password(request.user, data.current_password, data.new_password, client)
+    with recorded("password-change", actor=request.user.id):
+        changed = await auth.change_password(request.user, data.current_password, data.new_password, client)
     return _signed_in(changed, settings, auth, client, status=200)
 
 

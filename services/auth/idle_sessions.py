@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from contracts.wire import now
+from kit.security_log import record
 from kit.sessions import EndedSessions
 from services.auth.documents import Session
 
@@ -15,3 +16,4 @@ async def end_idle_sessions(idle: timedelta, ended: EndedSessions) -> None:
         # The guard fails if another instance has ended the session, or if its user has just come back.
         if await session.save_and_publish({"ended_at": now()}, used_at=session.used_at):
             ended.add(session.key, now())
+            record("session-end", "success", actor=session.user_id, reason="idle")

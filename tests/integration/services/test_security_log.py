@@ -74,3 +74,43 @@ async def test_a_wrong_operator_token_is_logged(
         assert events(caplog, "event", "outcome", "route") == [
             ("operator", "refused", "POST /api/payments/refunds")
         ]
+
+
+ANN = {"email": "ann@example.com", "password": "correct horse"}
+
+
+async def test_attempts_to_sign_up_and_in_are_logged_without_the_email_address(
+    auth: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = from_client(auth, "2600:1:2:3::4")
+    made = await auth.ask("POST", "/api/users/signup", json=ANN, headers=headers)
+    for account in ({**ANN, "password": "wrong horse"}, {**ANN, "email": "eve@example.com"}, ANN):
+        await auth.ask("POST", "/api/users/signin", json=account, headers=headers)
+    ann = made.json()["id"]
+    assert events(caplog, "event", "outcome", "actor", "network", "reason") == [
+        ("sign-up", "success", ann, "2600:1:2:3::/64", None),
+        ("sign-in", "failure", None, "2600:1:2:3::/64", "InvalidCredentials"),
+        ("sign-in", "failure", None, "2600:1:2:3::/64", "InvalidCredentials"),
+        ("sign-in", "success", ann, "2600:1:2:3::/64", None),
+    ]
+    first, second, third, fourth = (account for (account,) in events(caplog, "account"))
+    assert first == second == fourth != third
+    assert "@" not in caplog.text
+    assert "horse" not in caplog.text
+
+
+async def test_a_password_change_and_the_end_of_sessions_are_logged(
+    auth: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = await auth.ask("POST", "/api/users/signup", json=ANN)
+    for current in ("wrong horse", ANN["password"]):
+        body = {"currentPassword": current, "newPassword": "another horse"}
+        await auth.ask("POST", "/api/users/password", json=body)
+    await auth.ask("POST", "/api/users/signout-everywhere")
+    ann = made.json()["id"]
+    assert events(caplog, "event", "outcome", "actor")[1:] == [
+        ("password-change", "failure", ann),
+        ("access", "refused", ann),
+        ("password-change", "success", ann),
+        ("sign-out-everywhere", "success", ann),
+    ]
