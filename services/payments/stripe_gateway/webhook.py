@@ -1,10 +1,10 @@
 """Verify a webhook's signature, and read which payment the webhook is about."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import stripe
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, StringConstraints, TypeAdapter
 
 from contracts.events import PaymentStatus
 from kit.errors import Invalid
@@ -20,6 +20,9 @@ IMPLIED_TYPES = frozenset(
 )
 """Types of events that tell us nothing: our own request caused them, or an event of the PaymentIntent
 accompanies them."""
+
+MAX_ID_LENGTH = 255
+"""Stripe's own limit: https://docs.stripe.com/upgrades#what-changes-does-stripe-consider-to-be-backwards-compatible"""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ def verify(body: bytes, signature: str | None, secret: str | None) -> VerifiedWe
     """
     if secret is None:
         raise BadSignature("Webhooks are refused: no STRIPE_WEBHOOK_SECRET is set")
+    if signature is None or not signature.isascii():  # Stripe's library can't compare other text
+        raise BadSignature
     try:
         stripe.WebhookSignature.verify_header(body, signature, secret, stripe.Webhook.DEFAULT_TOLERANCE)
         return _read(_EVENT.validate_json(body))
@@ -56,7 +61,7 @@ class _Data(BaseModel):
 
 
 class _Event(BaseModel):
-    id: str
+    id: Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH)]
     type: str = ""
     data: _Data
 
@@ -77,11 +82,13 @@ def _read(event: _Event) -> VerifiedWebhook:
 
 
 def _order_of(subject: dict[str, Any]) -> str | None:
-    order_id = (subject.get("metadata") or {}).get("order_id")
-    return order_id if isinstance(order_id, str) else None
+    return _id_or_none((subject.get("metadata") or {}).get("order_id"))
 
 
 def _intent_of(subject: dict[str, Any]) -> str | None:
     is_intent = subject.get("object") == "payment_intent"
-    intent_id = subject.get("id") if is_intent else subject.get("payment_intent")
-    return intent_id if isinstance(intent_id, str) else None
+    return _id_or_none(subject.get("id") if is_intent else subject.get("payment_intent"))
+
+
+def _id_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) and len(value) <= MAX_ID_LENGTH else None
