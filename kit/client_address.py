@@ -33,7 +33,8 @@ class ClientAddresses:
 
     def of(self, scope: Mapping[str, Any]) -> str:
         """The address of the client that sent an HTTP request, given its ASGI scope."""
-        peer = scope["client"][0] if scope["client"] else UNKNOWN
+        connection = scope.get("client")  # optional in ASGI
+        peer = connection[0] if connection else UNKNOWN
         forwarded = [
             value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"
         ]

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote
 
 import aiohttp
 from litestar import Request, Response, asgi
@@ -19,24 +18,19 @@ from contracts.api import POSITION, VALID_UNTIL
 from contracts.problems import Problem
 from contracts.tickets import MAX_PICTURE_BYTES
 from kit.client_address import CLIENT
-from kit.http.problems import problem_response
+from kit.http.problems import TITLES, problem_response
 from kit.tracing import traceparent
 from settings import ServiceName, Settings
 from web import upstream
 from web.api_client import Freshness
 from web.live.changes import Topic
 from web.page_cache.renderings import CATALOGUE, MAX_SHARED_SECONDS, SHARING, Sharing
+from web.public_api import public_route
 
 log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 1_000_000
 MAX_ANSWER_BYTES = 10_000_000
-OWNERS: dict[str, ServiceName] = {
-    "users": "auth",
-    "tickets": "tickets",
-    "orders": "orders",
-    "payments": "payments",
-}
 
 _PUBLIC = re.compile(
     r"/api/tickets(?:/facets|/[0-9a-f]{24}/similar|/sellers/(?P<seller>[0-9a-f]{24})|/(?P<ticket>[0-9a-f]{24}))?",
@@ -56,14 +50,18 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class _Failed(Exception):
-    def __init__(self, problem: Problem, retry_after: int | None = None) -> None:
+    def __init__(self, problem: Problem, retry_after: int | None = None, allow: str | None = None) -> None:
         self.problem = problem
         self.retry_after = retry_after
+        self.allow = allow
         super().__init__(problem.title)
 
 
 def _problem(_: Request[Any, Any, Any], failure: _Failed) -> Response[bytes]:
-    return problem_response(failure.problem, retry_after=failure.retry_after)
+    response = problem_response(failure.problem, retry_after=failure.retry_after)
+    if failure.allow is not None:
+        response.headers["Allow"] = failure.allow
+    return response
 
 
 @asgi(
@@ -98,6 +96,7 @@ async def _pass_on(
             timeout=upstream.timeout(service, scope["method"]),
         ) as answer:
             content = await _content(answer, service)
+            length = answer.headers.get("Content-Length") if scope["method"] == "HEAD" else str(len(content))
             headers = _end_to_end(answer.raw_headers)
             if service == "tickets" and scope["method"] == "GET":
                 _share(scope, target.raw_path, answer.headers)
@@ -108,7 +107,7 @@ async def _pass_on(
     except (aiohttp.ClientError, TimeoutError) as error:
         log.warning("The %s service gave no valid response: %r", service, error)
         raise _Failed(_bad_gateway(service)) from error
-    await _send(send, answer.status, headers, content)
+    await _send(send, answer.status, headers, content, length)
 
 
 def _share(scope: HTTPScope, path: str, headers: Mapping[str, str]) -> None:
@@ -129,18 +128,19 @@ def _share(scope: HTTPScope, path: str, headers: Mapping[str, str]) -> None:
 
 
 def _target(scope: HTTPScope, settings: Settings) -> tuple[ServiceName, URL]:
-    """The service that owns the path, and the address there. The encoding of the path is unchanged."""
-    path = scope["raw_path"].partition(b"?")[0].decode("latin-1")
-    owner = OWNERS.get(path.removeprefix("/api/").partition("/")[0]) if path.startswith("/api/") else None
-    if owner is None or ".." in path.split("/") or _is_for_operators(path):
-        raise _Failed(Problem.of(404, "Not found", code="not-found"))
+    """The service that owns the public route, and the address there.
+
+    Raises:
+        _Failed: there is no such route, or it doesn't have the method.
+    """
+    route = public_route(scope["raw_path"].partition(b"?")[0])
+    if route is None:
+        raise _Failed(Problem.of(404, TITLES[404]))
+    if scope["method"] not in route.methods:
+        raise _Failed(Problem.of(405, TITLES[405]), allow=route.allow)
     query = scope["query_string"].decode("latin-1")
-    return owner, URL(settings.url_of(owner) + path + (f"?{query}" if query else ""), encoded=True)
-
-
-def _is_for_operators(path: str) -> bool:
-    """Whether the path, which may be percent-encoded, is for operators, who call the service directly."""
-    return [unquote(part) for part in path.split("/") if part][:3] == ["api", "payments", "refunds"]
+    address = settings.url_of(route.service) + route.path + (f"?{query}" if query else "")
+    return route.service, URL(address, encoded=True)
 
 
 async def _read(headers: Headers, receive: Receive, limit: int) -> bytes:
@@ -196,8 +196,10 @@ def _bad_gateway(service: ServiceName) -> Problem:
     return Problem.of(502, f"The {service} service gave no valid response", code="bad-gateway")
 
 
-async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
-    if status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
-        headers = [*headers, (b"content-length", str(len(content)).encode())]
+async def _send(
+    send: Send, status: int, headers: list[tuple[bytes, bytes]], content: bytes, length: str | None
+) -> None:
+    if length is not None and status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+        headers = [*headers, (b"content-length", length.encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content, "more_body": False})

@@ -38,10 +38,13 @@ _MESSAGES = {
     "model_type": "The body must be a JSON object",
 }
 
+MAX_ERRORS = 20
+"""The most errors that a problem lists."""
+
 # Litestar gives the name of a missing parameter only in this message.
 _MISSING = re.compile(r"Missing required \w+ parameter '([^']+)'")
 
-_TITLES = {
+TITLES = {
     404: "There is nothing at this address",
     405: "That can't be done here",
     413: "The body is too large",
@@ -74,7 +77,7 @@ def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respon
         case ClientException(status_code=400):
             return problem_response(Problem.of(400, NotJson.message, code="not-json"))
         case _:
-            title = _TITLES.get(error.status_code, error.detail)
+            title = TITLES.get(error.status_code, error.detail)
             answer = problem_response(Problem.of(error.status_code, title))
             for name, value in (error.headers or {}).items():
                 answer.headers.setdefault(name, value)
@@ -100,9 +103,9 @@ def _validation_problem(request: Request[Any, Any, Any], error: ValidationExcept
     """A problem with one error for each invalid field."""
     details = getattr(error.__cause__, "errors", None)
     if isinstance(details, list):
-        items = [_item(detail) for detail in details]
+        items = [_item(detail) for detail in details[:MAX_ERRORS]]
     elif isinstance(error.extra, list):
-        items = [_parameter_item(request, detail) for detail in error.extra]
+        items = [_parameter_item(request, detail) for detail in error.extra[:MAX_ERRORS]]
     elif missing := _MISSING.match(error.detail):
         items = [ProblemItem(message=_MESSAGES["missing"].format(label=_label(missing[1])), field=missing[1])]
     else:
