@@ -21,6 +21,7 @@ from kit.http import outages, problems
 from kit.http.address import RejectMalformedAddress
 from kit.http.authentication import SessionAuthentication
 from kit.http.cross_site import RejectCrossSite
+from kit.http.head import HeadForGet, WithoutBodyForHead
 from kit.http.openapi import ApiOperations, WireSchemas
 from kit.http.options import AllMethodsAllowed
 from kit.http.request import MAX_BODY_BYTES, ApiRequest
@@ -119,6 +120,7 @@ def service_app(service: Service, settings: Settings) -> Litestar:
         after_exception=[record_refusal],
         request_max_body_size=MAX_BODY_BYTES,
         middleware=[
+            WithoutBodyForHead(),
             RejectMalformedAddress(),
             ReadWholeBody(),
             ContinueTrace(),
@@ -127,7 +129,10 @@ def service_app(service: Service, settings: Settings) -> Litestar:
             RejectCrossSite(settings),
         ],
         before_send=[forbid_storing],
-        plugins=[WireSchemas(), PydanticPlugin(prefer_alias=True), ApiOperations(), AllMethodsAllowed()],
+        plugins=[
+            *(WireSchemas(), PydanticPlugin(prefer_alias=True), ApiOperations()),
+            *(HeadForGet(), AllMethodsAllowed()),
+        ],
         openapi_config=docs.openapi(title, service.summary, settings.session_cookie),
         logging_config=None,
         state=state,

@@ -24,6 +24,8 @@ from kit.client_address import ClientAddresses, Vouching
 from kit.errors import Unavailable
 from kit.http.address import RejectMalformedAddress
 from kit.http.cross_site import RejectCrossSite
+from kit.http.head import HeadForGet, WithoutBodyForHead
+from kit.http.options import AllMethodsAllowed
 from kit.http.security_log import RememberClient, record_refusal
 from kit.http.state import from_state
 from kit.http.tracing import ContinueTrace
@@ -131,6 +133,7 @@ def create(
         exception_handlers=EXCEPTION_HANDLERS,
         template_config=TemplateConfig(instance=templates),
         middleware=[
+            WithoutBodyForHead(),
             RejectMalformedAddress(),
             ContinueTrace(),
             RememberClient(addresses.of),
@@ -140,6 +143,7 @@ def create(
             NoteSessionUse(sessions, use),
         ],
         after_exception=[record_refusal],
+        plugins=[HeadForGet(), AllMethodsAllowed()],
         compression_config=COMPRESSED_PAGES,
         before_request=check_recorded_user,
         before_send=[add_security_headers(settings), pass_on_cookies],

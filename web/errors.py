@@ -145,7 +145,7 @@ def _response(request: WebRequest, error: PageError) -> HTMXTemplate:
 
 def _page_address(request: WebRequest) -> str:
     """The address of the requested page, or of the page that contains the submitted form."""
-    if request.method == "GET":
+    if request.method in {"GET", "HEAD"}:
         return request.address
     path = request.scope["path"]
     for action in ("/buy", "/pay", "/cancel", "/signout"):
