@@ -260,6 +260,36 @@ class Settings(BaseSettings):
     picture_scans: NoLimitAtZero = Field(
         50, description="Scans of a progressive JPEG (usually 10); 0 for no limit"
     )
+    max_body_bytes: int = Field(
+        16_384,
+        ge=0,
+        description="Maximum size of JSON bodies, and of forms without a picture; 0 for no limit",
+    )
+    max_webhook_bytes: int = Field(
+        262_144, ge=0, description="Maximum size of Stripe's webhooks; 0 for no limit"
+    )
+    max_target_bytes: int = Field(
+        8192, ge=0, description="Maximum length of the path and the query of a request; 0 for no limit"
+    )
+    max_header_bytes: int = Field(
+        32_768, ge=0, description="Maximum size of all headers of a request; 0 for no limit"
+    )
+    body_timeout_seconds: float = Field(
+        10, ge=0, description="Maximum time between two parts of a body that web receives; 0 for no limit"
+    )
+    min_body_rate: int = Field(
+        50_000,
+        ge=0,
+        description="Minimum bytes per second of a body that web receives, after its first `BODY_TIMEOUT_SECONDS`; 0 for no limit",
+    )
+    body_memory_mb: int = Field(
+        48,
+        ge=0,
+        description="Megabytes of bodies that a web process holds; the largest incomplete ones are rejected first; 0 for no limit",
+    )
+    body_memory_mb_per_network: int = Field(
+        12, ge=0, description="Megabytes of bodies that a web process holds for one network; 0 for no limit"
+    )
 
     # Operation
     web_page_cache_mb: int = Field(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from contracts.events import CancelReason, OrderedTicket, OrderStatus, PaymentStatus, PublicTicket
@@ -38,10 +38,22 @@ VALID_UNTIL = "Stagedoor-Valid-Until"
 """A header of the tickets service for the web tier: when the response changes because time passes."""
 
 
+MAX_FIELDS = 50
+"""Maximum number of fields of a body. No body has as many known fields."""
+
+
 class Body(Wire):
     """A request body. Unknown fields are rejected, so that a misspelled field name is reported."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_number_of_fields(cls, value: Any) -> Any:
+        # Reporting an error for each of thousands of unknown fields would take seconds.
+        if isinstance(value, dict) and len(value) > MAX_FIELDS:
+            raise PydanticCustomError("too_many_fields", "The body has too many fields")
+        return value
 
 
 Trimmed = Annotated[str, StringConstraints(strip_whitespace=True)]

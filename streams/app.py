@@ -21,10 +21,11 @@ from kit.http import outages, problems
 from kit.http.address import RejectMalformedAddress
 from kit.http.authentication import SessionAuthentication
 from kit.http.cross_site import RejectCrossSite
+from kit.http.body_limits import BodyLimits
 from kit.http.head import HeadForGet, WithoutBodyForHead
 from kit.http.openapi import ApiOperations, WireSchemas
 from kit.http.options import AllMethodsAllowed
-from kit.http.request import MAX_BODY_BYTES, ApiRequest
+from kit.http.request import ApiRequest
 from kit.http.request_body import ReadWholeBody
 from kit.http.responses import ModelResponse, forbid_storing
 from kit.http.security_log import RememberClient, record_refusal
@@ -118,7 +119,7 @@ def service_app(service: Service, settings: Settings) -> Litestar:
         response_class=ModelResponse,
         exception_handlers={**problems.EXCEPTION_HANDLERS, **outages.EXCEPTION_HANDLERS},
         after_exception=[record_refusal],
-        request_max_body_size=MAX_BODY_BYTES,
+        request_max_body_size=settings.max_body_bytes or None,
         middleware=[
             WithoutBodyForHead(),
             RejectMalformedAddress(),
@@ -131,7 +132,7 @@ def service_app(service: Service, settings: Settings) -> Litestar:
         before_send=[forbid_storing],
         plugins=[
             *(WireSchemas(), PydanticPlugin(prefer_alias=True), ApiOperations()),
-            *(HeadForGet(), AllMethodsAllowed()),
+            *(BodyLimits(settings), HeadForGet(), AllMethodsAllowed()),
         ],
         openapi_config=docs.openapi(title, service.summary, settings.session_cookie),
         logging_config=None,

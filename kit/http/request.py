@@ -9,8 +9,6 @@ from contracts.identity import Identity
 from kit.errors import NotJson, RequestAborted, UnsupportedMediaType
 from kit.http.state import state_of
 
-MAX_BODY_BYTES = 1_000_000
-
 
 class ApiRequest(Request[Identity, str | None, Any]):
     """A request to a service. `user` is an Identity in handlers with the guard `signed_in`."""

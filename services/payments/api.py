@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from contracts.api import Payment as PaymentView
 from contracts.api import PaymentBody, PaymentResult, RefundBody
+from kit.http.body_limits import MAX_BODY
 from kit.http.guards import operators_only, signed_in
 from kit.http.limits import Limited
 from kit.http.openapi import OPERATORS, SIGNED_IN, ApiOperation, problems
@@ -88,6 +89,7 @@ async def list_payments(
     status_code=200,
     exclude_from_auth=True,
     operation_class=WebhookOperation,
+    opt={MAX_BODY: "max_webhook_bytes"},
     summary="Receive Stripe's webhooks",
 )
 async def webhook(

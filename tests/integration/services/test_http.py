@@ -60,7 +60,7 @@ async def test_an_anonymous_request_is_refused_before_its_body_is_checked(
 ) -> None:
     name, service = named_service
     for method, path in SIGNED_IN_ROUTES[name]:
-        for body in (b"{}", b"not json", b"x" * 1_000_001):
+        for body in (b"{}", b"not json", b"x" * 16_385):
             answer = await service.ask(method, path, content=body, headers=JSON)
             assert messages(answer, 401) == ["Sign in first"]
             assert answer.json() == {
@@ -92,12 +92,38 @@ async def test_a_body_whose_content_type_is_not_json_is_refused(named_service: N
             assert messages(answer, 415) == ["The body must be application/json"], kind
 
 
-async def test_a_body_above_a_megabyte_is_refused(named_service: NamedService) -> None:
+async def test_a_body_above_16_kilobytes_is_refused(named_service: NamedService) -> None:
     name, service = named_service
     for path in PATHS_WITH_BODY[name]:
-        body = b'{"title": "' + b"x" * 1_000_000 + b'"}'
-        answer = await service.ask("POST", path, by=ANN, content=body, headers=JSON)
+        for length, status in ((16_384, 400), (16_385, 413)):
+            body = b'{"title": "' + b"x" * (length - 13) + b'"}'
+            answer = await service.ask("POST", path, by=ANN, content=body, headers=JSON)
+            assert (len(body), answer.status_code) == (length, status)
         assert messages(answer, 413) == ["The body is too large"]
+
+
+async def test_the_maximum_size_of_a_body_is_a_setting(settings_with: SettingsWith) -> None:
+    body = b'{"x": "' + b"x" * 100_000 + b'"}'
+    for limit, status in ((100, 413), (0, 400)):
+        async with serving("orders", settings_with(max_body_bytes=limit)) as orders:
+            answer = await orders.ask("POST", "/api/orders", by=ANN, content=body, headers=JSON)
+            assert answer.status_code == status
+
+
+async def test_a_problem_lists_at_most_20_errors(named_service: NamedService) -> None:
+    name, service = named_service
+    for path in PATHS_WITH_BODY[name]:
+        answer = await service.ask("POST", path, by=ANN, json={f"x{number}": 1 for number in range(40)})
+        assert len(refusal(answer, 400)) == 20
+
+
+async def test_a_body_with_more_fields_than_any_body_has_is_refused_as_a_whole(
+    named_service: NamedService,
+) -> None:
+    name, service = named_service
+    for path in PATHS_WITH_BODY[name]:
+        answer = await service.ask("POST", path, by=ANN, json={f"x{number}": 1 for number in range(1_000)})
+        assert messages(answer, 400) == ["The body has too many fields"]
 
 
 async def test_an_unknown_path_is_not_found(named_service: NamedService) -> None:
@@ -115,6 +141,32 @@ async def test_an_unsupported_method_is_refused_with_a_list_of_allowed_methods(
         answer = await service.ask("PATCH", path, by=ANN, json={})
         assert messages(answer, 405) == ["That can't be done here"]
         assert "POST" in answer.headers["allow"]
+
+
+async def test_head_is_answered_like_get_without_the_body(named_service: NamedService) -> None:
+    name, service = named_service
+    own = {"auth": f"/api/users/{old_id()}", "payments": "/api/payments?orderId=1"}
+    paths = [
+        "/health/live",
+        "/docs",
+        "/docs/openapi.json",
+        "/docs/asyncapi",
+        "/docs/assets/docs/openapi.html",
+    ]
+    for path in [*paths, own.get(name, f"/api/{name}")]:
+        get, head = [await service.ask(method, path, by=ANN) for method in ("GET", "HEAD")]
+        assert (head.status_code, head.content) == (get.status_code, b""), path
+        assert head.headers == get.headers, path
+    assert (await service.ask("HEAD", "/metrics")).status_code == 200
+
+
+async def test_options_and_405_list_head_next_to_get(named_service: NamedService) -> None:
+    _, service = named_service
+    options = await service.ask("OPTIONS", "/health/live")
+    refused = await service.ask("POST", "/health/live")
+    assert (options.status_code, refused.status_code) == (204, 405)
+    for answer in (options, refused):
+        assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
 
 
 async def test_unknown_fields_are_refused_and_listed_in_the_error(named_service: NamedService) -> None:
