@@ -1,6 +1,7 @@
 """HEAD requests (RFC 9110, section 9.3.2), which Litestar 2.25 doesn't support by itself."""
 
 import asyncio
+from copy import copy
 
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
@@ -17,7 +18,11 @@ class HeadForGet(ReceiveRoutePlugin):
 
     def receive_route(self, route: BaseRoute) -> None:
         if isinstance(route, HTTPRoute) and (get := route.route_handler_map.get("GET")):
-            route.route_handler_map["HEAD"] = get
+            handler, parameters = get
+            head = copy(handler)
+            # OpenAPI documents describe GET only. Litestar has resolved the public attribute by now.
+            head._resolved_include_in_schema = False
+            route.route_handler_map["HEAD"] = head, parameters
             route.methods.add("HEAD")
 
 

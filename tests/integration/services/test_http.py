@@ -155,7 +155,7 @@ async def test_head_is_answered_like_get_without_the_body(named_service: NamedSe
     ]
     for path in [*paths, own.get(name, f"/api/{name}")]:
         get, head = [await service.ask(method, path, by=ANN) for method in ("GET", "HEAD")]
-        assert (head.status_code, head.content) == (get.status_code, b""), path
+        assert (get.status_code, head.status_code, head.content) in {(200, 200, b""), (404, 404, b"")}, path
         assert head.headers == get.headers, path
     assert (await service.ask("HEAD", "/metrics")).status_code == 200
 
