@@ -285,7 +285,7 @@ class Settings(BaseSettings):
     body_memory_mb: int = Field(
         48,
         ge=0,
-        description="Megabytes of bodies that a web process holds; the largest incomplete ones are rejected first; 0 for no limit",
+        description="Megabytes of bodies that a web process holds; those that stalled longest are rejected first; 0 for no limit",
     )
     body_memory_mb_per_network: int = Field(
         12, ge=0, description="Megabytes of bodies that a web process holds for one network; 0 for no limit"

@@ -20,13 +20,14 @@ from kit.client_address import Vouching
 from kit.http import outages, problems
 from kit.http.address import RejectMalformedAddress
 from kit.http.authentication import SessionAuthentication
-from kit.http.cross_site import RejectCrossSite
 from kit.http.body_limits import BodyLimits
+from kit.http.cross_site import RejectCrossSite
 from kit.http.head import HeadForGet, WithoutBodyForHead
 from kit.http.openapi import ApiOperations, WireSchemas
 from kit.http.options import AllMethodsAllowed
 from kit.http.request import ApiRequest
 from kit.http.request_body import ReadWholeBody
+from kit.http.request_head import LimitRequestHead
 from kit.http.responses import ModelResponse, forbid_storing
 from kit.http.security_log import RememberClient, record_refusal
 from kit.http.state import ProcessState, from_state
@@ -122,6 +123,7 @@ def service_app(service: Service, settings: Settings) -> Litestar:
         request_max_body_size=settings.max_body_bytes or None,
         middleware=[
             WithoutBodyForHead(),
+            LimitRequestHead(settings),
             RejectMalformedAddress(),
             ReadWholeBody(),
             ContinueTrace(),

@@ -26,6 +26,7 @@ from kit.http.address import RejectMalformedAddress
 from kit.http.cross_site import RejectCrossSite
 from kit.http.head import HeadForGet, WithoutBodyForHead
 from kit.http.options import AllMethodsAllowed
+from kit.http.request_head import LimitRequestHead
 from kit.http.security_log import RememberClient, record_refusal
 from kit.http.state import from_state
 from kit.http.tracing import ContinueTrace
@@ -36,6 +37,7 @@ from kit.sessions import EndedSessions
 from kit.tokens import Sessions, fetch_from
 from settings import Settings
 from web import health, proxy, upstream
+from web.admission.body_limits import BodyLimits
 from web.admission.middleware import AdmissionControl
 from web.admission.network_rates import NetworkRates
 from web.admission.policy import limiters
@@ -62,7 +64,8 @@ from web.security import add_security_headers, security_headers
 from web.session_use import NoteSessionUse
 
 LOG_FORMAT = "%(levelname)s - %(asctime)s - %(name)s - %(module)s - %(message)s"
-MAX_FORM_BYTES = 100_000
+MAX_FORM_PARTS = 50
+"""The most parts of a form with a picture. No form has as many fields."""
 COMPRESSED_PAGES = CompressionConfig(
     backend="gzip", gzip_compress_level=6, minimum_size=1000, exclude=["^/static/", "^/api/", "^/live$"]
 )
@@ -98,12 +101,22 @@ def web_app(settings: Settings) -> ASGIApp:
         app,
         limiters(settings.web_max_requests, settings.network_share),
         responses,
-        BodyReader(),
+        body_reader(settings),
         app.state.addresses,
         NetworkRates(settings),
+        BodyLimits(settings, sessions, RejectCrossSite(settings)),
     )
     viewers = Viewers(sessions, use, settings.session_cookie, partial(render_viewer, templates.engine))
     return PageCache(admission, pages, cards, viewers, security)
+
+
+def body_reader(settings: Settings) -> BodyReader:
+    return BodyReader(
+        timeout=settings.body_timeout_seconds,
+        rate=settings.min_body_rate,
+        max_memory=settings.body_memory_mb * 1_000_000,
+        max_memory_per_network=settings.body_memory_mb_per_network * 1_000_000,
+    )
 
 
 def create(
@@ -134,6 +147,7 @@ def create(
         template_config=TemplateConfig(instance=templates),
         middleware=[
             WithoutBodyForHead(),
+            LimitRequestHead(settings),
             RejectMalformedAddress(),
             ContinueTrace(),
             RememberClient(addresses.of),
@@ -147,7 +161,8 @@ def create(
         compression_config=COMPRESSED_PAGES,
         before_request=check_recorded_user,
         before_send=[add_security_headers(settings), pass_on_cookies],
-        request_max_body_size=MAX_FORM_BYTES,
+        request_max_body_size=settings.max_body_bytes or None,
+        multipart_form_part_limit=MAX_FORM_PARTS,
         openapi_config=None,
         # web/errors.py logs unexpected errors. All other errors are ordinary responses.
         logging_config=LoggingConfig(

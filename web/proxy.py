@@ -16,7 +16,6 @@ from yarl import URL
 
 from contracts.api import POSITION, VALID_UNTIL
 from contracts.problems import Problem
-from contracts.tickets import MAX_PICTURE_BYTES
 from kit.client_address import CLIENT
 from kit.http.problems import TITLES, problem_response
 from kit.tracing import traceparent
@@ -29,14 +28,12 @@ from web.public_api import public_route
 
 log = logging.getLogger(__name__)
 
-MAX_REQUEST_BYTES = 1_000_000
 MAX_ANSWER_BYTES = 10_000_000
 
 _PUBLIC = re.compile(
     r"/api/tickets(?:/facets|/[0-9a-f]{24}/similar|/sellers/(?P<seller>[0-9a-f]{24})|/(?P<ticket>[0-9a-f]{24}))?",
     re.ASCII,
 )
-_PICTURE = re.compile(r"/api/tickets/[0-9a-fA-F]{24}/picture", re.ASCII)
 
 # The hop-by-hop headers of RFC 9110, section 7.6.1, and the headers that this proxy replaces.
 _NOT_PASSED_ON = frozenset(
@@ -82,8 +79,7 @@ async def _pass_on(
     scope: HTTPScope, receive: Receive, send: Send, http: aiohttp.ClientSession, settings: Settings
 ) -> None:
     service, target = _target(scope, settings)
-    is_picture = scope["method"] == "PUT" and _PICTURE.fullmatch(target.raw_path) is not None
-    body = await _read(scope["headers"], receive, MAX_PICTURE_BYTES if is_picture else MAX_REQUEST_BYTES)
+    body = await _read(receive)
     try:
         async with http.request(
             scope["method"],
@@ -143,11 +139,8 @@ def _target(scope: HTTPScope, settings: Settings) -> tuple[ServiceName, URL]:
     return route.service, URL(address, encoded=True)
 
 
-async def _read(headers: Headers, receive: Receive, limit: int) -> bytes:
-    declared = next((value for name, value in headers if name == b"content-length"), b"0")
-    too_large = _Failed(Problem.of(413, "The body is too large", code="too-large"))
-    if not declared.isdigit() or int(declared) > limit:
-        raise too_large
+async def _read(receive: Receive) -> bytes:
+    """The body, whose size admission control has limited."""
     body = bytearray()
     more = True
     while more:
@@ -156,8 +149,6 @@ async def _read(headers: Headers, receive: Receive, limit: int) -> bytes:
             raise _Failed(Problem.of(400, "The request was aborted"))
         body += message.get("body", b"")  # type: ignore[arg-type] # of http.request only
         more = bool(message.get("more_body"))
-        if len(body) > limit:
-            raise too_large
     return bytes(body)
 
 

@@ -37,13 +37,14 @@ class RejectCrossSite(ASGIMiddleware):
         self._vouching = Vouching(settings)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        if scope["method"] not in SAFE_METHODS and not self._comes_from_here(scope):  # type: ignore[typeddict-item]
+        if scope["method"] not in SAFE_METHODS and not self.comes_from_here(scope):  # type: ignore[typeddict-item]
             route = f"{scope['method']} {scope['raw_path'][:200].decode('latin-1')}"  # type: ignore[typeddict-item]
             record("cross-site", "refused", route=route)
             raise CrossSite
         await next_app(scope, receive, send)
 
-    def _comes_from_here(self, scope: Scope) -> bool:
+    def comes_from_here(self, scope: Scope) -> bool:
+        """Whether the request may change something, as far as its origin is concerned."""
         headers = dict(scope["headers"])
         if self._is_from_web(headers.get(CLIENT.lower().encode())):
             return True

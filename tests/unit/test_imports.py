@@ -68,7 +68,7 @@ WITHOUT_DATABASE = (
     "networks",
     "limiter",
     "security_log",
-    *("http.head", "http.options", "http.security_log"),
+    *("http.head", "http.options", "http.request_head", "http.security_log"),
     "logs",
     "secrets",
     "session_use",

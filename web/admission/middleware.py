@@ -15,6 +15,7 @@ from kit.client_address import ClientAddresses
 from kit.limiter import Limiter, Permit
 from kit.networks import Networks, networks_of
 from kit.security_log import record, remember_client
+from web.admission.body_limits import BodyLimits
 from web.admission.network_rates import NetworkRates
 from web.admission.policy import LimiterName, limiter_of
 from web.admission.request_body import MAX_BODY_BYTES, BodyReader, BodyRejected, declared_length, discard
@@ -40,6 +41,7 @@ class AdmissionControl:
         bodies: BodyReader,
         addresses: ClientAddresses,
         rates: NetworkRates,
+        limits: BodyLimits,
     ) -> None:
         self._app = app
         self._limiters = limiters
@@ -47,6 +49,7 @@ class AdmissionControl:
         self._bodies = bodies
         self._addresses = addresses
         self._rates = rates
+        self._limits = limits
         for name in get_args(LimiterName):
             IN_PROGRESS.labels(name).set_function(lambda limiter=limiters[name]: limiter.in_use)  # type: ignore[misc]
 
@@ -80,13 +83,16 @@ class AdmissionControl:
         The body is read first, so that a slow sender holds no permit.
         """
         length = declared_length(scope)
-        if length is not None and length > MAX_BODY_BYTES:
-            if scope["path"].startswith("/api/"):
+        limit = await self._limits.of(scope) if length != 0 else 0
+        if limit is None or (length is not None and length > limit):
+            if limit is not None and scope["path"].startswith("/api/"):
                 raise BodyRejected(413)
             await discard(receive)
-            receive = _replay(b"", receive)  # the error page needs only the declared length
-            length = 0
-        async with self._bodies.read(receive, length) as body:
+            if limit is not None and length is not None and length <= MAX_BODY_BYTES:
+                raise BodyRejected(413)
+            receive = _replay(b"", receive)  # the app refuses the request, or answers by its declared length
+            length = limit = 0
+        async with self._bodies.read(receive, length, limit=limit, networks=networks) as body:
             permit = await self._limiters[name].acquire(networks)
             if permit is None:
                 await self._reject(name, 503, scope, body, send)

@@ -6,7 +6,7 @@ from litestar import Request, Response, Router, post
 from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
-from litestar.params import FromPath, MultipartBody
+from litestar.params import FromPath
 from litestar.response import Redirect
 
 from contracts.api import Ticket
@@ -15,7 +15,9 @@ from web.api_client import Refused, ServiceDown
 from web.forms import Form
 from web.page_context import Page
 from web.pages.sell_form import render_form, typed_values
+from web.redirects import sign_in_address
 from web.rendering.texts import N_, _
+from web.request import WebRequest
 
 MAX_PICTURE_FORM_BYTES = MAX_BODY_BYTES
 TOO_LARGE = N_("The picture is too large. Choose one of at most 5 MB")
@@ -58,9 +60,11 @@ async def attach_picture(page: Page, ticket: Ticket, picture: bytes) -> str | No
     exception_handlers={413: redirect_to_form},
 )
 async def save_picture(
-    page: NamedDependency[Page], ticket_id: FromPath[str], data: MultipartBody[dict[str, Any]]
+    page: NamedDependency[Page], ticket_id: FromPath[str], request: WebRequest
 ) -> Response[Any]:
-    content = await content_of(data.get("picture"))
+    if page.viewer.known and page.user is None:  # then admission control has dropped the form
+        return page.redirect(sign_in_address(f"/tickets/{ticket_id}"))
+    content = await content_of((await request.form()).get("picture"))
     if not content:
         return await _refused(page, ticket_id, _("Choose a picture first"))
     try:

@@ -87,6 +87,8 @@ async def save(
 @post("/sell", request_max_body_size=MAX_PICTURE_FORM_BYTES, exception_handlers={413: redirect_to_form})
 async def create(page: NamedDependency[Page], request: WebRequest) -> Response[Any]:
     """List a ticket, then add its picture. If the picture is refused, the ticket is on sale without it."""
+    if page.viewer.known and page.user is None:  # then admission control has dropped the form
+        return page.redirect(sign_in_address("/sell"))
     data = await request.form()
     fields = FIELDS.values({name: value for name, value in data.items() if isinstance(value, str)})
     typed = {**fields, "idempotency_key": _key_of(data)}

@@ -143,6 +143,15 @@ async def test_an_unsupported_method_is_refused_with_a_list_of_allowed_methods(
         assert "POST" in answer.headers["allow"]
 
 
+async def test_long_addresses_and_large_headers_are_refused(named_service: NamedService) -> None:
+    _, service = named_service
+    for length, status in ((8_000, 200), (8_192, 414)):
+        assert (await service.ask("GET", f"/health/live?{'a' * length}")).status_code == status
+    for length, status in ((32_000, 200), (32_768, 431)):
+        answer = await service.ask("GET", "/health/live", headers={"Cookie": "x" * length})
+        assert answer.status_code == status
+
+
 async def test_head_is_answered_like_get_without_the_body(named_service: NamedService) -> None:
     name, service = named_service
     own = {"auth": f"/api/users/{old_id()}", "payments": "/api/payments?orderId=1"}

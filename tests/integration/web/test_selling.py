@@ -395,4 +395,4 @@ async def test_the_api_accepts_five_megabytes_only_for_pictures(
     assert (await client.http.put(path, content=picture)).status_code == 200
     assert (await client.http.put(path, content=picture + b"x")).status_code == 413
     assert (await client.http.put(f"/api/tickets/{ticket.id}", content=picture)).status_code == 413
-    assert (await client.http.post(path, content=picture)).status_code == 405
+    assert (await client.http.post(path, content=picture)).status_code == 413

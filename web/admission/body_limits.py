@@ -1,0 +1,63 @@
+"""The maximum size of the body of each request."""
+
+import re
+
+from litestar.types import HTTPScope
+
+from contracts.tickets import MAX_PICTURE_BYTES
+from kit.errors import Unavailable
+from kit.http.cross_site import RejectCrossSite
+from kit.tokens import Sessions
+from settings import Settings
+from web.admission.request_body import MAX_BODY_BYTES, BodyRejected
+
+WEBHOOKS = "/api/payments/webhook"
+_PICTURE_FORMS = re.compile(r"/sell|/tickets/[^/]+/picture")
+_PICTURES = re.compile(r"/api/tickets/[^/]+/picture")
+
+
+class BodyLimits:
+    """Only signed-in users on pages of this site may send pictures. All other bodies are small."""
+
+    def __init__(self, settings: Settings, sessions: Sessions, cross_site: RejectCrossSite) -> None:
+        self._small = settings.max_body_bytes or MAX_BODY_BYTES
+        self._webhook = settings.max_webhook_bytes or MAX_BODY_BYTES
+        self._sessions = sessions
+        self._cookie = re.compile(rf"(?:^|;)\s*{settings.session_cookie}=([^;]*)".encode())
+        self._cross_site = cross_site
+
+    async def of(self, scope: HTTPScope) -> int | None:
+        """The limit in bytes. None if the app refuses the request without reading its body.
+
+        Raises:
+            BodyRejected: it isn't known yet who is signed in.
+        """
+        if scope["path"] == WEBHOOKS:
+            return self._webhook
+        limit = _upload_limit(scope)
+        if limit is None:
+            return self._small
+        try:
+            may_upload = self._cross_site.comes_from_here(scope) and await self._is_signed_in(scope)
+        except Unavailable:
+            raise BodyRejected(503) from None
+        return limit if may_upload else None
+
+    async def _is_signed_in(self, scope: HTTPScope) -> bool:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer":
+            found = self._cookie.search(headers.get(b"cookie", b""))
+            token = found[1] if found else b""
+        return bool(token) and await self._sessions.identify(token.decode("latin-1").strip()) is not None
+
+
+def _upload_limit(scope: HTTPScope) -> int | None:
+    """The limit of a route for pictures; None for other routes."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    is_multipart = headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
+    if scope["method"] == "POST" and is_multipart and _PICTURE_FORMS.fullmatch(scope["path"]):
+        return MAX_BODY_BYTES
+    if scope["method"] == "PUT" and _PICTURES.fullmatch(scope["path"]):
+        return MAX_PICTURE_BYTES
+    return None
