@@ -2,17 +2,17 @@
 
 import asyncio
 import re
-import secrets
 
 import pytest
 from playwright.async_api import Route, expect
 
 from e2e.visitors import IN_MOTION, Visitor, Visitors
+from tests.support.people import random_word
 
 
 async def list_tour(visitors: Visitors) -> str:
     """List 22 tickets in Malmö and two in Tromsø. Return a word that occurs only in their titles."""
-    word = f"tour{secrets.token_hex(4)}"
+    word = f"tour{random_word()}"
     seller = await visitors.person()
     for start in range(0, 22, 11):
         await asyncio.gather(

@@ -20,7 +20,7 @@ from playwright.async_api import (
 )
 from pytest_playwright_asyncio.pytest_playwright import CreateContextCallback
 
-from tests.support.people import PASSWORD, Person, signed_up
+from tests.support.people import PASSWORD, Person, random_word, signed_up
 
 WITH_AND_WITHOUT_JAVASCRIPT = pytest.mark.parametrize(
     "java_script_enabled", [True, False], ids=["javascript", "no-javascript"]
@@ -225,4 +225,4 @@ def order_id(path: str) -> str:
 
 def some_title() -> str:
     """A unique title."""
-    return f"Hania Rani, Malmö {secrets.token_hex(4)}"
+    return f"Hania Rani, Malmö {random_word()}"

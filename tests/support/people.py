@@ -13,6 +13,11 @@ from tests.support.polling import TIMEOUT, until
 PASSWORD = "correct horse battery"
 
 
+def random_word() -> str:
+    """A word that no other text contains. Without digits, because titles must not contain codes."""
+    return "".join(secrets.choice("bcdfghjklmnpqrstvwxyz") for _ in range(8))
+
+
 class Person:
     """A signed-in user. Methods that return a response leave its status to the caller."""
 

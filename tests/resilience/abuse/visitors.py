@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from PIL import Image
 
-from tests.support.people import PASSWORD
+from tests.support.people import PASSWORD, random_word
 
 Kind = str
 RATES: dict[Kind, float] = {"sign-in": 1.0, "purchase": 0.5, "upload": 0.5}
@@ -64,7 +64,7 @@ class Visitor:
         await self.asks("POST", "/api/users/signin", 200, json=account)
 
     async def lists_ticket(self) -> str:
-        ticket = {"title": f"Low Roar {secrets.token_hex(4)}", "price": 19.99}
+        ticket = {"title": f"Low Roar {random_word()}", "price": 19.99}
         listed: str = (await self.asks("POST", "/api/tickets", 201, json=ticket))["id"]
         return listed
 
