@@ -18,6 +18,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from kit.nats import EVENTS
+from kit.secrets import OPERATOR, nats_servers
 from settings import Settings
 from streams.delivery import DeadLetter
 from streams.processes import CONSUMERS
@@ -102,7 +103,7 @@ async def read(
     """
     history = History(datetime.now(UTC), requests=requests)
     history = await _with_documents(history, settings.database)
-    history = await with_messages(history, settings.bus, poisoned)
+    history = await with_messages(history, nats_servers(settings, OPERATOR), poisoned)
     return replace(
         history,
         intents=[intent async for intent in _stripe_objects(settings, "payment_intents", "latest_charge")],
@@ -126,7 +127,9 @@ async def _is_busy(settings: Settings, left: timedelta) -> bool:
         for status in ("authorized", "refunding"):
             if await client["payments"]["payments"].find_one({"status": status}, {"_id": 1}):
                 return True
-    connection = await nats.connect(list(settings.bus), connect_timeout=5, max_reconnect_attempts=3)
+    connection = await nats.connect(
+        nats_servers(settings, OPERATOR), connect_timeout=5, max_reconnect_attempts=3
+    )
     try:
         return any((await _unhandled(connection.jetstream(timeout=MESSAGE_SECONDS))).values())
     finally:
