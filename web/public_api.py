@@ -33,6 +33,7 @@ ROUTES: Mapping[ServiceName, Mapping[str, str]] = {
         "/api/tickets/:id": "GET PUT DELETE",
         "/api/tickets/:id/similar": "GET",
         "/api/tickets/:id/picture": "PUT DELETE",
+        "/api/tickets/:id/private-note": "PUT",
     },
     "orders": {
         "/api/orders": "GET POST",

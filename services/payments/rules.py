@@ -29,10 +29,7 @@ class OrderExpired(Conflict):
 class PriceTooLow(Conflict):
     """The ticket was listed before sellers had to ask for an amount that Stripe charges."""
 
-    def __init__(self, minimum: MinimumCharge) -> None:
-        super().__init__(
-            f"This ticket can't be paid for, because its price is below {minimum.text}. Release the ticket"
-        )
+    message = "This ticket can't be paid for, because its price is too low. Release the ticket"
 
 
 class NotCaptured(Conflict):
@@ -162,7 +159,9 @@ def check_may_pay(order: Payable, by: str, now: datetime, minimum: MinimumCharge
     if order.status in LIVE_STATUSES and order.expires_at <= now:
         raise OrderExpired
     if minimum is not None and order.price_minor < minimum.amount:
-        raise PriceTooLow(minimum)
+        raise PriceTooLow(
+            f"This ticket can't be paid for, because its price is below {minimum.text}. Release the ticket"
+        )
 
 
 def next_step(order: Payable, payment: PaymentState, now: datetime) -> Step:

@@ -32,10 +32,9 @@ class EventInThePast(Invalid):
 
 
 class PriceTooLow(Invalid):
-    """Stripe doesn't charge so little. The message names the smallest price."""
+    """Stripe doesn't charge so little."""
 
-    def __init__(self, minimum: MinimumCharge) -> None:
-        super().__init__(f"Price must be at least {minimum.text}", field="price")
+    message = "The price is too low"
 
 
 class IdempotencyKeyReused(Conflict):
@@ -99,7 +98,7 @@ def check_price(price_minor: int, minimum: MinimumCharge | None) -> None:
         PriceTooLow
     """
     if minimum is not None and price_minor < minimum.amount:
-        raise PriceTooLow(minimum)
+        raise PriceTooLow(f"Price must be at least {minimum.text}", field="price")
 
 
 def may_read_private_note(ticket: TicketState, by: str | None) -> bool:
