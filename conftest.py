@@ -27,7 +27,7 @@ at the end."""
 
 
 NO_AUTHORITY = Path(__file__).parent / "tests" / "support" / "no_authority.pem"
-"""A list of trusted certificate authorities. No test uses TLS, and a complete list takes every process and
+"""A list of trusted certificate authorities. No test needs one, and a complete list takes every process and
 every HTTP client 20 ms to parse."""
 
 

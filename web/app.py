@@ -13,7 +13,7 @@ from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import NamedDependency, Provide
 from litestar.logging import LoggingConfig
 from litestar.plugins.jinja import JinjaTemplateEngine
-from litestar.plugins.prometheus import PrometheusConfig, PrometheusController
+from litestar.plugins.prometheus import PrometheusConfig
 from litestar.template.config import TemplateConfig
 from litestar.types import ASGIApp, Message, Scope
 
@@ -73,11 +73,6 @@ COMPRESSED_PAGES = CompressionConfig(
 Responses of the services are passed on unchanged."""
 
 
-class Metrics(PrometheusController):
-    path = "/metrics"
-    include_in_schema = False
-
-
 def app() -> ASGIApp:
     """For `granian --factory`."""
     return web_app(configuration.load())
@@ -130,7 +125,7 @@ def create(
     return Litestar(
         route_handlers=[
             *(area.router for area in areas),
-            *(sse.live, proxy.api, health.is_live, health.is_ready, Metrics, assets.asset),
+            *(sse.live, proxy.api, health.is_live, health.is_ready, health.Metrics, assets.asset),
         ],
         request_class=WebRequest,
         dependencies={

@@ -1,7 +1,28 @@
-"""The health checks of a web process."""
+"""The health checks and metrics of a web process."""
+
+from typing import Any, cast
 
 from litestar import Response, get
+from litestar.connection import ASGIConnection
 from litestar.datastructures import State
+from litestar.exceptions import NotFoundException
+from litestar.handlers import BaseRouteHandler
+from litestar.plugins.prometheus import PrometheusController
+
+from kit.networks import networks_of
+from web.request import WebRequest
+
+
+async def local_only(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Answer clients on the Internet as if the path didn't exist, because web's port is public."""
+    if networks_of(cast("WebRequest", connection).client_address) is not None:
+        raise NotFoundException
+
+
+class Metrics(PrometheusController):
+    path = "/metrics"
+    include_in_schema = False
+    guards = (local_only,)
 
 
 @get("/health/live")

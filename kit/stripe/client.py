@@ -31,7 +31,14 @@ Params = TypeVar("Params")
 
 
 class StripeHttp(stripe.AIOHTTPClient):
-    """The fastest of the stripe package's clients: a request takes half the CPU time of HTTPXClient."""
+    """The fastest of the stripe package's clients: a request takes half the CPU time of HTTPXClient.
+
+    It doesn't follow redirects, of which Stripe's API has none: they could lead our key elsewhere.
+    """
+
+    def _get_request_args_kwargs(self, *request: Any) -> tuple[Any, dict[str, Any]]:
+        arguments, options = super()._get_request_args_kwargs(*request)
+        return arguments, {**options, "allow_redirects": False}
 
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None

@@ -10,11 +10,12 @@ from pydantic import ValidationError
 from pymongo.errors import DuplicateKeyError
 
 from contracts.wire import now
+from kit.security_log import record
 from services.payments import rules
 from services.payments.batch import for_each, isolated
 from services.payments.documents import WebhookEvent
 from services.payments.settlement import Settlement
-from services.payments.stripe_gateway.webhook import IMPLIED_TYPES, verify
+from services.payments.stripe_gateway.webhook import IMPLIED_TYPES, BadSignature, verify
 
 BATCH = 200
 """Maximum number of webhook events in a batch."""
@@ -44,7 +45,11 @@ class WebhookInbox:
         Raises:
             BadSignature
         """
-        webhook = verify(body, signature, self.webhook_secret)
+        try:
+            webhook = verify(body, signature, self.webhook_secret)
+        except BadSignature:
+            record("webhook", "refused")
+            raise
         if webhook.type in IMPLIED_TYPES:
             return
         moment = now()

@@ -114,3 +114,11 @@ async def test_a_password_change_and_the_end_of_sessions_are_logged(
         ("password-change", "success", ann),
         ("sign-out-everywhere", "success", ann),
     ]
+async def test_a_webhook_that_stripe_did_not_sign_is_logged(
+    settings_with: SettingsWith, caplog: pytest.LogCaptureFixture, stripe_url: str
+) -> None:
+    async with serving("payments", settings_with(stripe_api_base=stripe_url)) as payments:
+        headers = {"Stripe-Signature": "t=1,v1=forged"}
+        answer = await payments.ask("POST", "/api/payments/webhook", content=b"{}", headers=headers)
+        assert answer.status_code == 400
+        assert events(caplog, "event", "outcome") == [("webhook", "refused")]

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from litestar.types import ASGIApp
 
 from settings import ServiceName
 from tests.integration.web.page_client import PageClient, is_page, page_client, text_of
-from tests.support.asgi import alive
+from tests.support.asgi import alive, client_of
 from tests.support.fakes.market import Market
 from tests.support.fakes.services import Services
 from tests.support.polling import TIMEOUT
@@ -113,6 +114,12 @@ async def test_the_readiness_check_fails_without_nats_and_reports_nats_as_missin
     response = await client.get("/health/ready")
     assert response.status_code == 503
     assert response.json()["missing"] == ["nats"]
+
+
+async def test_metrics_are_hidden_from_clients_on_the_internet(shared_app: ASGIApp) -> None:
+    for address, status in (("2600::1", 404), ("9.9.9.9", 404), ("10.0.0.9", 200), ("127.0.0.1", 200)):
+        async with client_of(shared_app, address) as http:
+            assert (await http.get("/metrics")).status_code == status, address
 
 
 async def test_metrics_contain_routes_instead_of_ids(client: PageClient, market: Market) -> None:
