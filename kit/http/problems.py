@@ -117,10 +117,10 @@ def _validation_problem(request: Request[Any, Any, Any], error: ValidationExcept
 def _item(detail: Mapping[str, Any]) -> ProblemItem:
     location: Iterable[str | int] = detail.get("loc", ())
     field = ".".join(to_camel(part) if isinstance(part, str) else str(part) for part in location)
-    template = _MESSAGES.get(
-        detail["type"], detail["msg"] if _is_ours(detail) else "{label}: " + detail["msg"]
-    )
-    message = template.format(label=_label(field), **detail.get("ctx", {}))
+    if template := _MESSAGES.get(detail["type"]):
+        message = template.format(label=_label(field), **detail.get("ctx", {}))
+    else:
+        message = detail["msg"] if _is_ours(detail) else f"{_label(field)}: {detail['msg']}"
     return ProblemItem(message=message, field=field or None)
 
 

@@ -57,3 +57,12 @@ def test_two_modules_with_the_same_file_name_are_rejected(tmp_path: Path) -> Non
     entry = write(tmp_path, main='import "./a.js";\nimport "./live/a.js";', a="2;")
     with pytest.raises(ValueError, match="same file name"):
         read_modules(entry)
+
+
+def test_no_script_inserts_text_as_html() -> None:
+    html = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|\beval\("
+    )
+    scripts = sorted((STATIC / "js").rglob("*.js"))
+    assert len(scripts) > 10
+    assert [script.name for script in scripts if html.search(script.read_text("utf-8"))] == []
