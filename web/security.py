@@ -8,12 +8,13 @@ from litestar.types import BeforeMessageSendHookHandler, Message, Scope
 from settings import Settings
 from web import stripe_checkout
 
-HEADERS_OF_API = {"Strict-Transport-Security", "X-Content-Type-Options"}
-"""The security headers that responses of the API have, too."""
+_OF_API = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+"""Headers of the API's responses with other values than on pages: a browser that shows such a response loads
+nothing for it."""
 
 
 def security_headers(settings: Settings) -> Mapping[str, str]:
-    """Security headers of all responses. Those of the API have only `HEADERS_OF_API`."""
+    """Security headers of all responses, with the values for pages."""
     headers = {
         "Content-Security-Policy": content_security_policy(settings),
         "Referrer-Policy": "same-origin",
@@ -29,7 +30,7 @@ def security_headers(settings: Settings) -> Mapping[str, str]:
 
 def add_security_headers(settings: Settings) -> BeforeMessageSendHookHandler:
     security = security_headers(settings)
-    for_api = {name: value for name, value in security.items() if name in HEADERS_OF_API}
+    for_api = {**security, **_OF_API}
 
     async def add(message: Message, scope: Scope) -> None:
         if message["type"] == "http.response.start":

@@ -8,7 +8,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from contracts.identity import Identity
-from kit.errors import Forbidden, NotAnOperator, ServiceError, TooManyRequests
+from kit.errors import CrossSite, Forbidden, NotAnOperator, ServiceError, TooManyRequests
 from kit.security_log import record, remember_client
 
 _EVENTS: Mapping[type[ServiceError], str] = {
@@ -33,6 +33,8 @@ class RememberClient(ASGIMiddleware):
 
 async def record_refusal(error: Exception, scope: Scope) -> None:
     """Record that a request was above a limit, or that the caller wasn't allowed to make it."""
+    if isinstance(error, CrossSite):
+        return  # recorded by `RejectCrossSite`, which knows the whole path
     event = next((name for kind, name in _EVENTS.items() if isinstance(error, kind)), None)
     if event is None:
         return

@@ -114,6 +114,8 @@ async def test_a_password_change_and_the_end_of_sessions_are_logged(
         ("password-change", "success", ann),
         ("sign-out-everywhere", "success", ann),
     ]
+
+
 async def test_a_webhook_that_stripe_did_not_sign_is_logged(
     settings_with: SettingsWith, caplog: pytest.LogCaptureFixture, stripe_url: str
 ) -> None:

@@ -8,7 +8,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contracts.api import Order, OrderTicket, Payment, Ticket, User
-from contracts.identity import SESSION_COOKIE, Identity
+from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE, Identity
 from contracts.problems import Problem
 from contracts.wire import now
 from kit.tokens import Signer
@@ -122,7 +122,8 @@ class Market:
         self.orders[order_id] = order.model_copy(update={**changes, "version": order.version + 1})
 
     def caller(self, request: web.Request) -> User | None:
-        return self.users.get(request.cookies.get(SESSION_COOKIE, ""), (None, ""))[0]
+        token = request.cookies.get(SECURE_SESSION_COOKIE) or request.cookies.get(SESSION_COOKIE, "")
+        return self.users.get(token, (None, ""))[0]
 
     def signed_in(self, request: web.Request) -> User:
         if (user := self.caller(request)) is None:
