@@ -40,6 +40,11 @@ def _key_of(data: Mapping[str, Any]) -> str:
     return given if isinstance(given, str) and _KEY.fullmatch(given) else _new_key()
 
 
+def _texts(data: Mapping[str, Any]) -> dict[str, str]:
+    """The fields of a form that aren't files."""
+    return {name: value for name, value in data.items() if isinstance(value, str)}
+
+
 @get("/sell")
 async def new(page: NamedDependency[Page]) -> Response[Any]:
     if page.viewer.known and page.user is None:
@@ -72,10 +77,8 @@ def _wrong_picture(page: Page) -> dict[str, str]:
 
 
 @post("/tickets/{ticket_id:str}/edit")
-async def save(
-    page: NamedDependency[Page], ticket_id: FromPath[str], data: URLEncodedBody[dict[str, str]]
-) -> Response[Any]:
-    typed = FIELDS.values(data)
+async def save(page: NamedDependency[Page], request: WebRequest, ticket_id: FromPath[str]) -> Response[Any]:
+    typed = FIELDS.values(_texts(await request.form()))
     try:
         await page.api.edit_ticket(ticket_id, api_body(typed))
     except Refused as refused:
@@ -90,8 +93,7 @@ async def create(page: NamedDependency[Page], request: WebRequest) -> Response[A
     if page.viewer.known and page.user is None:  # then admission control has dropped the form
         return page.redirect(sign_in_address("/sell"))
     data = await request.form()
-    fields = FIELDS.values({name: value for name, value in data.items() if isinstance(value, str)})
-    typed = {**fields, "idempotency_key": _key_of(data)}
+    typed = {**FIELDS.values(_texts(data)), "idempotency_key": _key_of(data)}
     picture = await content_of(data.get("picture"))
     if len(picture) > MAX_PICTURE_BYTES:
         return render_form(page, Form(typed, {"picture": _(TOO_LARGE)}), status=422)

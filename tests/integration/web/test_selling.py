@@ -80,6 +80,19 @@ async def test_the_edit_form_is_filled_with_the_ticket_and_changes_the_ticket(
     assert market.tickets[ticket.id].title == "Nick Cave, row 1"
 
 
+async def test_notes_of_a_thousand_characters_of_any_script_fit_into_the_edit_form(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    ticket = market.ticket(seller)
+    path = f"/tickets/{ticket.id}/edit"
+    assert 'enctype="multipart/form-data"' in (await client.get(path)).text
+    notes = "\u7968" * 1_000
+    form = {"title": "Nick Cave", "price": "25", "notes": notes, "privateNote": notes}
+    response = await client.http.post(path, files={name: (None, value) for name, value in form.items()})
+    assert response.status_code == 303
+    assert market.tickets[ticket.id].notes == notes
+
+
 async def test_editing_a_reserved_ticket_is_refused_and_keeps_the_submitted_values(
     client: PageClient, market: Market, seller: User
 ) -> None:
