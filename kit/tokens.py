@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 ALGORITHM = "EdDSA"
 ISSUER = "stagedoor-auth"
+AUDIENCE = "stagedoor"
+"""All processes of the marketplace. Tokens for anybody else must not open sessions here."""
+
 REFETCH_SECONDS = 5
 """Minimum time between two fetches of auth's keys. A token with an unknown key id triggers a fetch."""
 
@@ -55,6 +58,7 @@ class Signer:
         """A token that identifies the user until `expires_at`."""
         claims = {
             "iss": ISSUER,
+            "aud": AUDIENCE,
             "sub": identity.id,
             "email": identity.email,
             "sid": identity.session_id,
@@ -115,6 +119,7 @@ class Sessions:
                 key,
                 algorithms=[ALGORITHM],
                 issuer=ISSUER,
+                audience=AUDIENCE,
                 # `identify` checks the expiry. The issue time isn't checked: a user who has just
                 # signed in would be rejected if this clock is slightly behind auth's.
                 options={

@@ -280,4 +280,4 @@ async def test_the_published_keys_contain_no_private_key(auth: Served) -> None:
     assert (key["kty"], key["crv"], key["alg"], key["use"]) == ("OKP", "Ed25519", "EdDSA", "sig")
     token = session_cookie(await sign_up(auth)).value
     assert jwt.get_unverified_header(token) == {"typ": "JWT", "alg": "EdDSA", "kid": key["kid"]}
-    jwt.decode(token, jwt.PyJWK(key), algorithms=["EdDSA"], issuer="stagedoor-auth")
+    jwt.decode(token, jwt.PyJWK(key), algorithms=["EdDSA"], issuer="stagedoor-auth", audience="stagedoor")

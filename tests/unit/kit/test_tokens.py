@@ -21,6 +21,7 @@ from kit.errors import Unavailable
 from kit.sessions import EndedSessions
 from kit.tokens import (
     ALGORITHM,
+    AUDIENCE,
     ISSUER,
     PAUSE_AFTER_FAILURE_SECONDS,
     REFETCH_SECONDS,
@@ -80,6 +81,7 @@ def sessions(auth: Auth) -> Sessions:
 def claims(**special: Any) -> dict[str, Any]:
     usual = {
         "iss": ISSUER,
+        "aud": AUDIENCE,
         "sub": ADA.id,
         "email": ADA.email,
         "sid": ADA.session_id,
@@ -176,7 +178,11 @@ async def test_a_token_of_another_issuer_is_rejected(sessions: Sessions) -> None
     assert await sessions.identify(signed(claims(iss="somebody-else"))) is None
 
 
-@pytest.mark.parametrize("claim", ["iss", "sub", "email", "sid", "iat", "exp"])
+async def test_a_token_for_another_audience_is_rejected(sessions: Sessions) -> None:
+    assert await sessions.identify(signed(claims(aud="another-marketplace"))) is None
+
+
+@pytest.mark.parametrize("claim", ["iss", "aud", "sub", "email", "sid", "iat", "exp"])
 async def test_a_token_that_lacks_a_claim_is_rejected(sessions: Sessions, claim: str) -> None:
     assert await sessions.identify(signed(without(claim))) is None
 
