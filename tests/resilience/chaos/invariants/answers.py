@@ -3,6 +3,7 @@ answer took effect either completely or not at all."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from http import HTTPStatus
 from itertools import groupby
 
 from tests.resilience.chaos.history import DECLINED, ON_STRIPE_PAGE, History, PublishedEvent, Request
@@ -57,15 +58,17 @@ def listings_match_responses(history: History) -> Iterator[str]:
 
 
 def edits_match_responses(history: History) -> Iterator[str]:
-    """A ticket has the title and price of its last accepted edit. Only edits by its seller change them."""
+    """A ticket has the title and price of its last accepted edit. Only edits by its seller change them.
+
+    A ticket that is held or sold can't be edited, and has the price of its order meanwhile.
+    """
     published = published_of(history)
     sellers = {key(ticket): ticket["user_id"] for ticket in history.tickets}
     edits = grouped_by(_of(history, "edit"), lambda request: request.about)
     for ticket, seller in sellers.items():
         versions = published["ticket", ticket]
-        runs = [
-            listing for listing, _ in groupby(_published_listing(versions[each]) for each in sorted(versions))
-        ]
+        free = [versions[each] for each in sorted(versions) if versions[each].body.get("orderId") is None]
+        runs = [listing for listing, _ in groupby(map(_published_listing, free))]
         asked = edits.get(ticket, [])
         possible = Counter(
             _listing(edit) for edit in asked if not edit.is_refused and edit.user == seller
@@ -95,13 +98,17 @@ def withdrawals_match_responses(history: History) -> Iterator[str]:
 
 
 def reservations_match_responses(history: History) -> Iterator[str]:
-    """Each accepted reservation has one order. If all reservations were refused, there is no order."""
+    """Each accepted reservation has one order. If all reservations were refused, there is no order.
+
+    A buyer who reserves a ticket again while holding it is answered 200 with the same order.
+    """
     there = grouped_by(history.orders, lambda order: (str(order["user_id"]), str(order["ticket_id"])))
     asked = grouped_by(_of(history, "reserve"), lambda request: (request.user, request.about))
     for pair in asked.keys() | there.keys():
         requests, orders = asked.get(pair, []), {key(order) for order in there.get(pair, [])}
-        answered = Counter(request.made for request in requests if request.is_done and not request.form)
-        led_to = {request.made for request in requests if request.is_done and request.form}
+        done = [request for request in requests if request.is_done]
+        answered = Counter(each.made for each in done if each.status == HTTPStatus.CREATED and not each.form)
+        led_to = {each.made for each in done if each.status != HTTPStatus.CREATED or each.form}
         user, ticket = pair
         if not (answered.keys() | led_to) <= orders:
             yield f"{user} got the orders {answered.keys() | led_to} of {ticket}, but the orders are {orders}"
