@@ -20,6 +20,9 @@ _CLIENT = CLIENT.lower().encode()
 
 UNKNOWN = "unknown"
 
+MALFORMED = "malformed"
+"""Stands for all clients for which a trusted proxy forwards something that isn't an address."""
+
 Networks = Sequence[IPv4Network | IPv6Network]
 Address = IPv4Address | IPv6Address
 
@@ -59,7 +62,7 @@ def client_address(forwarded: Iterable[str], peer: str, trusted: Networks) -> st
     """The last address of the path of a request that isn't a trusted proxy's, or the first if all are.
 
     The path is read from its end: each proxy appends the address from which it received the request, and a
-    client can forge everything before that. What isn't an address ends the path.
+    client can forge everything before that. `MALFORMED` if a trusted proxy appended something else.
 
     Args:
         forwarded: all X-Forwarded-For headers, in order.
@@ -69,7 +72,10 @@ def client_address(forwarded: Iterable[str], peer: str, trusted: Networks) -> st
     client = parse(peer)
     if client is None:
         return peer
-    while hops and is_within(client, trusted) and (hop := parse(hops.pop())) is not None:
+    while hops and is_within(client, trusted):
+        hop = parse(hops.pop())
+        if hop is None:
+            return MALFORMED
         client = hop
     return str(client)
 

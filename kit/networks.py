@@ -10,7 +10,7 @@ from hashlib import sha256
 from ipaddress import IPv4Address, ip_network
 from typing import NamedTuple
 
-from kit.client_address import Address, parse
+from kit.client_address import MALFORMED, Address, parse
 from kit.secrets import internal_secret
 from settings import Settings
 
@@ -29,8 +29,11 @@ def networks_of(address: str) -> Networks | None:
     """The networks of a global address: IPv4 /32 and /24, IPv6 /64 and /48.
 
     None if limits per network don't apply: on loopback, several browsers share one machine. Behind a proxy
-    that nobody configured, all clients share its private address.
+    that nobody configured, all clients share its private address. Clients whose addresses a proxy forwards in
+    a wrong form count as one network.
     """
+    if address == MALFORMED:
+        return Networks(MALFORMED, MALFORMED)
     parsed = parse(address)
     if parsed is None or not parsed.is_global:
         return None

@@ -10,6 +10,7 @@ from kit.http.guards import signed_in
 from kit.http.limits import Limited
 from kit.http.openapi import SIGNED_IN, ApiOperation, PathId, problems
 from kit.http.request import ApiRequest
+from kit.networks import networks_of
 from services.tickets import actions, pictures
 from services.tickets.images.upload_queue import UploadQueue
 from services.tickets.views import view_of
@@ -40,7 +41,8 @@ async def set_picture(
     user = request.user.id
     await actions.check_may_edit(ticket_id, user)
     with upload_queue.upload_of(user):
-        picture = await upload_queue.render(await request.body())
+        networks = networks_of(request.client_address)
+        picture = await upload_queue.render(await request.body(), networks)
         return view_of(await actions.set_picture(ticket_id, user, picture), user)
 
 

@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kit.errors import TooManyRequests, Unavailable
+from kit.limiter import Limiter, share_of
+from kit.networks import Networks
 from services.tickets.images.header import Limits
 from services.tickets.images.results import PictureTooComplex, Rendered, from_json
 from settings import Settings
@@ -24,6 +26,8 @@ ENVIRONMENT = {"PYTHONPATH": str(_ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 """The whole environment of a decoder. That of this process contains passwords."""
 
 RETRY_SECONDS = 2
+UNLIMITED = 1_000_000
+"""The length of the queue, and the seconds in it, without a limit."""
 
 
 class PictureInProgress(TooManyRequests):
@@ -47,9 +51,13 @@ class UploadQueue:
         )
         self._timeout = settings.picture_seconds or None
         self._per_user = settings.pictures_per_user
-        self._most_waiting = settings.picture_queue
-        self._waiting = 0
-        self._processes = asyncio.Semaphore(settings.picture_processes)
+        processes = settings.picture_processes
+        self._processes = Limiter(
+            processes,
+            queue_size=settings.picture_queue or UNLIMITED,
+            timeout=self._timeout or UNLIMITED,
+            share=share_of(processes, settings.network_share),
+        )
         self._uploads: Counter[str] = Counter()
 
     @contextmanager
@@ -69,32 +77,28 @@ class UploadQueue:
             if not self._uploads[user]:
                 del self._uploads[user]
 
-    async def render(self, upload: bytes) -> Rendered:
-        """Render an upload in a process of its own, when it is its turn.
+    async def render(self, upload: bytes, networks: Networks | None = None) -> Rendered:
+        """Render an upload in a process of its own, when it is its turn. Networks share the processes fairly.
 
         Raises:
             PicturesBusy: the queue is full, or the upload has waited or been decoded for too long.
             NotAPicture, UnreadablePicture, PictureTooLarge, PictureTooSmall, PictureTooComplex
         """
         try:
-            async with asyncio.timeout(self._timeout), self._turn():
+            async with asyncio.timeout(self._timeout), self._turn(networks):
                 return await self._decode(upload)
         except TimeoutError:
             raise PicturesBusy(retry_after=RETRY_SECONDS) from None
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        if self._most_waiting and self._processes.locked() and self._waiting >= self._most_waiting:
+    async def _turn(self, networks: Networks | None) -> AsyncIterator[None]:
+        permit = await self._processes.acquire(networks)
+        if permit is None:
             raise PicturesBusy(retry_after=RETRY_SECONDS)
-        self._waiting += 1
-        try:
-            await self._processes.acquire()
-        finally:
-            self._waiting -= 1
         try:
             yield
         finally:
-            self._processes.release()
+            permit.release()
 
     async def _decode(self, upload: bytes) -> Rendered:
         status, output = await _run((*DECODER, json.dumps(asdict(self._limits))), upload)

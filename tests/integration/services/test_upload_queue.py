@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from kit.errors import Unavailable
+from kit.networks import networks_of
 from services.tickets.images import upload_queue
 from services.tickets.images.results import PictureTooComplex, UnreadablePicture
 from services.tickets.images.upload_queue import PicturesBusy, UploadQueue
@@ -75,7 +76,7 @@ async def test_the_picture_of_a_phone_with_50_megapixels_is_accepted(settings_wi
     assert (await queue.render(picture("JPEG", (8160, 6120)))).small
 
 
-async def test_an_upload_waits_for_its_turn_and_is_refused_if_too_many_wait(
+async def test_an_upload_waits_for_its_turn_and_the_oldest_is_refused_if_too_many_wait(
     settings_with: SettingsWith,
 ) -> None:
     conf = settings_with(picture_processes=1, picture_queue=1, picture_scans=0, picture_seconds=0)
@@ -84,11 +85,33 @@ async def test_an_upload_waits_for_its_turn_and_is_refused_if_too_many_wait(
     await until(decoders, bool)
     waiting = asyncio.create_task(queue.render(picture()))
     await asyncio.sleep(0)
+    newest = asyncio.create_task(queue.render(picture()))
     with pytest.raises(PicturesBusy):
-        await queue.render(picture())
-    assert not waiting.done()
+        await waiting
     await cancelled(slow)
-    assert (await waiting).small
+    assert (await newest).small
+
+
+@pytest.mark.parametrize("network_share", [75, 0])
+async def test_uploads_of_one_network_keep_no_other_network_from_uploading(
+    settings_with: SettingsWith, network_share: int
+) -> None:
+    """Without the share, they occupy all processes, as a control."""
+    conf = settings_with(
+        picture_processes=2, picture_queue=4, picture_scans=0, picture_seconds=0, network_share=network_share
+    )
+    queue = UploadQueue(conf)
+    attacker, visitor = networks_of("9.9.9.9"), networks_of("8.8.8.8")
+    attack = [asyncio.create_task(queue.render(SLOW, attacker)) for _ in range(6)]
+    await until(decoders, bool)
+    upload = asyncio.create_task(queue.render(picture(), visitor))
+    if network_share:
+        assert (await upload).small
+    else:
+        await asyncio.wait({upload}, timeout=2)
+        assert not upload.done()
+    for task in (*attack, upload):
+        await cancelled(task)
 
 
 async def test_a_slow_picture_does_not_delay_others_while_a_process_is_free(

@@ -78,3 +78,10 @@ async def test_a_malformed_host_is_a_bad_request(client: PageClient, host: str) 
         response = await client.http.get(path, headers=[(b"Host", host.encode())])
         assert response.status_code == 400, path
     assert response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/signin", "/api/users/currentuser"])
+async def test_a_request_with_two_hosts_is_refused(client: PageClient, path: str) -> None:
+    """A proxy may have chosen the other one."""
+    response = await client.http.get(path, headers=[(b"Host", b"localhost"), (b"Host", b"evil.example")])
+    assert response.status_code == 400
