@@ -16,6 +16,7 @@ from tests.resilience.chaos.client import Person, RequestLog, browser
 from tests.resilience.chaos.history import Request
 from tests.resilience.chaos.scenario_run import Scenario, ScenarioRun
 from tests.resilience.chaos.scenarios import SCENARIOS
+from tests.support.people import random_word
 
 SELLERS = 4
 BUYERS = 12
@@ -77,7 +78,7 @@ class Load:
         """How many times each scenario was started."""
         self._log = RequestLog()
         self._http = browser()
-        self._run = token_hex(4)
+        self._run = random_word()
         self._operator = Person(self._http, addresses.payments, self._log, "operator")
         self._operator.token = addresses.operator_token
         self._sellers: list[Person] = []

@@ -98,7 +98,7 @@ def examine(
     examples: int,
     seed: int | None = None,
     phases: Sequence[str] = PHASES,
-    known: Mapping[str, Sequence[str]] | None = None,
+    known: Mapping[str, Sequence[Any]] | None = None,
     forget: Sequence[str] = (),
 ) -> Findings:
     """Send valid and invalid requests to the process at `url`, generated from its document.

@@ -51,23 +51,23 @@ FIELDS: dict[Route, tuple[dict[str, Any], Wrong]] = {
             "email": [
                 *corpus.NOT_TEXTS,
                 *corpus.INVALID_IDS,
-                "a" * 100_000 + "@example.com",
+                "a" * 10_000 + "@example.com",
                 "a@b@c.de",
                 "a\r\n@b.de",
             ],
-            "password": [*corpus.NOT_TEXTS, "short", "x" * 257, "x" * 900_000],
+            "password": [*corpus.NOT_TEXTS, "short", "x" * 257, "x" * 10_000],
         },
     ),
     ("auth", "POST", "/api/users/signin"): (
         {"email": "ada@example.com", "password": PASSWORD},
         {
-            "email": [*corpus.NOT_TEXTS, "a" * 100_000],
-            "password": [*corpus.NOT_TEXTS, "x" * 900_000],
+            "email": [*corpus.NOT_TEXTS, "a" * 10_000],
+            "password": [*corpus.NOT_TEXTS, "x" * 10_000],
         },
     ),
     ("auth", "POST", "/api/users/password"): (
         {"currentPassword": "not the one", "newPassword": PASSWORD},
-        {"currentPassword": [*corpus.NOT_TEXTS, "x" * 900_000], "newPassword": [*corpus.NOT_TEXTS, "short"]},
+        {"currentPassword": [*corpus.NOT_TEXTS, "x" * 10_000], "newPassword": [*corpus.NOT_TEXTS, "short"]},
     ),
     ("tickets", "POST", "/api/tickets"): (
         TICKET,
@@ -75,7 +75,7 @@ FIELDS: dict[Route, tuple[dict[str, Any], Wrong]] = {
             "title": [
                 *corpus.NOT_TEXTS,
                 *corpus.DISRUPTIVE_TEXTS,
-                *("", " \t\u2003", "\u200b", "x" * 201, "x" * 900_000),
+                *("", " \t\u2003", "\u200b", "x" * 201, "x" * 10_000),
             ],
             "price": corpus.INVALID_PRICES,
             "startsAt": corpus.INVALID_TIMES[1:],

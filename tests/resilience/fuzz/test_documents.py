@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -16,13 +17,15 @@ from tests.support.stack import Stack
 def examine_service(stack: Stack, service: ServiceName, examples: int, seed: int | None = None) -> Findings:
     """Send valid and invalid requests to a service."""
     with market(stack.web) as people:
-        known: dict[str, Sequence[str]] = {}
+        known: dict[str, Sequence[Any]] = {}
         if service == "tickets":  # most generated texts contain characters that aren't text
             known = dict.fromkeys(("title", "venue", "city", "seat", "notes"), corpus.ODD_TEXTS)
+            known["price"] = [0.5, 19.99, "19.99", 999_999.99]  # most others are less than Stripe charges
         if service == "orders":
             known["ticketId"] = people.list_tickets(12)
         if service == "payments":
             known["orderId"] = people.reserve(people.list_tickets(5))
+            known["token"] = ["tok_visa"]
         return examine(
             stack.settings.url_of(service),
             {"bearer": people.token, "operator": operator_token(stack.settings)},
