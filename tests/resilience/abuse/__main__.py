@@ -68,7 +68,7 @@ async def run(folder: Path, chosen: Sequence[Attack], seconds: float) -> bool:
     limits = {
         name.upper(): str(field.default)
         for name, field in Settings.model_fields.items()
-        if name.startswith("rate_")
+        if name.startswith(("rate_", "max_fail", "alarm_", "reserve_cool", "max_ticket_hold"))
     }
     async with (
         stagedoor(folder, variants=False, fast_passwords=False, **limits) as stack,

@@ -38,6 +38,8 @@ class Visitor:
     email: str = field(default_factory=lambda: f"{secrets.token_hex(8)}@example.com")
     address: str = field(default_factory=address)
     session: str = ""
+    device: str = ""
+    """The cookie of a browser in which the visitor has signed in before."""
 
     async def asks(self, method: str, path: str, *expected: int, **request: Any) -> Any:
         """Send a request as a browser at this visitor's address does.
@@ -48,10 +50,14 @@ class Visitor:
         headers = {"X-Forwarded-For": self.address, **request.pop("headers", {})}
         if self.session:
             headers["Authorization"] = f"Bearer {self.session}"
+        if self.device:
+            headers["Cookie"] = f"device={self.device}"
         async with self.http.request(method, self.web + path, headers=headers, **request) as answer:
             if answer.status not in expected:
                 raise Refused(f"{method} {path}: {answer.status} {(await answer.text())[:200]}")
-            self.session = answer.cookies["session"].value if "session" in answer.cookies else self.session
+            for name in ("session", "device"):
+                if name in answer.cookies:
+                    setattr(self, name, answer.cookies[name].value)
             is_json = answer.content_type == "application/json"
             return await answer.json() if is_json else await answer.read()
 
