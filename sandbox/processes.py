@@ -115,7 +115,7 @@ def mongo(port: int, storage: Path) -> Process:
         command=(
             *(str(DATABASE_SERVER), "--log-level", "WARNING"),
             *("--host", "127.0.0.1", "--port", str(port), "--storage-path", str(storage.absolute())),
-            *("--sync-on-commit", "--cache-size", "128M", "--oplog-max-entries", "20000"),
+            *("--sync-on-commit", "--cache-size", "512M", "--oplog-max-entries", "20000"),
         ),
         ready=listening(port),
         port=port,
