@@ -7,16 +7,13 @@ from typing import Any, cast
 from litestar.handlers import BaseRouteHandler
 
 from contracts.identity import Identity
-from contracts.wire import now
 from kit.errors import TooManyRequests
 from kit.http.request import ApiRequest
 from kit.http.state import AnyConnection, state_of
-from kit.networks import WIDE_FACTOR, networks_of
-from kit.rate_limits import WINDOW_SECONDS, limit, limit_networks
+from kit.network_counts import NetworkCounts
+from kit.networks import networks_of
+from kit.rate_limits import limit, limit_networks
 from settings import Settings
-
-MAX_COUNTED = 50_000
-"""Networks that one process counts in a minute: about 10 MB. Above it, the first ones are forgotten."""
 
 Count = Callable[[str, ApiRequest, int], Awaitable[None]]
 """Counts a request for an action, and raises TooManyRequests above the limit per minute."""
@@ -41,30 +38,19 @@ async def user_or_network(action: str, request: ApiRequest, per_minute: int) -> 
 class LocalNetwork:
     """Counts the requests of the client's networks in this process only.
 
-    That costs microseconds instead of two writes to the database, which would be more than most reads cost.
+    Two writes to the database would cost more than most reads.
     """
 
     def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._window = 0
+        self._counts = NetworkCounts()
 
     async def __call__(self, action: str, request: ApiRequest, per_minute: int) -> None:
         networks = networks_of(request.client_address)
         if networks is None or per_minute == 0:
             return
-        second = now().timestamp()
-        window = int(second // WINDOW_SECONDS)
-        if window != self._window:
-            self._counts.clear()
-            self._window = window
-        for network, most in ((networks.narrow, per_minute), (networks.wide, per_minute * WIDE_FACTOR)):
-            key = f"{action}:{network}"
-            times = self._counts.get(key, 0)
-            if times >= most:
-                raise TooManyRequests(retry_after=int((window + 1) * WINDOW_SECONDS - second) + 1)
-            self._counts[key] = times + 1
-        while len(self._counts) > MAX_COUNTED:
-            del self._counts[next(iter(self._counts))]
+        retry_after = self._counts.retry_after(action, networks, per_minute)
+        if retry_after is not None:
+            raise TooManyRequests(retry_after=retry_after)
 
 
 @dataclass(frozen=True)

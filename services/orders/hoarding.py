@@ -90,7 +90,7 @@ def _end_of_pause(holds: Sequence[PastHold], free: int, cool_down: timedelta, no
 def _end_of_excess(
     holds: Sequence[PastHold], window: timedelta, max_total: timedelta, now: datetime
 ) -> datetime:
-    """When so many holds are forgotten that another `window` doesn't exceed the total."""
+    """When another hold of length `window` fits into the total again, because old holds no longer count."""
     total = sum((hold.ended_at - hold.begun_at for hold in holds), timedelta())
     end = now
     for hold in sorted(holds, key=lambda hold: hold.ended_at):

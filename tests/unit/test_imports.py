@@ -66,6 +66,7 @@ WITHOUT_DATABASE = (
     "nats",
     "client_address",
     "networks",
+    "network_counts",
     "limiter",
     "security_log",
     *("http.head", "http.options", "http.request_head", "http.security_log"),

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kit import rate_limits
+from kit import network_counts, rate_limits
 from kit.client_address import CLIENT
-from kit.http import limits
 from kit.networks import WIDE_FACTOR
 from tests.support.service import Served, SettingsWith, messages, new_id, old_id, serving
 
@@ -183,7 +182,7 @@ async def test_signing_out_without_a_session_is_limited_per_network(settings_wit
 async def test_new_searches_are_limited_per_network_and_repeated_ones_are_not(
     settings_with: SettingsWith, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "now", clock.now)
+    monkeypatch.setattr(network_counts, "now", clock.now)
     async with serving("tickets", settings_with(rate_search=2), address="2600:1:1:1::1") as tickets:
 
         async def search(words: str) -> int:

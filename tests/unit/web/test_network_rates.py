@@ -1,8 +1,9 @@
 import pytest
 
+from kit import network_counts
+from kit.network_counts import NetworkCounts
 from kit.networks import WIDE_FACTOR, networks_of
 from settings import Settings
-from web.admission import network_rates
 from web.admission.network_rates import NetworkRates
 
 
@@ -20,7 +21,7 @@ def clock() -> Clock:
 
 def rates(clock: Clock, sign_in: int = 3, sign_up: int = 3) -> NetworkRates:
     settings = Settings(_env_file=None, rate_sign_in=sign_in, rate_sign_up=sign_up)
-    return NetworkRates(settings, clock)
+    return NetworkRates(settings, NetworkCounts(clock))
 
 
 def sign_ins(
@@ -71,7 +72,7 @@ def test_other_requests_have_no_limit(clock: Clock, address: str, path: str, met
 
 
 def test_the_number_of_counted_networks_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network_rates, "MAX_NETWORKS", 10)
+    monkeypatch.setattr(network_counts, "MAX_COUNTED", 10)
     limits = rates(clock)
     sign_ins(limits, *(f"2600:{network:x}::1" for network in range(100)))
-    assert len(limits._counts) == 10
+    assert len(limits._counts._counts) == 10
