@@ -95,7 +95,13 @@ class Settlement:
         """Create the intent and store its id before confirming it, so that the id can't be lost."""
         outcome = await self.gateway.create(payment, f"{order.ticket_title} (order {order.key})")
         created = await payment.save_private({"intent_id": outcome.intent_id}, intent_id=None)
-        return created or await Payment.load(payment.id)
+        if created is not None:
+            return created
+        stored = await Payment.load(payment.id)
+        if stored.status == "voided" and stored.intent_id is None:
+            # The order was cancelled meanwhile. Nobody would confirm this intent, but nothing else ends it.
+            await self.gateway.void(payment.model_copy(update={"intent_id": outcome.intent_id}))
+        return stored
 
     async def _abandon(self, payment: Payment) -> Payment:
         """Mark a payment voided that has no object at Stripe. A concurrent `_create` then finds it voided."""

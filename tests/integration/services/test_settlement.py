@@ -1,8 +1,11 @@
 """Settlement of payments when orders are completed or cancelled, and after bank checks."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
+import stripe
 
 from kit.errors import NotFound
 from tests.support.events import an_order, next_event
@@ -110,6 +113,23 @@ async def test_a_concurrent_payment_and_cancellation_leave_no_authorization(serv
         await service.reconciler.reconcile()
         assert {*await service.statuses(order)} <= {"canceled"}
         assert (await service.pay(order)).status_code == 409
+
+
+async def test_an_intent_that_is_created_while_its_order_is_cancelled_is_cancelled_too(
+    service: PaymentsService, shop: stripe.StripeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, intents = await service.order(), type(shop.v1.payment_intents)
+    create: Callable[..., Awaitable[stripe.PaymentIntent]] = intents.create_async
+
+    async def create_late(*arguments: Any) -> stripe.PaymentIntent:
+        intent = await create(*arguments)
+        await service.becomes(order, "cancelled")
+        return intent
+
+    monkeypatch.setattr(intents, "create_async", create_late)
+    assert (await service.pay(order)).status_code == 409
+    assert await service.statuses(order) == ["canceled"]
+    assert (await service.shown(order))["status"] == "voided"
 
 
 async def test_the_reconciler_reads_the_result_of_a_bank_check_from_stripe(service: PaymentsService) -> None:

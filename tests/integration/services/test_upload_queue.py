@@ -29,15 +29,22 @@ def picture(kind: str = "JPEG", size: tuple[int, int] = (320, 180)) -> bytes:
     return file.getvalue()
 
 
+def contents(file: Path) -> bytes:
+    """The contents of a file in /proc. Empty if its process or thread has ended."""
+    with suppress(OSError):
+        return file.read_bytes()
+    return b""
+
+
 async def decoders() -> list[Path]:
     """The folders in /proc of the decoders that this process has started."""
-    found = []
-    for task in Path("/proc/self/task").iterdir():
-        for child in (task / "children").read_text().split():
-            with suppress(OSError):
-                if b"services.tickets.images.decoder" in Path("/proc", child, "cmdline").read_bytes():
-                    found.append(Path("/proc", child))
-    return found
+    tasks = Path("/proc/self/task").iterdir()
+    children = [child.decode() for task in tasks for child in contents(task / "children").split()]
+    return [
+        Path("/proc", child)
+        for child in children
+        if b"services.tickets.images.decoder" in contents(Path("/proc", child, "cmdline"))
+    ]
 
 
 async def test_a_picture_that_takes_too_much_cpu_time_is_refused(settings_with: SettingsWith) -> None:
