@@ -11,6 +11,8 @@ from sandbox.log import write
 
 TIMEOUT = 15.0
 """Maximum number of seconds to wait for an event to reach another service."""
+BUSY_TIMEOUT = 60.0
+"""Maximum number of seconds to wait for a busy marketplace."""
 POLL_INTERVAL = 0.1
 
 
@@ -49,23 +51,27 @@ class User:
         *,
         expected: Iterable[int] = (200, 201, 204),
     ) -> httpx.Response:
-        """Send a request. Repeat it after a rate limit, and on 404 because an event may not have arrived yet.
+        """Send a request. Repeat it after a rate limit, while the marketplace is busy, and on 404 because an
+        event may not have arrived yet.
 
         Raises:
             UnexpectedResponse: the response's status isn't an expected one.
         """
         clock = asyncio.get_running_loop()
-        deadline = clock.time() + TIMEOUT
+        started = clock.time()
         sent: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
         while True:
             response = await self._http.request(method, path, **sent)
             pause = response.headers.get("Retry-After", "")
+            waited = clock.time() - started
             if response.status_code == 429 and pause.isdecimal():
                 write(f"{self.name} has reached a rate limit and continues in {pause} s ...")
                 await asyncio.sleep(int(pause))
             elif response.status_code in expected:
                 return response
-            elif response.status_code == 404 and clock.time() < deadline:
+            elif response.status_code == 503 and pause.isdecimal() and waited < BUSY_TIMEOUT:
+                await asyncio.sleep(int(pause))
+            elif response.status_code == 404 and waited < TIMEOUT:
                 await asyncio.sleep(POLL_INTERVAL)
             else:
                 _fail(method, path, response)

@@ -97,8 +97,9 @@ def test_the_summary_names_the_users_and_their_password() -> None:
     assert all(email_of(name) in text for name in people(PROGRAMME))
 
 
-async def test_a_user_waits_for_a_rate_limit_and_tries_again() -> None:
-    responses = iter([httpx.Response(429, headers={"Retry-After": "0"}), httpx.Response(201, json={})])
+@pytest.mark.parametrize("status", [429, 503], ids=["rate limit", "busy marketplace"])
+async def test_a_user_waits_as_long_as_a_response_asks_for_and_tries_again(status: int) -> None:
+    responses = iter([httpx.Response(status, headers={"Retry-After": "0"}), httpx.Response(201, json={})])
     transport = httpx.MockTransport(lambda _: next(responses))
     async with httpx.AsyncClient(base_url="http://market", transport=transport) as http:
         response = await User("noah", http).request("POST", "/api/orders", expected=(201, 429))
