@@ -175,7 +175,7 @@ class Settings(BaseSettings):
     internal_secret: SecretStr | None = Field(
         None,
         min_length=32,
-        description="Key with which web signs client addresses for the services; generated in DATA_DIR by default",
+        description="Key for client addresses that web vouches for, device cookies and hashes of networks; generated in DATA_DIR by default",
     )
     trusted_proxies: Annotated[list[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_split)] = Field(
         [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")],
@@ -259,6 +259,10 @@ class Settings(BaseSettings):
     )
     picture_scans: NoLimitAtZero = Field(
         50, description="Scans of a progressive JPEG (usually 10); 0 for no limit"
+    )
+    picture_parts: NoLimitAtZero = Field(
+        20_000,
+        description="Segments of a JPEG, or chunks of a PNG or WebP (usually below 1,000); 0 for no limit",
     )
     max_body_bytes: int = Field(
         16_384,

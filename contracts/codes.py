@@ -5,6 +5,7 @@ refuse an ordinary text: dates, prices, seats, telephone numbers and names such 
 """
 
 import re
+import unicodedata
 from itertools import groupby
 
 from pydantic import AfterValidator
@@ -56,7 +57,7 @@ def without_codes(name: str) -> AfterValidator:
 
 def find_code(text: str) -> str | None:
     """The first part of the text that looks like a code; None if nothing does."""
-    text = _ADDRESS.sub(" ", text)
+    text = _ADDRESS.sub(" ", unicodedata.normalize("NFKC", text))  # full-width letters are letters
     for pattern in (_DIGITS, _GROUPS_OF_DIGITS):
         if found := pattern.search(text):
             return found[0]

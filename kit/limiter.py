@@ -61,9 +61,13 @@ class Limiter:
     def waiting(self) -> int:
         return len(self._queue)
 
+    def has_room(self, networks: Networks | None = None) -> bool:
+        """Whether a request of these networks would get a permit without waiting."""
+        return self.in_use < self.limit and self._may_hold_another(networks)
+
     async def acquire(self, networks: Networks | None = None) -> Permit | None:
         """Wait for a permit. Return None if the request is rejected."""
-        if self.in_use < self.limit and self._may_hold_another(networks):
+        if self.has_room(networks):
             self._grant(networks)
         elif not await self._wait(networks):
             return None

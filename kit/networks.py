@@ -33,7 +33,7 @@ def networks_of(address: str) -> Networks | None:
     a wrong form count as one network.
     """
     if address == MALFORMED:
-        return Networks(MALFORMED, MALFORMED)
+        return Networks(MALFORMED, f"around {MALFORMED}")
     parsed = parse(address)
     if parsed is None or not parsed.is_global:
         return None

@@ -11,6 +11,7 @@ from litestar import Litestar
 import settings
 from contracts.events import SessionEnded
 from kit.background import running
+from kit.devices import Devices
 from kit.periodic import every
 from kit.rate_limits import RateCounter
 from kit.sessions import EndedSessions
@@ -18,7 +19,6 @@ from kit.tokens import Sessions, Signer
 from services.auth.actions import Auth
 from services.auth.api import API
 from services.auth.attempts import Attempts
-from services.auth.devices import Devices
 from services.auth.documents import Failures, Session, User
 from services.auth.idle_sessions import end_idle_sessions
 from services.auth.keys import private_key
@@ -39,7 +39,7 @@ async def lifespan(state: ServiceState) -> AsyncIterator[None]:
     state.sessions = Sessions(signer.own_keys, ended)
     lifetime = timedelta(seconds=settings.session_lifetime_seconds)
     use_interval = timedelta(seconds=settings.session_use_seconds / 5)
-    attempts, devices = Attempts(settings), Devices(key, settings)
+    attempts, devices = Attempts(settings), Devices(settings)
     state.auth = Auth(passwords, signer, ended, lifetime, attempts, devices, use_interval)
     async with running(_end_idle_sessions(settings, ended)):
         yield

@@ -21,6 +21,7 @@ import settings as configuration
 from contracts.devices import device_cookie
 from kit.background import running
 from kit.client_address import ClientAddresses, Vouching
+from kit.devices import Devices
 from kit.errors import Unavailable
 from kit.http.address import RejectMalformedAddress
 from kit.http.cross_site import RejectCrossSite
@@ -60,7 +61,7 @@ from web.recorded_user import check_recorded_user
 from web.rendering import assets
 from web.rendering.templating import engine
 from web.request import UseLocale, WebRequest
-from web.security import add_security_headers, security_headers
+from web.security import add_security_headers, api_security_headers, security_headers
 from web.session_use import NoteSessionUse
 
 LOG_FORMAT = "%(levelname)s - %(asctime)s - %(name)s - %(module)s - %(message)s"
@@ -90,7 +91,7 @@ def web_app(settings: Settings) -> ASGIApp:
     cards = Cards(pages, partial(tickets.render_card, templates.engine))
     feed = Feed(Hub(), pages, cards, Buyers(), sessions.ended)
     security = security_headers(settings)
-    responses = RejectionResponses(templates.engine, security)
+    responses = RejectionResponses(templates.engine, security, api_security_headers(settings))
     app = create(settings, templates, sessions, use, feed)
     admission = AdmissionControl(
         app,
@@ -100,6 +101,7 @@ def web_app(settings: Settings) -> ASGIApp:
         app.state.addresses,
         NetworkRates(settings),
         BodyLimits(settings, sessions, RejectCrossSite(settings)),
+        Devices(settings),
     )
     viewers = Viewers(sessions, use, settings.session_cookie, partial(render_viewer, templates.engine))
     return PageCache(admission, pages, cards, viewers, security)

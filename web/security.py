@@ -28,9 +28,13 @@ def security_headers(settings: Settings) -> Mapping[str, str]:
     return headers
 
 
+def api_security_headers(settings: Settings) -> Mapping[str, str]:
+    """Security headers of all responses of the API."""
+    return {**security_headers(settings), **_OF_API}
+
+
 def add_security_headers(settings: Settings) -> BeforeMessageSendHookHandler:
-    security = security_headers(settings)
-    for_api = {**security, **_OF_API}
+    security, for_api = security_headers(settings), api_security_headers(settings)
 
     async def add(message: Message, scope: Scope) -> None:
         if message["type"] == "http.response.start":

@@ -11,6 +11,7 @@ from contracts.identity import Identity
 from contracts.wire import now
 from kit.aggregates import change
 from kit.changes import Changes
+from kit.devices import Devices
 from kit.errors import NotFound, NotSignedIn
 from kit.mongo import object_id
 from kit.secrets import internal_secret
@@ -18,7 +19,6 @@ from kit.security_log import pseudonym
 from kit.sessions import EndedSessions
 from kit.tokens import Signer
 from services.auth.attempts import Attempts, Client, key_of_account
-from services.auth.devices import Devices
 from services.auth.documents import Session, User
 from services.auth.passwords import Passwords
 from services.auth.rules import EmailInUse, InvalidCredentials, WrongPassword
@@ -78,18 +78,22 @@ class Auth:
         device = self.devices.device_of(str(user.id), client.device_cookie) if user else None
         attempts_with = key_of_account(email) if device is None else f"device:{device}"
         await self.attempts.begin(attempts_with, client)
-        match = await self.passwords.match(password, user.password_hash if user else None, client.networks)
+        is_known = device is not None
+        match = await self.passwords.match(
+            password, user.password_hash if user else None, client.networks, is_known_device=is_known
+        )
         if match is None or user is None:
             await self.attempts.failed(client)
             raise InvalidCredentials
         await self.attempts.succeeded(attempts_with)
         if match.is_outdated:
-            user = await user.save_hash(await self.passwords.hash(password, client.networks))
+            new_hash = await self.passwords.hash(password, client.networks, is_known_device=is_known)
+            user = await user.save_hash(new_hash)
         signed_in = await self._begin_session(user)
         # A concurrent password change ends all sessions that it finds. It may have missed the new session.
         newest = await user.newest()
         if newest != user and not await self.passwords.matches(
-            password, newest.password_hash, client.networks
+            password, newest.password_hash, client.networks, is_known_device=is_known
         ):
             await self._end(signed_in.identity.session_id)
             raise InvalidCredentials

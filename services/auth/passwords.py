@@ -1,6 +1,8 @@
-"""Password hashing with argon2id in threads, one per core.
+"""Password hashing with argon2id in threads, one per core, and one for known devices.
 
-The networks of clients share the threads fairly. All methods raise Unavailable if too many passwords wait.
+The networks of clients share the threads fairly. A device on which the user has signed in before gets a
+further thread when all others are busy: an attacker from many networks could keep them all busy. All methods
+raise Unavailable if too many passwords wait.
 """
 
 import asyncio
@@ -45,27 +47,43 @@ class Passwords:
         self._hasher = hasher or PasswordHasher()
         # argon2 releases the GIL. More threads than cores would only use memory, 64 MiB each.
         count = os.cpu_count() or 1
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix="argon2")
+        self._threads = ThreadPoolExecutor(count + 1, thread_name_prefix="argon2")
         self._limiter = Limiter(count, QUEUE_SIZE, QUEUE_TIMEOUT, share_of(count, network_share))
+        self._of_known_devices = Limiter(1, QUEUE_SIZE, QUEUE_TIMEOUT)
         self._dummy_hash = self._hasher.hash("a password that nobody has")
 
-    async def hash(self, password: str, networks: Networks | None = None) -> str:
-        return await self._run(partial(self._hasher.hash, normalized(password)), networks)
+    async def hash(
+        self, password: str, networks: Networks | None = None, *, is_known_device: bool = False
+    ) -> str:
+        work = partial(self._hasher.hash, normalized(password))
+        return await self._run(work, networks, is_known_device=is_known_device)
 
     async def matches(
-        self, password: str, password_hash: str | None, networks: Networks | None = None
+        self,
+        password: str,
+        password_hash: str | None,
+        networks: Networks | None = None,
+        *,
+        is_known_device: bool = False,
     ) -> bool:
-        return await self.match(password, password_hash, networks) is not None
+        match = await self.match(password, password_hash, networks, is_known_device=is_known_device)
+        return match is not None
 
     async def match(
-        self, password: str, password_hash: str | None, networks: Networks | None = None
+        self,
+        password: str,
+        password_hash: str | None,
+        networks: Networks | None = None,
+        *,
+        is_known_device: bool = False,
     ) -> Match | None:
         """Compare a password, as typed, with a hash. None if it doesn't match.
 
         For an unknown user, whose hash is None, the answer is None and takes the same time, so that the time
         doesn't reveal which users exist.
         """
-        return await self._run(partial(self._match, password, password_hash), networks)
+        work = partial(self._match, password, password_hash)
+        return await self._run(work, networks, is_known_device=is_known_device)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -84,8 +102,10 @@ class Passwords:
         except (VerificationError, InvalidHashError):
             return False
 
-    async def _run(self, work: partial[T], networks: Networks | None) -> T:
-        permit = await self._limiter.acquire(networks)
+    async def _run(self, work: partial[T], networks: Networks | None, *, is_known_device: bool) -> T:
+        is_busy = not self._limiter.has_room(networks)
+        limiter = self._of_known_devices if is_known_device and is_busy else self._limiter
+        permit = await limiter.acquire(networks)
         if permit is None:
             raise Unavailable(retry_after=QUEUE_RETRY_SECONDS)
         running = asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -73,8 +73,7 @@ async def reserve(
             past = await holds.of_ticket(ticket.key)
             if past.live_buyer == buyer and (held := await _held_by(buyer, ticket.key)) is not None:
                 return Reservation(held, is_new=False)
-            narrow = networks.narrow if networks else None
-            hoarding.check_may_hold(past.ended, buyer, narrow, terms.window, terms.limits, now())
+            hoarding.check_may_hold(past.ended, buyer, networks, terms.window, terms.limits, now())
             # The hold number is unique, so no other hold can have begun since the past ones were read.
             hold = past.newest + 1
         slots = await holds.choose_slots(

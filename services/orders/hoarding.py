@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kit.errors import TooManyRequests
+from kit.networks import WIDE_FACTOR, Networks
 
 MEMORY = timedelta(hours=24)
 """How long a hold counts after its end."""
@@ -36,6 +37,8 @@ class PastHold:
     buyer: str
     network: str | None
     """A keyed hash of the buyer's network. None if limits per network don't apply to it."""
+    wide_network: str | None
+    """The same for the wide network."""
     begun_at: datetime
     ended_at: datetime
 
@@ -53,7 +56,7 @@ class Limits:
 def check_may_hold(
     holds: Sequence[PastHold],
     buyer: str,
-    network: str | None,
+    networks: Networks | None,
     window: timedelta,
     limits: Limits,
     now: datetime,
@@ -65,15 +68,21 @@ def check_may_hold(
     """
     recent = [hold for hold in holds if hold.ended_at > now - MEMORY]
     own = [hold for hold in recent if hold.buyer == buyer]
-    nearby = [hold for hold in recent if network is not None and hold.network == network]
     cool_down = limits.cool_down
     if (wait := _end_of_pause(own, FREE_HOLDS, cool_down, now) - now) > timedelta():
         raise _refusal(
             ReservedTooOften, "You have reserved this ticket several times without buying it", wait
         )
-    if (wait := _end_of_pause(nearby, FREE_HOLDS_OF_NETWORK, cool_down, now) - now) > timedelta():
-        reason = "This ticket was reserved several times from your network without being bought"
-        raise _refusal(ReservedTooOften, reason, wait)
+    if networks is not None:
+        nearby = [hold for hold in recent if hold.network == networks.narrow]
+        around = [hold for hold in recent if hold.wide_network == networks.wide]
+        for holds_of_network, free in (
+            (nearby, FREE_HOLDS_OF_NETWORK),
+            (around, FREE_HOLDS_OF_NETWORK * WIDE_FACTOR),
+        ):
+            if (wait := _end_of_pause(holds_of_network, free, cool_down, now) - now) > timedelta():
+                reason = "This ticket was reserved several times from your network without being bought"
+                raise _refusal(ReservedTooOften, reason, wait)
     if limits.max_total and (wait := _end_of_excess(own, window, limits.max_total, now) - now) > timedelta():
         raise _refusal(HeldTooLong, "You have held this ticket for a long time without buying it", wait)
 

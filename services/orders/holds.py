@@ -17,7 +17,7 @@ from services.orders.hoarding import PastHold, TooManyFromNetwork
 MAX_PAST_HOLDS = 200
 """The newest holds of a ticket that are read. More within a day would take many people."""
 
-_FIELDS = dict.fromkeys(("hold", "user_id", "network", "live", "ended_at"), 1)
+_FIELDS = dict.fromkeys(("hold", "user_id", "network", "wide_network", "live", "ended_at"), 1)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def _past_hold(order: Mapping[str, Any], now: datetime) -> PastHold:
     ended_at = order.get("ended_at") or now
     # The time in the id is truncated to seconds. A hold must not count as longer than it was.
     begun_at = min(order["_id"].generation_time + timedelta(seconds=1), ended_at)
-    return PastHold(order["user_id"], order.get("network"), begun_at, ended_at)
+    return PastHold(order["user_id"], order.get("network"), order.get("wide_network"), begun_at, ended_at)
 
 
 async def choose_slots(

@@ -65,6 +65,7 @@ WITHOUT_DATABASE = (
     "errors",
     "nats",
     "client_address",
+    "devices",
     "networks",
     "network_counts",
     "limiter",
@@ -101,7 +102,14 @@ RULES = (
         "kit imports neither services nor contracts of the marketplace",
         ("kit/*.py",),
         only(
-            *("settings", "kit", "contracts.wire", "contracts.identity", "contracts.problems"),
+            *(
+                "settings",
+                "kit",
+                "contracts.wire",
+                "contracts.identity",
+                "contracts.devices",
+                "contracts.problems",
+            ),
             *("contracts.events.Event", "contracts.events.SessionEnded"),
         ),
     ),

@@ -47,8 +47,8 @@ class BodyLimits:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer":
-            found = self._cookie.search(headers.get(b"cookie", b""))
-            token = found[1] if found else b""
+            found = self._cookie.findall(headers.get(b"cookie", b""))
+            token = found[-1] if found else b""  # of two, the app reads the last
         return bool(token) and await self._sessions.identify(token.decode("latin-1").strip()) is not None
 
 

@@ -4,6 +4,7 @@ Admission control is the outermost ASGI app, so that a rejected request needs ha
 that need hardly any resources themselves (/health, /metrics, /static) are always admitted.
 """
 
+import re
 from collections.abc import Mapping
 from typing import get_args
 
@@ -12,6 +13,7 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Rece
 from prometheus_client import Counter, Gauge
 
 from kit.client_address import ClientAddresses
+from kit.devices import Devices
 from kit.limiter import Limiter, Permit
 from kit.networks import Networks, networks_of
 from kit.security_log import record, remember_client
@@ -42,6 +44,7 @@ class AdmissionControl:
         addresses: ClientAddresses,
         rates: NetworkRates,
         limits: BodyLimits,
+        devices: Devices,
     ) -> None:
         self._app = app
         self._limiters = limiters
@@ -50,6 +53,8 @@ class AdmissionControl:
         self._addresses = addresses
         self._rates = rates
         self._limits = limits
+        self._devices = devices
+        self._device_cookie = re.compile(rf"(?:^|;)\s*{devices.name}=([^;]*)".encode())
         for name in get_args(LimiterName):
             IN_PROGRESS.labels(name).set_function(lambda limiter=limiters[name]: limiter.in_use)  # type: ignore[misc]
 
@@ -93,7 +98,7 @@ class AdmissionControl:
             receive = _replay(b"", receive)  # the app refuses the request, or answers by its declared length
             length = limit = 0
         async with self._bodies.read(receive, length, limit=limit, networks=networks) as body:
-            permit = await self._limiters[name].acquire(networks)
+            permit = await self._permit(name, networks, scope)
             if permit is None:
                 await self._reject(name, 503, scope, body, send)
                 return
@@ -102,6 +107,18 @@ class AdmissionControl:
                 await self._app(scope, receive, _release_on_stream(permit, send))
             finally:
                 permit.release()
+
+    async def _permit(self, name: LimiterName, networks: Networks | None, scope: HTTPScope) -> Permit | None:
+        limiter = self._limiters[name]
+        if name == "passwords" and not limiter.has_room(networks) and (device := self._device_of(scope)):
+            # Devices compete with each other, because a cookie can be sent from many networks.
+            return await self._limiters["known-devices"].acquire(Networks(device, device))
+        return await limiter.acquire(networks)
+
+    def _device_of(self, scope: HTTPScope) -> str | None:
+        cookies = dict(scope["headers"]).get(b"cookie", b"")
+        found = self._device_cookie.search(cookies)
+        return self._devices.any_device_of(found[1].decode("latin-1")) if found else None
 
     async def _reject(
         self,

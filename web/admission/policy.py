@@ -5,7 +5,7 @@ from typing import Literal
 
 from kit.limiter import Limiter, share_of
 
-LimiterName = Literal["pages", "orders", "payments", "webhooks", "passwords", "live"]
+LimiterName = Literal["pages", "orders", "payments", "webhooks", "passwords", "known-devices", "live"]
 
 _ALWAYS_ADMITTED = re.compile(r"/health/\w+|/metrics|/static/[^/]+")
 _PASSWORDS = re.compile(r"/sign(in|up)|/account/password|/api/users/(sign(in|up)|password)")
@@ -40,7 +40,8 @@ def limiters(max_requests: int, network_share: int = 0) -> dict[LimiterName, Lim
 
     Hashing passwords occupies a CPU, so each request finishes sooner if few of them run at the same time. A
     payment causes work after its response, which too many concurrent payments would delay. Payments wait in a
-    longer queue, because a buyer minds a refused payment more than a slow one.
+    longer queue, because a buyer minds a refused payment more than a slow one. Devices on which somebody has
+    signed in get further permits for passwords: an attacker from many networks could use up the others.
 
     Args:
         network_share: the most permits of a limiter that one network may hold, in percent; 0 for no limit.
@@ -51,6 +52,7 @@ def limiters(max_requests: int, network_share: int = 0) -> dict[LimiterName, Lim
         "payments": Limiter(max(1, max_requests // 2), queue_size=2 * max_requests, timeout=5.0),
         "webhooks": Limiter(max(1, max_requests // 4), queue_size=2 * max_requests, timeout=5.0),
         "passwords": Limiter(max(1, max_requests // 8), queue_size=2 * max_requests, timeout=10.0),
+        "known-devices": Limiter(max(1, max_requests // 16), queue_size=max_requests, timeout=10.0),
         "live": Limiter(max_requests, queue_size=max_requests, timeout=2.0),
     }
     for limiter in found.values():

@@ -82,14 +82,16 @@ class RejectionResponses:
     """Sends the responses to rejected requests, without calling a service.
 
     Args:
-        security_headers: the headers of every page.
+        for_pages, for_api: the security headers of pages and of the API.
     """
 
-    def __init__(self, templates: Environment, security_headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, templates: Environment, for_pages: Mapping[str, str], for_api: Mapping[str, str]
+    ) -> None:
         self._page = templates.get_template("errors/rejected.html")
         self._alert = templates.get_template("errors/_rejected.html")
         self._plain_pages = {status: self._render_page(status, None) for status in _MESSAGES}
-        self._security_headers = security_headers
+        self._for_pages, self._for_api = for_pages, for_api
 
     async def send(
         self, status: int, scope: HTTPScope, body: bytes, send: Send, retry_after: int | None = None
@@ -101,8 +103,7 @@ class RejectionResponses:
             headers["connection"] = "close"  # the rest of the body is not read
         if retry_after is not None:
             headers["retry-after"] = str(retry_after)
-        if not is_api(scope["path"]):
-            headers |= self._security_headers
+        headers |= self._for_api if is_api(scope["path"]) else self._for_pages
         headers |= {"cache-control": "no-store", "content-length": str(len(content))}
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from time import monotonic, time
 
+from kit.networks import WIDE_FACTOR, Networks, networks_of
 from web.live.changes import MAX_TOPICS, Change, LastChanges, Topic
 
 MAX_WATCHERS = 5_000
-MAX_WATCHERS_PER_ADDRESS = 40
-"""The most streams per client address. A browser needs one, and several people may share an address."""
+MAX_WATCHERS_PER_NETWORK = 40
+"""The most streams of one network. A browser needs one, and several people may share an address. A wide
+network (`kit.networks`) may have five times as many."""
 MAX_LAG = 1.0
 """Seconds after which all responses of a service reflect an event. Lists may lag by up to 0.3 seconds."""
 
@@ -73,7 +75,8 @@ class Watcher:
     ) -> None:
         self.topics = frozenset(topics)
         self.viewer = viewer
-        self.address = address
+        # Addresses to which limits per network don't apply have a limit of their own here.
+        self.networks = networks_of(address) or Networks(address, f"around {address}")
         self.is_allowed = is_allowed
         self._queued: dict[tuple[str, str], Signal] = {}
         self._woken = asyncio.Event()
@@ -150,7 +153,7 @@ class Hub:
     def __init__(self, max_topics: int = MAX_TOPICS) -> None:
         self._watchers: set[Watcher] = set()
         self._by_topic: dict[Topic, set[Watcher]] = {}
-        self._of_address: Counter[str] = Counter()
+        self._of_network: Counter[str] = Counter()
         self._changes = LastChanges(max_topics)
         self._positions = Positions()
         self._closed = False
@@ -159,10 +162,10 @@ class Hub:
         return len(self._watchers)
 
     def admits(self, watcher: Watcher) -> bool:
-        """Whether the limits of the process and of the client's address allow another stream."""
-        return (
-            len(self._watchers) < MAX_WATCHERS
-            and self._of_address[watcher.address] < MAX_WATCHERS_PER_ADDRESS
+        """Whether the limits of the process and of the client's networks allow another stream."""
+        return len(self._watchers) < MAX_WATCHERS and all(
+            self._of_network[network] < MAX_WATCHERS_PER_NETWORK * factor
+            for network, factor in zip(watcher.networks, (1, WIDE_FACTOR), strict=True)
         )
 
     @property
@@ -185,7 +188,7 @@ class Hub:
     def add(self, watcher: Watcher, since: int | None = None) -> None:
         """Start a stream. If `since` is given, first send the changes after that sequence number."""
         self._watchers.add(watcher)
-        self._of_address[watcher.address] += 1
+        self._of_network.update(watcher.networks)
         for topic in watcher.topics:
             self._by_topic.setdefault(topic, set()).add(watcher)
         if since is not None:
@@ -206,9 +209,10 @@ class Hub:
 
     def remove(self, watcher: Watcher) -> None:
         self._watchers.remove(watcher)
-        self._of_address[watcher.address] -= 1
-        if not self._of_address[watcher.address]:
-            del self._of_address[watcher.address]
+        for network in watcher.networks:
+            self._of_network[network] -= 1
+            if not self._of_network[network]:
+                del self._of_network[network]
         for topic in watcher.topics:
             watching = self._by_topic.get(topic, set())
             watching.discard(watcher)

@@ -36,7 +36,7 @@ class Viewers:
         Raises:
             Unavailable: auth's keys are not known yet.
         """
-        for cookie in cookies.split(b"; "):
+        for cookie in reversed(cookies.split(b"; ")):  # of two, the app reads the last
             if cookie.startswith(self._prefix):
                 token = cookie[len(self._prefix) :].decode("latin-1")
                 identity = await self._sessions.identify(token)

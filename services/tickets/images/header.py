@@ -33,6 +33,8 @@ class Limits:
     jpeg_megapixels: int = 0
     """Millions of pixels of a JPEG. It takes less memory, because it is decoded at a reduced size."""
     scans: int = 0
+    parts: int = 0
+    """Segments of a JPEG, or chunks of a PNG or WebP."""
     cpu_seconds: int = 0
     memory_mb: int = 0
     """Megabytes of address space of the process that decodes the picture."""
@@ -48,6 +50,8 @@ class Header:
     height: int
     scans: int = 1
     """How often a decoder goes through all pixels. An empty scan of a JPEG takes 20 bytes."""
+    parts: int = 1
+    """The number of segments or chunks. An empty one takes 4 bytes, and a decoder as long as a useful one."""
 
     def check(self, limits: Limits) -> None:
         """Check that the picture may be decoded.
@@ -60,7 +64,7 @@ class Header:
             raise PictureTooLarge(f"The picture must have at most {most} million pixels")
         if min(self.width, self.height) < MIN_SIDE:
             raise PictureTooSmall
-        if limits.scans and self.scans > limits.scans:
+        if 0 < limits.scans < self.scans or 0 < limits.parts < self.parts:
             raise PictureTooComplex
 
 
@@ -74,9 +78,9 @@ def header_of(upload: bytes) -> Header:
         if upload.startswith(b"\xff\xd8\xff"):
             return _jpeg(upload)
         if upload.startswith(b"\x89PNG\r\n\x1a\n"):
-            return Header("PNG", *_png_size(upload))
+            return Header("PNG", *_png_size(upload), parts=_png_chunks(upload))
         if upload.startswith(b"RIFF") and upload[8:12] == b"WEBP":
-            return Header("WEBP", *_webp_size(upload))
+            return Header("WEBP", *_webp_size(upload), parts=_webp_chunks(upload))
     except struct.error:  # the upload ends too early
         raise UnreadablePicture from None
     if upload[4:8] == b"ftyp" and upload[8:12] in _CONVERTIBLE:
@@ -87,10 +91,11 @@ def header_of(upload: bytes) -> Header:
 def _jpeg(upload: bytes) -> Header:
     """The header of a JPEG, up to its end marker. Phones append further pictures after it."""
     size: tuple[int, int] | None = None
-    scans = 0
+    scans = parts = 0
     position = 2
     while marker := _MARKER.search(upload, position):
         code, position = marker[1][0], marker.end()
+        parts += 1
         if code == _END:
             break
         if code in _WITHOUT_LENGTH:
@@ -105,7 +110,7 @@ def _jpeg(upload: bytes) -> Header:
         position += max(2, int.from_bytes(upload[position : position + 2]))
     if size is None:
         raise UnreadablePicture
-    return Header("JPEG", *size, scans)
+    return Header("JPEG", *size, scans, parts)
 
 
 def _png_size(upload: bytes) -> tuple[int, int]:
@@ -113,6 +118,26 @@ def _png_size(upload: bytes) -> tuple[int, int]:
     if name != b"IHDR":
         raise UnreadablePicture
     return width, height
+
+
+def _png_chunks(upload: bytes) -> int:
+    """The number of chunks after the signature: length, type, data and checksum, RFC 2083, section 3.2."""
+    count, position = 0, 8
+    while position + 8 <= len(upload):
+        (length,) = struct.unpack_from(">I", upload, position)
+        position += length + 12
+        count += 1
+    return count
+
+
+def _webp_chunks(upload: bytes) -> int:
+    """The number of chunks after the header of 12 bytes: type, length, and data of even length, RFC 9649."""
+    count, position = 0, 12
+    while position + 8 <= len(upload):
+        (length,) = struct.unpack_from("<I", upload, position + 4)
+        position += length + length % 2 + 8
+        count += 1
+    return count
 
 
 def _webp_size(upload: bytes) -> tuple[int, int]:

@@ -46,6 +46,7 @@ class UploadQueue:
             megapixels=settings.picture_megapixels,
             jpeg_megapixels=settings.picture_jpeg_megapixels,
             scans=settings.picture_scans,
+            parts=settings.picture_parts,
             cpu_seconds=settings.picture_cpu_seconds,
             memory_mb=settings.picture_memory_mb,
         )

@@ -11,6 +11,7 @@ from litestar.types import HTTPScope
 from pydantic import SecretStr
 
 from kit.client_address import ClientAddresses
+from kit.devices import Devices
 from kit.limiter import Limiter
 from settings import Settings
 from tests.integration.web.asgi_client import Answer, SlowApp, ask
@@ -27,13 +28,16 @@ from web.admission.request_body import MAX_BODY_BYTES, SMALL_BODY_BYTES, BodyRea
 from web.admission.responses import MAX_RETRY_AFTER, MIN_RETRY_AFTER, RejectionResponses
 from web.page_cache.middleware import PageCache
 from web.rendering.templating import engine
-from web.security import security_headers
+from web.security import api_security_headers, security_headers
 
 FORM = "application/x-www-form-urlencoded"
 HTMX = {"hx_request": "true", "hx_request_type": "partial"}
 
-SETTINGS = Settings(_env_file=None)
-RESPONSES = RejectionResponses(engine(SETTINGS).engine, security_headers(SETTINGS))
+SETTINGS = Settings(_env_file=None, internal_secret=SecretStr("s" * 32))
+DEVICES = Devices(SETTINGS)
+RESPONSES = RejectionResponses(
+    engine(SETTINGS).engine, security_headers(SETTINGS), api_security_headers(SETTINGS)
+)
 
 
 class LargeBodies(BodyLimits):
@@ -60,6 +64,7 @@ class LimitedApp:
             ClientAddresses(SETTINGS.trusted_proxies),
             NetworkRates(SETTINGS),
             LargeBodies(),
+            DEVICES,
         )
 
     async def occupy(self, *addresses: str, method: str = "GET") -> None:
@@ -180,6 +185,35 @@ async def test_a_request_over_the_limit_is_rejected_at_once_with_retry_after(lim
     await limited_app.occupy("/")
     assert (await expect_rejection(limited_app, "GET", "/api/tickets")).problem["type"] == "/problems/busy"
     assert len(limited_app.app.requests) == 1
+
+
+async def test_a_known_device_can_sign_in_while_others_use_up_the_permits_for_passwords(
+    limited_app: LimitedApp,
+) -> None:
+    await limited_app.occupy("/signin", method="POST")
+    known = f"theme=dark; device={DEVICES.cookie('a' * 24, None).value}"
+    for cookie in ("theme=dark", known.replace("a", "b"), "device=x"):
+        await expect_rejection(limited_app, "POST", "/signin", cookie=cookie)
+    signing_in = asyncio.create_task(ask(limited_app.admission, "POST", "/signin", [b""], cookie=known))
+    await limited_app.app.wait_for_requests(2)
+    await expect_rejection(limited_app, "POST", "/signin", cookie=known)
+    signing_in.cancel()
+
+
+async def test_known_devices_share_their_permits_fairly() -> None:
+    limited_app = LimitedApp(limit=1, queue_size=1)
+    await limited_app.occupy("/signin", method="POST")
+    one, other = (f"device={DEVICES.cookie(user * 24, None).value}" for user in "ab")
+    asked = []
+    for number, cookie in enumerate([one, one, other]):
+        address = f"9.9.{number}.9"
+        request = ask(limited_app.admission, "POST", "/signin", [b""], cookie=cookie, x_forwarded_for=address)
+        asked.append(asyncio.create_task(request))
+        await asyncio.sleep(0)
+    [rejected], waiting = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+    assert (rejected, rejected.result().status) == (asked[1], 503)
+    for each in waiting:
+        each.cancel()
 
 
 SIGN_INS = pytest.mark.parametrize("address", ["/signin", "/api/users/signin", "//api/users//signin/"])
@@ -372,13 +406,12 @@ async def test_the_rejection_of_a_form_that_no_page_contains_does_not_contain_it
     assert b"reload this page to send it again" in page.body
 
 
-async def test_a_rejection_has_the_security_headers_of_a_page(limited_app: LimitedApp) -> None:
+@pytest.mark.parametrize("path", ["/tickets/1", "/api/tickets"])
+async def test_a_rejection_has_the_security_headers_of_its_kind(limited_app: LimitedApp, path: str) -> None:
     await limited_app.occupy("/")
-    page = await expect_rejection(limited_app, "GET", "/")
-    expected = {name.lower(): value for name, value in security_headers(SETTINGS).items()}
-    assert expected.items() <= page.headers.items()
-    api_response = await expect_rejection(limited_app, "GET", "/api/tickets")
-    assert not expected.keys() & api_response.headers.keys()
+    rejected = await expect_rejection(limited_app, "GET", path)
+    expected = (api_security_headers if path.startswith("/api/") else security_headers)(SETTINGS)
+    assert {name: rejected.headers.get(name.lower()) for name in expected} == expected
 
 
 # --- Bodies ---

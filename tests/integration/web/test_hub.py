@@ -7,11 +7,12 @@ import pytest
 
 from contracts.events import OrderUpdated, PaymentUpdated, SessionEnded, TicketUpdated
 from contracts.wire import now
+from kit.networks import WIDE_FACTOR
 from tests.support.polling import TIMEOUT
 from web.live.buyers import Buyers
 from web.live.changes import Change, Topic
 from web.live.feed import change_of
-from web.live.hub import Hub, Signal, Watcher
+from web.live.hub import MAX_WATCHERS_PER_NETWORK, Hub, Signal, Watcher
 
 TICKET: Topic = ("ticket", "a" * 24)
 ORDER: Topic = ("order", "b" * 24)
@@ -276,3 +277,27 @@ def test_a_late_event_about_an_earlier_order_does_not_change_the_buyer_of_a_tick
     assert buyers.of_order("b" * 24) == "9" * 24
     buyers.forget()
     assert buyers.of_ticket(ticket) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "limit"),
+    [
+        ("9.9.9.9", MAX_WATCHERS_PER_NETWORK),
+        ("2600:1f00:9:9::{:x}", MAX_WATCHERS_PER_NETWORK),
+        ("9.9.9.{}", MAX_WATCHERS_PER_NETWORK * WIDE_FACTOR),
+        ("2600:1f00:9:{:x}::1", MAX_WATCHERS_PER_NETWORK * WIDE_FACTOR),
+        ("127.0.0.1", MAX_WATCHERS_PER_NETWORK),
+    ],
+    ids=["IPv4 address", "IPv6 /64", "IPv4 /24", "IPv6 /48", "loopback"],
+)
+def test_the_streams_of_a_network_and_of_its_wide_network_are_limited(address: str, limit: int) -> None:
+    hub, opened = Hub(), []
+    for number in range(MAX_WATCHERS_PER_NETWORK * WIDE_FACTOR + 1):
+        watcher = Watcher([], None, address.format(number))
+        if hub.admits(watcher):
+            hub.add(watcher)
+            opened.append(watcher)
+    assert len(opened) == limit
+    assert hub.admits(Watcher([], None, "8.8.8.8"))
+    hub.remove(opened[0])
+    assert hub.admits(Watcher([], None, address.format(0)))

@@ -24,7 +24,7 @@ from tests.integration.web.nats_proxy import NatsProxy
 from tests.support.fakes.market import Market
 from tests.support.fakes.services import Services, web_of
 from tests.support.polling import TIMEOUT, until
-from web.live.hub import MAX_WATCHERS_PER_ADDRESS
+from web.live.hub import MAX_WATCHERS_PER_NETWORK
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -360,7 +360,7 @@ async def test_a_stream_ends_when_its_token_expires(live: LiveMarket) -> None:
         assert (await other.next())["id"] == sequence
 
 
-async def test_the_number_of_streams_per_address_is_limited(live: LiveMarket) -> None:
+async def test_the_number_of_streams_per_network_is_limited(live: LiveMarket) -> None:
     """Only the last address in X-Forwarded-For counts. Our proxy adds it; a client can forge the others."""
     ticket, address = f"ticket={live.ticket.id}", "203.0.113.7"
     async with AsyncExitStack() as streams:
@@ -373,9 +373,9 @@ async def test_the_number_of_streams_per_address_is_limited(live: LiveMarket) ->
         concurrency = asyncio.Semaphore(8)
 
         opened = await asyncio.gather(
-            *(open_stream(number) for number in range(MAX_WATCHERS_PER_ADDRESS + 20))
+            *(open_stream(number) for number in range(MAX_WATCHERS_PER_NETWORK + 20))
         )
-        assert sum([await watching.is_open() for watching in opened]) == MAX_WATCHERS_PER_ADDRESS
+        assert sum([await watching.is_open() for watching in opened]) == MAX_WATCHERS_PER_NETWORK
         async with stream(live.site, ticket, **{"X-Forwarded-For": address}) as watching:
             assert watching.response.status_code == 503
             assert watching.response.headers["retry-after"] == "5"

@@ -98,10 +98,17 @@ async def guesses_of_one_password_from_many_addresses(target: Target) -> None:
     await target.at_rate(10, guess)
 
 
+async def guesses_of_many_passwords_from_many_addresses(target: Target) -> None:
+    async def guess() -> None:
+        await target.send("POST", "/api/users/signin", address(), json=_wrong())
+
+    await target.at_rate(10, guess)
+
+
 async def pictures_that_take_long_to_decode(target: Target) -> None:
     attackers = [await target.account() for _ in range(3)]
     tickets = [await attacker.lists_ticket() for attacker in attackers]
-    pictures = (many_scans(5472, 12_000), lossless_webp())
+    pictures = (many_scans(5472, 12_000), lossless_webp(), many_segments())
 
     async def upload() -> None:
         number = random.randrange(len(attackers))  # noqa: S311
@@ -220,6 +227,7 @@ ATTACKS: tuple[Attack, ...] = (
     sign_ins_above_the_limit,
     sign_ups_from_one_network,
     guesses_of_one_password_from_many_addresses,
+    guesses_of_many_passwords_from_many_addresses,
     pictures_that_take_long_to_decode,
     bodies_with_many_fields,
     bodies_that_never_end,
@@ -236,6 +244,14 @@ def many_scans(size: int, scans: int) -> bytes:
     jpeg = encoded.getvalue()
     last = jpeg.rindex(b"\xff\xda")
     return jpeg[:-2] + jpeg[last:-2] * scans + jpeg[-2:]
+
+
+def many_segments() -> bytes:
+    """A small JPEG with a million empty comments, which a decoder reads one by one."""
+    file = io.BytesIO()
+    Image.new("RGB", (200, 200)).save(file, "JPEG")
+    content = file.getvalue()
+    return content[:2] + b"\xff\xfe\0\2" * 1_000_000 + content[2:]
 
 
 def lossless_webp() -> bytes:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.support.crafted_pictures import jpeg_of_empty_scans
+from tests.support.crafted_pictures import jpeg_of_empty_scans, segment
 from tests.support.people import Person, signed_up
 from tests.support.stack import Stack
 
@@ -33,6 +33,9 @@ def picture(kind: str = "JPEG", size: tuple[int, int] = (1600, 900), **options: 
 ATTACKS = {
     "a JPEG of 12,000 scans": lambda: jpeg_of_empty_scans(5472, scans=12_000),
     "a WebP of 1.2 KB with 29 million pixels": lambda: picture("WEBP", (16_383, 1800), lossless=True),
+    "a JPEG of a million empty comments": lambda: (
+        picture()[:2] + segment(0xFE, b"") * 1_000_000 + picture()[2:]
+    ),
 }
 
 

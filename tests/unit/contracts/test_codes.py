@@ -15,6 +15,7 @@ from contracts.codes import find_code
         "Booking reference ABC123",
         "Order number 20941-7",
         "Code AB12CD34",
+        "Code ＡＢ１２ＣＤ３４",  # noqa: RUF001 - full-width letters and digits
         "use tx7q9k2m at the gate",
         "TKT-9F3K-77QX",
         "ABC1234567",

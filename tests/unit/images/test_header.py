@@ -18,9 +18,9 @@ from services.tickets.images.results import (
     PictureTooSmall,
     UnreadablePicture,
 )
-from tests.support.crafted_pictures import jpeg_of_empty_scans
+from tests.support.crafted_pictures import jpeg_of_empty_scans, png, segment
 
-LIMITS = Limits(megapixels=2, jpeg_megapixels=3, scans=100)
+LIMITS = Limits(megapixels=2, jpeg_megapixels=3, scans=100, parts=1000)
 
 
 def encoded(kind: str, size: tuple[int, int] = (200, 100), mode: str = "RGB", **options: Any) -> bytes:
@@ -55,6 +55,16 @@ def test_the_scans_of_a_jpeg_are_counted() -> None:
     assert header_of(encoded("JPEG", progressive=True, mode="L")).scans == 6
     assert header_of(encoded("JPEG", quality=95, restart_marker_blocks=1)).scans == 1
     assert header_of(jpeg_of_empty_scans(64, scans=12_000)).scans == 12_000
+
+
+def test_the_segments_and_chunks_of_a_picture_are_counted() -> None:
+    """Empty ones take four to twelve bytes, and a decoder some microseconds each."""
+    for kind in ("JPEG", "PNG", "WEBP"):
+        assert 1 < header_of(encoded(kind)).parts < 20 or kind == "WEBP"
+    jpeg, webp = encoded("JPEG"), encoded("WEBP")
+    assert header_of(jpeg[:2] + segment(0xFE, b"") * 5000 + jpeg[2:]).parts == header_of(jpeg).parts + 5000
+    assert header_of(png(8, 8, *[(b"tEXt", b"")] * 5000)).parts == 5002
+    assert header_of(webp + b"XXXX\0\0\0\0" * 5000).parts == header_of(webp).parts + 5000
 
 
 @pytest.mark.parametrize("fill", [b"\xff", b"garbage", b"\xff\x00", b"\xff\xd3", b"\xff\x01"])
@@ -122,6 +132,8 @@ def test_owners_of_phones_are_told_to_convert_their_pictures(brand: bytes) -> No
         (Header("PNG", 15, 100), PictureTooSmall),
         (Header("JPEG", 100, 0), PictureTooSmall),
         (Header("JPEG", 100, 100, scans=101), PictureTooComplex),
+        (Header("JPEG", 100, 100, parts=1001), PictureTooComplex),
+        (Header("PNG", 100, 100, parts=1001), PictureTooComplex),
     ],
 )
 def test_a_picture_above_a_limit_is_refused(header: Header, error: type[ServiceError]) -> None:

@@ -7,7 +7,7 @@ from kit.networks import networks_of
     ("address", "networks"),
     [
         ("9.9.8.7", ("9.9.8.7/32", "9.9.8.0/24")),
-        ("malformed", ("malformed", "malformed")),
+        ("malformed", ("malformed", "around malformed")),
         ("::ffff:9.9.8.7", ("9.9.8.7/32", "9.9.8.0/24")),
         ("2600:1:2:3:4:5:6:7", ("2600:1:2:3::/64", "2600:1:2::/48")),
     ],

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pytest
 from argon2 import PasswordHasher
 
+from kit.networks import networks_of
 from services.auth.passwords import Match, Passwords
 
 
@@ -131,6 +132,19 @@ async def test_no_more_verifications_than_cores_run_concurrently(monkeypatch: py
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     outcomes = await verify_concurrently(3, within=0.2)
     assert {type(outcome) for outcome in outcomes} == {threading.BrokenBarrierError}
+
+
+@pytest.mark.parametrize("is_known_device", [True, False])
+async def test_only_a_known_device_gets_a_thread_while_all_others_are_busy(
+    monkeypatch: pytest.MonkeyPatch, is_known_device: bool
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    with closing(Passwords(HasherWithBarrier(3, timeout=60 if is_known_device else 0.2))) as passwords:
+        attack = [passwords.matches("x", HASH, networks_of(f"9.9.{n}.9")) for n in range(2)]
+        owner = passwords.matches("x", HASH, networks_of("8.8.8.8"), is_known_device=is_known_device)
+        outcomes = await asyncio.gather(*attack, owner, return_exceptions=True)
+    met = [outcome is True for outcome in outcomes]
+    assert met == [is_known_device] * 3
 
 
 async def test_the_event_loop_is_not_blocked_while_a_password_is_verified() -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from kit.errors import TooManyRequests
+from kit.networks import WIDE_FACTOR, Networks
 from services.orders.hoarding import (
     FREE_HOLDS,
     FREE_HOLDS_OF_NETWORK,
@@ -23,15 +24,23 @@ LIMITS = Limits(cool_down=MINUTE, max_total=timedelta(hours=1))
 
 
 def held(
-    ago: timedelta = timedelta(), *, lasted: timedelta = MINUTE, by: str = BUYER, network: str | None = None
+    ago: timedelta = timedelta(),
+    *,
+    lasted: timedelta = MINUTE,
+    by: str = BUYER,
+    network: str | None = None,
+    wide: str | None = None,
 ) -> PastHold:
     """A hold that ended this long ago."""
-    return PastHold(by, network, NOW - ago - lasted, NOW - ago)
+    return PastHold(by, network, wide, NOW - ago - lasted, NOW - ago)
 
 
-def refusal(*holds: PastHold, limits: Limits = LIMITS, network: str | None = None) -> TooManyRequests | None:
+def refusal(
+    *holds: PastHold, limits: Limits = LIMITS, network: str | None = None, wide: str = "around"
+) -> TooManyRequests | None:
+    networks = Networks(network, wide) if network else None
     try:
-        check_may_hold(holds, BUYER, network, WINDOW, limits, NOW)
+        check_may_hold(holds, BUYER, networks, WINDOW, limits, NOW)
     except TooManyRequests as refused:
         return refused
     return None
@@ -76,6 +85,16 @@ def test_people_who_share_a_network_pause_later_than_one_person() -> None:
     assert FREE_HOLDS_OF_NETWORK > FREE_HOLDS
     assert refusal(*nearby[1:], network="a") is None
     refused = refusal(*nearby, network="a")
+    assert isinstance(refused, ReservedTooOften)
+    assert "from your network" in refused.detail
+
+
+def test_people_who_share_a_wide_network_pause_later_than_those_of_one_network() -> None:
+    holds = FREE_HOLDS_OF_NETWORK * WIDE_FACTOR
+    around = [held(by=STRANGER, network=f"a{number}", wide="around") for number in range(holds)]
+    assert refusal(*around[1:], network="b") is None
+    assert refusal(*around, network="b", wide="elsewhere") is None
+    refused = refusal(*around, network="b")
     assert isinstance(refused, ReservedTooOften)
     assert "from your network" in refused.detail
 

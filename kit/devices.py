@@ -9,13 +9,14 @@ import re
 import secrets
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import cached_property
 from hashlib import sha256
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from litestar.datastructures import Cookie
 
 from contracts.devices import device_cookie
 from contracts.wire import now
+from kit.secrets import internal_secret
 from settings import Settings
 
 LIFETIME = timedelta(days=365)
@@ -29,14 +30,18 @@ _SEPARATOR = "~"
 class Devices:
     """Issues and verifies device cookies. A cookie has a signed entry for each user: user, device, expiry."""
 
-    def __init__(self, key: Ed25519PrivateKey, settings: Settings) -> None:
-        self._key = hmac.new(key.private_bytes_raw(), b"device cookie", sha256).digest()
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._is_secure = settings.cookie_secure
         self.name = device_cookie(self._is_secure)
 
     def device_of(self, user_id: str, cookie: str | None) -> str | None:
         """The id of the device, if this user has signed in on it before."""
         return next((entry["device"] for entry in self._valid(cookie) if entry["user"] == user_id), None)
+
+    def any_device_of(self, cookie: str | None) -> str | None:
+        """The id of the device, if any user has signed in on it before."""
+        return next((entry["device"] for entry in self._valid(cookie)), None)
 
     def cookie(self, user_id: str, given: str | None) -> Cookie:
         """The cookie for a device on which this user has just signed in. `given` is its present cookie."""
@@ -60,6 +65,10 @@ class Devices:
             is_signed = entry and hmac.compare_digest(self._signed(entry[0]).encode(), text.encode())
             if entry and is_signed and int(entry["expires"]) > _seconds(now()):
                 yield entry
+
+    @cached_property
+    def _key(self) -> bytes:
+        return hmac.new(internal_secret(self._settings).encode(), b"device cookie", sha256).digest()
 
     def _signed(self, entry: str) -> str:
         return f"{entry}.{hmac.new(self._key, entry.encode(), sha256).hexdigest()}"
