@@ -72,6 +72,9 @@ def payment_intent(intent: Intent, *, base_url: str) -> Json:
 def _next_action(intent: Intent, base_url: str) -> Json | None:
     if intent.challenge is None:
         return None
+    if intent.checkout is not None:  # Stripe's own page carries out the check, with Stripe.js
+        details = {"type": "three_d_secure_redirect", "stripe_js": f"{base_url}/3d_secure/{intent.challenge}"}
+        return {"type": "use_stripe_sdk", "use_stripe_sdk": details}
     return {
         "redirect_to_url": {
             "return_url": intent.return_url,

@@ -92,7 +92,7 @@ class Gateway:
             if found is None:
                 raise
             session = found
-        return outcomes.of_session(session)
+        return outcomes.of_session(session, payment)
 
     async def retrieve(self, payment: PaymentState) -> Outcome:
         """Read the payment's Checkout session, or its PaymentIntent if it has no session."""
@@ -101,7 +101,7 @@ class Gateway:
             session = await self._api.send(
                 lambda: self._api.v1.checkout.sessions.retrieve_async(session_id, {"expand": expand})
             )
-            return outcomes.of_session(session)
+            return outcomes.of_session(session, payment)
         intent_id = _intent_id(payment)
         intent = await self._api.send(
             lambda: self._api.v1.payment_intents.retrieve_async(intent_id, {"expand": [ledger.WITH_REFUNDS]})

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import stripe
 from stripe import PaymentIntent
 from stripe.checkout import Session
 from stripe.params import PaymentIntentListParams
 from stripe.params.checkout import SessionListParams
 
 from kit.stripe.client import StripeApi
+from services.payments.stripe_gateway.shapes import CheckoutSession, Intent
 
 ORDER_LIFETIME = timedelta(days=1)
 """The longest time between an order's reservation and its payment."""
@@ -45,15 +45,16 @@ async def records(api: StripeApi) -> AsyncIterator[StripeRecord]:
     Raises:
         OutcomeUnknown, RequestRefused
     """
-    async for intent in _intents(api, {}):
-        if _order_of(intent) is not None:
+    async for found in _intents(api, {}):
+        intent = Intent.of(found)
+        if intent.order_id is not None:
             yield record_of(intent)
 
 
 async def find_intent(api: StripeApi, order_id: str) -> PaymentIntent | None:
     """An order's newest PaymentIntent, if it has one."""
     async for intent in _intents(api, {"created": _around_creation(order_id)}):
-        if _order_of(intent) == order_id:
+        if Intent.of(intent).order_id == order_id:
             return intent
     return None
 
@@ -62,16 +63,16 @@ async def find_session(api: StripeApi, order_id: str) -> Session | None:
     """An order's newest Checkout session, if it has one."""
     params: SessionListParams = {"limit": 100, "created": _around_creation(order_id)}
     async for session in api.list_all(api.v1.checkout.sessions.list_async, params):
-        if session.client_reference_id == order_id:
+        if CheckoutSession.of(session).client_reference_id == order_id:
             return session
     return None
 
 
-def record_of(intent: PaymentIntent) -> StripeRecord:
-    charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
+def record_of(intent: Intent) -> StripeRecord:
+    charge = intent.latest_charge
     approved = charge is not None and charge.paid
     return StripeRecord(
-        order_id=str(_order_of(intent)),
+        order_id=str(intent.order_id),
         intent_id=intent.id,
         status=intent.status,
         authorized=intent.amount_capturable,
@@ -85,12 +86,6 @@ def record_of(intent: PaymentIntent) -> StripeRecord:
 def _intents(api: StripeApi, which: PaymentIntentListParams) -> AsyncIterator[PaymentIntent]:
     params: PaymentIntentListParams = {**which, "limit": 100, "expand": [f"data.{WITH_REFUNDS}"]}
     return api.list_all(api.v1.payment_intents.list_async, params)
-
-
-def _order_of(intent: PaymentIntent) -> str | None:
-    """The order's id, which we wrote into the metadata, or None if the PaymentIntent isn't ours."""
-    order_id = intent.metadata.to_dict().get("order_id") if intent.metadata else None
-    return order_id if isinstance(order_id, str) else None
 
 
 def _around_creation(order_id: str) -> Any:

@@ -160,6 +160,9 @@ async def test_an_approved_bank_check_completes_the_session(
     check = await pay_with_bank_check(http, session)
     waiting = await retrieve(shop, session)
     assert (waiting.status, payment_of(waiting).status) == ("open", "requires_action")
+    action = payment_of(waiting).next_action
+    assert action is not None
+    assert (action.type, "redirect_to_url" in action) == ("use_stripe_sdk", False)
     assert check in (await http.get(path_of(session))).text
     for _ in range(2):
         back = await http.post(check, data={"answer": "approve"})

@@ -1,6 +1,7 @@
 """Outcomes of payments, derived from Stripe's objects. The tests build the objects from Stripe's fixtures."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from stripe.checkout import Session
 
 from contracts.events import PaymentStatus
+from services.payments.rules import Outcome
 from services.payments.stripe_gateway import outcomes
 from services.payments.stripe_gateway.ledger import StripeRecord, record_of
+from services.payments.stripe_gateway.shapes import Intent
 from tests.unit.rules.builders import ORDER, payment
 
 FIXTURES: dict[str, dict[str, Any]] = json.loads(
@@ -53,6 +56,10 @@ def session(status: str, intent: stripe.PaymentIntent | str | None = None) -> Se
     shown = intent.to_dict() if isinstance(intent, stripe.PaymentIntent) else intent
     values = {**FIXTURES["checkout.session"], **usual, "status": status, "payment_intent": shown}
     return Session.construct_from(values, None)
+
+
+def of_session(found: Session) -> Outcome:
+    return outcomes.of_session(found, payment(session_id="cs_1"))
 
 
 def refunds(*statuses: str, amount: int = 1999) -> list[stripe.Refund]:
@@ -161,33 +168,33 @@ def test_a_captured_intent_counts_as_refunded_if_its_charge_was_refunded(
 def test_the_status_of_an_unpaid_checkout_page_maps_to_a_payment_status(
     status: str, expected_status: PaymentStatus, url: str | None
 ) -> None:
-    outcome = outcomes.of_session(session(status))
+    outcome = of_session(session(status))
     assert (outcome.status, outcome.page_url) == (expected_status, url)
     assert (outcome.session_id, outcome.intent_id) == ("cs_1", None)
     assert (outcome.amount, outcome.currency) == (1999, "usd")
 
 
 def test_an_intent_that_is_not_expanded_is_ignored() -> None:
-    outcome = outcomes.of_session(session("open", "pi_1"))
+    outcome = of_session(session("open", "pi_1"))
     assert (outcome.status, outcome.intent_id) == ("pending", None)
 
 
 def test_a_decline_on_the_page_leaves_the_payment_pending_and_the_page_open() -> None:
     declined = intent("requires_payment_method", last_payment_error={"code": "card_declined"})
-    outcome = outcomes.of_session(session("open", declined))
+    outcome = of_session(session("open", declined))
     assert (outcome.status, outcome.page_url, outcome.intent_id) == ("pending", PAGE, "pi_1")
     assert (outcome.decline_code, outcome.decline_message) == (None, None)
 
 
 def test_a_bank_check_on_the_page_is_reported_without_its_address() -> None:
     action = {"type": "redirect_to_url", "redirect_to_url": {"url": BANK}}
-    outcome = outcomes.of_session(session("open", intent("requires_action", next_action=action)))
+    outcome = of_session(session("open", intent("requires_action", next_action=action)))
     assert (outcome.status, outcome.bank_check, outcome.action_url) == ("pending", True, None)
 
 
 @given(st.sampled_from(["open", "complete", "expired"]), st.sampled_from(sorted(STATUSES)))
 def test_a_checkout_page_has_the_status_and_the_amount_of_its_intent(page: str, status: str) -> None:
-    outcome = outcomes.of_session(session(page, intent(status, amount=1, currency="eur")))
+    outcome = of_session(session(page, intent(status, amount=1, currency="eur")))
     assert (outcome.status, outcome.amount, outcome.currency) == (STATUSES[status], 1, "eur")
     assert outcome.page_url == (PAGE if page == "open" and outcome.status == "pending" else None)
 
@@ -294,7 +301,7 @@ def test_a_record_shows_the_authorized_captured_and_refunded_amounts(
     found: stripe.PaymentIntent, expected: tuple[int, int, int, bool]
 ) -> None:
     authorized, captured, refunded, attempted = expected
-    assert record_of(found) == StripeRecord(
+    assert record_of(Intent.of(found)) == StripeRecord(
         order_id=ORDER,
         intent_id="pi_1",
         status=found.status,
@@ -304,3 +311,116 @@ def test_a_record_shows_the_authorized_captured_and_refunded_amounts(
         currency="usd",
         was_approved=attempted,
     )
+
+
+# --- Fields that Stripe may leave out ---
+
+REQUIRED = {
+    "payment_intent": {"id", "object", "amount", "currency", "status"},
+    "charge": {
+        *("id", "object", "amount_captured", "amount_refunded", "captured", "paid", "refunded"),
+    },
+    "checkout.session": {"id", "object"},
+    "refund": {"id", "object", "amount"},
+}
+"""The fields that we read and that Stripe's OpenAPI document lists as required."""
+
+ACTIONS = sorted(
+    kind
+    for kind in stripe.PaymentIntent.NextAction.__annotations__
+    if kind not in ("type", "_inner_class_types")
+)
+
+
+FieldPath = tuple[str, ...]
+
+
+def optional_fields(complete: dict[str, Any], path: FieldPath = ()) -> Iterator[FieldPath]:
+    """The paths of all fields, at any depth, that Stripe may leave out."""
+    for name, value in complete.items():
+        if name not in REQUIRED.get(complete.get("object", ""), ()):
+            yield (*path, name)
+        if isinstance(value, dict):
+            yield from optional_fields(value, (*path, name))
+
+
+def changed(complete: dict[str, Any], fates: dict[FieldPath, str], path: FieldPath = ()) -> dict[str, Any]:
+    """A copy in which the fields of these paths are null or missing."""
+    return {
+        name: None
+        if fates.get((*path, name)) == "null"
+        else changed(value, fates, (*path, name))
+        if isinstance(value, dict)
+        else value
+        for name, value in complete.items()
+        if fates.get((*path, name)) != "missing"
+    }
+
+
+def without_optional_fields(complete: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    paths, fates = list(optional_fields(complete)), st.sampled_from(["null", "missing"])
+    some = st.dictionaries(st.sampled_from(paths), fates, max_size=10)
+    all_of_them = fates.map(lambda fate: dict.fromkeys(paths, fate))
+    return (some | all_of_them).map(lambda fates: changed(complete, fates))
+
+
+def complete_intent(status: str, action: str) -> dict[str, Any]:
+    error = {"type": "card_error", "code": "card_declined", "decline_code": "lost_card", "message": "No."}
+    next_action = {"type": action, action: {"url": BANK, "return_url": None}}
+    found = intent(status, last_payment_error=error, next_action=next_action, latest_charge=charge())
+    return found.to_dict()
+
+
+@given(st.data(), st.sampled_from(sorted(STATUSES)), st.sampled_from(ACTIONS))
+def test_an_intent_has_an_outcome_and_a_record_whichever_optional_fields_are_missing(
+    data: st.DataObject, status: str, action: str
+) -> None:
+    values = data.draw(without_optional_fields(complete_intent(status, action)))
+    found = stripe.PaymentIntent.construct_from(values, None)
+    outcome = outcomes.of_intent(found)
+    was_declined = status == "requires_payment_method" and values.get("last_payment_error") is not None
+    assert outcome.status == ("failed" if was_declined else STATUSES[status])
+    assert (outcome.intent_id, outcome.amount, outcome.currency) == ("pi_1", 1999, "usd")
+    assert outcome.bank_check is (status == "requires_action")
+    assert outcome.action_url in (None, BANK)
+    assert record_of(Intent.of(found)).status == status
+
+
+@given(st.data(), st.sampled_from(["open", "complete", "expired"]), st.sampled_from(sorted(STATUSES)))
+def test_a_session_has_an_outcome_whichever_optional_fields_are_missing(
+    data: st.DataObject, page: str, status: str
+) -> None:
+    paid = stripe.PaymentIntent.construct_from(complete_intent(status, "use_stripe_sdk"), None)
+    values = data.draw(without_optional_fields(session(page, paid).to_dict()))
+    outcome = of_session(Session.construct_from(values, None))
+    assert (outcome.session_id, outcome.amount, outcome.currency) == ("cs_1", 1999, "usd")
+    if values.get("payment_intent") is not None:
+        assert outcome.status == STATUSES[status]
+    else:
+        assert outcome.status == ("voided" if values.get("status") == "expired" else "pending")
+
+
+@given(st.data(), st.sampled_from(["pending", "requires_action", "succeeded", "failed", "canceled"]))
+def test_refunds_have_an_outcome_whichever_optional_fields_are_missing(
+    data: st.DataObject, status: str
+) -> None:
+    [complete] = refunds(status)
+    values = data.draw(without_optional_fields(complete.to_dict()))
+    found = [stripe.Refund.construct_from(values, None)]
+    is_refunded = values.get("status") == "succeeded"
+    outcome = outcomes.of_refunds(payment(status="refunding", intent_id="pi_1"), found)
+    assert outcome.status == ("refunded" if is_refunded else "captured")
+    assert outcomes.all_failed(found) is (values.get("status") in ("failed", "canceled"))
+
+
+def test_a_payment_waits_while_its_intent_has_a_status_that_is_new_at_stripe() -> None:
+    assert outcomes.of_intent(intent("requires_patience")).status == "pending"
+
+
+@given(st.data())
+def test_a_card_error_is_a_decline_whichever_fields_are_missing(data: st.DataObject) -> None:
+    cause = {"object": "", "type": "card_error", "code": "card_declined", "decline_code": "lost_card"}
+    body = {"error": data.draw(without_optional_fields({**cause, "message": "No."}))}
+    error = stripe.CardError("No.", None, "card_declined", json_body=body)  # type: ignore[no-untyped-call] # as above
+    outcome = outcomes.of_card_error(payment(intent_id="pi_1"), error)
+    assert (outcome.status, outcome.decline_code in ("lost_card", "card_declined")) == ("failed", True)
