@@ -126,6 +126,20 @@ class Settings(BaseSettings):
         description="NATS servers (2.12 or later with JetStream), separated by commas, instead of the embedded one",
     )
     nats_replicas: int = Field(1, ge=1, le=5, description="Number of replicas of each JetStream stream")
+    events_days: int | None = Field(
+        None,
+        ge=1,
+        le=3650,
+        description="Days for which the stream `EVENTS` keeps events; by default 30 for a new stream, and unchanged for an existing one",
+    )
+    events_max_mb: NoLimitAtZero | None = Field(
+        None,
+        description="Megabytes of the stream `EVENTS`, which then discards its oldest events; by default 1024 for a new stream, and unchanged for an existing one; 0 for no limit",
+    )
+    dead_max_mb: NoLimitAtZero | None = Field(
+        None,
+        description="Megabytes reserved for the stream `DEAD`, which then refuses dead letters; by default 128 for a new stream, and unchanged for an existing one; 0 for no limit",
+    )
     mongo_url: SecretStr | None = Field(
         None, description="A MongoDB (8 or later) instead of the embedded one"
     )
@@ -347,6 +361,11 @@ class Settings(BaseSettings):
             raise PydanticCustomError(
                 "webhook_secret",
                 "STRIPE_WEBHOOK_SECRET: must be set together with a STRIPE_KEY, or anybody could sign a webhook",
+            )
+        if self.events_days is not None and self.session_lifetime_seconds > self.events_days * 86_400:
+            raise PydanticCustomError(
+                "events_days",
+                "EVENTS_DAYS: must not be shorter than SESSION_LIFETIME_SECONDS, or ended sessions would be valid again",
             )
         if self.pays_at_checkout and self.expiration_window_seconds > MAX_CHECKOUT_WINDOW_SECONDS:
             raise PydanticCustomError(

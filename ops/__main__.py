@@ -276,11 +276,12 @@ def provision() -> None:
     from kit.logs import log_to_stdout
     from kit.secrets import OPERATOR, nats_servers
     from ops.provision import log, provision_servers
+    from streams.topology import set_limits
 
     settings = load()
     log_to_stdout(settings.log_level)
     run(
-        provision_servers(nats_servers(settings, OPERATOR), settings.nats_replicas),
+        provision_servers(nats_servers(settings, OPERATOR), settings.nats_replicas, set_limits(settings)),
         f"The bus can't be provisioned with NATS_REPLICAS={settings.nats_replicas}",
     )
     log.info("the bus is provisioned")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -30,6 +31,7 @@ from kit.secrets import nats_servers
 from kit.sessions import EndedSessions, EndedSessionsFeed
 from settings import Settings
 from streams.delivery import Listener
+from streams.stream_watch import CHECK_SECONDS, StreamWatch
 from streams.topology import Consumer
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,7 @@ class Bus:
             graceful_timeout=5.0,
             apply_types=False,  # handlers get decoded events, so that nothing is left to convert
         )
+        self._watch = StreamWatch(self.consumers)
         self._sessions = EndedSessionsFeed(ended, self._stored_session_ends)
         self._feeds: list[Feed] = []
         self.provided: dict[str, Any] = {}
@@ -126,7 +129,7 @@ class Bus:
     async def run(self) -> None:
         """Connect, subscribe when all consumers exist, and follow ended sessions until cancelled."""
         await connect(self.broker)
-        await asyncio.gather(leave_leaderless_servers(self.broker), self._listen())
+        await asyncio.gather(leave_leaderless_servers(self.broker), self._listen(), self._watch_streams())
 
     async def _listen(self) -> None:
         """Subscribe only when all consumers exist: nats-py would create a missing one with its own
@@ -138,6 +141,7 @@ class Bus:
             await asyncio.sleep(RETRY_SECONDS)
         while not self.started.is_set():
             try:
+                await self._check_streams()  # before messages arrive, which hide what is missing
                 await self.broker.start()
                 await self._sessions.catch_up()
             except NotFoundError:  # only in auth, which has no consumers to wait for
@@ -153,6 +157,18 @@ class Bus:
                     feed.connected()
         log.info("listening to %s consumers", len(self.consumers))
         await self._sessions.keep_up()
+
+    async def _watch_streams(self) -> None:
+        """Check the streams now and then. Never ends."""
+        await self.started.wait()
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            await self._check_streams()
+
+    async def _check_streams(self) -> None:
+        """Check the streams. An outage is reported elsewhere."""
+        with suppress(NotFoundError, *OUTAGE):
+            await self._watch.check(self.broker.connection.jetstream(timeout=2))
 
     async def stop(self) -> None:
         """Let handlers finish, then disconnect."""

@@ -4,6 +4,7 @@ Each service names its consumers (`Listener.on`) and the events that it publishe
 creates nothing: a service that declared a stream or a consumer could silently change it for all others.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,7 +20,7 @@ from nats.js.api import (
 )
 
 from kit.nats import EVENTS, LIVE_PREFIX
-from settings import ServiceName
+from settings import ServiceName, Settings
 
 TIMERS = "TIMERS"
 DEAD = "DEAD"
@@ -34,6 +35,12 @@ ACK_WAIT = timedelta(seconds=60)
 """A message without an acknowledgement is delivered again after this time. It is long enough for a handler in
 which three requests to Stripe time out.
 """
+
+
+MEGABYTE = 1_000_000
+
+LIMITS = ("max_age", "max_bytes")
+"""The settings of a stream that an operator may change."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +65,19 @@ class Consumer:
 
 
 def streams(replicas: int) -> list[StreamConfig]:
+    """The streams with the limits that they get when they are created.
+
+    Events and dead letters have a maximum size, so that they leave room for timers. Timers have none: a
+    stream of scheduled messages at its maximum would discard the oldest.
+    """
     return [
         StreamConfig(
             name=EVENTS,
-            description="Events of all services, kept for 30 days",
+            description="Events of all services; the oldest are discarded",
             subjects=["ticket.*", "order.*", "payment.*", "expiration.*", "session.*"],
             storage=StorageType.FILE,
             max_age=timedelta(days=30).total_seconds(),
+            max_bytes=1024 * MEGABYTE,
             duplicate_window=timedelta(minutes=10).total_seconds(),
             republish=RePublish(src=">", dest=f"{LIVE_PREFIX}.>"),
             allow_direct=True,  # for reading the last event of a single subject, which permissions can name
@@ -72,7 +85,7 @@ def streams(replicas: int) -> list[StreamConfig]:
         ),
         StreamConfig(
             name=TIMERS,
-            description="Timers; no maximum age, because timers must not be lost",
+            description="Timers; no limits, because timers must not be lost",
             subjects=["timers.>"],
             storage=StorageType.FILE,
             retention=RetentionPolicy.WORK_QUEUE,
@@ -85,9 +98,30 @@ def streams(replicas: int) -> list[StreamConfig]:
             subjects=["dead.>"],
             storage=StorageType.FILE,
             discard=DiscardPolicy.NEW,
+            max_bytes=128 * MEGABYTE,
             num_replicas=replicas,
         ),
     ]
+
+
+def set_limits(settings: Settings) -> Mapping[str, Mapping[str, int]]:
+    """The limits that the settings give, by stream, as JetStream's API has them: nanoseconds and bytes."""
+    day = 86_400 * 1_000_000_000
+    given = {
+        EVENTS: {
+            "max_age": settings.events_days and settings.events_days * day,
+            "max_bytes": _bytes(settings.events_max_mb),
+        },
+        DEAD: {"max_bytes": _bytes(settings.dead_max_mb)},
+    }
+    return {
+        stream: {name: limit for name, limit in limits.items() if limit is not None}
+        for stream, limits in given.items()
+    }
+
+
+def _bytes(megabytes: int | None) -> int | None:
+    return -1 if megabytes == 0 else megabytes and megabytes * MEGABYTE
 
 
 def consumer_config(consumer: Consumer) -> ConsumerConfig:

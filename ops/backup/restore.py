@@ -19,6 +19,7 @@ from ops.backup.mongo_dump import Databases, databases
 from ops.backup.running_services import running
 from ops.provision import provision
 from settings import Settings
+from streams.topology import set_limits
 
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=1)
 """Maximum difference between the clocks of the NATS server and of a service."""
@@ -60,7 +61,7 @@ async def restore(settings: Settings, folder: Path, *, replace: bool = False) ->
         for stream in STREAMS:
             source = folder / "streams" / stream
             await stream_snapshots.restore(connection, stream, source, settings.nats_replicas)
-        await provision(js, settings.nats_replicas)
+        await provision(js, settings.nats_replicas, set_limits(settings))
         await trailing_events.restore(js, folder / "streams" / EVENTS)
         await remove_published(stored, js)
         await stored.end_restore()

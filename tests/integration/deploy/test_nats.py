@@ -114,9 +114,7 @@ def owned(user: str) -> list[str]:
                 f"$JS.ACK.{name}.1.1.1.1.1",
             ]
     if user == "expiration":
-        subjects += [TIMER, "$JS.API.STREAM.PURGE.TIMERS"]
-    if user == "tickets":
-        subjects.append("$JS.API.STREAM.INFO.EVENTS")
+        subjects += [TIMER, "$JS.API.STREAM.PURGE.TIMERS", "$JS.API.STREAM.INFO.TIMERS"]
     if user == "web":
         subjects += [f"$JS.API.DIRECT.GET.EVENTS.{event}" for event in ("ticket.created", "ticket.updated")]
     return subjects

@@ -2,16 +2,23 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from nats.js import JetStreamContext
+from nats.js.errors import APIError
 
 from kit.nats import NoAnswer
 from ops import provision as provision_module
 from ops.provision import provision, provision_servers
 from sandbox.processes import FROM_CHECKOUT, provisioning
-from streams.topology import ACK_WAIT, streams
+from settings import Settings
+from streams.topology import ACK_WAIT, set_limits, streams
 from tests.integration.streams.conftest import Nats
+
+DAY = 24 * 3600
 
 
 async def test_provisioning_twice_changes_nothing(js: JetStreamContext) -> None:
@@ -21,25 +28,57 @@ async def test_provisioning_twice_changes_nothing(js: JetStreamContext) -> None:
     assert [info.config for info in after] == [info.config for info in before]
 
 
-async def test_provisioning_reverts_manual_changes(js: JetStreamContext) -> None:
+async def test_provisioning_restores_what_the_code_needs(js: JetStreamContext) -> None:
     info = await js.consumer_info("EVENTS", "orders-ticket-created")
     info.config.ack_wait = 1
     await js.add_consumer("EVENTS", info.config)
+    events = (await js.stream_info("EVENTS")).config
+    await js.update_stream(replace(events, republish=None, duplicate_window=1))
     await provision(js)
-    assert (
-        await js.consumer_info("EVENTS", "orders-ticket-created")
-    ).config.ack_wait == ACK_WAIT.total_seconds()
+    restored = (await js.consumer_info("EVENTS", "orders-ticket-created")).config
+    assert restored.ack_wait == ACK_WAIT.total_seconds()
+    assert (await js.stream_info("EVENTS")).config == events
+
+
+async def test_provisioning_keeps_what_operators_have_set(js: JetStreamContext) -> None:
+    info = await js.consumer_info("EVENTS", "orders-ticket-created")
+    await js.add_consumer("EVENTS", replace(info.config, max_ack_pending=77))
+    events = (await js.stream_info("EVENTS")).config
+    mine = replace(events, max_age=7 * DAY, max_bytes=5_000_000, max_msg_size=100_000)
+    await js.update_stream(mine)
+    await provision(js)
+    assert (await js.stream_info("EVENTS")).config == mine
+    assert (await js.consumer_info("EVENTS", "orders-ticket-created")).config.max_ack_pending == 77
+
+
+async def test_provisioning_sets_the_limits_that_are_given(js: JetStreamContext) -> None:
+    limits = set_limits(Settings(events_days=60, events_max_mb=0, dead_max_mb=3))
+    for _ in range(2):
+        await provision(js, limits=limits)
+        events, dead = [(await js.stream_info(name)).config for name in ("EVENTS", "DEAD")]
+        assert (events.max_age, events.max_bytes, dead.max_bytes) == (60 * DAY, -1, 3_000_000)
+
+
+async def test_a_full_stream_of_dead_letters_refuses_more_and_keeps_those_that_it_has(
+    js: JetStreamContext,
+) -> None:
+    await provision(js, limits={"DEAD": {"max_bytes": 10_000}})
+    first = await js.publish("dead.orders.ticket.created", b"x" * 4000)
+    await js.publish("dead.orders.ticket.created", b"x" * 4000)
+    with pytest.raises(APIError, match="maximum bytes exceeded"):
+        await js.publish("dead.orders.ticket.created", b"x" * 4000)
+    assert (await js.stream_info("DEAD")).state.first_seq == first.seq
 
 
 async def test_streams_have_the_documented_configuration(js: JetStreamContext) -> None:
     events = (await js.stream_info("EVENTS")).config
-    assert events.max_age == 30 * 24 * 3600
+    assert (events.max_age, events.max_bytes) == (30 * DAY, 1_024_000_000)
     assert events.duplicate_window == 600
     assert events.republish is not None
     assert events.republish.dest == "live.>"
     timers = (await js.stream_info("TIMERS")).config
     assert timers.allow_msg_schedules
-    assert not timers.max_age
+    assert (timers.max_age, timers.max_bytes) == (0, -1)
 
 
 async def test_provisioning_three_replicas_on_one_server_fails_with_a_one_line_error(server: Nats) -> None:
@@ -84,11 +123,13 @@ async def test_provisioning_is_retried_after_its_connection_was_closed(
 ) -> None:
     attempts = []
 
-    async def provision_after_closing_once(js: JetStreamContext, replicas: int) -> None:
+    async def provision_after_closing_once(
+        js: JetStreamContext, replicas: int, limits: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         attempts.append(replicas)
         if len(attempts) == 1:
             await js._nc.close()
-        await provision(js, replicas)
+        await provision(js, replicas, limits)
 
     monkeypatch.setattr(provision_module, "provision", provision_after_closing_once)
     await js.delete_consumer("EVENTS", "orders-ticket-created")
