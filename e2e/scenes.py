@@ -255,6 +255,8 @@ def _sellers(market: Market) -> Iterator[Scene]:
     yield Scene(
         "sell-wrong", "Errors, listed at the top and at each field", "/sell", seller, _list_with_invalid_price
     )
+    twice = "A start that clocks show twice"
+    yield Scene("sell-twice", twice, "/sell", seller, _list_at_a_time_that_clocks_show_twice)
     yield Scene("edit", "Editing a ticket", f"{market.tickets['available']}/edit", seller)
     yield Scene("withdraw", "Withdrawing a ticket", f"{market.tickets['available']}/withdraw", seller)
     yield Scene("sales", "My sales", "/listings", seller)
@@ -289,6 +291,15 @@ async def _list_with_invalid_price(page: Page) -> None:
     await page.get_by_label("Price").fill("cheap")
     await page.get_by_role("button", name="List ticket").click()
     await page.locator("#error-summary").wait_for()
+
+
+async def _list_at_a_time_that_clocks_show_twice(page: Page) -> None:
+    await page.get_by_label("What is the ticket for?").fill("Night of the long hour")
+    await page.get_by_label("Price").fill("20")
+    await page.get_by_label("Start of the event").fill("2035-10-28T02:30")
+    await page.get_by_label("Time zone").select_option("Europe/Berlin")
+    await page.get_by_role("button", name="List ticket").click()
+    await page.get_by_role("radio").first.wait_for()
 
 
 async def _go_to_the_bank(page: Page) -> None:

@@ -26,6 +26,7 @@ from web.pages.sell_form import BLANK, FIELDS, api_body, render_form, render_ref
 from web.redirects import sign_in_address
 from web.rendering.texts import _
 from web.request import WebRequest
+from web.time_zones import UTC
 
 _KEY = re.compile("[A-Za-z0-9_-]{1,100}", re.ASCII)
 
@@ -49,7 +50,16 @@ def _texts(data: Mapping[str, Any]) -> dict[str, str]:
 async def new(page: NamedDependency[Page]) -> Response[Any]:
     if page.viewer.known and page.user is None:
         return page.redirect(sign_in_address("/sell"))
-    return render_form(page, Form(BLANK | {"idempotency_key": _new_key()}, _wrong_picture(page)), is_new=True)
+    values = BLANK | {"timeZone": await _last_zone(page) or UTC, "idempotency_key": _new_key()}
+    return render_form(page, Form(values, _wrong_picture(page)), is_new=True)
+
+
+async def _last_zone(page: Page) -> str | None:
+    """The time zone of the seller's newest ticket that has one. A script replaces it by the browser's."""
+    if page.user is None:
+        return None
+    newest = await page.optional(page.api.my_tickets({"limit": "10"}))
+    return next((ticket.time_zone for ticket in (newest.tickets if newest else ()) if ticket.time_zone), None)
 
 
 @get("/tickets/{ticket_id:str}/edit")

@@ -1,8 +1,8 @@
 """The form to list or edit a ticket: its fields, and the body of the API request."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,33 +11,32 @@ from litestar import Response
 
 from contracts.api import Ticket
 from contracts.tickets import CATEGORIES, MAX_QUANTITY
+from web import time_zones
 from web.api_client import Refused
 from web.forms import Fields, Form, plain_price
+from web.local_times import first_after_gap, moments, offset
 from web.page_context import Page
+from web.rendering import locales
 from web.rendering.texts import N_, _
 from web.rendering.ticket_texts import category_label
 
 DETAILS = ("seat", "faceValue", "notes", "privateNote")
 """Fields that the form hides under "More details" while they are empty."""
-FIELDS = Fields(("title", "price", "startsAt", "timeZone", "venue", "city", "quantity", "category", *DETAILS))
+FIELDS = Fields(
+    ("title", "price", "startsAt", "timeZone", "offset", "venue", "city", "quantity", "category", *DETAILS)
+)
 MISSING = {"title": N_("Enter what the ticket is for"), "price": N_("Enter a price, such as 19.99")}
 """Error messages of required fields that are empty."""
-BLANK = {"timeZone": "UTC", "quantity": "1"}
-ZONES = tuple(
-    """
-    UTC Europe/Amsterdam Europe/Athens Europe/Berlin Europe/Brussels Europe/Bucharest Europe/Budapest
-    Europe/Copenhagen Europe/Dublin Europe/Helsinki Europe/Istanbul Europe/Kyiv Europe/Lisbon Europe/London
-    Europe/Madrid Europe/Oslo Europe/Paris Europe/Prague Europe/Rome Europe/Sofia Europe/Stockholm
-    Europe/Tallinn Europe/Vienna Europe/Vilnius Europe/Warsaw Europe/Zurich Atlantic/Reykjavik
-    America/Anchorage America/Argentina/Buenos_Aires America/Bogota America/Chicago America/Denver
-    America/Halifax America/Lima America/Los_Angeles America/Mexico_City America/New_York America/Phoenix
-    America/Santiago America/Sao_Paulo America/Toronto America/Vancouver Africa/Cairo Africa/Johannesburg
-    Africa/Lagos Africa/Nairobi Asia/Bangkok Asia/Dubai Asia/Hong_Kong Asia/Jakarta Asia/Jerusalem
-    Asia/Kolkata Asia/Manila Asia/Seoul Asia/Shanghai Asia/Singapore Asia/Tokyo Australia/Brisbane
-    Australia/Melbourne Australia/Perth Australia/Sydney Pacific/Auckland Pacific/Honolulu
-    """.split()
-)
-"""The time zones that the form offers. The API accepts all of these."""
+BLANK = {"quantity": "1"}
+
+
+@dataclass(frozen=True)
+class StartChoice:
+    """One of two moments at which clocks show the entered start of the event."""
+
+    offset: str
+    label: str
+    hint: str
 
 
 def render_form(
@@ -52,7 +51,6 @@ def render_form(
     lost_picture: bool = False,
 ) -> Response[Any]:
     zone = form["timeZone"]
-    zones = ZONES if zone in ZONES or not zone else (zone, *ZONES)
     context = {
         "form": form,
         "ticket": ticket,
@@ -62,7 +60,9 @@ def render_form(
         "is_new": is_new,
         "is_detailed": any(form[name] or name in form.errors for name in DETAILS),
         "lost_picture": lost_picture,
-        "zones": [(name, name.replace("_", " ")) for name in zones],
+        "zones": time_zones.offered(),
+        "other_zone": zone if zone and zone not in time_zones.names() else None,
+        "starts": _choices(form),
         "quantities": [(str(count), str(count)) for count in range(1, MAX_QUANTITY + 1)],
         "categories": [("", _("Choose a category")), *((name, category_label(name)) for name in CATEGORIES)],
     }
@@ -84,11 +84,14 @@ async def render_refused(
         raise refused
     status = 422 if refused.status == 400 else refused.status
     messages = {name: text for name, text in MISSING.items() if not typed[name].strip()}
-    if _utc(typed) is None:
+    starts = _starts(typed)
+    if starts is None:
         messages["startsAt"] = N_("Enter a date and a time")
-    fields = replace(FIELDS, messages=messages)
+    form = replace(FIELDS, messages=messages).with_errors(typed, refused.problem)
+    if starts is not None and _chosen(typed, starts) is None:
+        form = replace(form, errors=_with_reason(form.errors, typed, starts))
     lost = had_picture and not page.request.wants_fragment
-    return render_form(page, fields.with_errors(typed, refused.problem), ticket, status, lost_picture=lost)
+    return render_form(page, form, ticket, status, lost_picture=lost)
 
 
 def api_body(typed: Mapping[str, str]) -> dict[str, str | int]:
@@ -111,13 +114,64 @@ def api_body(typed: Mapping[str, str]) -> dict[str, str | int]:
 
 
 def _utc(typed: Mapping[str, str]) -> str | None:
-    """The start of the event in the API's format. None if the input is invalid."""
+    """The start of the event in the API's format. None if the input is invalid or ambiguous."""
+    chosen = _chosen(typed, _starts(typed) or ())
+    return chosen.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if chosen else None
+
+
+def _starts(typed: Mapping[str, str]) -> Sequence[datetime] | None:
+    """The moments that the entered local time can mean. None if it can't be read."""
     try:
-        zone = ZoneInfo(typed["timeZone"].strip() or "UTC")
-        moment = datetime.fromisoformat(typed["startsAt"].strip()).replace(tzinfo=zone)
-        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return moments(_local(typed), _zone(typed))
     except (ValueError, OverflowError, OSError, ZoneInfoNotFoundError):
         return None
+
+
+def _local(typed: Mapping[str, str]) -> datetime:
+    local = datetime.fromisoformat(typed["startsAt"].strip())
+    if local.tzinfo is not None:
+        raise ValueError("has an offset, which may contradict the time zone")
+    return local
+
+
+def _zone(typed: Mapping[str, str]) -> ZoneInfo:
+    return ZoneInfo(typed["timeZone"].strip() or "UTC")
+
+
+def _chosen(typed: Mapping[str, str], starts: Sequence[datetime]) -> datetime | None:
+    """The moment that the seller means. None if clocks skip the time, or show it twice and none is chosen."""
+    if len(starts) == 1:
+        return starts[0]
+    return next((start for start in starts if offset(start) == typed["offset"]), None)
+
+
+def _with_reason(
+    errors: Mapping[str, str], typed: Mapping[str, str], starts: Sequence[datetime]
+) -> Mapping[str, str]:
+    """The errors of the form with the reason why the start is refused, in place of the API's error."""
+    if starts:
+        reason = ("offset", _("Choose the first or the second time"))
+    else:
+        after = first_after_gap(_local(typed), _zone(typed))
+        shown = locales.date_and_time_in_zone(after, typed["timeZone"].strip(), locales.current())
+        reason = (
+            "startsAt",
+            _("Clocks go forward and skip this time. The next valid time is %(time)s", time=shown),
+        )
+    return dict(reason if name == "startsAt" else (name, text) for name, text in errors.items())
+
+
+def _choices(form: Form) -> Sequence[StartChoice]:
+    """The two moments to choose from if clocks show the entered time twice."""
+    starts = _starts({name: form[name] for name in ("startsAt", "timeZone")}) or ()
+    if len(starts) < 2:
+        return ()
+    zone, locale = form["timeZone"].strip(), locales.current()
+    times = [locales.time_of_day(at, zone, locale) for at in starts]
+    return [
+        StartChoice(offset(starts[0]), _("The first %(time)s", time=times[0]), _("Before clocks go back")),
+        StartChoice(offset(starts[1]), _("The second %(time)s", time=times[1]), _("After clocks go back")),
+    ]
 
 
 def typed_values(ticket: Ticket) -> dict[str, str]:
@@ -129,6 +183,7 @@ def typed_values(ticket: Ticket) -> dict[str, str]:
         "price": f"{ticket.price:.2f}",
         "startsAt": local.strftime("%Y-%m-%dT%H:%M") if local else "",
         "timeZone": zone,
+        "offset": offset(local) if local else "",
         "venue": ticket.venue or "",
         "city": ticket.city or "",
         "quantity": str(ticket.quantity),

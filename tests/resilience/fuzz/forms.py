@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contracts.tickets import CATEGORIES
-from web.pages.sell_form import ZONES
+from web import time_zones
 
 TEXT: dict[str, Any] = {"type": "string", "maxLength": 300}
 PRICE: dict[str, Any] = {"anyOf": [{"type": "string", "pattern": "^[0-9]{1,4}[.,][0-9]{2}$"}, TEXT]}
@@ -15,7 +15,8 @@ TICKET = {
     "title": TEXT,
     "price": PRICE,
     "startsAt": MOMENT,
-    "timeZone": {"anyOf": [{"enum": list(ZONES)}, TEXT]},
+    "timeZone": {"anyOf": [{"enum": sorted(time_zones.names())}, TEXT]},
+    "offset": {"anyOf": [{"enum": ["+01:00", "+02:00"]}, TEXT]},
     "venue": TEXT,
     "city": TEXT,
     "category": {"anyOf": [{"enum": ["", *CATEGORIES]}, TEXT]},
