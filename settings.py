@@ -166,6 +166,10 @@ class Settings(BaseSettings):
     expiration_window_seconds: float = Field(
         900, gt=0, le=86_400, description="Time to pay for a reservation"
     )
+    pay_after_start: bool = Field(
+        True,
+        description="Whether buyers may still pay after the event has started, for a ticket that they reserved before",
+    )
     max_live_reservations: int = Field(5, ge=1, le=100, description="Maximum unpaid reservations per user")
 
     # Security

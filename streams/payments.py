@@ -48,7 +48,7 @@ async def lifespan(state: ServiceState) -> AsyncIterator[None]:
     """Add the use cases to the state, and run the reconciler and the webhook inbox in the background."""
     configured = state.settings
     gateway = Gateway(configured)
-    settlement = Settlement(gateway)
+    settlement = Settlement(gateway, configured.pay_after_start)
     orders = Owner(configured.url_of("orders"))
     payments = Payments(settlement, orders, configured.currency, at_checkout=configured.pays_at_checkout)
     inbox = WebhookInbox(settlement, webhook_secret(configured))

@@ -39,6 +39,8 @@ UNPAID = Stage(
     "unpaid", N_("To pay"), "waiting", "pay", can_pay=True, can_cancel=True, has_deadline=True, listens=True
 )
 DECLINED = replace(UNPAID, name="declined", label=N_("Card declined"), tone="bad")
+BEGUN = Stage("begun", N_("The event has started"), "bad", "pay", can_cancel=True, listens=True)
+"""The buyer didn't pay before the start, and can't pay any more."""
 AT_STRIPE = Stage(
     "at-stripe", N_("Finish paying"), "waiting", "pay", can_cancel=True, has_deadline=True, listens=True
 )
@@ -62,11 +64,12 @@ REFUNDED_BUT_KEPT = replace(REFUNDED, step="ticket", listens=True)
 """The buyer still owns the ticket, which may go on sale again later."""
 
 
-def stage_of(order: Order, payment: Payment | None, now: datetime) -> Stage:
+def stage_of(order: Order, payment: Payment | None, now: datetime, *, pay_after_start: bool = True) -> Stage:
     """The current stage of an order.
 
     Args:
         payment: None if there is no payment yet, or if the payments service is down.
+        pay_after_start: whether the buyer may still pay after the event has started.
     """
     status = payment.status if payment else None
     match order.status:
@@ -79,7 +82,12 @@ def stage_of(order: Order, payment: Payment | None, now: datetime) -> Stage:
         case "awaiting:payment" if payment is None:
             return CHECKING
     stage = _unpaid(payment)
-    return EXPIRING if stage.has_deadline and now >= order.expires_at else stage
+    if stage.has_deadline and now >= order.expires_at:
+        return EXPIRING
+    has_begun = order.ticket.starts_at is not None and order.ticket.starts_at <= now
+    # After the start, nobody can reserve the ticket again to pay in another way.
+    is_too_late = stage is ENDED_AT_STRIPE or (stage.can_pay and not pay_after_start)
+    return BEGUN if has_begun and is_too_late else stage
 
 
 def step_of(stage: Stage, *, goes_to_pay: bool) -> Step | None:

@@ -57,7 +57,9 @@ class Payments:
     async def pay(self, order_id: str, token: str | None, buyer: str, session: str | None) -> Payment:
         """Authorize the order's price on a card, or open Stripe's page, where the buyer authorizes it.
 
-        Repeated calls start one payment.
+        Repeated calls start one payment. If buyers may not pay after the event has begun, a payment that was
+        started before continues.
+
         The status is `pending` while the outcome is unknown, or while the buyer or the bank has to act.
 
         Args:
@@ -65,7 +67,7 @@ class Payments:
             session: the buyer's session token. The orders service shows an order only to its buyer.
 
         Raises:
-            NotFound, NotTheBuyer, OrderCancelled, OrderExpired, PriceTooLow, PaymentDeclined,
+            NotFound, NotTheBuyer, OrderCancelled, OrderExpired, EventBegun, PriceTooLow, PaymentDeclined,
             PaymentsUnavailable, TokenInvalid, TokenRefused, StartedOnAnotherPage, Unavailable
         """
         order = await OrderReplica.stored_or_asked(order_id, partial(self._ask, session))
@@ -162,7 +164,14 @@ class Payments:
         return order.version, replica_fields(order)
 
     async def _begin(self, order: OrderReplica, token: str | None) -> Payment:
-        """The order's payment: a new payment, the existing one, or another attempt after a decline."""
+        """The order's payment: a new payment, the existing one, or another attempt after a decline.
+
+        Raises:
+            EventBegun, StartedOnAnotherPage
+        """
+        is_too_late = not self.settlement.pay_after_start and order.has_begun(now())
+        if is_too_late and await Payment.first({"order_id": order.key}) is None:
+            raise rules.EventBegun
         payment = Payment(
             order_id=order.key,
             user_id=order.user_id,
@@ -176,7 +185,7 @@ class Payments:
         except DuplicateKeyError:
             return await change(
                 lambda: Payment.first({"order_id": order.key}),
-                lambda stored: rules.retry(stored, token),
+                lambda stored: rules.retry(stored, token, is_too_late=is_too_late),
             )
         return payment
 
@@ -189,4 +198,5 @@ def replica_fields(order: OrderEvent | Order) -> dict[str, Any]:
         "price_minor": to_minor_units(order.ticket.price),
         "ticket_title": order.ticket.title,
         "expires_at": order.expires_at,
+        "starts_at": order.ticket.starts_at,
     }

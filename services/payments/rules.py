@@ -26,6 +26,10 @@ class OrderExpired(Conflict):
     message = "The time to pay for this order is over"
 
 
+class EventBegun(Conflict):
+    message = "The event has begun, so this ticket can no longer be paid for"
+
+
 class PriceTooLow(Conflict):
     """The ticket was listed before sellers had to ask for an amount that Stripe charges."""
 
@@ -62,6 +66,12 @@ class Payable(BaseModel):
     price_minor: int
     ticket_title: str
     expires_at: Moment
+    starts_at: Moment | None = None
+    """When the ticket's event begins."""
+
+    def has_begun(self, now: datetime) -> bool:
+        """Whether the ticket's event has begun."""
+        return self.starts_at is not None and self.starts_at <= now
 
 
 class PaymentState(BaseModel):
@@ -164,11 +174,14 @@ def check_may_pay(order: Payable, by: str, now: datetime, minimum: MinimumCharge
         )
 
 
-def next_step(order: Payable, payment: PaymentState, now: datetime) -> Step:
+def next_step(order: Payable, payment: PaymentState, now: datetime, *, pay_after_start: bool = True) -> Step:
     """The next step towards a final status. docs/payments.md shows this total function as a table.
 
     Buyers are charged only for tickets that they own: a payment is captured only for a complete order, and
     the authorization of a cancelled order is voided.
+
+    Args:
+        pay_after_start: whether Stripe's page stays open after the event has begun.
     """
     over = order.status in OVER
     match payment.status:
@@ -187,6 +200,10 @@ def next_step(order: Payable, payment: PaymentState, now: datetime) -> Step:
         case "failed":
             return Step.WAIT
         case "pending":
+            closes = not pay_after_start and order.status in LIVE_STATUSES and order.has_begun(now)
+            # A buyer whom the bank asks to confirm has paid before the start.
+            if closes and payment.session_id and not payment.bank_check:
+                return Step.CLOSE
             return _next_step_of_attempt(order, payment, now)
 
 
@@ -281,15 +298,21 @@ def matches(payment: PaymentState, outcome: Outcome) -> bool:
     return (outcome.amount, outcome.currency) == (payment.amount, payment.currency)
 
 
-def retry(payment: PaymentState, token: str | None) -> Changes | None:
+def retry(payment: PaymentState, token: str | None, *, is_too_late: bool = False) -> Changes | None:
     """Start another attempt after a decline. In any other status the payment continues.
 
+    Args:
+        is_too_late: whether no attempt may start, because the event has begun.
+
     Raises:
+        EventBegun: another attempt would be too late.
         StartedOnAnotherPage: the payment was declined on our page, but buyers now pay on Stripe's page, which
             would create a second PaymentIntent.
     """
     if payment.status != "failed":
         return None
+    if is_too_late:
+        raise EventBegun
     if token is None:
         raise StartedOnAnotherPage
     return {

@@ -29,6 +29,8 @@ class Settlement:
     """Carries out the steps that `rules.next_step` decides."""
 
     gateway: Gateway
+    pay_after_start: bool = True
+    """Whether buyers may still pay after the event has begun."""
 
     async def advance(
         self, payment: Payment, *, refresh: bool = False, order: OrderReplica | None = None
@@ -50,7 +52,7 @@ class Settlement:
             payment = await self._refresh(payment)
         for _ in range(MAX_STEPS):
             order = order or await OrderReplica.stored(payment.order_id)
-            step = rules.next_step(order, payment, now())
+            step = rules.next_step(order, payment, now(), pay_after_start=self.pay_after_start)
             if step is Step.WAIT:
                 if (payment.status, order.status) == ("voided", "complete"):
                     alert("unpaid", "order %s is complete, but its payment was voided at Stripe", order.key)

@@ -3,7 +3,8 @@
    A countdown is an element with these attributes:
    data-remaining   the seconds left when the response was sent, by the server's clock
    data-deadline    instead, on pages that many users share: the end in milliseconds since 1970, by the server's clock
-   data-refresh-at  the seconds left when its live element is refreshed, because the buyer can then get more time
+   data-refresh-at  the seconds left when its live element is refreshed, because the buyer can then get more time or the
+                    event starts, separated by spaces
    data-warns       present if a screen reader announces the last five minutes and the last minute */
 import { refresh } from "./live/fragments.js";
 import { texts } from "./texts.js";
@@ -59,7 +60,8 @@ function update(countdown) {
   if ("warns" in countdown.dataset) {
     for (const [limit, warning] of WARNINGS) if (hasPassed(limit)) announce(warning);
   }
-  if (left === 0 || hasPassed(Number(countdown.dataset.refreshAt))) refreshAround(countdown);
+  const refreshTimes = countdown.dataset.refreshAt?.split(" ").map(Number) ?? [];
+  if (left === 0 || refreshTimes.some(hasPassed)) refreshAround(countdown);
 }
 
 // The text is outside of all live elements, because a screen reader stops reading a text that is replaced.

@@ -75,6 +75,7 @@ def an_order(
     version: int = 0,
     price: Any = "19.99",
     time_left: timedelta = timedelta(minutes=15),
+    starts_in: timedelta | None = None,
 ) -> OrderEvent:
     """An event that shows an order in this state."""
     kinds: dict[OrderStatus, type[OrderEvent]] = {"created": OrderCreated, "cancelled": OrderCancelled}
@@ -85,7 +86,9 @@ def an_order(
         user_id=buyer,
         expires_at=now() + time_left,
         hold=1,
-        ticket=OrderedTicket(id=new_id(), title="Hamlet", price=price),
+        ticket=OrderedTicket(
+            id=new_id(), title="Hamlet", price=price, starts_at=starts_in and now() + starts_in
+        ),
     )
 
 

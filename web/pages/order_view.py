@@ -45,6 +45,8 @@ class OrderView:
     """Whole seconds left to pay, by the server's clock."""
     page_url: str | None
     """The address of Stripe's payment page, if there is one."""
+    until_start: int | None = None
+    """Whole seconds until the event starts, 0 if it has started. None if the ticket has no date."""
     pays_at_checkout: bool = False
     came_back: bool = False
     """Whether the buyer has returned from the bank or from Stripe's page before the outcome is known."""
@@ -94,7 +96,27 @@ class OrderView:
         """Seconds until a page without JavaScript reloads. None if the stage won't change by itself."""
         if self.stage.is_waiting:
             return self.stage.reload_after
-        return self.remaining + 2 if self.stage.has_deadline else None
+        if not self.stage.has_deadline:
+            return None
+        return (self.until_start or self.remaining if self.starts_before_deadline else self.remaining) + 2
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the buyer has to decide whether to pay although the event has started."""
+        return self.stage.has_deadline and self.until_start == 0
+
+    @property
+    def starts_before_deadline(self) -> bool:
+        """Whether the event will start before the time to pay is over."""
+        return self.stage.has_deadline and 0 < (self.until_start or 0) < self.remaining
+
+    @property
+    def refresh_at(self) -> list[int]:
+        """The seconds left to pay at which the event has just started, if it starts before the deadline."""
+        starts_at = self.order.ticket.starts_at
+        if starts_at is None or not self.starts_before_deadline:
+            return []
+        return [int((self.order.expires_at - starts_at).total_seconds())]
 
     @property
     def progress(self) -> Sequence[ProgressStep]:

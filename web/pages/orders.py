@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from litestar import Response, Router, get, post
@@ -93,7 +94,7 @@ def _unreachable() -> str:
 
 def _is_shown_by_order(refused: Refused) -> bool:
     """Whether the order's page itself shows why the payment was refused, so that no alert is needed."""
-    unexplained = {"/problems/begun-elsewhere", "/problems/price-too-low"}
+    unexplained = {"/problems/begun-elsewhere", "/problems/price-too-low", "/problems/event-begun"}
     return refused.status in {402, 409} and refused.problem.type not in unexplained
 
 
@@ -145,7 +146,7 @@ async def _show(
 async def _view(page: Page, order_id: str, *, came_back: bool, goes_to_pay: bool) -> OrderView:
     order, payment = await _both(page.api.order(order_id), _payment(page, order_id))
     at = now()
-    stage = stage_of(order, payment, at)
+    stage = stage_of(order, payment, at, pay_after_start=page.settings.pay_after_start)
     if came_back:
         stage = on_return(stage)
     goes_to_pay = goes_to_pay and not page.settings.pays_at_checkout
@@ -156,6 +157,7 @@ async def _view(page: Page, order_id: str, *, came_back: bool, goes_to_pay: bool
         stage,
         step_of(stage, goes_to_pay=goes_to_pay),
         remaining=max(0, math.ceil((order.expires_at - at).total_seconds())),
+        until_start=_seconds_until_start(order, at),
         page_url=stripe_checkout.trusted(payment.page_url if payment else None, page.settings),
         pays_at_checkout=page.settings.pays_at_checkout,
         came_back=came_back and stage == CHECKING,
@@ -163,6 +165,11 @@ async def _view(page: Page, order_id: str, *, came_back: bool, goes_to_pay: bool
         ticket=ticket,
         similar=similar,
     )
+
+
+def _seconds_until_start(order: Order, at: datetime) -> int | None:
+    starts_at = order.ticket.starts_at
+    return None if starts_at is None else max(0, math.ceil((starts_at - at).total_seconds()))
 
 
 async def _ticket_and_similar(page: Page, order: Order) -> tuple[Ticket | None, Sequence[Ticket]]:
@@ -194,7 +201,8 @@ async def _outcome(page: Page, order_id: str, is_known: Callable[[Stage], bool])
         async with asyncio.timeout(OUTCOME_TIMEOUT):
             while True:
                 order, payment = await _both(page.api.order(order_id), _payment(page, order_id))
-                if is_known(stage := stage_of(order, payment, now())):
+                stage = stage_of(order, payment, now(), pay_after_start=page.settings.pay_after_start)
+                if is_known(stage):
                     return stage
                 await asyncio.sleep(0.1)
     except (TimeoutError, ServiceDown, Refused):

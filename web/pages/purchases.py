@@ -87,9 +87,11 @@ def grouped(purchases: Iterable[Purchase], at: datetime) -> Purchases:
 async def mine(page: NamedDependency[Page]) -> Response[Any]:
     orders, payments = await _orders_and_payments(page)
     at = now()
-    purchases = grouped(
-        (Purchase(order, stage_of(order, payments.get(order.id), at)) for order in orders), at
-    )
+    stages = [
+        stage_of(order, payments.get(order.id), at, pay_after_start=page.settings.pay_after_start)
+        for order in orders
+    ]
+    purchases = grouped(map(Purchase, orders, stages), at)
     return page.render("purchases/list.html", {"purchases": purchases}, fragment="purchases/_list.html")
 
 

@@ -78,12 +78,16 @@ class TicketView:
     def state(self) -> State:
         match self.ticket.status:
             case "available":
-                return "past" if has_begun(self.ticket.starts_at) else "on-sale"
+                return "past" if self.has_begun else "on-sale"
             case "reserved":
                 return "held-for-you" if self.order else "held"
             case "sold":
                 return "yours" if self.order else "sold"
         return "withdrawn"
+
+    @property
+    def has_begun(self) -> bool:
+        return has_begun(self.ticket.starts_at)
 
     @property
     def tone(self) -> Tone:

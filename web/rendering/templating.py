@@ -49,6 +49,7 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         currency=settings.currency.upper(),
         is_sandbox=settings.uses_stripe_sandbox,
         pays_at_checkout=settings.pays_at_checkout,
+        pay_after_start=settings.pay_after_start,
         extendable_at=int(settings.expiration_window_seconds / 3),
         window=_window(settings.expiration_window_seconds),
         longest_hold=_window(MAX_HOLD.total_seconds()),

@@ -59,14 +59,34 @@ def cells() -> list[tuple[str, str, str]]:
     ]
 
 
-def stage(order: str, payment: str, at: datetime = NOW) -> Stage:
-    ticket = OrderTicket(id="a" * 24, title="Nick Cave", price=Decimal(20), version=0)
+def stage(
+    order: str,
+    payment: str,
+    at: datetime = NOW,
+    *,
+    starts_at: datetime | None = None,
+    pay_after_start: bool = True,
+) -> Stage:
+    ticket = OrderTicket(id="a" * 24, title="Nick Cave", price=Decimal(20), version=0, starts_at=starts_at)
     defaults = {"expires_at": NOW + timedelta(minutes=15)}
     fields: dict[str, Any] = {"id": "b" * 24, "user_id": "c" * 24, "version": 0, "ticket": ticket}
     loaded = Order.model_validate({**fields, **defaults, **ORDERS[order]})
     fields = {"id": "d" * 24, "order_id": loaded.id, "amount": 2000, "currency": "usd"}
     changes = PAYMENTS[payment]
-    return stage_of(loaded, Payment.model_validate({**fields, **changes}) if changes else None, at)
+    paid = Payment.model_validate({**fields, **changes}) if changes else None
+    return stage_of(loaded, paid, at, pay_after_start=pay_after_start)
+
+
+@pytest.mark.parametrize(("order", "payment", "expected"), cells())
+@pytest.mark.parametrize("pay_after_start", [True, False])
+def test_after_the_start_an_order_that_can_no_longer_be_paid_says_so(
+    order: str, payment: str, expected: str, pay_after_start: bool
+) -> None:
+    too_late = {"ended-at-stripe"} if pay_after_start else {"ended-at-stripe", "unpaid", "declined"}
+    found = stage(order, payment, starts_at=NOW, pay_after_start=pay_after_start)
+    assert found.name == ("begun" if expected in too_late else expected)
+    before = NOW + timedelta(minutes=1)
+    assert stage(order, payment, starts_at=before, pay_after_start=pay_after_start).name == expected
 
 
 def test_the_table_covers_every_combination() -> None:

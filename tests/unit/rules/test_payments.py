@@ -102,6 +102,46 @@ def test_paying_again_for_a_paid_order_is_not_refused_after_its_deadline(status:
     rules.check_may_pay(payable(status=status, expires_at=EXPIRED), BUYER, NOW)
 
 
+@pytest.mark.parametrize("starts_at", [EXPIRED, NOW])
+def test_an_event_has_begun_from_its_start_on(starts_at: datetime) -> None:
+    assert payable(starts_at=starts_at).has_begun(NOW)
+
+
+def test_an_event_in_the_future_or_without_a_date_has_not_begun() -> None:
+    assert not payable(starts_at=SOON).has_begun(NOW)
+    assert not payable().has_begun(NOW)
+
+
+def test_an_open_page_is_closed_after_the_start_if_nobody_may_pay_then() -> None:
+    begun, page = payable(starts_at=NOW), payment(token=None, session_id="cs_1")
+    assert rules.next_step(begun, page, NOW, pay_after_start=False) is Step.CLOSE
+    assert rules.next_step(begun, page, NOW) is Step.RETRIEVE
+    for other in (payable(starts_at=SOON), payable(), payable(starts_at=NOW, status="complete")):
+        assert rules.next_step(other, page, NOW, pay_after_start=False) is Step.RETRIEVE
+
+
+@pytest.mark.parametrize(
+    "started",
+    [
+        payment(),
+        payment(intent_id="pi_1"),
+        payment(intent_id="pi_1", bank_check=True),
+        payment(token=None, session_id="cs_1", bank_check=True),
+    ],
+)
+def test_a_payment_that_was_started_before_the_start_continues_after_it(started: PaymentState) -> None:
+    begun = payable(starts_at=NOW)
+    step = rules.next_step(begun, started, NOW, pay_after_start=False)
+    assert step is rules.next_step(payable(), started, NOW)
+
+
+def test_no_other_card_can_be_tried_after_the_start() -> None:
+    with pytest.raises(rules.EventBegun):
+        rules.retry(payment(status="failed"), "tok_visa", is_too_late=True)
+    for status in ("pending", "authorized", "captured", "voided"):
+        assert rules.retry(payment(status=status), "tok_visa", is_too_late=True) is None
+
+
 # --- What to do next ---
 
 TABLE: dict[tuple[PaymentStatus, OrderStatus], Step] = {
