@@ -67,3 +67,17 @@ async def test_the_time_left_is_announced_at_five_minutes_and_at_one_minute_only
 async def _only_the_page_itself(route: Route) -> None:
     """Abort the refreshes of the page, because they would reset the countdown to the real time."""
     await (route.abort() if "hx-request" in route.request.headers else route.continue_())
+
+
+async def test_an_open_order_page_warns_when_the_event_starts(visitors: Visitors) -> None:
+    buyer = await visitors.member()
+    starts_at = datetime.now(UTC) + timedelta(seconds=10)
+    ticket = await visitors.ticket(startsAt=starts_at.isoformat())
+    order = await buyer.person.reserves(ticket["id"])
+    await buyer.open(f"/orders/{order['id']}")
+    await buyer.marks_the_page()
+    await expect(buyer.main).not_to_contain_text("The event has started")
+    assert datetime.now(UTC) < starts_at
+    await expect(buyer.main).to_contain_text("The event has started")
+    assert datetime.now(UTC) >= starts_at
+    assert await buyer.has_not_reloaded()

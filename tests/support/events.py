@@ -87,7 +87,10 @@ def an_order(
         expires_at=now() + time_left,
         hold=1,
         ticket=OrderedTicket(
-            id=new_id(), title="Hamlet", price=price, starts_at=starts_in and now() + starts_in
+            id=new_id(),
+            title="Hamlet",
+            price=price,
+            starts_at=None if starts_in is None else now() + starts_in,
         ),
     )
 

@@ -167,10 +167,20 @@ def _choices(form: Form) -> Sequence[StartChoice]:
     if len(starts) < 2:
         return ()
     zone, locale = form["timeZone"].strip(), locales.current()
-    times = [locales.time_of_day(at, zone, locale) for at in starts]
+    # Without their offsets, both look the same.
+    time = locales.time_of_day(starts[0], zone, locale)
+    first, second = map(offset, starts)
     return [
-        StartChoice(offset(starts[0]), _("The first %(time)s", time=times[0]), _("Before clocks go back")),
-        StartChoice(offset(starts[1]), _("The second %(time)s", time=times[1]), _("After clocks go back")),
+        StartChoice(
+            first,
+            _("The first %(time)s", time=time),
+            _("Before clocks go back (UTC%(offset)s)", offset=first),
+        ),
+        StartChoice(
+            second,
+            _("The second %(time)s", time=time),
+            _("After clocks go back (UTC%(offset)s)", offset=second),
+        ),
     ]
 
 

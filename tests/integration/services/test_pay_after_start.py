@@ -113,7 +113,7 @@ async def test_another_card_after_the_start_is_refused(
 async def open_page(service: PaymentsService, order: OrderEvent) -> str:
     answer = await service.pay(order, None)
     assert answer.status_code == 201, answer.text
-    return urlsplit(answer.json()["pageUrl"]).path
+    return urlsplit(str(answer.json()["pageUrl"])).path
 
 
 async def pay_on_page(service: PaymentsService, page: str, card: str) -> None:

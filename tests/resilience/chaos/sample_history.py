@@ -252,7 +252,9 @@ def valid() -> History:
         payments=[states[-1] for states in payments],
         webhooks=[{"_id": "evt_1", "processed": True, "due": EARLIER}],
         tickets_known_to_orders=[states[-1] for states in tickets],
-        orders_known_to_payments=[states[-1] for states in orders],
+        orders_known_to_payments=[
+            {**states[-1], "starts_at": states[-1]["details"]["starts_at"]} for states in orders
+        ],
         events=events,
         intents=[
             intent(O2, "succeeded", received=PRICE),

@@ -149,6 +149,7 @@ VIOLATIONS: Mapping[str, Iterable[Violation]] = {
         changed("orders_known_to_payments", O1, status="created"),
         changed("orders_known_to_payments", O3, expires_at=AT),
         changed("orders_known_to_payments", O3, price_minor=1),
+        changed("orders_known_to_payments", O3, starts_at=None),
         without("orders_known_to_payments"),
         added("tickets_known_to_orders", ticket(ident("t9"))[0]),
     ],
