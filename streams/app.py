@@ -5,13 +5,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from datetime import timedelta
 
-from faststream.nats.prometheus import NatsPrometheusMiddleware
 from litestar import Litestar, Router
 from litestar.middleware import DefineMiddleware
-from litestar.plugins.prometheus import PrometheusConfig, PrometheusController
+from litestar.plugins.prometheus import PrometheusController
 from litestar.plugins.pydantic import PydanticPlugin
 from litestar.types import ControllerRouterHandler
-from prometheus_client import REGISTRY
 
 from contracts.events import Event
 from kit.aggregates import Aggregate
@@ -23,6 +21,7 @@ from kit.http.authentication import SessionAuthentication
 from kit.http.body_limits import BodyLimits
 from kit.http.cross_site import RejectCrossSite
 from kit.http.head import HeadForGet, WithoutBodyForHead
+from kit.http.metrics import request_metrics
 from kit.http.openapi import ApiOperations, WireSchemas
 from kit.http.options import AllMethodsAllowed
 from kit.http.request import ApiRequest
@@ -42,6 +41,7 @@ from settings import ServiceName, Settings
 from streams import docs, health
 from streams.bus import Bus
 from streams.delivery import Listener
+from streams.metrics import message_metrics
 from streams.publishers import Publishers
 from streams.relay import Relay
 
@@ -88,7 +88,7 @@ def service_app(service: Service, settings: Settings) -> Litestar:
     ended = EndedSessions(timedelta(seconds=settings.session_lifetime_seconds))
     bus = Bus(settings, service.listener, ended)
     broker = bus.broker
-    broker.add_middleware(NatsPrometheusMiddleware(registry=REGISTRY, app_name=service.name))
+    broker.add_middleware(message_metrics(service.name))
     publishers = Publishers(broker, service.name, service.publishes)
 
     vouching = Vouching(settings)
@@ -128,7 +128,7 @@ def service_app(service: Service, settings: Settings) -> Litestar:
             ReadWholeBody(),
             ContinueTrace(),
             RememberClient(vouching.of),
-            PrometheusConfig(app_name=service.name, group_path=True).middleware,
+            request_metrics(service.name),
             RejectCrossSite(settings),
         ],
         before_send=[forbid_storing],

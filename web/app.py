@@ -13,7 +13,6 @@ from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import NamedDependency, Provide
 from litestar.logging import LoggingConfig
 from litestar.plugins.jinja import JinjaTemplateEngine
-from litestar.plugins.prometheus import PrometheusConfig
 from litestar.template.config import TemplateConfig
 from litestar.types import ASGIApp, Message, Scope
 
@@ -26,6 +25,7 @@ from kit.errors import Unavailable
 from kit.http.address import RejectMalformedAddress
 from kit.http.cross_site import RejectCrossSite
 from kit.http.head import HeadForGet, WithoutBodyForHead
+from kit.http.metrics import request_metrics
 from kit.http.options import AllMethodsAllowed
 from kit.http.request_head import LimitRequestHead
 from kit.http.security_log import RememberClient, record_refusal
@@ -119,9 +119,6 @@ def body_reader(settings: Settings) -> BodyReader:
 def create(
     settings: Settings, templates: JinjaTemplateEngine, sessions: Sessions, use: SessionUse, feed: Feed
 ) -> Litestar:
-    metrics = PrometheusConfig(
-        app_name="web", prefix="http", group_path=True, exclude_opt_key="exclude_from_metrics"
-    )
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (browse, tickets, sell, pictures, sales, orders, purchases, users, developers)
     return Litestar(
@@ -149,7 +146,7 @@ def create(
             ContinueTrace(),
             RememberClient(addresses.of),
             UseLocale(),
-            metrics.middleware,
+            request_metrics("web", prefix="http", exclude="exclude_from_metrics"),
             RejectCrossSite(settings),
             NoteSessionUse(sessions, use),
         ],
