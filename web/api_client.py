@@ -113,6 +113,13 @@ class TicketPage:
     """The number of tickets on all pages, if the service returned it."""
 
 
+@dataclass(frozen=True)
+class OrderPage:
+    orders: list[Order]
+    after: str | None
+    """The cursor of the next page, if any."""
+
+
 @dataclass
 class Freshness:
     """How current the responses of the tickets service were that a page was rendered from."""
@@ -238,8 +245,9 @@ class ApiClient:
     async def withdraw_ticket(self, ticket_id: str) -> None:
         await self._call("tickets", "DELETE", f"/api/tickets/{validated_id(ticket_id)}")
 
-    async def orders(self) -> list[Order]:
-        return (await self._call("orders", "GET", "/api/orders")).parse(_ORDERS)
+    async def orders(self, search: Mapping[str, str]) -> OrderPage:
+        answer = await self._call("orders", "GET", "/api/orders", query=search)
+        return OrderPage(answer.parse(_ORDERS), answer.after)
 
     async def order(self, order_id: str) -> Order:
         return (await self._call("orders", "GET", f"/api/orders/{validated_id(order_id)}")).parse(_ORDER)

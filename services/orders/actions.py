@@ -107,11 +107,6 @@ def _new_order(ticket: TicketReplica, buyer: str, hold: int, slots: Mapping[str,
     )
 
 
-async def list_mine(buyer: str) -> list[ShownOrder]:
-    """All orders of a buyer, newest first; at most a thousand."""
-    return await ShownOrder.of_buyer(buyer, limit=1000)
-
-
 async def show(order_id: str, buyer: str) -> ShownOrder:
     """The order, if it is this buyer's.
 

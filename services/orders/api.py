@@ -1,11 +1,13 @@
 """HTTP API of orders."""
 
 from datetime import timedelta
+from typing import Annotated
 
 from litestar import Response, Router, delete, get, post
+from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import RequestBody
+from litestar.params import QueryParameter, RequestBody
 
 from contracts.api import Order as OrderView
 from contracts.api import OrderBody, OrderTicket
@@ -18,6 +20,7 @@ from kit.http.request import ApiRequest
 from kit.http.responses import ModelResponse
 from kit.networks import NetworkHasher
 from kit.owners import Owner
+from kit.paging import link_to_next
 from services.orders import actions
 from services.orders.documents import Order, ShownOrder
 from services.orders.hoarding import Limits
@@ -26,11 +29,28 @@ from settings import Settings
 
 InjectedSettings = NamedDependency[Settings]
 
+MAX_PAGE = 1000
+"""Maximum and default number of orders per page."""
 
-@get("/", summary="The caller's orders, newest first")
-async def list_orders(request: ApiRequest, settings: InjectedSettings) -> list[OrderView]:
+
+@get(
+    "/",
+    summary="The caller's orders, newest first",
+    response_headers=[
+        ResponseHeader(name="Link", documentation_only=True, description="The next page, if there is one")
+    ],
+)
+async def list_orders(
+    request: ApiRequest,
+    settings: InjectedSettings,
+    after: Annotated[str | None, QueryParameter(name="after", max_length=200)] = None,
+    limit: Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_PAGE)] = MAX_PAGE,
+) -> Response[list[OrderView]]:
+    """One page of the caller's orders. The `Link` header has the address of the next page, if any."""
     window = _window(settings)
-    return [_view(order, window) for order in await actions.list_mine(request.user.id)]
+    orders, following = await ShownOrder.of_buyer(request.user.id, after, limit)
+    headers = link_to_next("/api/orders", request.query_params.multi_items(), following)
+    return ModelResponse([_view(order, window) for order in orders], headers=headers)
 
 
 @get("/{order_id:str}", summary="One of the caller's orders")

@@ -10,6 +10,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from contracts.events import OrderCancelled, OrderCreated, OrderedTicket, OrderEvent, OrderUpdated
 from contracts.money import from_minor_units
 from kit.aggregates import OUTBOX_INDEX, Aggregate
+from kit.paging import newest_first
 from kit.replicas import Replica
 from services.orders.rules import OrderState, ReservableTicket
 
@@ -136,12 +137,16 @@ class ShownOrder(OrderState):
         return None if found is None else cls.model_validate(found)
 
     @classmethod
-    async def of_buyer(cls, buyer: str, limit: int) -> "list[ShownOrder]":
-        """The orders of a buyer, newest first."""
-        found = Order.get_pymongo_collection().find(
-            {"user_id": buyer}, _SHOWN_FIELDS, sort=[("_id", DESCENDING)], limit=limit
-        )
-        return _SHOWN_ORDERS.validate_python(await found.to_list())
+    async def of_buyer(
+        cls, buyer: str, after: str | None, limit: int
+    ) -> "tuple[list[ShownOrder], str | None]":
+        """A page of a buyer's orders, newest first, and the cursor of the next page, if any.
+
+        Raises:
+            BadCursor: `after` isn't a cursor.
+        """
+        found, following = await newest_first(Order, {"user_id": buyer}, _SHOWN_FIELDS, after, limit)
+        return _SHOWN_ORDERS.validate_python(found), following
 
 
 _SHOWN_FIELDS = dict.fromkeys(ShownOrder.model_fields.keys() - {"id"}, 1)

@@ -19,9 +19,10 @@ from kit.http.limits import Limited, LocalNetwork
 from kit.http.openapi import PathId
 from kit.http.request import ApiRequest
 from kit.http.responses import ModelResponse
+from kit.paging import link_to_next
 from services.tickets import actions
 from services.tickets.catalogue import Catalogue
-from services.tickets.paging import DEFAULT_PAGE, MAX_PAGE, cursor_of, key_of, link_to_next
+from services.tickets.paging import DEFAULT_PAGE, MAX_PAGE, cursor_of, key_of
 from services.tickets.query import Bound, Query, When, utc
 from services.tickets.responses import freshness, list_of_tickets
 from services.tickets.search_index import Hit, SearchIndex

@@ -1,17 +1,15 @@
-"""Keyset pagination: a page starts after the last entry of the previous page, whatever has changed since."""
+"""The cursors of the list of tickets, which may be sorted in several ways."""
 
 import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 from pydantic import Field, TypeAdapter
 
-from kit.errors import Invalid
+from kit.paging import BadCursor
 from services.tickets.query import UNDATED, utc
 from services.tickets.search_index import Hit
 from services.tickets.search_sql import ORDERS, Sort
@@ -23,18 +21,6 @@ Key = tuple[Any, ...]
 
 _PRICE: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(strict=True, ge=0, le=10**10)])
 _ID = re.compile(r"[0-9a-f]{24}")
-
-
-class BadCursor(Invalid):
-    message = "After must be a cursor of this list"
-
-
-def link_to_next(path: str, query: Iterable[tuple[str, str]], after: str | None) -> dict[str, str]:
-    """The `Link` header with the next page of the list (RFC 8288), if any."""
-    if after is None:
-        return {}
-    parameters = [(name, value) for name, value in query if name != "after"]
-    return {"Link": f'<{path}?{urlencode([*parameters, ("after", after)])}>; rel="next"'}
 
 
 def cursor_of(hit: Hit, sort: Sort) -> str:

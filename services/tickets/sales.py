@@ -4,14 +4,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from beanie import PydanticObjectId
-from bson import ObjectId
 from pydantic import BaseModel, Field
 
 from contracts.api import SalesSummary, Sum
 from contracts.events import TicketStatus
 from kit.mongo import object_id
+from kit.paging import newest_first
 from services.tickets.documents import Ticket
-from services.tickets.paging import BadCursor
 from services.tickets.views import PROJECTION, StoredTicket, stored
 
 MAX_PAGE = 1000
@@ -29,14 +28,8 @@ async def page_of_tickets(
     which: dict[str, Any] = {"user_id": seller}
     if status is not None:
         which["status"] = status
-    if after is not None:
-        if not ObjectId.is_valid(after):
-            raise BadCursor
-        which["_id"] = {"$lt": ObjectId(after)}
-    newest_first = Ticket.get_pymongo_collection().find(which, PROJECTION).sort("_id", -1)
-    found = await newest_first.limit(limit + 1).to_list()
-    shown = [stored(raw) for raw in found[:limit]]
-    return shown, str(shown[-1].id) if len(found) > limit else None
+    found, following = await newest_first(Ticket, which, PROJECTION, after, limit)
+    return [stored(raw) for raw in found], following
 
 
 async def count_sales(seller: str) -> int:

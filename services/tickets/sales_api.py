@@ -14,9 +14,9 @@ from kit.http.guards import signed_in
 from kit.http.openapi import SIGNED_IN, PathId
 from kit.http.request import ApiRequest
 from kit.http.responses import ModelResponse
+from kit.paging import link_to_next
 from services.tickets import sales
 from services.tickets.catalogue import Catalogue
-from services.tickets.paging import link_to_next
 from services.tickets.responses import freshness
 from services.tickets.views import view_of
 

@@ -70,7 +70,7 @@ WITHOUT_DATABASE = (
     "network_counts",
     "limiter",
     "security_log",
-    *("http.head", "http.options", "http.request_head", "http.security_log"),
+    *("http.head", "http.metrics", "http.options", "http.request_head", "http.security_log"),
     "logs",
     "secrets",
     "session_use",

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from litestar import Response, Router, get
 from litestar.di import NamedDependency
@@ -11,12 +12,13 @@ from litestar.di import NamedDependency
 from contracts.api import Order, Payment
 from contracts.events import LIVE_STATUSES
 from contracts.wire import now
+from web.api_client import Refused
 from web.live.sse import MAX_ORDERS
 from web.order_stage import REFUNDING, Stage, stage_of
 from web.page_context import Page
 
-MAX_PAYMENTS = 100
-"""The most orders for which payments are requested for one page. The payments service accepts no more."""
+PAGE_SIZE = 100
+"""Orders on one page. The payments service returns the payments of no more orders at once."""
 PAST_AFTER = timedelta(hours=6)
 """Time from the start of an event until it counts as past, so that buyers at the venue find their ticket."""
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -85,32 +87,36 @@ def grouped(purchases: Iterable[Purchase], at: datetime) -> Purchases:
 
 @get("/orders")
 async def mine(page: NamedDependency[Page]) -> Response[Any]:
-    orders, payments = await _orders_and_payments(page)
+    """Show a page of the buyer's orders, grouped. The newest orders are on the first page."""
+    after = page.request.query_params.get("after", "")[:200]
+    search = {"limit": str(PAGE_SIZE), **({"after": after} if after else {})}
+    try:
+        found = await page.api.orders(search)
+    except Refused as refused:
+        if refused.problem.type != "/problems/bad-cursor":
+            raise
+        return page.redirect("/orders")
+    payments = await _payments(page, found.orders)
     at = now()
     stages = [
         stage_of(order, payments.get(order.id), at, pay_after_start=page.settings.pay_after_start)
-        for order in orders
+        for order in found.orders
     ]
-    purchases = grouped(map(Purchase, orders, stages), at)
-    return page.render("purchases/list.html", {"purchases": purchases}, fragment="purchases/_list.html")
+    purchases = grouped(map(Purchase, found.orders, stages), at)
+    context = {
+        "purchases": purchases,
+        "first": "/orders" if after else None,
+        "older": f"/orders?{urlencode({'after': found.after})}" if found.after else None,
+        "is_complete": not after and not found.after,
+    }
+    return page.render("purchases/list.html", context, fragment="purchases/_list.html")
 
 
-async def _orders_and_payments(page: Page) -> tuple[list[Order], dict[str, Payment]]:
-    """The user's orders, and the payments of their open and completed orders by order id.
-
-    The stages of these orders depend on their payments. If there are too many payments to request, open
-    orders take precedence.
-    """
-    orders = await page.api.orders()
-    with_payment = sorted(
-        (order for order in orders if _is_open(order) or order.status == "complete"),
-        key=lambda order: not _is_open(order),
-    )
-    if not with_payment:
-        return orders, {}
-    wanted = [order.id for order in with_payment[:MAX_PAYMENTS]]
-    payments = await page.optional(page.api.payments_of(wanted))
-    return orders, {payment.order_id: payment for payment in payments or ()}
+async def _payments(page: Page, orders: Iterable[Order]) -> dict[str, Payment]:
+    """The payments of open and completed orders by order id. The stages of these orders depend on them."""
+    wanted = [order.id for order in orders if _is_open(order) or order.status == "complete"]
+    payments = await page.optional(page.api.payments_of(wanted)) if wanted else None
+    return {payment.order_id: payment for payment in payments or ()}
 
 
 def _is_open(order: Order) -> bool:

@@ -1,10 +1,12 @@
 """Orders: cancellation, expiration, completion by a payment, and access."""
 
 import asyncio
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from prometheus_client import REGISTRY
 
 from services.orders import actions
@@ -129,6 +131,55 @@ async def test_buyers_see_their_own_orders_newest_first(orders: Served) -> None:
     ]
     assert answer.json()[0] == third
     assert (await orders.ask("GET", "/api/orders", by=new_id())).json() == []
+
+
+async def pages(orders: Served, by: str, path: str = "/api/orders") -> list[list[str]]:
+    """The ids of the orders on each page. The Link header of a page leads to the next page."""
+    found, link = [], f'<{path}>; rel="next"'
+    while link:
+        match = re.fullmatch(r'<(/api/orders[^>]*)>; rel="next"', link)
+        assert match is not None, link
+        answer = await orders.ask("GET", match[1], by=by)
+        assert answer.status_code == 200, answer.text
+        found.append([order["id"] for order in answer.json()])
+        link = answer.headers.get("link", "")
+    return found
+
+
+async def test_pages_of_a_buyers_orders_contain_each_order_once_despite_a_new_order(orders: Served) -> None:
+    made = [(await reserve(orders))["id"] for _ in range(5)]
+    await reserve(orders, by=BOB)
+    newest_first = made[::-1]
+    first = await orders.ask("GET", "/api/orders?limit=2", by=ANN)
+    assert [order["id"] for order in first.json()] == newest_first[:2]
+    await orders.ask("DELETE", f"/api/orders/{made[0]}", by=ANN)
+    newest = (await reserve(orders))["id"]
+    following = first.headers["link"].partition("<")[2].partition(">")[0]
+    assert await pages(orders, ANN, following) == [newest_first[2:4], newest_first[4:]]
+    assert await pages(orders, ANN, "/api/orders?limit=6") == [[newest, *newest_first]]
+
+
+async def test_a_plain_request_returns_the_newest_thousand_orders_and_leads_to_all_others(
+    orders: Served,
+) -> None:
+    buyer = new_id()
+    template = (
+        await orders.database["orders"].find_one({"_id": ObjectId((await reserve(orders))["id"])})
+    ) or {}
+    copies = [
+        {**template, "_id": ObjectId(), "user_id": buyer, "ticket_id": new_id(), "code": f"{number}"}
+        for number in range(1_001)
+    ]
+    await orders.database["orders"].insert_many(
+        [{**copy, "live": False, "active": False, "outbox": []} for copy in copies]
+    )
+    newest_first = [str(copy["_id"]) for copy in copies][::-1]
+    assert await pages(orders, buyer) == [newest_first[:1_000], newest_first[1_000:]]
+
+
+@pytest.mark.parametrize("query", ["after=nowhere", "limit=0", "limit=1001", "limit=x"])
+async def test_an_invalid_cursor_or_page_size_is_refused(orders: Served, query: str) -> None:
+    assert (await orders.ask("GET", f"/api/orders?{query}", by=ANN)).status_code == 400
 
 
 async def test_an_order_expires_once_and_releases_its_ticket(orders: Served) -> None:

@@ -1,5 +1,6 @@
 """The list of a buyer's orders: its sections and cards, and their order."""
 
+import html
 import re
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from contracts.api import Order, User
 from contracts.wire import now
 from tests.integration.web.page_client import PageClient, text_of
 from tests.support.fakes.market import Market
+from web.pages.purchases import PAGE_SIZE
 
 
 def add_order(market: Market, buyer: User, title: str, days: float | None, **changes: Any) -> Order:
@@ -106,3 +108,31 @@ async def test_a_card_shows_date_venue_quantity_and_picture(
     assert "2 tickets" in text_of(page)
     assert re.search(r"\w+, \w+ \d+, 20\d\d · ", text_of(page))
     assert 'src="/api/tickets/pictures/abc/small"' in page.text
+
+
+async def test_older_orders_are_on_further_pages_that_work_without_javascript(
+    client: PageClient, market: Market, buyer: User
+) -> None:
+    for number in range(PAGE_SIZE + 1):
+        add_order(market, buyer, f"Show {number}", 30)
+    market.payment(next(iter(market.orders.values())), "refunding")
+    first = await client.get("/orders")
+    shown = titles_by_section(first)["upcoming"]
+    assert (len(shown), "Show 0" in shown) == (PAGE_SIZE, False)
+    assert "Upcoming 100" not in text_of(first)  # the page doesn't know how many there are
+    [link] = re.findall(r'<a class="button secondary" href="([^"]+)" rel="next">Older orders', first.text)
+    older = await client.get(html.unescape(link))
+    assert titles_by_section(older) == {"ended": ["Show 0"]}  # its payment was requested too
+    assert "Older orders" not in older.text
+    assert "No upcoming events" not in text_of(older)
+    assert '<a href="/orders">Back to the newest</a>' in older.text
+    assert f'hx-get="{link}"' in older.text  # live updates stay on this page
+
+
+async def test_a_page_after_the_oldest_order_says_so_and_an_unknown_page_leads_to_the_newest(
+    client: PageClient, market: Market, buyer: User
+) -> None:
+    order = add_order(market, buyer, "Only", 30)
+    assert "No older orders" in text_of(await client.get(f"/orders?after={order.id}"))
+    unknown = await client.get("/orders?after=nowhere")
+    assert (unknown.status_code, unknown.headers["location"]) == (303, "/orders")

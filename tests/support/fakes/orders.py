@@ -24,10 +24,17 @@ class Orders:
         ]
 
     async def mine(self, request: web.Request) -> web.Response:
-        user = self.market.signed_in(request)
-        return json_list(
-            [order for order in reversed(self.market.orders.values()) if order.user_id == user.id]
-        )
+        user, after = self.market.signed_in(request), request.query.get("after", "~")
+        if after == "nowhere":
+            raise refusal(400, "After must be a cursor of this list", code="bad-cursor")
+        newest_first = reversed(self.market.orders.values())
+        found = [order for order in newest_first if order.user_id == user.id and order.id < after]
+        limit = int(request.query.get("limit", 1000))
+        result = json_list(found[:limit])
+        if found[limit:]:
+            following = request.rel_url.update_query(after=found[limit - 1].id)
+            result.headers["Link"] = f'<{following}>; rel="next"'
+        return result
 
     async def show(self, request: web.Request) -> web.Response:
         return answer(self._own(request, request.match_info["id"]))
