@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 
 OUTBOX_INDEX = IndexModel([("outbox.id", ASCENDING)], name="outbox", sparse=True)
 
-WITHOUT_OUTBOX = {"outbox": 0}
+WITHOUT_OUTBOX = {"outbox": 0, "sequences": 0}
+"""A projection without the two arrays that aren't fields of a model (kit/outbox.py)."""
 
 OutboxEntry = dict[str, Any]
 """An outbox message as it is stored."""

@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError
+from nats.js.errors import APIError, NotFoundError
 
 log = logging.getLogger(__name__)
 
@@ -223,6 +223,21 @@ async def read_stream(
             yield _stored(await subscription.next_msg(timeout=MESSAGE_SECONDS))
     finally:
         await subscription.unsubscribe()
+
+
+async def read_message(js: JetStreamContext, stream: str, sequence: int) -> StoredMessage | None:
+    """The message with this number, or None if the stream doesn't have it (any more).
+
+    Raises:
+        nats.errors.Error, TimeoutError
+    """
+    try:
+        found = await js.get_msg(stream, sequence)
+    except NotFoundError:
+        return None
+    assert found.subject is not None
+    assert found.time is not None
+    return StoredMessage(found.subject, sequence, found.time, found.headers or {}, found.data or b"")
 
 
 async def read_subject(

@@ -1,7 +1,9 @@
 """Outbox messages: events that are stored but not yet published.
 
 This module reads and clears the stored array `outbox`, which is not a field of any document's model
-(kit/aggregates.py explains why), so it uses the raw collections.
+(kit/aggregates.py explains why), so it uses the raw collections. The write that removes a published message
+also adds its sequence number in the stream to the array `sequences`, so that `ops trace` finds the events of
+a document without a search.
 """
 
 import asyncio
@@ -23,6 +25,9 @@ log = logging.getLogger(__name__)
 
 BATCH_SIZE = 200
 """Maximum number of documents in a batch of `Outbox.pending`."""
+
+MAX_SEQUENCES = 50
+"""How many sequence numbers a document keeps: those of the messages that were published last."""
 
 HAS_OUTBOX_MESSAGES: Mapping[str, Any] = {"outbox.id": {"$gt": ""}}
 """A filter for documents with outbox messages.
@@ -56,11 +61,25 @@ class PendingDocument:
     id: Any
     events: Sequence[OutboxMessage]
 
-    async def remove(self, event: OutboxMessage) -> None:
-        """Remove a message that the stream has acknowledged. A repeated call is harmless."""
-        await self.kind.get_pymongo_collection().update_one(
-            {"_id": self.id}, {"$pull": {"outbox": {"id": event.id}}}
-        )
+    async def remove(self, event: OutboxMessage, sequence: int) -> None:
+        """Remove a message that the stream has stored with this number. A repeated call is harmless."""
+        await self.kind.get_pymongo_collection().update_one(*_removal(self.id, {event.id: sequence}))
+
+
+def _removal(document_id: Any, published: Mapping[str, int]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The filter and the update that replace published messages by their sequence numbers.
+
+    The filter matches nothing if another process has removed the messages, and so has added the numbers.
+
+    Args:
+        published: sequence numbers by the ids of the messages.
+    """
+    ids = list(published)
+    added = {"$each": list(published.values()), "$slice": -MAX_SEQUENCES}
+    return (
+        {"_id": document_id, "outbox.id": {"$in": ids}},
+        {"$pull": {"outbox": {"id": {"$in": ids}}}, "$push": {"sequences": added}},
+    )
 
 
 class Outbox:
@@ -71,8 +90,9 @@ class Outbox:
         self._woken = asyncio.Event()
         self._written: dict[Any, PendingDocument] = {}
         self._has_unknown = False
-        self._published: defaultdict[type[Aggregate], dict[Any, list[str]]] = defaultdict(dict)
-        """Ids of published messages that are still stored, by class and id of their document."""
+        self._published: defaultdict[type[Aggregate], dict[Any, dict[str, int]]] = defaultdict(dict)
+        """Sequence numbers of published messages that are still stored, by class and id of their document and
+        by the message's id."""
         self._reported: set[Any] = set()
 
     @contextmanager
@@ -114,16 +134,14 @@ class Outbox:
         self._written.clear()
         self._has_unknown = False
 
-    def remove_later(self, document: PendingDocument, event: OutboxMessage) -> None:
-        """Let `remove_published` remove this message, which the stream has acknowledged."""
-        self._published[document.kind].setdefault(document.id, []).append(event.id)
+    def remove_later(self, document: PendingDocument, event: OutboxMessage, sequence: int) -> None:
+        """Let `remove_published` remove this message, which the stream has stored with this number."""
+        self._published[document.kind].setdefault(document.id, {})[event.id] = sequence
 
     async def remove_published(self) -> None:
         """Remove published messages, with one command for each class of documents."""
         for kind, published in self._published.items():
-            removals = [
-                ({"_id": key}, {"$pull": {"outbox": {"id": {"$in": ids}}}}) for key, ids in published.items()
-            ]
+            removals = [_removal(key, messages) for key, messages in published.items()]
             collection = kind.get_pymongo_collection()
             if len(removals) == 1:  # a bulk write would take twice the CPU time
                 await collection.update_one(*removals[0])

@@ -5,6 +5,7 @@ module only when it runs, because importing all modules takes seconds and would 
 """
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -37,6 +38,10 @@ cli.add_typer(dead, name="dead")
 def trace(order: OrderId) -> None:
     """Show what happened to an order, event by event.
 
+    The documents of the order, its payment and its ticket remember where their events are. If the databases
+    can't be read, or don't remember all events, the command searches all events since the order was made, and
+    says so.
+
     \b
     Exit codes:
       0  shown
@@ -45,7 +50,8 @@ def trace(order: OrderId) -> None:
     """
     from ops.trace import trace
 
-    print_lines(trace(load(), order), "The events can't be read")
+    warn = partial(typer.echo, err=True)
+    print_lines(trace(load(), order, warn), "The events can't be read")
 
 
 @dead.command("list")

@@ -35,8 +35,10 @@ class Publishers:
 
     async def publish(
         self, body: str, *, event_id: str, subject: str, about: str, time: datetime, traceparent: str
-    ) -> None:
-        """Publish an event and wait until the stream has stored it. The stream drops repeated events.
+    ) -> int:
+        """Publish an event and wait until the stream has stored it. Return its number in the stream.
+
+        The stream drops a repeated event. The result is then the number of the first one.
 
         Raises:
             UndeclaredEvent
@@ -53,4 +55,5 @@ class Publishers:
             traceparent=traceparent,
             source=self._service,
         )
-        await publisher.publish(body.encode(), headers=headers)
+        acknowledgement = await publisher.publish(body.encode(), headers=headers, stream=EVENTS)
+        return acknowledgement.seq

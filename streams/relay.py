@@ -80,8 +80,8 @@ class Relay:
     async def _publish_written(self, documents: Sequence[PendingDocument]) -> None:
         async def publish(document: PendingDocument) -> None:
             for event in document.events:
-                if await self._publish(event):
-                    self._outbox.remove_later(document, event)
+                if (sequence := await self._publish(event)) is not None:
+                    self._outbox.remove_later(document, event, sequence)
 
         await self._for_each(documents, publish)
 
@@ -96,8 +96,8 @@ class Relay:
 
         async def relay(document: PendingDocument) -> None:
             for event in document.events:
-                if await self._publish(event):
-                    await document.remove(event)
+                if (sequence := await self._publish(event)) is not None:
+                    await document.remove(event, sequence)
                 else:
                     unpublishable.add(event.id)
 
@@ -120,10 +120,10 @@ class Relay:
             if isinstance(result, BaseException):
                 raise result
 
-    async def _publish(self, event: OutboxMessage) -> bool:
-        """Publish a message. Return False if it can never be published."""
+    async def _publish(self, event: OutboxMessage) -> int | None:
+        """Publish a message. Return its number in the stream, or None if it can never be published."""
         try:
-            await self._publishers.publish(
+            return await self._publishers.publish(
                 event.body,
                 event_id=event.id,
                 subject=event.subject,
@@ -135,5 +135,4 @@ class Relay:
             if event.id not in self._logged:
                 self._logged.add(event.id)
                 log.error("%s %s of %s can't be published: %r", event.subject, event.id, event.about, error)
-            return False
-        return True
+            return None

@@ -11,6 +11,7 @@ from faststream.nats import NatsBroker
 from nats.js import JetStreamContext
 
 from contracts.events import TicketCreated, TicketUpdated
+from kit import outbox
 from kit.mongo import database
 from kit.outbox import Outbox, PendingDocument
 from ops.provision import provision
@@ -71,6 +72,62 @@ async def test_a_write_is_published_as_a_cloudevent(broker: NatsBroker, js: JetS
     assert headers["traceparent"].startswith("00-")
     assert headers["content-type"] == "application/json"
     assert await outboxes() == [[]]
+
+
+async def test_a_document_remembers_where_its_last_events_are_in_the_stream(
+    broker: NatsBroker, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kit.outbox.MAX_SEQUENCES", 3)
+    ticket: Ticket | None = new_ticket()
+    assert ticket is not None
+    await ticket.add()
+    await js.publish("ticket.updated", b"{}")  # an event of another document
+    await relay(broker).relay_all()
+    task = asyncio.create_task(relay(broker, sweep_seconds=3600).run())
+    await asyncio.sleep(0)
+    for price in (2000, 2100, 2200):
+        ticket = await ticket.save_and_publish({"price_minor": price})
+        assert ticket is not None
+    await until(outboxes, lambda found: found == [[]])
+    task.cancel()
+    assert await sequences() == [[3, 4, 5]]  # without the first, 2
+
+
+async def sequences() -> list[list[int]]:
+    return [raw["sequences"] async for raw in Ticket.get_pymongo_collection().find()]
+
+
+async def test_a_document_remembers_an_event_once_that_two_processes_have_published(
+    broker: NatsBroker, js: JetStreamContext
+) -> None:
+    await _publish_in_two_processes(broker)
+    assert (len(await stored(js, "EVENTS")), await sequences()) == (1, [[1]])
+
+
+async def test_control_without_the_guard_of_the_removal_a_document_remembers_the_event_twice(
+    broker: NatsBroker, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_guard = outbox._removal
+
+    def without_guard(document_id: Any, published: Any) -> Any:
+        return {"_id": document_id}, with_guard(document_id, published)[1]
+
+    monkeypatch.setattr(outbox, "_removal", without_guard)
+    await _publish_in_two_processes(broker)
+    assert (len(await stored(js, "EVENTS")), await sequences()) == (1, [[1, 1]])
+
+
+async def _publish_in_two_processes(broker: NatsBroker) -> None:
+    """Let a second relay sweep after the first has published an event, and before it removes the event."""
+    published = Outbox([Ticket])
+    first = Relay(tickets_publishers(broker), published, sweep_seconds=SWEEP_SECONDS)
+    with published.watching():
+        await new_ticket().add()
+        written = await published.wait_for_write(SWEEP_SECONDS)
+    assert written
+    await first._publish_written(written)
+    await relay(broker).relay_all()
+    await published.remove_published()
 
 
 async def test_writes_of_a_document_are_published_in_order(broker: NatsBroker, js: JetStreamContext) -> None:
