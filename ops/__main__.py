@@ -5,6 +5,8 @@ module only when it runs, because importing all modules takes seconds and would 
 """
 
 import logging
+from collections.abc import AsyncIterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +14,7 @@ from typing import Annotated, Literal
 import typer
 
 from ops.action_log import logged
-from ops.command_line import OrderId, fail, print_lines, run
+from ops.command_line import OrderId, OrderIds, fail, moment, print_lines, run
 from settings import load
 
 Letters = Annotated[list[str], typer.Argument(metavar="NUMBER", help="Numbers of dead letters, or `all`.")]
@@ -121,6 +123,15 @@ def drop(letters: Letters) -> None:
 
 @cli.command()
 def audit(
+    orders: OrderIds = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(parser=moment, metavar="TIME", help="Only orders made at or after this time."),
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(parser=moment, metavar="TIME", help="Only orders made before this time."),
+    ] = None,
     settled: Annotated[bool, typer.Option("--settled", help="Report pending work as a difference.")] = False,
     only_differences: Annotated[
         bool, typer.Option("--only-differences", help="List only orders with differences.")
@@ -128,8 +139,11 @@ def audit(
 ) -> None:
     """Compare the records of orders, payments and Stripe.
 
-    Prints a line for each order, the newest last, and a line of totals. Writes nothing. Pending work isn't a
-    difference unless --settled is given.
+    Prints a line for each order, the newest first, and a line of totals. Orders with differences come later,
+    after they were checked again. Writes nothing. Pending work isn't a difference unless --settled is given.
+
+    With ORDER, only these orders are compared. A TIME is a date or a date and time, in UTC unless it has a
+    zone, or how long ago it was, such as 7d, 12h or 30m.
 
     \b
     Exit codes:
@@ -138,16 +152,24 @@ def audit(
       2  orders, payments or Stripe can't be read, or wrong arguments
     """
     from ops.audit import compare
-    from ops.audit.report import line, summary
+    from ops.audit.ledgers import Period
+    from ops.audit.report import Totals, line
 
     for name in ("services", "kit"):  # the command itself prints errors
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    findings = run(compare(load(), settled=settled), "The records can't be compared")
-    for finding in findings:
-        if finding.differences or not only_differences:
-            typer.echo(line(finding))
-    typer.echo(summary(findings))
-    raise typer.Exit(int(any(finding.differences for finding in findings)))
+    if orders and (since or until):
+        raise typer.BadParameter("either orders or a period")
+    totals = Totals()
+
+    async def lines() -> AsyncIterator[str]:
+        async for finding in compare(load(), Period(since, until), orders or (), settled=settled):
+            totals.add(finding)
+            if finding.differences or not only_differences:
+                yield line(finding)
+        yield str(totals)
+
+    print_lines(lines(), "The records can't be compared")
+    raise typer.Exit(int(totals.wrong > 0))
 
 
 @cli.command()

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Coroutine
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -30,6 +31,32 @@ OrderId = Annotated[
     str,
     typer.Argument(parser=order_id, metavar="ORDER", help="The order's id, or the address of its page."),
 ]
+
+
+OrderIds = Annotated[
+    list[str] | None,
+    typer.Argument(parser=order_id, metavar="[ORDER]...", help="Ids of orders, or addresses of their pages."),
+]
+
+_AGO = re.compile("([0-9]{1,5})([dhm])")
+
+
+def moment(given: str) -> datetime:
+    """The time in `given`: a date or a time in ISO 8601, in UTC unless it has a zone, or how long ago it was.
+
+    Raises:
+        typer.BadParameter: it is none of these.
+    """
+    if ago := _AGO.fullmatch(given):
+        unit = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}[ago[2]]
+        return datetime.now(UTC) - int(ago[1]) * unit
+    try:
+        found = datetime.fromisoformat(given)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            "a time is written like 2027-03-01, 2027-03-01T18:30, 7d, 12h or 30m"
+        ) from None
 
 
 def run(work: Coroutine[Any, Any, T], consequence: str) -> T:

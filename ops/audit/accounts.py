@@ -1,16 +1,17 @@
 """The ledger entries of orders, payments and Stripe, grouped by order."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from bisect import insort
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated
 
+from bson import ObjectId
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from contracts.events import OrderStatus, PaymentStatus
 from contracts.money import from_minor_units
-from services.payments.stripe_gateway.ledger import StripeRecord
+from services.payments.stripe_gateway.ledger import CLOCK_SKEW, StripeRecord
 
 
 class OrderEntry(BaseModel):
@@ -37,9 +38,6 @@ class PaymentEntry(BaseModel):
     attempts: int = Field(alias="attempt")
     intent_id: str | None = None
     refund_requested_at: datetime | None = None
-
-
-Entry = TypeVar("Entry", PaymentEntry, StripeRecord)
 
 
 @dataclass(frozen=True)
@@ -69,26 +67,77 @@ class Account:
         return tuple(intent for intent in self.intents if intent.was_approved)
 
 
-def accounts(
-    orders: Iterable[OrderEntry], payments: Iterable[PaymentEntry], intents: Iterable[StripeRecord]
-) -> list[Account]:
-    """One account for each order that occurs in any source, newest last."""
-    by_order = {order.order_id: order for order in orders}
-    of_payments, of_intents = _by_order(payments), _by_order(intents)
-    # Ids start with their creation time.
-    return [
-        Account(key, by_order.get(key), tuple(of_payments.get(key, ())), tuple(of_intents.get(key, ())))
-        for key in sorted({*by_order, *of_payments, *of_intents})
-    ]
+async def accounts(
+    orders: AsyncIterator[OrderEntry],
+    payments: AsyncIterator[PaymentEntry],
+    intents: AsyncIterator[StripeRecord],
+) -> AsyncGenerator[Account, None]:
+    """One account for each order that occurs in any source, newest first.
+
+    Each source is read once. Only intents that are newer than the current order are kept in memory: mostly
+    those of about an hour.
+
+    Args:
+        orders, payments: with descending ids of the orders.
+        intents: newest first.
+    """
+    waiting = _Waiting(intents)
+    # Intents are read first and orders last, because an order is created before its payment and intent.
+    await waiting.begin()
+    payment, order = await anext(payments, None), await anext(orders, None)
+    while key := max((entry.order_id for entry in (order, payment) if entry), default=""):
+        await waiting.read_since(ObjectId(key).generation_time - CLOCK_SKEW)
+        for stray, of_stray in waiting.take_newer_than(key):
+            yield Account(stray, intents=of_stray)
+        of_order = []
+        while payment and payment.order_id == key:
+            of_order.append(payment)
+            payment = await anext(payments, None)
+        found = None
+        if order and order.order_id == key:
+            found, order = order, await anext(orders, None)
+        yield Account(key, found, tuple(of_order), waiting.take(key))
+    await waiting.read_since(datetime.min.replace(tzinfo=UTC))
+    for stray, of_stray in waiting.take_newer_than(""):
+        yield Account(stray, intents=of_stray)
+
+
+class _Waiting:
+    """Intents that were read, but whose order wasn't reached yet."""
+
+    def __init__(self, intents: AsyncIterator[StripeRecord]) -> None:
+        self._intents = intents
+        self._next: StripeRecord | None = None
+        self._by_order: dict[str, list[StripeRecord]] = {}
+        self._orders: list[str] = []
+        """The keys of `_by_order`, sorted."""
+
+    async def begin(self) -> None:
+        """Read the newest intent."""
+        self._next = await anext(self._intents, None)
+
+    async def read_since(self, moment: datetime) -> None:
+        """Read all intents that were created at or after this time."""
+        while self._next and datetime.fromtimestamp(self._next.created, UTC) >= moment:
+            key = self._next.order_id
+            if key not in self._by_order:
+                self._by_order[key] = []
+                insort(self._orders, key)
+            self._by_order[key].append(self._next)
+            self._next = await anext(self._intents, None)
+
+    def take(self, order_id: str) -> tuple[StripeRecord, ...]:
+        """The intents of an order, which is at least as new as all others."""
+        if self._orders and self._orders[-1] == order_id:
+            self._orders.pop()
+        return tuple(self._by_order.pop(order_id, ()))
+
+    def take_newer_than(self, order_id: str) -> Iterator[tuple[str, tuple[StripeRecord, ...]]]:
+        """The intents of newer orders, the newest order first."""
+        while self._orders and (newest := self._orders[-1]) > order_id:
+            yield newest, self.take(newest)
 
 
 def money(minor: int) -> str:
     """An amount as a decimal: 1999 is 19.99."""
     return str(from_minor_units(minor))
-
-
-def _by_order(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    found: dict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        found[entry.order_id].append(entry)
-    return found

@@ -1,16 +1,28 @@
 """Reads the records of orders, payments and Stripe. Writes nothing, so that read access is sufficient."""
 
-from pydantic import ValidationError
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from bson import ObjectId
+from pydantic import BaseModel, ValidationError
+from pymongo import DESCENDING
 
 from kit.errors import Unavailable
-from kit.mongo import DatabaseError, HalfRestored, database
+from kit.mongo import Database, DatabaseError, HalfRestored, database
 from kit.stripe.client import StripeApi
 from ops.audit.accounts import Account, OrderEntry, PaymentEntry, accounts
 from ops.errors import CommandError, explain
-from services.orders.documents import Order
-from services.payments.documents import Payment
-from services.payments.stripe_gateway.ledger import StripeRecord, records
+from services.payments.stripe_gateway.ledger import StripeRecord, find_record, records, records_of_order
 from settings import Settings
+
+Entry = TypeVar("Entry", bound=BaseModel)
+
+READ_AT_ONCE = 1_000
+"""Number of documents that the database returns at once."""
 
 
 class Unreadable(CommandError):
@@ -19,44 +31,129 @@ class Unreadable(CommandError):
     exit_code = 2
 
 
-async def read(settings: Settings) -> list[Account]:
-    """The accounts of all orders.
+class UnknownOrder(CommandError):
+    exit_code = 2
 
-    Stripe is read first and orders last. An order is created before its payment and intent, so the result
-    contains the order of every payment and intent.
+
+@dataclass(frozen=True)
+class Period:
+    """The time in which orders were made, to the second. None is no bound."""
+
+    since: datetime | None = None
+    """The first second."""
+    until: datetime | None = None
+    """The second after the last one."""
+
+    def ids(self) -> dict[str, ObjectId]:
+        """The range of the ids of these orders, as operators of a filter."""
+        bounds = {"$gte": self.since, "$lt": self.until}
+        return {name: ObjectId.from_datetime(bound) for name, bound in bounds.items() if bound is not None}
+
+    def contains(self, order_id: str) -> bool:
+        ids = self.ids()
+        return ("$gte" not in ids or order_id >= str(ids["$gte"])) and (
+            "$lt" not in ids or order_id < str(ids["$lt"])
+        )
+
+
+@dataclass(frozen=True)
+class Ledgers:
+    """The records of orders, payments and Stripe. `opened` creates them."""
+
+    api: StripeApi
+    orders: Database
+    payments: Database
+
+    def of_period(self, period: Period) -> AsyncGenerator[Account, None]:
+        """The accounts of the orders that were made in a period, newest first. Everything is read once."""
+        ids = period.ids()
+        keys = {name: str(bound) for name, bound in ids.items()}
+        return accounts(
+            _read(self.orders["orders"], OrderEntry, "_id", ids),
+            _read(self.payments["payments"], PaymentEntry, "order_id", keys),
+            self._intents(period),
+        )
+
+    async def _intents(self, period: Period) -> AsyncIterator[StripeRecord]:
+        async for record in records(self.api, period.since, period.until):
+            if period.contains(record.order_id):
+                yield record
+
+    async def of_orders(self, order_ids: Iterable[str]) -> AsyncGenerator[Account, None]:
+        """The accounts of single orders. For each, Stripe lists the intents of about a day.
+
+        Raises:
+            UnknownOrder
+        """
+        for order_id in order_ids:
+            intents = await records_of_order(self.api, order_id)
+            [account] = await self.again([Account(order_id, intents=tuple(intents))])
+            if account == Account(order_id):
+                raise UnknownOrder(f"Orders, payments and Stripe have no order {order_id}.")
+            yield account
+
+    async def again(self, before: Sequence[Account]) -> list[Account]:
+        """These accounts as they are now. Stripe is asked for each known intent.
+
+        The accounts contain no intents that were unknown before, unless they are those of the payments.
+        """
+        keys = [account.order_id for account in before]
+        payments: defaultdict[str, list[PaymentEntry]] = defaultdict(list)
+        async for payment in _read(self.payments["payments"], PaymentEntry, "order_id", {"$in": keys}):
+            payments[payment.order_id].append(payment)
+        intents = {account.order_id: await self._known(account, payments) for account in before}
+        ids = [ObjectId(key) for key in keys if ObjectId.is_valid(key)]
+        orders = {
+            order.order_id: order
+            async for order in _read(self.orders["orders"], OrderEntry, "_id", {"$in": ids})
+        }
+        return [Account(key, orders.get(key), tuple(payments[key]), intents[key]) for key in keys]
+
+    async def _known(
+        self, account: Account, payments: Mapping[str, Sequence[PaymentEntry]]
+    ) -> tuple[StripeRecord, ...]:
+        """The intents of the account and of the order's payments, as they are now."""
+        ids = [intent.intent_id for intent in account.intents]
+        ids += [payment.intent_id for payment in payments.get(account.order_id, ()) if payment.intent_id]
+        found = [await find_record(self.api, intent_id) for intent_id in dict.fromkeys(ids)]
+        return tuple(record for record in found if record and record.order_id == account.order_id)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Ledgers]:
+    """Connect to the databases of orders and payments, and to Stripe, until the block ends.
 
     Raises:
-        Unreadable
+        Unreadable: also if something can't be read within the block.
     """
-    intents = await _intents(settings)
+    api = StripeApi(settings)
     try:
-        payments = await _payments(settings.database)
-        orders = await _orders(settings.database)
+        async with (
+            database(settings.database, "orders", []) as orders,
+            database(settings.database, "payments", []) as payments,
+        ):
+            yield Ledgers(api, orders, payments)
+    except Unavailable as error:
+        where = settings.stripe_base or "https://api.stripe.com"
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise Unreadable(f"Stripe's records can't be read at {where}: {reason}") from error
     except (DatabaseError, HalfRestored) as error:
         raise Unreadable(f"The databases orders and payments can't be read: {explain(error)}") from error
     except ValidationError as error:
         reason = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors())
         raise Unreadable(f"A document of orders or payments can't be read: {reason}") from error
-    return accounts(orders, payments, intents)
-
-
-async def _intents(settings: Settings) -> list[StripeRecord]:
-    api = StripeApi(settings)
-    try:
-        return [intent async for intent in records(api)]
-    except Unavailable as error:
-        where = settings.stripe_base or "https://api.stripe.com"
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise Unreadable(f"Stripe's records can't be read at {where}: {reason}") from error
     finally:
         await api.close()
 
 
-async def _payments(url: str) -> list[PaymentEntry]:
-    async with database(url, "payments", [Payment], skip_indexes=True):
-        return await Payment.find({}).project(PaymentEntry).to_list()
-
-
-async def _orders(url: str) -> list[OrderEntry]:
-    async with database(url, "orders", [Order], skip_indexes=True):
-        return await Order.find({}).project(OrderEntry).to_list()
+async def _read(
+    collection: Any, entry: type[Entry], key: str, bounds: Mapping[str, Any]
+) -> AsyncIterator[Entry]:
+    """The entries with the highest keys first, read with one cursor."""
+    fields = {field.alias or name: 1 for name, field in entry.model_fields.items()}
+    which = {key: dict(bounds)} if bounds else {}
+    async with collection.find(
+        which, {"_id": 0, **fields}, sort=[(key, DESCENDING)], batch_size=READ_AT_ONCE
+    ) as found:
+        async for raw in found:
+            yield entry.model_validate(raw)

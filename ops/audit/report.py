@@ -1,7 +1,5 @@
 """The findings of an audit as text."""
 
-from collections.abc import Sequence
-
 from ops.audit.accounts import money
 from ops.audit.rules import Finding
 
@@ -24,17 +22,26 @@ def line(finding: Finding) -> str:
     return f"{account.order_id}  {ordered} | {paid or 'no payment':28} | {stripe} | {mark}{words or 'ok'}"
 
 
-def summary(findings: Sequence[Finding]) -> str:
-    """One line with the totals of all findings."""
-    wrong = sum(bool(finding.differences) for finding in findings)
-    pending = sum(bool(finding.under_way and not finding.differences) for finding in findings)
-    totals = {
-        what: sum(getattr(finding.account, what) for finding in findings)
-        for what in ("authorized", "captured", "refunded")
-    }
-    amounts = ", ".join(f"{what} {money(amount)}" for what, amount in totals.items())
-    intents = sum(len(finding.account.intents) for finding in findings)
-    return (
-        f"{len(findings)} orders, {intents} intents at Stripe: {amounts}."
-        f" {pending} under way, {wrong} with differences."
-    )
+class Totals:
+    """The totals of all findings."""
+
+    def __init__(self) -> None:
+        self.wrong = 0
+        """Number of orders with differences."""
+        self._orders = self._intents = self._pending = 0
+        self._amounts = dict.fromkeys(("authorized", "captured", "refunded"), 0)
+
+    def add(self, finding: Finding) -> None:
+        self._orders += 1
+        self._intents += len(finding.account.intents)
+        self.wrong += bool(finding.differences)
+        self._pending += bool(finding.under_way and not finding.differences)
+        for what in self._amounts:
+            self._amounts[what] += getattr(finding.account, what)
+
+    def __str__(self) -> str:
+        amounts = ", ".join(f"{what} {money(amount)}" for what, amount in self._amounts.items())
+        return (
+            f"{self._orders} orders, {self._intents} intents at Stripe: {amounts}."
+            f" {self._pending} under way, {self.wrong} with differences."
+        )

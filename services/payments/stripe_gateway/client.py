@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import stripe
 from stripe import PaymentIntent
+from stripe.params import RefundListParams
 
 from kit.alerts import alert
 from kit.stripe.client import StripeApi
@@ -145,12 +146,11 @@ class Gateway:
         except stripe.InvalidRequestError as error:
             if error.code != "charge_already_refunded":
                 raise refused(error) from error
-        refunds = await self._api.send(
-            lambda: self._api.v1.refunds.list_async({"payment_intent": intent_id, "limit": 100})
-        )
-        if outcomes.all_failed(refunds.data):
+        which: RefundListParams = {"payment_intent": intent_id, "limit": 100}
+        refunds = [each async for each in self._api.list_all(self._api.v1.refunds.list_async, which)]
+        if outcomes.all_failed(refunds):
             alert("refund_failed", "every refund of order %s failed", payment.order_id)
-        return outcomes.of_refunds(payment, refunds.data)
+        return outcomes.of_refunds(payment, refunds)
 
     async def _move(self, payment: PaymentState, request: Callable[[], Awaitable[PaymentIntent]]) -> Outcome:
         """Capture or void the PaymentIntent, or read its outcome if its status has already changed."""

@@ -2,15 +2,18 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import stripe
+from bson import ObjectId
 from stripe import PaymentIntent
 from stripe.checkout import Session
 from stripe.params import PaymentIntentListParams
 from stripe.params.checkout import SessionListParams
 
 from kit.stripe.client import StripeApi
+from kit.stripe.errors import refused
 from services.payments.stripe_gateway.shapes import CheckoutSession, Intent
 
 ORDER_LIFETIME = timedelta(days=1)
@@ -28,6 +31,8 @@ class StripeRecord:
 
     order_id: str
     intent_id: str
+    created: int
+    """When Stripe created the intent, in seconds since 1970."""
     status: str
     """Stripe's status of the intent."""
     authorized: int
@@ -39,16 +44,49 @@ class StripeRecord:
     """Whether a bank ever approved the payment."""
 
 
-async def records(api: StripeApi) -> AsyncIterator[StripeRecord]:
-    """All PaymentIntents of our orders, newest first.
+async def records(
+    api: StripeApi, since: datetime | None = None, until: datetime | None = None
+) -> AsyncIterator[StripeRecord]:
+    """PaymentIntents of our orders, newest first: at least those of all orders made in this period.
 
     Raises:
         OutcomeUnknown, RequestRefused
     """
-    async for found in _intents(api, {}):
+    created = _created(since, until)
+    async for found in _intents(api, {"created": created} if created else {}):
         intent = Intent.of(found)
         if intent.order_id is not None:
             yield record_of(intent)
+
+
+async def records_of_order(api: StripeApi, order_id: str) -> list[StripeRecord]:
+    """All PaymentIntents of one order. Stripe lists all those of about a day, 100 per request.
+
+    Raises:
+        OutcomeUnknown, RequestRefused
+    """
+    around: PaymentIntentListParams = {"created": _around_creation(order_id)}
+    intents = [Intent.of(found) async for found in _intents(api, around)]
+    return [record_of(intent) for intent in intents if intent.order_id == order_id]
+
+
+async def find_record(api: StripeApi, intent_id: str) -> StripeRecord | None:
+    """The PaymentIntent with this id, if Stripe has it and it is one of ours.
+
+    Raises:
+        OutcomeUnknown, RequestRefused
+    """
+    try:
+        found = await api.send(
+            lambda: api.v1.payment_intents.retrieve_async(intent_id, {"expand": [WITH_REFUNDS]}),
+            stripe.InvalidRequestError,
+        )
+    except stripe.InvalidRequestError as error:
+        if error.code != "resource_missing":
+            raise refused(error) from error
+        return None
+    intent = Intent.of(found)
+    return None if intent.order_id is None else record_of(intent)
 
 
 async def find_intent(api: StripeApi, order_id: str) -> PaymentIntent | None:
@@ -74,6 +112,7 @@ def record_of(intent: Intent) -> StripeRecord:
     return StripeRecord(
         order_id=str(intent.order_id),
         intent_id=intent.id,
+        created=intent.created,
         status=intent.status,
         authorized=intent.amount_capturable,
         captured=charge.amount_captured if charge and approved else 0,
@@ -89,13 +128,22 @@ def _intents(api: StripeApi, which: PaymentIntentListParams) -> AsyncIterator[Pa
 
 
 def _around_creation(order_id: str) -> Any:
-    """The period in which an order's PaymentIntents and sessions are created, as a list request's parameter.
+    """The period in which an order's PaymentIntents and sessions are created.
 
-    The period follows from the order's id, which begins with the order's creation time. The result is Any,
-    because the stripe package has a separate type for this parameter of each list.
+    It follows from the order's id, which begins with the order's creation time.
     """
-    created = int(order_id[:8], 16)
-    return {
-        "gte": created - int(CLOCK_SKEW.total_seconds()),
-        "lte": created + int(ORDER_LIFETIME.total_seconds()),
+    made = ObjectId(order_id).generation_time
+    return _created(made, made)
+
+
+def _created(since: datetime | None, until: datetime | None) -> Any:
+    """The period in which Stripe creates the objects of orders that were made in this period.
+
+    It is a list request's parameter. The result is Any, because the stripe package has a separate type for
+    this parameter of each list.
+    """
+    bounds = {
+        "gte": since and since - CLOCK_SKEW,
+        "lte": until and until + ORDER_LIFETIME,
     }
+    return {name: int(bound.timestamp()) for name, bound in bounds.items() if bound is not None}

@@ -71,6 +71,8 @@ class Metadata(_Shape):
 
 class Intent(_Shape):
     id: str
+    created: int
+    """When Stripe created it, in seconds since 1970."""
     status: str
     amount: int
     currency: str

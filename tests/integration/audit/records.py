@@ -31,7 +31,7 @@ def intent(
     *, held: int = 0, captured: int = 0, refunded: int = 0, approved: bool | None = None, **changes: Any
 ) -> StripeRecord:
     status = "requires_capture" if held else "succeeded" if captured else "canceled"
-    fields = {"intent_id": "pi_1", "currency": "usd", "status": status, **changes}
+    fields = {"intent_id": "pi_1", "currency": "usd", "status": status, "created": 0, **changes}
     return StripeRecord(
         order_id=ORDER,
         authorized=held,

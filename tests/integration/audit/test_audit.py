@@ -1,5 +1,6 @@
 """The rules of an audit, which compare the records of one order."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, get_args
@@ -9,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.events import OrderStatus, PaymentStatus
-from ops.audit.accounts import Account, OrderEntry, accounts
-from ops.audit.report import line, summary
+from ops.audit.accounts import Account, OrderEntry, PaymentEntry, accounts
+from ops.audit.report import Totals, line
 from ops.audit.rules import audit
 from services.payments.stripe_gateway.ledger import StripeRecord
 from tests.integration.audit.records import NOON, ORDER, PRICE, finding_for, intent, order, payment
@@ -300,17 +301,69 @@ def test_an_audit_of_any_combination_of_records_misses_no_wrong_amount(
         assert account.authorized == 0
 
 
-def test_accounts_include_every_order_of_any_record_from_oldest_to_newest() -> None:
-    newer, unknown = "75f0c0ffee0000000000000b", "85f0c0ffee0000000000000b"
-    first = order("complete")
-    found = accounts(
-        [order("created").model_copy(update={"order_id": newer}), first],
-        [payment("captured")],
-        [intent(captured=PRICE), _intent_of(unknown)],
+def entries_of(seconds: int, *, is_paid: bool = True) -> tuple[OrderEntry, PaymentEntry, StripeRecord]:
+    """The entries of an order that was made this many seconds after noon."""
+    made = int(NOON.timestamp()) + seconds
+    key = f"{made:08x}{ORDER[8:]}"
+    return (
+        order("complete").model_copy(update={"order_id": key}),
+        payment("captured").model_copy(update={"order_id": key}),
+        replace(intent(captured=PRICE), order_id=key, created=made + 60),
     )
-    assert [account.order_id for account in found] == [ORDER, newer, unknown]
-    assert [len(account.intents) for account in found] == [1, 0, 1]
-    assert found[2].order is None
+
+
+class Source:
+    """Entries that are read one after the other. It counts how many have been read."""
+
+    def __init__(self, entries: Iterable[Any]) -> None:
+        self._entries = list(entries)
+        self.read = 0
+
+    def __aiter__(self) -> "Source":
+        return self
+
+    async def __anext__(self) -> Any:
+        if self.read == len(self._entries):
+            raise StopAsyncIteration
+        self.read += 1
+        return self._entries[self.read - 1]
+
+
+async def test_accounts_include_every_order_of_any_record_from_newest_to_oldest() -> None:
+    (order_1, payment_1, intent_1), (order_2, _, _), (_, payment_3, _), (_, _, intent_4) = map(
+        entries_of, (0, 10, 20, 30)
+    )
+    _, _, intent_0 = entries_of(-100_000)
+    found = [
+        account
+        async for account in accounts(
+            Source([order_2, order_1]), Source([payment_3, payment_1]), Source([intent_4, intent_1, intent_0])
+        )
+    ]
+    assert found == [
+        Account(intent_4.order_id, intents=(intent_4,)),
+        Account(payment_3.order_id, payments=(payment_3,)),
+        Account(order_2.order_id, order_2),
+        Account(order_1.order_id, order_1, (payment_1,), (intent_1,)),
+        Account(intent_0.order_id, intents=(intent_0,)),
+    ]
+
+
+async def test_accounts_are_complete_although_only_the_intents_of_an_hour_are_read_ahead() -> None:
+    newest_first = [entries_of(-60 * minute) for minute in range(1_000)]
+    orders, payments, intents = map(Source, zip(*newest_first, strict=True))
+    count = 0
+    async for account in accounts(orders, payments, intents):
+        assert account == Account(account.order_id, *_single(newest_first[count]))
+        count += 1
+        assert (orders.read, payments.read) == (min(count + 1, 1_000),) * 2
+        assert intents.read <= count + 65
+    assert (count, intents.read) == (1_000, 1_000)
+
+
+def _single(entries: tuple[OrderEntry, PaymentEntry, StripeRecord]) -> tuple[Any, Any, Any]:
+    found, paid, held = entries
+    return found, (paid,), (held,)
 
 
 def test_the_line_of_an_order_shows_its_records_and_the_difference() -> None:
@@ -332,11 +385,10 @@ def test_the_line_of_an_order_shows_its_records_and_the_difference() -> None:
 def test_the_summary_counts_orders_money_and_differences() -> None:
     findings = [finding_for(*entries) for entries in (*AT_REST.values(), UNDER_WAY["reserved"])]
     findings.append(finding_for(*BROKEN["charged twice"][0]))
-    text = summary(findings)
+    totals = Totals()
+    for finding in findings:
+        totals.add(finding)
+    text = str(totals)
     assert text.startswith("9 orders, ")
     assert "captured 99.95, refunded 39.98" in text
     assert text.endswith("1 under way, 1 with differences.")
-
-
-def _intent_of(order_id: str) -> StripeRecord:
-    return replace(intent(), order_id=order_id)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import nats.errors
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from kit.mongo import HalfRestored
 from kit.nats import NoAnswer
 from ops.__main__ import Follower, Owner, cli, dead
-from ops.command_line import order_id
+from ops.command_line import moment, order_id
 from ops.errors import explain
 from ops.rebuild import REPLICATIONS
 from ops.republish import OWNED
@@ -91,6 +92,32 @@ def test_an_order_can_be_given_as_its_id_or_as_the_address_of_its_page(given: st
 def test_an_invalid_order_id_is_refused(given: str) -> None:
     with pytest.raises(typer.BadParameter):
         order_id(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("2027-03-01", datetime(2027, 3, 1, tzinfo=UTC)),
+        ("2027-03-01T18:30", datetime(2027, 3, 1, 18, 30, tzinfo=UTC)),
+        ("2027-03-01T18:30:05+02:00", datetime(2027, 3, 1, 16, 30, 5, tzinfo=UTC)),
+    ],
+)
+def test_a_time_is_in_utc_unless_it_has_a_zone(given: str, expected: datetime) -> None:
+    assert moment(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "ago"), [("7d", timedelta(days=7)), ("12h", timedelta(hours=12)), ("0m", timedelta())]
+)
+def test_a_time_can_be_given_as_how_long_ago_it_was(given: str, ago: timedelta) -> None:
+    before = datetime.now(UTC) - ago
+    assert before <= moment(given) <= datetime.now(UTC) - ago
+
+
+@pytest.mark.parametrize("given", ["", "7", "d", "-1d", "7 d", "yesterday", "0001-01-01T00:00+05:00"])
+def test_an_invalid_time_is_refused(given: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        moment(given)
 
 
 def test_the_commands_accept_every_service_that_owns_or_replicates_entities() -> None:

@@ -74,6 +74,18 @@ async def test_a_captured_payment_is_refunded_when_its_order_is_cancelled(servic
     ]
 
 
+async def test_a_payment_with_more_refunds_than_stripe_lists_at_once_is_refunded(
+    service: PaymentsService,
+) -> None:
+    order = await service.order()
+    await service.pay(order)
+    await service.becomes(order, "complete")
+    (intent,) = await service.intents(order)
+    for amount in [1] * 100 + [1899]:
+        await service.shop.v1.refunds.create_async({"payment_intent": intent.id, "amount": amount})
+    assert (await service.payments.refund(order.id, relist=False)).status == "refunded"
+
+
 async def test_cancelling_an_unpaid_order_creates_no_payment(service: PaymentsService) -> None:
     order = await service.order()
     await service.becomes(order, "cancelled")

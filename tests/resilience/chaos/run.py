@@ -234,8 +234,8 @@ class Run:
         """The differences that `just audit` finds. The audit isn't run if there are violations already."""
         if self.report.wrong:
             return []
-        findings = await compare(self._market.settings, settled=True)
-        return [f"audit: {line(finding)}" for finding in findings if finding.differences]
+        findings = compare(self._market.settings, settled=True)
+        return [f"audit: {line(finding)}" async for finding in findings if finding.differences]
 
 
 async def chaos(parameters: RunParameters, folder: Path, say: Say) -> Report:

@@ -304,6 +304,7 @@ def test_a_record_shows_the_authorized_captured_and_refunded_amounts(
     assert record_of(Intent.of(found)) == StripeRecord(
         order_id=ORDER,
         intent_id="pi_1",
+        created=found.created,
         status=found.status,
         authorized=authorized,
         captured=captured,
@@ -316,7 +317,7 @@ def test_a_record_shows_the_authorized_captured_and_refunded_amounts(
 # --- Fields that Stripe may leave out ---
 
 REQUIRED = {
-    "payment_intent": {"id", "object", "amount", "currency", "status"},
+    "payment_intent": {"id", "object", "amount", "created", "currency", "status"},
     "charge": {
         *("id", "object", "amount_captured", "amount_refunded", "captured", "paid", "refunded"),
     },
