@@ -4,6 +4,7 @@ import pytest
 from hypothesis import settings
 
 from tests.integration.services.conftest import (  # noqa: F401 - fixtures
+    fake_owners,
     fast_passwords,
     no_reconciler,
     orders,
