@@ -42,6 +42,26 @@ def _currency(value: str) -> str:
     return value
 
 
+MONGO_OPTIONS = {
+    "w": "majority",
+    "journal": "true",
+    "readconcernlevel": "majority",
+    "readpreference": "primary",
+}
+"""Options that kit/mongo.py sets, in lower case."""
+
+
+def _majority(url: SecretStr | None) -> SecretStr | None:
+    """Refuse other values of these options. They would have no effect, which nobody who sets them expects."""
+    _, _, options = (url.get_secret_value() if url else "").partition("?")
+    for option in options.replace(";", "&").split("&"):
+        name, _, value = option.partition("=")
+        required = MONGO_OPTIONS.get(name.lower())
+        if required is not None and value.lower() != required:
+            raise ValueError(f"{name} must be {required}, which it is by default")
+    return url
+
+
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
@@ -140,8 +160,8 @@ class Settings(BaseSettings):
         None,
         description="Megabytes reserved for the stream `DEAD`, which then refuses dead letters; by default 128 for a new stream, and unchanged for an existing one; 0 for no limit",
     )
-    mongo_url: SecretStr | None = Field(
-        None, description="A MongoDB (8 or later) instead of the embedded one"
+    mongo_url: Annotated[SecretStr | None, AfterValidator(_majority)] = Field(
+        None, description="A MongoDB replica set (8 or later) instead of the embedded one"
     )
     stripe_key: SecretStr | None = Field(
         None, description="Stripe secret key; without one, payments use the sandbox"

@@ -1,8 +1,13 @@
-"""The connection to a service's database, and which of its errors are outages."""
+"""The connection to a service's database, what it requires of MongoDB, and which errors are outages.
+
+On a replica set, the primary may accept a write and then fail before a majority of the members has it. The
+next primary rolls such a write back. Therefore, every write here is acknowledged by a majority, and every
+read returns only writes that a majority has (docs/decisions/0027-majority.md).
+"""
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -33,6 +38,20 @@ DatabaseError = PyMongoError
 
 HALF_RESTORED = "half_restored"
 """Name of a collection that contains a document while a restore is in progress."""
+
+WRITE_TIMEOUT_SECONDS = 10
+"""How long a write waits for a majority. Then it raises WTimeoutError: the write is done, but may be rolled
+back."""
+
+MAJORITY: Mapping[str, Any] = {
+    "w": "majority",
+    "journal": True,
+    "wTimeoutMS": WRITE_TIMEOUT_SECONDS * 1000,
+    "readConcernLevel": "majority",
+    # A secondary may be behind, so that it lacks what this process has just written.
+    "readPreference": "primary",
+}
+"""Options of every connection, which take precedence over those in the URL."""
 
 Refused = OperationFailure
 """The exception for an error that the database answered with."""
@@ -85,8 +104,16 @@ if sys.version_info < (3, 12):
     pymongo.lock.wait_for = wait_for  # type: ignore[attr-defined, assignment] # pymongo's import of asyncio's
 
 
-class HalfRestored(Exception):
+class Unusable(Exception):
+    """The database answers, but must not be used. The message is a sentence for the operator."""
+
+
+class HalfRestored(Unusable):
     """A restore of the database began but didn't end, so its content is incomplete."""
+
+
+class NoMajority(Unusable):
+    """The server can't confirm that a majority has a write, or can't restrict reads to such writes."""
 
 
 def is_outage(error: BaseException) -> bool:
@@ -105,13 +132,11 @@ async def database(
 
     Raises:
         pymongo.errors.PyMongoError: the database can't be reached within five seconds.
-        HalfRestored
+        HalfRestored, NoMajority
     """
-    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+    client = connect(
         url,
-        tz_aware=True,
-        serverSelectionTimeoutMS=5_000,
-        connectTimeoutMS=5_000,
+        # Longer than WRITE_TIMEOUT_SECONDS, so that a write without a majority doesn't cost the connection.
         socketTimeoutMS=15_000,
         # The server or a firewall may close a connection that is idle for minutes. The next request on that
         # connection would fail.
@@ -119,6 +144,7 @@ async def database(
     )
     async with client:
         bound = client.get_database(name)
+        await require_majority(bound)
         if await bound[HALF_RESTORED].find_one() is not None:
             raise HalfRestored(
                 f"database {name} is half restored: wait, or repeat `just restore FOLDER --replace`"
@@ -127,15 +153,52 @@ async def database(
         yield bound
 
 
+def connect(url: str, **options: Any) -> AsyncMongoClient[dict[str, Any]]:
+    """A client for the server at this URL. It connects when it is used first.
+
+    Args:
+        options: further options of pymongo's client.
+
+    Raises:
+        pymongo.errors.ConfigurationError: the URL isn't valid.
+    """
+    return AsyncMongoClient(
+        url, tz_aware=True, serverSelectionTimeoutMS=5_000, connectTimeoutMS=5_000, **options, **MAJORITY
+    )
+
+
+async def require_majority(database: Database) -> None:
+    """Check that the server is a replica set, or a sharded cluster of them, with majority read concern.
+
+    Raises:
+        pymongo.errors.PyMongoError: the server doesn't answer.
+        NoMajority
+    """
+    hello = await database.client.admin.command("hello")
+    is_router = hello.get("msg") == "isdbgrid"
+    if "setName" not in hello and not is_router:
+        raise NoMajority(
+            "MongoDB has to be a replica set, but MONGO_URL names a standalone server:"
+            " start it with --replSet, and initiate a set with one member or more"
+        )
+    try:
+        await database[HALF_RESTORED].find_one()
+    except Refused as error:
+        if is_outage(error):
+            raise
+        reason = (error.details or {}).get("errmsg", error)
+        raise NoMajority(f"MongoDB has to support read concern majority, but refuses it: {reason}") from None
+
+
 async def answers(database: Database, within: float) -> bool:
-    """Whether the database answers a read within `within` seconds.
+    """Whether the database answers within `within` seconds and meets the requirements.
 
     A ping wouldn't be enough: with a full disk, the embedded database still answers it, but nothing else.
     """
     try:
         async with asyncio.timeout(within):
-            await database[HALF_RESTORED].find_one()
-    except (PyMongoError, TimeoutError):
+            await require_majority(database)
+    except (PyMongoError, NoMajority, TimeoutError):
         return False
     return True
 

@@ -7,7 +7,7 @@ from beanie import Document, PydanticObjectId
 from pydantic import Field
 from pymongo.errors import DuplicateKeyError
 
-from kit.errors import NotFound
+from kit.errors import NotFound, Unavailable
 from kit.mongo import object_id
 
 State = tuple[int, dict[str, Any]]
@@ -30,6 +30,9 @@ class Replica(Document):
         """Store `state` in one write, if `version` is higher than the stored version.
 
         Repeated, missing and reordered events are harmless.
+
+        Raises:
+            Unavailable: another write of this replica isn't acknowledged by a majority yet.
         """
         older = {"_id": object_id(key), "version": {"$lt": version}}
         newer = {"$set": {**state, "version": version}}
@@ -40,8 +43,14 @@ class Replica(Document):
             except DuplicateKeyError:
                 # Either the stored state isn't older, or another process inserted a state between this
                 # command's search and its insert. That state may be older, so a second attempt is needed.
-                continue
-            return
+                # The server also rejects duplicates of a write that may still be rolled back. Reads don't
+                # return such a write, and the event must not be acknowledged because of it.
+                stored = await cls.get_pymongo_collection().find_one({"_id": older["_id"]}, {"version": 1})
+                if stored is not None and stored["version"] >= version:
+                    return
+            else:
+                return
+        raise Unavailable
 
     @classmethod
     async def stored(cls, key: str) -> Self:

@@ -19,7 +19,7 @@ def explain(error: Exception, consequence: str = "") -> str | None:
     from nats.errors import Error as NatsError
     from nats.js.errors import APIError
 
-    from kit.mongo import DatabaseError, HalfRestored
+    from kit.mongo import DatabaseError, Unusable
     from kit.nats import NoAnswer
 
     match error:
@@ -27,7 +27,7 @@ def explain(error: Exception, consequence: str = "") -> str | None:
             return str(error)
         case APIError(description=str(reason)):
             pass
-        case NatsError() | DatabaseError() | HalfRestored() | TimeoutError():
+        case NatsError() | DatabaseError() | Unusable() | TimeoutError():
             # pymongo appends the time-out and the state of every server, which are left out here.
             reason = (str(error) or repr(error)).partition(", Timeout:")[0]
         case _:

@@ -1,9 +1,12 @@
 """The ASGI app of a service process: HTTP API, bus, health checks and API documentation."""
 
+import logging
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NoReturn
 
 from litestar import Litestar, Router
 from litestar.middleware import DefineMiddleware
@@ -32,7 +35,7 @@ from kit.http.security_log import RememberClient, record_refusal
 from kit.http.state import ProcessState, from_state
 from kit.http.tracing import ContinueTrace
 from kit.logs import log_to_stdout
-from kit.mongo import Database, Documents, database
+from kit.mongo import CONNECTION_ERRORS, Database, Documents, Unusable, database
 from kit.outbox import Outbox
 from kit.session_use import SessionUse, report_to
 from kit.sessions import EndedSessions
@@ -44,6 +47,8 @@ from streams.delivery import Listener
 from streams.metrics import message_metrics
 from streams.publishers import Publishers
 from streams.relay import Relay
+
+log = logging.getLogger(__name__)
 
 
 class Metrics(PrometheusController):
@@ -154,13 +159,24 @@ async def _lifespan(service: Service, state: ServiceState) -> AsyncIterator[None
     async with AsyncExitStack() as stack:
         if service.documents:
             storage = database(state.settings.database, service.name, service.documents)
-            state.database = await stack.enter_async_context(storage)
+            try:
+                state.database = await stack.enter_async_context(storage)
+            except (Unusable, *CONNECTION_ERRORS) as error:
+                # pymongo appends the time-out and the state of every server, which are left out here.
+                _exit(str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0])
         if service.lifespan is not None:
             await stack.enter_async_context(service.lifespan(state))
         report = report_to(state.settings.url_of("auth"))
         await stack.enter_async_context(running(state.use.report(report)))
         await stack.enter_async_context(_delivery(service, state))
         yield
+
+
+def _exit(reason: str) -> NoReturn:
+    """End the process with one line. An error would be logged with its traceback, twice."""
+    log.critical("this process doesn't start: %s", reason)
+    logging.shutdown()
+    os._exit(1)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pymongo import DESCENDING
 
 from kit.errors import Unavailable
-from kit.mongo import Database, DatabaseError, HalfRestored, database
+from kit.mongo import Database, DatabaseError, Unusable, database
 from kit.stripe.client import StripeApi
 from ops.audit.accounts import Account, OrderEntry, PaymentEntry, accounts
 from ops.errors import CommandError, explain
@@ -137,7 +137,7 @@ async def opened(settings: Settings) -> AsyncIterator[Ledgers]:
         where = settings.stripe_base or "https://api.stripe.com"
         reason = " ".join(str(error.__cause__ or error).split())
         raise Unreadable(f"Stripe's records can't be read at {where}: {reason}") from error
-    except (DatabaseError, HalfRestored) as error:
+    except (DatabaseError, Unusable) as error:
         raise Unreadable(f"The databases orders and payments can't be read: {explain(error)}") from error
     except ValidationError as error:
         reason = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors())

@@ -19,7 +19,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from kit.mongo import HALF_RESTORED
+from kit.mongo import HALF_RESTORED, Unusable, connect, require_majority
 from kit.outbox import HAS_OUTBOX_MESSAGES
 from ops.backup import BackupError
 from ops.errors import explain
@@ -209,15 +209,12 @@ async def databases(url: str, names: Sequence[str]) -> AsyncIterator[Databases]:
     """Connect to the databases with these names. The user needs read and write access.
 
     Raises:
-        BackupError: the server can't be reached.
+        BackupError: the server can't be reached, or doesn't meet the requirements.
     """
-    client: Client = AsyncMongoClient(
-        url, tz_aware=True, serverSelectionTimeoutMS=5_000, connectTimeoutMS=5_000
-    )
-    async with client:
+    async with connect(url) as client:
         try:
-            await client.admin.command("ping")
-        except PyMongoError as error:
+            await require_majority(client[names[0]])
+        except (PyMongoError, Unusable) as error:
             raise BackupError(f"The database doesn't answer: {explain(error)}") from error
         yield Databases(client, names)
 

@@ -1,6 +1,7 @@
 """Reserve tickets, and extend, cancel, expire and complete orders."""
 
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,6 +26,9 @@ from services.orders.documents import ONE_ORDER_A_TICKET, Order, ShownOrder, Tic
 
 MAX_ATTEMPTS = 50
 """Maximum attempts to insert one reservation. An attempt fails only if a concurrent one succeeded."""
+
+MAX_SECONDS = 5.0
+"""No attempt begins after this time. A failed one takes long if no majority has what it conflicts with."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,10 @@ async def reserve(
     rules.check_may_reserve(ticket, buyer)
     rules.check_has_not_begun(ticket, now())
     # Most often nobody has held a new ticket, and slots are free. Unique indexes detect the rest.
-    hold = 1
+    hold, last_start = 1, time.monotonic() + MAX_SECONDS
     for attempt in range(MAX_ATTEMPTS):
+        if time.monotonic() > last_start:
+            break
         if attempt > 0 or ticket.version > 0:
             past = await holds.of_ticket(ticket.key)
             if past.live_buyer == buyer and (held := await _held_by(buyer, ticket.key)) is not None:
@@ -85,8 +91,9 @@ async def reserve(
         except DuplicateKeyError as taken:
             if (held := await _held_by(buyer, ticket.key)) is not None:
                 return Reservation(held, is_new=False)
-            if _violated(taken, ONE_ORDER_A_TICKET):
+            if _violated(taken, ONE_ORDER_A_TICKET) and await _is_taken(ticket.key):
                 raise rules.TicketReserved from None
+            # Another order of the ticket has ended, or no majority has it yet. Then it may be this buyer's.
             continue  # a concurrent request took the hold number, a slot or the code
         return Reservation(order, is_new=True)
     raise Unavailable
@@ -189,6 +196,11 @@ async def _change(order_id: str, decide: Callable[[Order], Changes | None]) -> O
 
 async def _held_by(buyer: str, ticket_id: str) -> Order | None:
     return await Order.first({"ticket_id": ticket_id, "user_id": buyer, "live": True})
+
+
+async def _is_taken(ticket_id: str) -> bool:
+    taken = {"ticket_id": ticket_id, "active": True}
+    return await Order.get_pymongo_collection().find_one(taken, {"_id": 1}) is not None
 
 
 def _violated(error: DuplicateKeyError, index: str) -> bool:

@@ -184,10 +184,22 @@ class Payments:
             await payment.add(private=True)
         except DuplicateKeyError:
             return await change(
-                lambda: Payment.first({"order_id": order.key}),
+                partial(_existing, order.key),
                 lambda stored: rules.retry(stored, token, is_too_late=is_too_late),
             )
         return payment
+
+
+async def _existing(order_id: str) -> Payment:
+    """The payment that rejected another one of the same order.
+
+    Raises:
+        Unavailable: no majority has it yet, so it may still be rolled back.
+    """
+    payment = await Payment.first({"order_id": order_id})
+    if payment is None:
+        raise Unavailable
+    return payment
 
 
 def replica_fields(order: OrderEvent | Order) -> dict[str, Any]:

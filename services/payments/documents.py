@@ -123,6 +123,11 @@ class WebhookEvent(Document):
         await self.get_pymongo_collection().insert_one(self.model_dump(by_alias=True))
 
     @classmethod
+    async def is_stored(cls, event_id: str) -> bool:
+        """Whether a majority has the event, so that it can't be lost any more."""
+        return await cls.get_pymongo_collection().find_one({"_id": event_id}, {"_id": 1}) is not None
+
+    @classmethod
     async def due_at(cls, moment: datetime, limit: int) -> list[dict[str, Any]]:
         """Unprocessed events that are due, as they are stored: some may be unreadable."""
         due = {"processed": False, "due": {"$lte": moment}}

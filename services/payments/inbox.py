@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pymongo.errors import DuplicateKeyError
 
 from contracts.wire import now
+from kit.errors import Unavailable
 from kit.security_log import record
 from services.payments import rules
 from services.payments.batch import for_each, isolated
@@ -44,6 +45,7 @@ class WebhookInbox:
 
         Raises:
             BadSignature
+            Unavailable: the event is stored, but no majority has it yet. Stripe sends it again.
         """
         try:
             webhook = verify(body, signature, self.webhook_secret)
@@ -64,6 +66,8 @@ class WebhookInbox:
         try:
             await event.add()
         except DuplicateKeyError:
+            if not await WebhookEvent.is_stored(event.id):
+                raise Unavailable from None
             return
         self.received.set()
 

@@ -12,7 +12,7 @@ from contracts.money import MinimumCharge, to_minor_units
 from contracts.wire import now
 from kit.aggregates import change
 from kit.changes import Changes
-from kit.errors import NotFound
+from kit.errors import NotFound, Unavailable
 from kit.mongo import object_id
 from services.tickets import pictures, rules
 from services.tickets.documents import Ticket
@@ -29,6 +29,7 @@ async def offer(
 
     Raises:
         EventInThePast, PriceTooLow, IdempotencyKeyReused
+        Unavailable: no majority has the ticket of an earlier request yet.
     """
     request_hash = _hash_of(body)
     try:
@@ -38,9 +39,11 @@ async def offer(
             user_id=seller, idempotency_key=key, request_hash=request_hash if key else None, **_details(body)
         )
         await ticket.add()
-    except (rules.EventInThePast, rules.PriceTooLow, DuplicateKeyError):
+    except (rules.EventInThePast, rules.PriceTooLow, DuplicateKeyError) as error:
         known = await Ticket.find_one({"user_id": seller, "idempotency_key": key}) if key else None
         if known is None:
+            if isinstance(error, DuplicateKeyError):
+                raise Unavailable from None
             raise
         if known.request_hash != request_hash:
             raise rules.IdempotencyKeyReused from None

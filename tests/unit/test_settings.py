@@ -179,6 +179,22 @@ def test_a_stripe_key_requires_a_webhook_secret(key: str) -> None:
     assert key not in ended.stderr
 
 
+@pytest.mark.parametrize(
+    "option", ["w=0", "W=1", "journal=false", "readConcernLevel=local", "readPreference=secondary"]
+)
+def test_a_database_url_that_asks_for_less_than_a_majority_is_refused(option: str) -> None:
+    for url in (f"mongodb://ada:hush@db/?{option}", f"mongodb://ada:hush@db/?replicaSet=rs0&{option}"):
+        ended = loaded(MONGO_URL=url)
+        assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+        assert ended.stderr.startswith(f"MONGO_URL: {option.partition('=')[0]} must be ")
+        assert "hush" not in ended.stderr
+
+
+def test_a_database_url_may_ask_for_what_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "mongodb+srv://db/?w=majority&journal=true&readConcernLevel=majority&readPreference=primary"
+    assert given(monkeypatch, MONGO_URL=url).database == url
+
+
 def test_buyers_pay_at_checkout_by_default_only_with_a_live_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_abc")
     assert not given(monkeypatch).pays_at_checkout
