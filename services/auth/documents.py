@@ -1,5 +1,6 @@
 """Users, their sessions, and failed attempts to sign in."""
 
+import time
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -19,6 +20,9 @@ FAILURE_LIFETIME = timedelta(days=1)
 
 MAX_RETRIES = 20
 """Maximum retries of a write that concurrent attempts were faster than."""
+
+MAX_SECONDS = 5.0
+"""No retry begins after this time. One takes long if no majority has what it conflicts with."""
 
 
 class User(Document):
@@ -105,7 +109,10 @@ class Failures(Document):
         Raises:
             TooManyFailures: the delay after the last attempt isn't over.
         """
+        last_start = time.monotonic() + MAX_SECONDS
         for _ in range(MAX_RETRIES):
+            if time.monotonic() > last_start:
+                break
             found = await cls.find_one({"_id": key})
             moment = now()
             times = found.times if found is not None and found.expires_at > moment else 0

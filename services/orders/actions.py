@@ -28,7 +28,7 @@ MAX_ATTEMPTS = 50
 """Maximum attempts to insert one reservation. An attempt fails only if a concurrent one succeeded."""
 
 MAX_SECONDS = 5.0
-"""No attempt begins after this time. A failed one takes long if no majority has what it conflicts with."""
+"""No attempt begins after this time. One takes long if no majority has what it conflicts with."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ OUTSIDE = {
     # Names in other systems, with which documents compare this repository.
     *("NotFoundError", "ProblemDetailsPlugin", "JWTCookieAuth", "is_root", "max_workers", "use_revision"),
     *("msg.ack", "requireAuth", "currentUser", "findAndModify", "transactionLifetimeLimitSeconds"),
+    *("authSource", "rs.initiate", "writeConcernMajorityJournalDefault"),
+    "noop_writes_wait_for_write_concern.js",
     # Files that aren't in git, and a file of another project.
     *(".data", ".venv", ".database-venv", ".tools", "schema/compose-spec.json"),
 }
