@@ -2,7 +2,7 @@
 
 On a replica set, the primary may accept a write and then fail before a majority of the members has it. The
 next primary rolls such a write back. Therefore, every write here is acknowledged by a majority, and every
-read returns only writes that a majority has (docs/decisions/0027-majority.md).
+read returns only writes that a majority has (docs/decisions/0028-majority.md).
 """
 
 import asyncio
