@@ -8,6 +8,7 @@ a document without a search.
 
 import asyncio
 import logging
+import math
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -113,26 +114,31 @@ class Outbox:
             self._written[kind, document_id] = PendingDocument(kind, document_id, events)
         self._woken.set()
 
-    async def wait_for_write(self, seconds: float) -> Sequence[PendingDocument] | None:
+    async def wait_for_write(self, seconds: float = math.inf) -> Sequence[PendingDocument]:
         """Wait for at most `seconds` until this process writes documents.
 
-        Returns the documents with their new messages. Returns None if messages must be read from the
-        database instead, and an empty sequence after the time-out.
+        Returns the documents with their new messages, or an empty sequence after the time-out.
         """
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(None if seconds == math.inf else seconds):
                 await self._woken.wait()
         self._woken.clear()
         written = tuple(self._written.values())
-        if self._has_unknown:
-            return None
         self._written.clear()
         return written
 
+    def takes_unknown_writes(self) -> bool:
+        """Whether this process has written messages that only `pending` can read. True once for them."""
+        has_unknown, self._has_unknown = self._has_unknown, False
+        return has_unknown
+
     def forget_writes(self) -> None:
-        """Drop the messages that `wait_for_write` would return, because `pending` is about to read them."""
+        """Drop the messages that `wait_for_write` would return, because `pending` will read them."""
         self._written.clear()
-        self._has_unknown = False
+
+    def is_published(self, document: PendingDocument, event: OutboxMessage) -> bool:
+        """Whether `remove_published` is about to remove this message."""
+        return event.id in self._published[document.kind].get(document.id, ())
 
     def remove_later(self, document: PendingDocument, event: OutboxMessage, sequence: int) -> None:
         """Let `remove_published` remove this message, which the stream has stored with this number."""

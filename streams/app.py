@@ -34,6 +34,7 @@ from kit.http.responses import ModelResponse, forbid_storing
 from kit.http.security_log import RememberClient, record_refusal
 from kit.http.state import ProcessState, from_state
 from kit.http.tracing import ContinueTrace
+from kit.lease import Lease
 from kit.logs import log_to_stdout
 from kit.mongo import CONNECTION_ERRORS, Database, Documents, Unusable, database
 from kit.outbox import Outbox
@@ -65,6 +66,9 @@ class ServiceState(ProcessState):
     database: Database | None
     preparing: health.Preparing
 
+
+SWEEP_LEASE = timedelta(seconds=15)
+"""How long other processes wait before they go on with a sweep whose process died."""
 
 Lifespan = Callable[[ServiceState], AbstractAsyncContextManager[None]]
 """A context manager that is entered when the process starts and left when it stops."""
@@ -182,7 +186,9 @@ def _exit(reason: str) -> NoReturn:
 @asynccontextmanager
 async def _delivery(service: Service, state: ServiceState) -> AsyncIterator[None]:
     kinds = [kind for kind in service.documents if issubclass(kind, Aggregate)]
-    relay = Relay(state.publishers, Outbox(kinds), sweep_seconds=state.settings.outbox_sweep_seconds)
+    sweep_seconds = state.settings.outbox_sweep_seconds
+    lease = Lease(state.database, "outbox", SWEEP_LEASE) if state.database is not None else None
+    relay = Relay(state.publishers, Outbox(kinds), sweep_seconds=sweep_seconds, lease=lease)
 
     async def publish() -> None:
         await state.bus.started.wait()

@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 
 import nats.errors
 
+from kit.lease import Lease
 from kit.mongo import DatabaseError
 from kit.outbox import Outbox, OutboxMessage, PendingDocument
 from streams.publishers import Publishers, UndeclaredEvent
@@ -15,7 +16,11 @@ from streams.publishers import Publishers, UndeclaredEvent
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 32
-"""Number of documents whose messages are published concurrently. Each document's messages stay in order."""
+"""Number of just-written documents whose messages are published concurrently. Each document's messages stay
+in order."""
+
+SWEEP_CONCURRENCY = 8
+"""The same for a sweep, which may have a large backlog and must not delay what was just written."""
 
 RETRY_SECONDS = 1.0
 
@@ -26,56 +31,76 @@ REMOVE_SECONDS = 0.5
 class Relay:
     """Publishes outbox messages as soon as a process writes them.
 
-    It also sweeps the outboxes at start and every few seconds, to find messages that a crash left behind.
-    A repeated message has the same id, so that JetStream drops duplicates.
+    Beside that, it sweeps the outboxes at start and every few seconds, to find messages that a crash or an
+    outage left behind. Messages of the same document may then be published in another order than they were
+    written, as by two processes; consumers go by the version of a state. A repeated message has the same id,
+    so that JetStream drops duplicates.
 
     A message that this process has just written is published from memory. Published messages are removed
     together a moment later, so that subscribers don't wait for the removal.
     """
 
-    def __init__(self, publishers: Publishers, outbox: Outbox, *, sweep_seconds: float) -> None:
+    def __init__(
+        self, publishers: Publishers, outbox: Outbox, *, sweep_seconds: float, lease: Lease | None = None
+    ) -> None:
+        """
+        Args:
+            lease: lets one process of the service sweep at a time. Without it, each one does.
+        """
         self._publishers = publishers
         self._outbox = outbox
         self._sweep_seconds = sweep_seconds
+        self._lease = lease
+        self._sweep_is_due = asyncio.Event()
         self._logged: set[str] = set()
         """Ids of the unpublishable messages that were logged, so that each message is logged only once."""
 
     async def run(self) -> None:
         """Relay until cancelled, and retry after any failure."""
         with self._outbox.watching():
-            while True:
-                try:
-                    await self._relay_until_sweep()
-                except Exception as error:
-                    is_outage = isinstance(error, nats.errors.Error | TimeoutError | DatabaseError)
-                    log.warning(
-                        "events can't be published, trying again: %r",
-                        error,
-                        exc_info=None if is_outage else error,
-                    )
-                    await asyncio.sleep(RETRY_SECONDS)
-                except asyncio.CancelledError:
-                    with suppress(DatabaseError):
-                        await self._outbox.remove_published()
-                    raise
+            try:
+                await asyncio.gather(self._repeat(self._publish_writes), self._repeat(self._sweep))
+            finally:
+                with suppress(DatabaseError):
+                    await self._outbox.remove_published()
 
-    async def _relay_until_sweep(self) -> None:
-        """Sweep once, and then publish messages as they are written, until the next sweep is due."""
-        loop = asyncio.get_running_loop()
-        await self._outbox.remove_published()
-        self._outbox.forget_writes()
-        await self.relay_all()
-        next_sweep, remove_at = loop.time() + self._sweep_seconds, math.inf
-        while (now := loop.time()) < next_sweep:
-            written = await self._outbox.wait_for_write(min(next_sweep, remove_at) - now)
-            if written is None:
-                return
+    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Exception as error:
+                is_outage = isinstance(error, nats.errors.Error | TimeoutError | DatabaseError)
+                log.warning(
+                    "events can't be published, trying again: %r",
+                    error,
+                    exc_info=None if is_outage else error,
+                )
+                # The next sweep finds what was written meanwhile, and keeping it would take memory.
+                self._outbox.forget_writes()
+                self._sweep_is_due.set()
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _publish_writes(self) -> None:
+        """Publish messages as they are written. Never ends."""
+        loop, remove_at = asyncio.get_running_loop(), math.inf
+        while True:
+            written = await self._outbox.wait_for_write(remove_at - loop.time())
+            if self._outbox.takes_unknown_writes():
+                self._sweep_is_due.set()
             if written:
-                await self._publish_written(written)
                 remove_at = min(remove_at, loop.time() + REMOVE_SECONDS)
+                await self._publish_written(written)
             if remove_at <= loop.time():
                 await self._outbox.remove_published()
                 remove_at = math.inf
+
+    async def _sweep(self) -> None:
+        """Publish what is left in the outboxes, and wait until the next sweep is due."""
+        self._sweep_is_due.clear()
+        await self.relay_all()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._sweep_seconds):
+                await self._sweep_is_due.wait()
 
     async def _publish_written(self, documents: Sequence[PendingDocument]) -> None:
         async def publish(document: PendingDocument) -> None:
@@ -83,10 +108,12 @@ class Relay:
                 if (sequence := await self._publish(event)) is not None:
                     self._outbox.remove_later(document, event, sequence)
 
-        await self._for_each(documents, publish)
+        await self._for_each(documents, publish, CONCURRENCY)
 
     async def relay_all(self) -> None:
         """Publish all outbox messages. An unpublishable message stays in its outbox and doesn't block others.
+
+        Does nothing while another process holds the lease.
 
         Raises:
             nats.errors.Error, TimeoutError: the stream didn't acknowledge a message. Later messages may not
@@ -96,6 +123,8 @@ class Relay:
 
         async def relay(document: PendingDocument) -> None:
             for event in document.events:
+                if self._outbox.is_published(document, event):
+                    continue  # about to be removed
                 if (sequence := await self._publish(event)) is not None:
                     await document.remove(event, sequence)
                 else:
@@ -103,14 +132,21 @@ class Relay:
 
         async with aclosing(self._outbox.pending()) as pending:
             async for documents in pending:
-                await self._for_each(documents, relay)
+                if self._lease is not None and not await self._lease.hold():
+                    return
+                await self._for_each(documents, relay, SWEEP_CONCURRENCY)
+        if self._lease is not None:
+            await self._lease.release()
         self._logged &= unpublishable  # forget messages that are no longer in an outbox
 
     async def _for_each(
-        self, documents: Sequence[PendingDocument], relay: Callable[[PendingDocument], Awaitable[None]]
+        self,
+        documents: Sequence[PendingDocument],
+        relay: Callable[[PendingDocument], Awaitable[None]],
+        concurrency: int,
     ) -> None:
-        """Relay the documents, `CONCURRENCY` at a time. Raise the first error after all have ended."""
-        permits = asyncio.Semaphore(CONCURRENCY)
+        """Relay the documents, some at a time. Raise the first error after all have ended."""
+        permits = asyncio.Semaphore(concurrency)
 
         async def limited(document: PendingDocument) -> None:
             async with permits:

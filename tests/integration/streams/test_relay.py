@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import nats
@@ -12,6 +14,8 @@ from nats.js import JetStreamContext
 
 from contracts.events import TicketCreated, TicketUpdated
 from kit import outbox
+from kit.background import running
+from kit.lease import Lease
 from kit.mongo import database
 from kit.outbox import Outbox, PendingDocument
 from ops.provision import provision
@@ -30,6 +34,7 @@ async def tickets(mongo: str) -> AsyncIterator[None]:
     """Open a database with an empty collection of tickets."""
     async with database(mongo, "relay", [Ticket]) as bound:
         await Ticket.get_pymongo_collection().delete_many({})
+        await bound["leases"].delete_many({})
         yield
         await bound.client.drop_database("relay")
 
@@ -38,8 +43,8 @@ def new_ticket() -> Ticket:
     return Ticket(user_id="b" * 24, title="Low Roar", price_minor=1999)
 
 
-def relay(broker: NatsBroker, sweep_seconds: float = SWEEP_SECONDS) -> Relay:
-    return Relay(tickets_publishers(broker), Outbox([Ticket]), sweep_seconds=sweep_seconds)
+def relay(broker: NatsBroker, sweep_seconds: float = SWEEP_SECONDS, lease: Lease | None = None) -> Relay:
+    return Relay(tickets_publishers(broker), Outbox([Ticket]), sweep_seconds=sweep_seconds, lease=lease)
 
 
 @pytest_asyncio.fixture
@@ -150,6 +155,55 @@ async def test_a_write_wakes_the_relay_before_the_next_sweep(
     await new_ticket().add()
     await until(lambda: stored(js, "EVENTS"), len)
     task.cancel()
+
+
+async def test_a_new_event_does_not_wait_for_the_backlog(broker: NatsBroker, js: JetStreamContext) -> None:
+    backlog = 300
+    for _ in range(backlog):
+        await new_ticket().add()
+    async with running(relay(broker, sweep_seconds=3600).run()):
+        await until(partial(number_of_events, js), lambda count: count > 0)
+        new = new_ticket()
+        await new.add()
+        await until(partial(number_of_events, js), lambda count: count == backlog + 1)
+    keys = [
+        TicketCreated.model_validate_json(message.data or b"").id for message in await stored(js, "EVENTS")
+    ]
+    assert keys.index(new.key) < backlog / 2
+
+
+async def number_of_events(js: JetStreamContext) -> int:
+    return (await js.stream_info("EVENTS")).state.messages
+
+
+async def test_one_process_at_a_time_sweeps(broker: NatsBroker, js: JetStreamContext) -> None:
+    database = Ticket.get_pymongo_collection().database
+    first, second = (Lease(database, "outbox", timedelta(minutes=1)) for _ in range(2))
+    await new_ticket().add()
+    assert await first.hold()
+    await relay(broker, lease=second).relay_all()
+    assert await number_of_events(js) == 0
+    await relay(broker, lease=first).relay_all()
+    assert await number_of_events(js) == 1
+    await new_ticket().add()
+    await relay(broker, lease=second).relay_all()
+    assert await number_of_events(js) == 2
+
+
+async def test_the_lease_of_a_process_that_died_ends_by_itself() -> None:
+    database = Ticket.get_pymongo_collection().database
+    dead, other = Lease(database, "outbox", timedelta()), Lease(database, "outbox", timedelta(minutes=1))
+    assert await dead.hold()
+    assert await other.hold()
+    assert not await dead.hold()
+    await dead.release()
+    assert not await dead.hold()
+
+
+async def test_only_one_of_several_processes_gets_a_lease() -> None:
+    database = Ticket.get_pymongo_collection().database
+    leases = [Lease(database, "outbox", timedelta(minutes=1)) for _ in range(8)]
+    assert sum(await asyncio.gather(*(lease.hold() for lease in leases))) == 1
 
 
 async def test_a_sweep_publishes_events_that_another_process_left_in_the_outbox(
