@@ -16,6 +16,7 @@ from pymongo import AsyncMongoClient
 
 from contracts.events import ALL_EVENTS, Event, ExpirationComplete, OrderCreated, SessionEnded
 from contracts.wire import now
+from kit.aggregates import WITHOUT_OUTBOX
 from kit.nats import EVENTS
 from settings import SERVICES
 from streams.delivery import DeadLetter
@@ -243,14 +244,14 @@ def original_of(letter: RawStreamMsg) -> tuple[str, bytes]:
 
 
 async def documents(stack: Stack, *people: Person) -> dict[str, Any]:
-    """All documents of the services about these users, without outboxes, which are cleared later."""
+    """All documents of the services about these users, without outboxes, which are emptied later."""
     mine = {"user_id": {"$in": [person.id for person in people]}}
     places = "tickets.tickets orders.tickets orders.orders payments.orders payments.payments"
     async with AsyncMongoClient[dict[str, Any]](stack.settings.database) as client:
         found: dict[str, Any] = {}
         for place in places.split():
             database, _, name = place.partition(".")
-            found[place] = await client[database][name].find(mine, {"outbox": 0}).sort("_id").to_list()
+            found[place] = await client[database][name].find(mine, WITHOUT_OUTBOX).sort("_id").to_list()
             assert found[place], f"the control: {place} has documents"
         return found
 
