@@ -23,6 +23,8 @@ TIMEOUT_SECONDS = 60.0
 RETRY_SECONDS = 1.0
 
 UNAVAILABLE = 503
+INSUFFICIENT_STORAGE = 10047
+"""JetStream's error code when it can't reserve the maximum size of a stream."""
 NO_LIMITS: Mapping[str, Mapping[str, int]] = {}
 NO_SUITABLE_PEERS = 10005
 """JetStream's error code when a cluster has fewer nodes than the configured number of replicas."""
@@ -53,13 +55,24 @@ async def _provision_stream(js: JetStreamContext, stream: StreamConfig, limits: 
     try:
         existing = await _config(js, f"STREAM.INFO.{stream.name}")
     except NotFoundError:
-        await _request(js, f"STREAM.CREATE.{stream.name}", {**stream.as_dict(), **limits})
+        await _create_stream(js, stream, limits)
         log.info("created stream %s", stream.name)
         return
     needed = {key: value for key, value in _needed(stream).items() if key not in LIMITS}
     changed = {**existing, **needed, **limits}
     if changed != existing:
         await _request(js, f"STREAM.UPDATE.{stream.name}", changed)
+
+
+async def _create_stream(js: JetStreamContext, stream: StreamConfig, limits: Config) -> None:
+    """Create a stream, without the default maximum size if the server has too little storage for it."""
+    try:
+        await _request(js, f"STREAM.CREATE.{stream.name}", {**stream.as_dict(), **limits})
+    except APIError as error:
+        if error.err_code != INSUFFICIENT_STORAGE or "max_bytes" in limits:
+            raise
+        log.warning("stream %s has no maximum size, because NATS has too little storage for it", stream.name)
+        await _request(js, f"STREAM.CREATE.{stream.name}", {**stream.as_dict(), "max_bytes": -1, **limits})
 
 
 async def _provision_consumer(js: JetStreamContext, consumer: Consumer) -> None:

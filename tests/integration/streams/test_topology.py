@@ -59,6 +59,18 @@ async def test_provisioning_sets_the_limits_that_are_given(js: JetStreamContext)
         assert (events.max_age, events.max_bytes, dead.max_bytes) == (60 * DAY, -1, 3_000_000)
 
 
+async def test_a_server_with_little_storage_gets_streams_without_a_maximum_size(
+    js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    petabytes = [replace(stream, max_bytes=10**15) for stream in streams(1)]
+    monkeypatch.setattr(provision_module, "streams", lambda _: petabytes)
+    await js.delete_stream("DEAD")
+    with pytest.raises(APIError, match="insufficient storage"):
+        await provision(js, limits={"DEAD": {"max_bytes": 10**15}})
+    await provision(js)
+    assert (await js.stream_info("DEAD")).config.max_bytes == -1
+
+
 async def test_a_full_stream_of_dead_letters_refuses_more_and_keeps_those_that_it_has(
     js: JetStreamContext,
 ) -> None:
