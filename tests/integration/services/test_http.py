@@ -10,8 +10,10 @@ import pytest_asyncio
 from litestar.routes import HTTPRoute
 
 from contracts.identity import SESSION_COOKIE
+from kit.client_address import CLIENT
 from kit.http.cross_site import SAFE_METHODS
 from settings import ServiceName
+from tests.integration.web.asgi_client import ask
 from tests.support.service import Served, SettingsWith, messages, new_id, old_id, refusal, serving, token_for
 
 ANN = new_id()
@@ -169,6 +171,15 @@ async def test_head_is_answered_like_get_without_the_body(named_service: NamedSe
     assert (await service.ask("HEAD", "/metrics")).status_code == 200
 
 
+async def test_a_service_itself_sends_no_body_in_response_to_head(named_service: NamedService) -> None:
+    """HTTP clients and servers would drop a body."""
+    _, service = named_service
+    for path in ("/health/live", "/docs/openapi.json", "/metrics"):
+        answers = [await ask(service.asgi, method, path) for method in ("GET", "HEAD")]
+        assert [answer.body != b"" for answer in answers] == [True, False], path
+        assert answers[0].status == answers[1].status, path
+
+
 async def test_options_and_405_list_head_next_to_get(named_service: NamedService) -> None:
     _, service = named_service
     options = await service.ask("OPTIONS", "/health/live")
@@ -251,6 +262,7 @@ async def test_every_request_that_changes_something_is_refused_if_another_site_s
     _, service = named_service
     cookie = {"Cookie": f"{SESSION_COOKIE}={token_for(ANN)}"}
     others = [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.test"}, {"Origin": "null"}]
+    others.append({"Origin": "http://evil.test", CLIENT: f"9.9.9.9 {'0' * 64}"})  # not signed by web
     for method, path in routes(service):
         if method in SAFE_METHODS:
             continue

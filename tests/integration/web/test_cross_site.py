@@ -9,6 +9,7 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp
 
+from kit.client_address import CLIENT
 from kit.http.cross_site import SAFE_METHODS
 from kit.session_use import REPORT_PATH
 from tests.integration.web.page_client import PageClient, is_page, page_client, text_of
@@ -21,6 +22,8 @@ from web.page_cache.middleware import PageCache
 
 SITE = "http://stagedoor.test"
 REFUSED = "The request came from another site"
+FORGED = f"9.9.9.9 {'0' * 64}"
+"""A client's address that web seems to vouch for."""
 
 
 @pytest.fixture
@@ -122,6 +125,7 @@ async def test_every_page_that_changes_something_refuses_other_sites(
             {"Sec-Fetch-Site": "cross-site"},
             {"Origin": "http://evil.test"},
             {"Origin": "null"},
+            {"Origin": "http://evil.test", CLIENT: FORGED},
             {},
         ):
             response = await seller.http.request(method, path, headers=headers)
@@ -130,7 +134,8 @@ async def test_every_page_that_changes_something_refuses_other_sites(
 
 
 @pytest.mark.parametrize(
-    "media_type", ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain; x"]
+    "media_type",
+    ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain; x", " Text/PLAIN ;x"],
 )
 async def test_what_a_form_can_send_to_the_api_needs_one_of_both_headers(
     seller: PageClient, market: Market, media_type: str

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from contracts.api import User
+from tests.integration.web.asgi_client import ask
 from tests.integration.web.page_client import PageClient
 from tests.support.fakes.market import Market
 from web.rendering.assets import ASSETS
@@ -33,6 +34,15 @@ async def test_head_has_the_headers_of_get_and_no_body(client: PageClient, path:
     await expect_same_headers(client, path)
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/signin", "/nowhere", "/health/live", ASSETS["app.css"].address, "/api/tickets"]
+)
+async def test_the_app_itself_sends_no_body_in_response_to_head(client: PageClient, path: str) -> None:
+    """HTTP clients and servers would drop a body."""
+    answers = [await ask(client.app, method, path) for method in ("GET", "HEAD")]
+    assert [answer.body != b"" for answer in answers] == [True, False]
+
+
 async def test_head_of_a_ticket_has_the_headers_of_get(client: PageClient, market: Market) -> None:
     seller, _ = market.user("seller@example.com")
     ticket = market.ticket(seller, "Nick Cave")
@@ -57,6 +67,15 @@ async def test_head_of_the_live_stream_ends_at_once(client: PageClient, market: 
         head = await client.http.head(f"/live?ticket={ticket.id}")
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-type"].startswith("text/event-stream")
+
+
+async def test_head_of_the_live_stream_ends_although_the_browser_stays_connected(
+    client: PageClient, market: Market
+) -> None:
+    ticket = market.ticket(market.user("seller@example.com")[0])
+    async with asyncio.timeout(30):
+        head = await ask(client.app, "HEAD", f"/live?ticket={ticket.id}", [b"", *[None] * 5])
+    assert (head.status, head.body) == (200, b"")
 
 
 @pytest.mark.parametrize(
