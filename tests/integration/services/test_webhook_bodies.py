@@ -83,3 +83,22 @@ async def test_a_malformed_signature_is_refused(payments: Served, signed: bytes)
     headers: Any = {b"Content-Type": b"application/json", b"Stripe-Signature": signed}
     answer = await payments.http.post("/api/payments/webhook", content=b"{}", headers=headers)
     assert messages(answer, 400) == ["The webhook's signature isn't valid"]
+
+
+async def test_a_webhook_above_256_kilobytes_is_refused_before_its_signature_is_checked(
+    payments: Served,
+) -> None:
+    for size, status in ((262_144, 400), (262_145, 413)):
+        answer = await payments.ask("POST", "/api/payments/webhook", content=b"x" * size)
+        assert answer.status_code == status, size
+
+
+@pytest.mark.parametrize("key", [None, 5, True, ["evt_1"], {"id": "evt_1"}, "", "e" * 256])
+async def test_a_signed_webhook_whose_id_stripe_would_not_use_is_refused(
+    payments: Served, key: object
+) -> None:
+    for event_id, status in ((key, 400), ("e" * 255, 200)):
+        body = json.dumps({"id": event_id, "type": "charge.refunded", "data": {"object": {}}}).encode()
+        headers = {"Content-Type": "application/json", "Stripe-Signature": signature(body)}
+        answer = await payments.ask("POST", "/api/payments/webhook", content=body, headers=headers)
+        assert answer.status_code == status, answer.text

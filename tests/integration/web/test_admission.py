@@ -539,6 +539,16 @@ async def test_only_received_bytes_count_towards_the_memory_limit() -> None:
     await asyncio.gather(*slow, return_exceptions=True)
 
 
+async def test_bodies_count_towards_the_memory_of_the_clients_network() -> None:
+    size = SMALL_BODY_BYTES + 1
+    limited_app = LimitedApp(bodies=BodyReader(max_memory_per_network=size - 1))
+    limited_app.app.may_respond.set()
+    for forwarded, status in (("8.8.8.8", 503), ("10.0.0.1", 200)):
+        body = {"content_length": str(size), "x_forwarded_for": forwarded}
+        answer = await ask(limited_app.admission, "POST", "/", [b"x" * size], **body)
+        assert answer.status == status, forwarded
+
+
 async def test_a_request_whose_body_ends_early_is_rejected(limited_app: LimitedApp) -> None:
     """The response reaches a client that sends invalid chunks, because it is still connected."""
     answer = await ask(limited_app.admission, "POST", "/", content_length="10")
