@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import signal
+import stat
 from pathlib import Path
 
 import granian.cli
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 
 import settings
+from kit.secrets import MIN_LENGTH, NATS_USERS
 from sandbox.lock import NAME, Refused, locked
 from sandbox.processes import GRANIAN, answering, groups, service, stripe
 from sandbox.reset import reset
@@ -121,6 +123,21 @@ async def test_a_process_is_ready_only_if_its_health_check_returns_200() -> None
         answer = b"HTTP/1.1 200 OK\r\n\r\n"
         assert await ready() is None
     assert await ready() == f"nothing listens on port {port}"
+
+
+def test_only_the_owner_may_enter_the_data_folder(tmp_path: Path) -> None:
+    with locked(tmp_path / "data"):
+        assert stat.filemode((tmp_path / "data").stat().st_mode) == "drwx------"
+
+
+def test_the_embedded_nats_server_has_a_user_with_a_password_for_each_process(tmp_path: Path) -> None:
+    configured = settings_with(data_dir=tmp_path)
+    (embedded,) = [process for group in groups(configured) for process in group if process.name == "nats"]
+    assert "deploy/nats/users.conf" in embedded.command[embedded.command.index("--config") + 1]
+    passwords = embedded.environment
+    assert set(passwords) == {f"NATS_{user.upper()}_PASSWORD" for user in NATS_USERS}
+    assert len(set(passwords.values())) == len(NATS_USERS)
+    assert all(len(password) > MIN_LENGTH for password in passwords.values())
 
 
 def test_reset_removes_the_data_folder_unless_the_stack_is_running(tmp_path: Path) -> None:

@@ -1,8 +1,16 @@
 """How the runner starts processes in groups, and its errors."""
 
+import os
 import socket
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
+from sandbox.lock import NAME
+from sandbox.processes import ROOT
 from tests.integration.runner.runner_process import command, running, server
 
 
@@ -89,3 +97,21 @@ async def test_routine_output_is_shown_only_when_the_process_fails(tmp_path: Pat
         assert "bus | [INF] hello" not in run.lines
         assert "bus | [ERR] trouble" in run.lines
         assert run.lines[-3:] == ["bus ended with code 4", "  bus | [INF] hello", "  bus | [ERR] trouble"]
+
+
+@pytest.mark.parametrize("program", ["sandbox.up", "sandbox.offline"])
+def test_only_the_owner_can_read_what_the_stack_writes(program: str, tmp_path: Path) -> None:
+    """Every process inherits the umask with which the lock is created."""
+    folder = tmp_path / "data"
+    with socket.create_server(("127.0.0.1", 0)) as occupied:  # so that `up` starts no process
+        environment = {
+            **os.environ,
+            "DATA_DIR": str(folder),
+            "WEB_PORT": str(occupied.getsockname()[1]),
+            "NATS_URL": "nats://127.0.0.1:9",
+            "MONGO_URL": "mongodb://127.0.0.1:9",
+        }
+        command = [sys.executable, "-m", program, "--help"]
+        subprocess.run(command, cwd=ROOT, env=environment, umask=0, capture_output=True, check=False)  # noqa: S603
+    modes = [stat.filemode(path.stat().st_mode) for path in (folder, folder / NAME)]
+    assert modes == ["drwx------", "-rw-------"]
