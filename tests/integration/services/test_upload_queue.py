@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from kit.client_address import CLIENT
 from kit.errors import Unavailable
 from kit.networks import networks_of
 from services.tickets.images import upload_queue
@@ -17,10 +18,12 @@ from services.tickets.images.results import PictureTooComplex, UnreadablePicture
 from services.tickets.images.upload_queue import PicturesBusy, UploadQueue
 from tests.support.crafted_pictures import jpeg_of_empty_scans
 from tests.support.polling import until
-from tests.support.service import SettingsWith
+from tests.support.service import SettingsWith, new_id, serving
 
 SLOW = jpeg_of_empty_scans(5472, scans=12_000)
 """A file that takes some 30 seconds of CPU time."""
+ENDLESS = {"picture_processes": 2, "picture_scans": 0, "picture_cpu_seconds": 0, "picture_seconds": 0}
+"""Settings with which such files occupy both processes."""
 
 
 def picture(kind: str = "JPEG", size: tuple[int, int] = (320, 180)) -> bytes:
@@ -66,9 +69,10 @@ async def test_a_picture_that_takes_too_much_memory_is_refused(settings_with: Se
 async def test_a_picture_that_takes_too_long_is_refused_and_its_process_ended(
     settings_with: SettingsWith,
 ) -> None:
-    queue = UploadQueue(settings_with(picture_scans=0, picture_seconds=1))
-    with pytest.raises(PicturesBusy):
-        await queue.render(SLOW)
+    queue = UploadQueue(settings_with(picture_scans=0, picture_cpu_seconds=0, picture_seconds=1))
+    async with asyncio.timeout(20):  # less than the picture takes
+        with pytest.raises(PicturesBusy):
+            await queue.render(SLOW)
     assert await decoders() == []
 
 
@@ -104,21 +108,39 @@ async def test_uploads_of_one_network_keep_no_other_network_from_uploading(
     settings_with: SettingsWith, network_share: int
 ) -> None:
     """Without the share, they occupy all processes, as a control."""
-    conf = settings_with(
-        picture_processes=2, picture_queue=4, picture_scans=0, picture_seconds=0, network_share=network_share
-    )
-    queue = UploadQueue(conf)
+    queue = UploadQueue(settings_with(**ENDLESS, picture_queue=4, network_share=network_share))
     attacker, visitor = networks_of("9.9.9.9"), networks_of("8.8.8.8")
     attack = [asyncio.create_task(queue.render(SLOW, attacker)) for _ in range(6)]
     await until(decoders, bool)
     upload = asyncio.create_task(queue.render(picture(), visitor))
     if network_share:
-        assert (await upload).small
+        async with asyncio.timeout(20):  # less than the attacker's pictures take
+            assert (await upload).small
     else:
         await asyncio.wait({upload}, timeout=2)
         assert not upload.done()
     for task in (*attack, upload):
         await cancelled(task)
+
+
+async def test_the_network_of_an_upload_is_that_of_its_client(settings_with: SettingsWith) -> None:
+    async with serving("tickets", settings_with(**ENDLESS)) as tickets:
+
+        async def upload(content: bytes, address: str) -> int:
+            user, signed = new_id(), {CLIENT: tickets.app.state.vouching.sign(address)}
+            body = {"title": "Hamlet", "price": 10}
+            ticket = (await tickets.ask("POST", "/api/tickets", by=user, json=body)).json()
+            path = f"/api/tickets/{ticket['id']}/picture"
+            return (await tickets.ask("PUT", path, by=user, content=content, headers=signed)).status_code
+
+        attack = [asyncio.create_task(upload(SLOW, "9.9.9.9")) for _ in range(3)]
+        await until(decoders, bool)
+        try:
+            async with asyncio.timeout(20):  # less than the attacker's pictures take
+                assert await upload(picture(), "8.8.8.8") == 200
+        finally:
+            for task in attack:
+                await cancelled(task)
 
 
 async def test_a_slow_picture_does_not_delay_others_while_a_process_is_free(
