@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from kit.networks import NetworkHasher
 from services.orders import actions, holds
-from services.orders.documents import ONE_ORDER_A_HOLD, ONE_ORDER_A_NETWORK_SLOT
+from services.orders.documents import ONE_ORDER_A_HOLD, ONE_ORDER_A_NETWORK_SLOT, ONE_ORDER_A_WIDE_SLOT
 from tests.integration.services.test_reservations import (
     request_reservation,
     reserve,
@@ -47,6 +47,17 @@ async def test_the_third_hold_of_a_ticket_by_one_buyer_has_to_wait(orders: Serve
     assert 0 < int(refused.headers["retry-after"]) <= 60
     await reserve(orders, await on_sale(), ANN)
     await reserve(orders, ticket, BOB)
+
+
+async def test_a_buyer_who_holds_a_ticket_gets_the_order_although_another_hold_would_have_to_wait(
+    orders: Served,
+) -> None:
+    ticket = await on_sale()
+    await follow_ticket_event(ticket, 1, status="available")
+    await hold_and_release(orders, ticket)
+    order = await reserve(orders, ticket, ANN)
+    again = await request_reservation(orders, ticket, ANN)
+    assert (again.status_code, again.json()) == (200, order)
 
 
 async def test_the_total_time_that_a_buyer_holds_a_ticket_is_limited(settings_with: SettingsWith) -> None:
@@ -130,6 +141,21 @@ async def test_the_wide_network_has_a_limit_of_its_own(
     for _ in range(2):
         await reserve(global_orders, await on_sale(), new_id())
     assert (await request_reservation(global_orders, await on_sale(), new_id())).status_code == 429
+
+
+async def test_only_two_of_eight_concurrent_reservations_from_one_wide_network_succeed(
+    global_orders: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holds, "WIDE_FACTOR", 0.7)
+    assert await _statuses_of_eight_buyers(global_orders) == {201: 2, 429: 6}
+
+
+async def test_control_without_the_unique_index_more_reservations_from_one_wide_network_succeed(
+    global_orders: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holds, "WIDE_FACTOR", 0.7)
+    await global_orders.database["orders"].drop_index(ONE_ORDER_A_WIDE_SLOT)
+    assert (await _statuses_of_eight_buyers(global_orders))[201] > 2
 
 
 async def test_an_order_stores_a_hash_of_the_network_that_is_never_shown(

@@ -147,6 +147,15 @@ async def test_buying_the_same_ticket_twice_redirects_to_the_existing_order(
     assert answer.headers["location"] == f"/orders/{order.id}"
 
 
+async def test_buying_a_ticket_again_that_was_just_paid_for_redirects_to_its_order(
+    client: PageClient, market: Market, order: Order
+) -> None:
+    """The orders service refuses it, and the ticket isn't known to be sold yet."""
+    market.change_order(order.id, status="complete")
+    answer = await client.submit(f"/tickets/{order.ticket.id}/buy")
+    assert (answer.status_code, answer.headers.get("location")) == (303, f"/orders/{order.id}")
+
+
 async def test_a_paid_order_shows_the_details_that_prove_the_purchase(
     client: PageClient, market: Market, order: Order
 ) -> None:

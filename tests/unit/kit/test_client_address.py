@@ -40,6 +40,19 @@ def test_the_client_is_the_last_address_that_is_not_a_trusted_proxys(
     assert client_address(forwarded, PEER, TRUSTED) == client
 
 
+@pytest.mark.parametrize(
+    ("lines", "client"),
+    [
+        ([b"192.0.2.1", b"10.0.0.2"], "192.0.2.1"),
+        ([b"192.0.2.9", b"192.0.2.1"], "192.0.2.1"),
+        ([b"192.0.2.9", b"192.0.2.1, 10.0.0.2", b"fd00::1"], "192.0.2.1"),
+    ],
+)
+def test_all_header_lines_of_a_request_are_read_in_order(lines: list[bytes], client: str) -> None:
+    headers = [(b"host", b"x"), *((b"x-forwarded-for", line) for line in lines)]
+    assert ClientAddresses(TRUSTED).of({"client": (PEER, 50123), "headers": headers}) == client
+
+
 def test_what_an_untrusted_peer_forwards_is_ignored() -> None:
     assert client_address(["192.0.2.1"], PEER, []) == PEER
     assert client_address(["192.0.2.1"], "unknown", TRUSTED) == "unknown"

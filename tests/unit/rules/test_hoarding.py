@@ -75,7 +75,7 @@ def test_a_pause_ends_when_the_holds_are_forgotten() -> None:
 
 
 def test_holds_of_others_do_not_count() -> None:
-    others = [held(by=STRANGER, network="a")] * 40
+    others = [held(lasted=WINDOW, by=STRANGER, network="a")] * 40
     assert refusal(*others) is None
     assert refusal(*others, network="b") is None
 
