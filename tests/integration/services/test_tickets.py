@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from contracts.events import OrderCancelled, OrderCreated, OrderedTicket, OrderUpdated, TicketCreated
+from contracts.money import minimum_charge
 from contracts.wire import now
 from kit.changes import Changes
 from kit.tokens import Sessions
 from services.orders import actions as orders_actions
 from services.tickets import actions
 from services.tickets.documents import Ticket
-from tests.support.service import Served, messages, new_id, old_id, refusal
+from tests.support.service import Served, SettingsWith, messages, new_id, old_id, refusal, serving
 
 ANN, BOB = new_id(), new_id()
 
@@ -377,3 +378,20 @@ async def test_a_withdrawal_takes_effect_after_the_release_of_a_concurrent_hold(
     assert (await shown(tickets, ticket))["status"] == "reserved"
     await actions.follow_order(OrderCancelled(version=1, status="cancelled", **order))
     assert (await shown(tickets, ticket))["status"] == "withdrawn"
+
+
+@pytest.mark.parametrize(
+    ("currency", "smallest"), [("eur", "€0.50"), ("gbp", "£0.30"), ("huf", "175.00 HUF")]
+)
+async def test_a_ticket_cannot_be_listed_or_edited_below_the_smallest_charge_of_the_currency(
+    settings_with: SettingsWith, currency: str, smallest: str
+) -> None:
+    minimum = minimum_charge(currency)
+    assert minimum is not None
+    async with serving("tickets", settings_with(currency=currency)) as tickets:
+        ticket = await list_ticket(tickets, price=minimum.amount / 100)
+        body = {"title": "Macbeth", "price": (minimum.amount - 1) / 100}
+        for method, path in (("POST", "/api/tickets"), ("PUT", f"/api/tickets/{ticket['id']}")):
+            answer = await tickets.ask(method, path, by=ANN, json=body)
+            assert refusal(answer, 400) == [("price", f"Price must be at least {smallest}")]
+        assert (await shown(tickets, ticket))["title"] == "Hamlet"

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from contracts.api import TicketBody
 from contracts.text import is_right_to_left, line, paragraphs, plain
 
 TITLE: TypeAdapter[str] = TypeAdapter(Annotated[str, line("Title", 200)])
@@ -122,6 +123,18 @@ def test_invisible_and_disruptive_characters_are_refused_by_name(
 @pytest.mark.parametrize("text", ["a\nb", "a\r\nb", "a\rb", "a\u2028b", "a\u2029b", "a\u0085b"])
 def test_a_line_has_no_line_breaks(text: str) -> None:
     assert refusal(TITLE, text) == "Title must be a single line"
+
+
+@pytest.mark.parametrize("field", ["title", "venue", "city", "seat", "notes", "privateNote"])
+def test_every_text_of_a_ticket_follows_the_rule(field: str) -> None:
+    body = {"title": "Row 4", "price": 5}
+    with pytest.raises(ValidationError, match=DIRECTION):
+        TicketBody.model_validate({**body, field: "a\u202eb"})
+    if field in {"notes", "privateNote"}:
+        assert TicketBody.model_validate({**body, field: "a\nb"})
+    else:
+        with pytest.raises(ValidationError, match="must be a single line"):
+            TicketBody.model_validate({**body, field: "a\nb"})
 
 
 def test_half_a_surrogate_is_refused() -> None:

@@ -77,9 +77,14 @@ async def test_a_hash_is_outdated_but_still_valid_after_a_change_of_parameters(p
         assert await stricter.match("correct horse", password_hash) == Match(is_outdated=True)
 
 
-async def test_a_password_matches_however_its_characters_are_composed(passwords: Passwords) -> None:
-    composed, decomposed = "1234567\u00e9", "1234567e\u0301"
-    for signed_up, typed in ((composed, decomposed), (decomposed, composed)):
+@pytest.mark.parametrize(
+    "variant", ["1234567e\u0301", "\uff11234567\u00e9"], ids=["decomposed", "full width"]
+)
+async def test_a_password_matches_however_its_characters_are_composed(
+    passwords: Passwords, variant: str
+) -> None:
+    usual = "1234567\u00e9"
+    for signed_up, typed in ((usual, variant), (variant, usual)):
         assert await passwords.match(typed, await passwords.hash(signed_up)) == Match(is_outdated=False)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from web.redirects import local_address
+from web.redirects import MAX_LENGTH, local_address, sign_in_address
 
 ODD = st.text(alphabet="/\\[]:@.?#%&=;\t\n\r\0 \u00a0\u2028\u2100evil✓\ud800", max_size=12)
 """Addresses made of the characters that parsers of addresses disagree about."""
@@ -42,3 +42,14 @@ def test_an_accepted_address_keeps_a_browser_on_this_site(address: str) -> None:
 )
 def test_a_path_of_this_site_is_accepted(address: str) -> None:
     assert local_address(address) == address
+
+
+def test_an_address_longer_than_any_page_needs_is_refused() -> None:
+    address = "/".ljust(MAX_LENGTH, "a")
+    assert local_address(address) == address
+    assert local_address(f"{address}a") == "/"
+
+
+def test_the_sign_in_page_never_leads_to_another_site() -> None:
+    assert sign_in_address("/orders?x=1") == "/signin?next=/orders%3Fx%3D1"
+    assert sign_in_address("//evil.example") == "/signin?next=/"
