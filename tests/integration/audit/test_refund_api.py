@@ -1,6 +1,8 @@
 """Refunds that operators request through the API, and their effect on the order and its ticket."""
 
 import asyncio
+import json
+import logging
 from typing import Any
 
 import httpx
@@ -56,6 +58,21 @@ async def test_an_operator_refunds_the_full_amount(service: PaymentsService) -> 
         "refunded",
     ]
     assert (await service.shown(order))["status"] == "refunded"
+
+
+async def test_a_refund_is_in_the_security_log(
+    service: PaymentsService, caplog: pytest.LogCaptureFixture
+) -> None:
+    order = await buy(service)
+    with caplog.at_level(logging.INFO, logger="security"):
+        await refund(service, order)
+    (event,) = [json.loads(line.getMessage()) for line in caplog.records if line.name == "security"]
+    assert {name: event[name] for name in ("event", "outcome", "actor", "order")} == {
+        "event": "refund",
+        "outcome": "success",
+        "actor": "operator",
+        "order": order.id,
+    }
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 import json
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from contracts.wire import now
 from kit import security_log
 from kit.client_address import CLIENT
+from services.auth.idle_sessions import end_idle_sessions
 from tests.support.service import Served, SettingsWith, new_id, old_id, serving
 
 TICKET = {"title": "Low Roar", "price": 19.99}
@@ -114,6 +117,32 @@ async def test_a_password_change_and_the_end_of_sessions_are_logged(
         ("password-change", "success", ann),
         ("sign-out-everywhere", "success", ann),
     ]
+
+
+async def test_signing_out_and_the_end_of_an_idle_session_are_logged(
+    auth: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann = (await auth.ask("POST", "/api/users/signup", json=ANN)).json()["id"]
+    await auth.ask("POST", "/api/users/signout")
+    await auth.ask("POST", "/api/users/signin", json=ANN)
+    await auth.database["sessions"].update_many({}, {"$set": {"used_at": now() - timedelta(hours=3)}})
+    await end_idle_sessions(timedelta(hours=2), auth.app.state.sessions.ended)
+    assert events(caplog, "event", "outcome", "actor", "reason") == [
+        ("sign-up", "success", ann, None),
+        ("sign-out", "success", ann, None),
+        ("sign-in", "success", ann, None),
+        ("session-end", "success", ann, "idle"),
+    ]
+
+
+async def test_a_request_of_another_site_is_logged_once(
+    tickets: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site"}
+    await tickets.ask("PUT", f"/api/tickets/{old_id()}", by=new_id(), json=TICKET, headers=headers)
+    ((event, outcome, route),) = events(caplog, "event", "outcome", "route")
+    assert (event, outcome) == ("cross-site", "refused")
+    assert route.startswith("PUT /api/tickets/")
 
 
 async def test_a_webhook_that_stripe_did_not_sign_is_logged(
