@@ -17,7 +17,7 @@ from pydantic_core import from_json
 
 from contracts.events import LIVE_STATUSES, ExpirationComplete
 from kit.aggregates import Aggregate
-from kit.mongo import DatabaseError, HalfRestored, database
+from kit.mongo import DatabaseError, Unusable, database
 from kit.nats import EVENTS, StoredMessage, read_message, read_stream
 from kit.outbox import MAX_SEQUENCES
 from ops.errors import explain
@@ -78,7 +78,7 @@ async def of_order(js: JetStreamContext, settings: Settings, order_id: str) -> S
         payment = await _document(settings, "payments", Payment, {"order_id": order_id})
         on_sale = {"_id": ObjectId(order["ticket_id"])} if order else {}
         ticket = await _document(settings, "tickets", Ticket, on_sale) if order else None
-    except (DatabaseError, HalfRestored) as error:
+    except (DatabaseError, Unusable) as error:
         raise Incomplete(explain(error, "the databases can't be read")) from error
     if order is None or ticket is None:
         raise Incomplete("the databases don't contain the order and its ticket")
