@@ -122,9 +122,14 @@ async def test_signing_in_with_the_old_password_during_a_password_change_fails(
     match = Passwords.match
 
     async def change_password_after_check(
-        passwords: Passwords, given: str, stored: str | None, networks: Networks | None
+        passwords: Passwords,
+        given: str,
+        stored: str | None,
+        networks: Networks | None,
+        *,
+        is_known_device: bool,
     ) -> Match | None:
-        is_right = await match(passwords, given, stored, networks)
+        is_right = await match(passwords, given, stored, networks, is_known_device=is_known_device)
         monkeypatch.setattr(Passwords, "match", match)
         await auth.ask("POST", "/api/users/password", headers=bearer(token), json=CHANGE)
         auth.http.cookies.clear()
@@ -143,9 +148,18 @@ async def test_concurrent_sign_ins_that_renew_an_outdated_hash_all_succeed(
     match = Passwords.match
 
     async def match_outdated_hash(
-        passwords: Passwords, given: str, stored: str | None, networks: Networks | None
+        passwords: Passwords,
+        given: str,
+        stored: str | None,
+        networks: Networks | None,
+        *,
+        is_known_device: bool,
     ) -> Match | None:
-        return Match(is_outdated=True) if await match(passwords, given, stored, networks) else None
+        return (
+            Match(is_outdated=True)
+            if await match(passwords, given, stored, networks, is_known_device=is_known_device)
+            else None
+        )
 
     monkeypatch.setattr(Passwords, "match", match_outdated_hash)
     answers = await asyncio.gather(*(auth.ask("POST", "/api/users/signin", json=ANN) for _ in range(4)))
