@@ -152,7 +152,7 @@ async def test_a_reservation_of_a_ticket_that_was_held_sends_two_finds_with_flat
     assert commands.names == ["find", "find", "insert"]
     assert all(map(is_flat, commands.filters))
     assert commands.sent[1].get("projection") == dict.fromkeys(
-        ("hold", "user_id", "network", "live", "ended_at"), 1
+        ("hold", "user_id", "network", "wide_network", "live", "ended_at"), 1
     )
 
 
