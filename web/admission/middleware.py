@@ -90,7 +90,8 @@ class AdmissionControl:
         length = declared_length(scope)
         limit = await self._limits.of(scope) if length != 0 else 0
         if limit is None or (length is not None and length > limit):
-            if limit is not None and scope["path"].startswith("/api/"):
+            is_api = scope["path"].startswith("/api/")
+            if limit is not None and length is not None and length > MAX_BODY_BYTES and is_api:
                 raise BodyRejected(413)
             await discard(receive)
             if limit is not None and length is not None and length <= MAX_BODY_BYTES:
