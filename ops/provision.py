@@ -25,13 +25,14 @@ RETRY_SECONDS = 1.0
 UNAVAILABLE = 503
 INSUFFICIENT_STORAGE = 10047
 """JetStream's error code when it can't reserve the maximum size of a stream."""
-NO_LIMITS: Mapping[str, Mapping[str, int]] = {}
 NO_SUITABLE_PEERS = 10005
 """JetStream's error code when a cluster has fewer nodes than the configured number of replicas."""
 
 
 Config = Mapping[str, Any]
 """The configuration of a stream or a consumer, as JetStream's API has it."""
+
+NO_LIMITS: Mapping[str, Config] = {}
 
 
 async def provision(

@@ -9,6 +9,7 @@ from kit.errors import Unavailable
 from kit.http.cross_site import RejectCrossSite
 from kit.tokens import Sessions
 from settings import Settings
+from web.admission.cookies import Cookie
 from web.admission.request_body import MAX_BODY_BYTES, BodyRejected
 
 WEBHOOKS = "/api/payments/webhook"
@@ -23,7 +24,7 @@ class BodyLimits:
         self._small = settings.max_body_bytes or MAX_BODY_BYTES
         self._webhook = settings.max_webhook_bytes or MAX_BODY_BYTES
         self._sessions = sessions
-        self._cookie = re.compile(rf"(?:^|;)\s*{settings.session_cookie}=([^;]*)".encode())
+        self._cookie = Cookie(settings.session_cookie)
         self._cross_site = cross_site
 
     async def of(self, scope: HTTPScope) -> int | None:
@@ -45,11 +46,10 @@ class BodyLimits:
 
     async def _is_signed_in(self, scope: HTTPScope) -> bool:
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer":
-            found = self._cookie.findall(headers.get(b"cookie", b""))
-            token = found[-1] if found else b""  # of two, the app reads the last
-        return bool(token) and await self._sessions.identify(token.decode("latin-1").strip()) is not None
+        scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
+        is_bearer = scheme.lower() == b"bearer"
+        token = bearer.decode("latin-1").strip() if is_bearer else self._cookie.of(scope)
+        return bool(token) and await self._sessions.identify(token) is not None
 
 
 def _upload_limit(scope: HTTPScope) -> int | None:

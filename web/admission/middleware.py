@@ -4,7 +4,6 @@ Admission control is the outermost ASGI app, so that a rejected request needs ha
 that need hardly any resources themselves (/health, /metrics, /static) are always admitted.
 """
 
-import re
 from collections.abc import Mapping
 from typing import get_args
 
@@ -18,6 +17,7 @@ from kit.limiter import Limiter, Permit
 from kit.networks import Networks, networks_of
 from kit.security_log import record, remember_client
 from web.admission.body_limits import BodyLimits
+from web.admission.cookies import Cookie
 from web.admission.network_rates import NetworkRates
 from web.admission.policy import LimiterName, limiter_of
 from web.admission.request_body import MAX_BODY_BYTES, BodyReader, BodyRejected, declared_length, discard
@@ -54,7 +54,7 @@ class AdmissionControl:
         self._rates = rates
         self._limits = limits
         self._devices = devices
-        self._device_cookie = re.compile(rf"(?:^|;)\s*{devices.name}=([^;]*)".encode())
+        self._device_cookie = Cookie(devices.name)
         for name in get_args(LimiterName):
             IN_PROGRESS.labels(name).set_function(lambda limiter=limiters[name]: limiter.in_use)  # type: ignore[misc]
 
@@ -90,11 +90,11 @@ class AdmissionControl:
         length = declared_length(scope)
         limit = await self._limits.of(scope) if length != 0 else 0
         if limit is None or (length is not None and length > limit):
-            is_api = scope["path"].startswith("/api/")
-            if limit is not None and length is not None and length > MAX_BODY_BYTES and is_api:
+            is_huge = length is not None and length > MAX_BODY_BYTES
+            if limit is not None and is_huge and scope["path"].startswith("/api/"):
                 raise BodyRejected(413)
             await discard(receive)
-            if limit is not None and length is not None and length <= MAX_BODY_BYTES:
+            if limit is not None and not is_huge:
                 raise BodyRejected(413)
             receive = _replay(b"", receive)  # the app refuses the request, or answers by its declared length
             length = limit = 0
@@ -111,15 +111,12 @@ class AdmissionControl:
 
     async def _permit(self, name: LimiterName, networks: Networks | None, scope: HTTPScope) -> Permit | None:
         limiter = self._limiters[name]
-        if name == "passwords" and not limiter.has_room(networks) and (device := self._device_of(scope)):
-            # Devices compete with each other, because a cookie can be sent from many networks.
-            return await self._limiters["known-devices"].acquire(Networks(device, device))
+        if name == "passwords" and not limiter.has_room(networks):
+            device = self._devices.any_device_of(self._device_cookie.of(scope))
+            if device is not None:
+                # Devices compete with each other, because a cookie can be sent from many networks.
+                return await self._limiters["known-devices"].acquire(Networks(device, device))
         return await limiter.acquire(networks)
-
-    def _device_of(self, scope: HTTPScope) -> str | None:
-        cookies = dict(scope["headers"]).get(b"cookie", b"")
-        found = self._device_cookie.search(cookies)
-        return self._devices.any_device_of(found[1].decode("latin-1")) if found else None
 
     async def _reject(
         self,

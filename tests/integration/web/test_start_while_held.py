@@ -36,7 +36,7 @@ def buyer(client: PageClient, strict: PageClient, market: Market) -> User:
 
 
 def order_of(market: Market, buyer: User, minutes: float) -> Order:
-    """An order, due in 15 minutes, of a ticket whose event starts in so many minutes."""
+    """An unpaid order, due in 15 minutes, whose event starts this many minutes from now."""
     starts_at = now() + timedelta(minutes=minutes)
     return market.order(buyer, market.ticket(market.user("seller@example.com")[0], starts_at=starts_at))
 
