@@ -12,7 +12,7 @@ Transactions and reads from secondaries aren't imitated.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ class ReplicaSet:
         self._majority_cursors: set[int] = set()
         self._writing = asyncio.Lock()
         self._changed = asyncio.Condition()
+        self._connections: set[asyncio.Task[None]] = set()
 
     # What a test lets happen
 
@@ -113,8 +114,20 @@ class ReplicaSet:
 
     # What clients ask
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Handle a client's connection."""
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a new connection."""
+        connection = asyncio.create_task(self._serve(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def close(self) -> None:
+        """Break all connections. Python 3.11 leaves them open when it closes a server."""
+        connections = list(self._connections)
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         members = _Members()
         try:
             while True:
@@ -127,8 +140,8 @@ class ReplicaSet:
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:
-            members.close()
             writer.transport.abort()
+            await members.close()
 
     async def _answer(self, members: "_Members", message: Message) -> Document:
         command = {name: value for name, value in message.body.items() if name not in OF_A_SESSION}
@@ -204,7 +217,7 @@ class ReplicaSet:
         for command in self.unreplicated:
             await members.ask(self._majority, command)
             self._replicated += 1
-        members.close()
+        await members.close()
         await self._notify()
 
     async def _notify(self) -> None:
@@ -227,9 +240,11 @@ class _Members:
         writer.write(op_msg.request(command))
         return (await op_msg.receive(reader)).body
 
-    def close(self) -> None:
+    async def close(self) -> None:
         for _, writer in self._open.values():
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 async def _copy(source: str, target: str) -> None:
@@ -253,8 +268,9 @@ async def replica_set(folder: Path) -> AsyncIterator[ReplicaSet]:
         port = free_port()
         addresses = (url.removeprefix("mongodb://").partition("/")[0] for url in (primary, majority))
         started = ReplicaSet(port, *addresses)
-        server = await asyncio.start_server(started.serve, "127.0.0.1", port)
+        server = await asyncio.start_server(started.accept, "127.0.0.1", port)
         try:
             yield started
         finally:
             server.close()
+            await started.close()
