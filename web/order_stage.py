@@ -45,14 +45,15 @@ AT_STRIPE = Stage(
     "at-stripe", N_("Finish paying"), "waiting", "pay", can_cancel=True, has_deadline=True, listens=True
 )
 BANK_CHECK = replace(AT_STRIPE, name="bank-check", label=N_("Confirm with your bank"), is_waiting=True)
-ENDED_AT_STRIPE = replace(AT_STRIPE, name="ended-at-stripe", label=N_("Payment cancelled"), tone="bad")
+ENDED_AT_STRIPE = replace(UNPAID, name="ended-at-stripe", label=N_("Payment cancelled"), tone="bad")
+"""The payment was cancelled at Stripe. The buyer can make another attempt."""
 CHECKING = Stage(
     "checking", N_("Checking payment"), "waiting", "pay", can_cancel=True, is_waiting=True, listens=True
 )
 EXPIRING = Stage("expiring", N_("Time is up"), "waiting", "pay", is_waiting=True, listens=True)
 PAID = Stage("paid", N_("Paid"), "good", "ticket", is_waiting=True, listens=True)
-UNCOLLECTED = Stage("uncollected", N_("Yours"), "good", "ticket", listens=True)
-"""The payment was cancelled at Stripe after the order completed. The buyer keeps the ticket."""
+LAPSED = Stage("lapsed", N_("Pay again"), "bad", "pay", can_pay=True, listens=True)
+"""The authorization ended after the order completed and before the capture. The buyer has the ticket."""
 CAPTURED = Stage("captured", N_("Paid"), "good", "ticket", listens=True)
 CANCELLED = Stage("cancelled", N_("Released"), "quiet")
 EXPIRED = Stage("expired", N_("Not paid in time"), "quiet")
@@ -74,7 +75,7 @@ def stage_of(order: Order, payment: Payment | None, now: datetime, *, pay_after_
     status = payment.status if payment else None
     match order.status:
         case "complete":
-            return _complete(status)
+            return _complete(payment)
         case "cancelled":
             return _cancelled(status, expired=order.cancel_reason == "expired")
         case "refunded":
@@ -85,9 +86,7 @@ def stage_of(order: Order, payment: Payment | None, now: datetime, *, pay_after_
     if stage.has_deadline and now >= order.expires_at:
         return EXPIRING
     has_begun = order.ticket.starts_at is not None and order.ticket.starts_at <= now
-    # After the start, nobody can reserve the ticket again to pay in another way.
-    is_too_late = stage is ENDED_AT_STRIPE or (stage.can_pay and not pay_after_start)
-    return BEGUN if has_begun and is_too_late else stage
+    return BEGUN if has_begun and stage.can_pay and not pay_after_start else stage
 
 
 def step_of(stage: Stage, *, goes_to_pay: bool) -> Step | None:
@@ -97,7 +96,8 @@ def step_of(stage: Stage, *, goes_to_pay: bool) -> Step | None:
 
 def on_return(stage: Stage) -> Stage:
     """The stage for a buyer who returns from the bank or from Stripe's page before the outcome is known."""
-    return CHECKING if stage in (UNPAID, AT_STRIPE, BANK_CHECK) else stage
+    is_unknown = stage.name in (UNPAID.name, AT_STRIPE.name, BANK_CHECK.name)
+    return replace(CHECKING, can_cancel=stage.can_cancel) if is_unknown else stage
 
 
 def _unpaid(payment: Payment | None) -> Stage:
@@ -115,14 +115,16 @@ def _unpaid(payment: Payment | None) -> Stage:
     return CHECKING
 
 
-def _complete(status: PaymentStatus | None) -> Stage:
-    match status:
+def _complete(payment: Payment | None) -> Stage:
+    match payment.status if payment else None:
         case "captured":
             return CAPTURED
         case "voided":
-            return UNCOLLECTED
+            return LAPSED
         case "refunding" | "refunded":  # until the orders service decides whether the buyer keeps the ticket
             return REFUNDING
+        case "pending" | "failed":  # the buyer pays again
+            return replace(_unpaid(payment), has_deadline=False, can_cancel=False)
     return PAID
 
 

@@ -37,6 +37,7 @@ class PaymentEntry(BaseModel):
     currency: str
     attempts: int = Field(alias="attempt")
     intent_id: str | None = None
+    ended: tuple[str, ...] = ()
     refund_requested_at: datetime | None = None
 
 
@@ -63,8 +64,9 @@ class Account:
 
     @property
     def approved(self) -> tuple[StripeRecord, ...]:
-        """The intents that a bank has ever approved."""
-        return tuple(intent for intent in self.intents if intent.was_approved)
+        """The intents that a bank has ever approved, except for those that ended before the last attempt."""
+        ended = {intent_id for payment in self.payments for intent_id in payment.ended}
+        return tuple(each for each in self.intents if each.was_approved and each.intent_id not in ended)
 
 
 async def accounts(

@@ -121,8 +121,8 @@ def _payment_and_order(account: Account, payment: PaymentEntry) -> Iterator[str]
     if account.order is None:
         return
     allowed: dict[OrderStatus, tuple[PaymentStatus, ...]] = {
-        "created": ("pending", "failed", "authorized"),
-        "awaiting:payment": ("pending", "failed", "authorized"),
+        "created": ("pending", "failed", "authorized", "voided"),
+        "awaiting:payment": ("pending", "failed", "authorized", "voided"),
         "complete": ("authorized", "captured", "refunding"),
         "cancelled": ("pending", "failed", "authorized", "voided", "refunded"),
         "refunded": ("refunded", "refunding"),

@@ -12,7 +12,7 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from contracts.api import TOKEN, Order
-from contracts.events import OrderEvent
+from contracts.events import LIVE_STATUSES, OrderEvent
 from contracts.money import minimum_charge, to_minor_units
 from contracts.wire import now
 from kit.aggregates import change
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 PAY_SECONDS = 25
 """How long a request to pay or refund waits for Stripe. After that, the reconciler settles the payment."""
+
+MAX_ATTEMPTS = 2
+"""Maximum attempts that one request to pay makes. The first one may turn out to have ended at Stripe."""
 
 REFRESH_SECONDS = 2
 """How long a request that only reads a payment waits for Stripe."""
@@ -68,24 +71,31 @@ class Payments:
 
         Raises:
             NotFound, NotTheBuyer, OrderCancelled, OrderExpired, EventBegun, PriceTooLow, PaymentDeclined,
-            PaymentsUnavailable, TokenInvalid, TokenRefused, StartedOnAnotherPage, Unavailable
+            PaymentEnded, PaymentsUnavailable, TokenInvalid, TokenRefused, StartedOnAnotherPage, Unavailable
         """
         order = await OrderReplica.stored_or_asked(order_id, partial(self._ask, session))
         rules.check_may_pay(order, buyer, now(), minimum_charge(self.currency))
         self._check_token(token)
+        for _ in range(MAX_ATTEMPTS):
+            payment = await self._attempt(order, token)
+            if payment.status == "failed":
+                raise rules.PaymentDeclined(payment.decline_message)
+            if payment.status != "voided":
+                return payment
+            order = await OrderReplica.stored(order_id)
+            if order.status in rules.OVER:
+                raise rules.OrderCancelled
+        raise rules.PaymentEnded
+
+    async def _attempt(self, order: OrderReplica, token: str | None) -> Payment:
         payment = await self._begin(order, token)
         try:
             async with asyncio.timeout(PAY_SECONDS):
-                payment = await self.settlement.advance(payment, order=order)
+                return await self.settlement.advance(payment, order=order)
         except RequestRefused as error:
             raise rules.PaymentsUnavailable from error
         except (OutcomeUnknown, TimeoutError):
-            payment = await Payment.load(payment.id)  # the reconciler settles it
-        if payment.status == "failed":
-            raise rules.PaymentDeclined(payment.decline_message)
-        if payment.status == "voided" and order.status != "complete":
-            raise rules.OrderCancelled
-        return payment
+            return await Payment.load(payment.id)  # the reconciler settles it
 
     def _check_token(self, token: str | None) -> None:
         if self.at_checkout:
@@ -164,28 +174,32 @@ class Payments:
         return order.version, replica_fields(order)
 
     async def _begin(self, order: OrderReplica, token: str | None) -> Payment:
-        """The order's payment: a new payment, the existing one, or another attempt after a decline.
+        """The order's payment: a new payment, the existing one, or another attempt.
 
         Raises:
             EventBegun, StartedOnAnotherPage
         """
-        is_too_late = not self.settlement.pay_after_start and order.has_begun(now())
+        may_start = self.settlement.pay_after_start or order.status not in LIVE_STATUSES
+        is_too_late = not may_start and order.has_begun(now())
         if is_too_late and await Payment.first({"order_id": order.key}) is None:
             raise rules.EventBegun
+        page_expires_at = rules.page_expires_at(order, now()) if token is None else None
         payment = Payment(
             order_id=order.key,
             user_id=order.user_id,
             amount=order.price_minor,
             currency=self.currency,
             token=token,
-            page_expires_at=rules.page_expires_at(order, now()) if token is None else None,
+            page_expires_at=page_expires_at,
         )
         try:
             await payment.add(private=True)
         except DuplicateKeyError:
             return await change(
                 partial(_existing, order.key),
-                lambda stored: rules.retry(stored, token, is_too_late=is_too_late),
+                lambda stored: rules.retry(
+                    stored, token, page_expires_at=page_expires_at, is_too_late=is_too_late
+                ),
             )
         return payment
 

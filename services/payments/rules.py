@@ -45,6 +45,12 @@ class StartedOnAnotherPage(Conflict):
     message = "This payment was started on another page. Release the ticket and reserve it again"
 
 
+class PaymentEnded(Conflict):
+    """The PaymentIntent or the Checkout session was ended at Stripe. Another attempt may succeed."""
+
+    message = "This payment was cancelled. You haven't been charged. Try again"
+
+
 class PaymentsUnavailable(Unavailable):
     """Stripe rejected our request for a reason that operators have to fix, rather than the buyer's card."""
 
@@ -94,6 +100,8 @@ class PaymentState(BaseModel):
     """The address of Stripe's page while it is open."""
     page_expires_at: Moment | None = None
     """When Stripe closes the page unless we close it earlier."""
+    ended: list[str] = []
+    """The ids of PaymentIntents and sessions of earlier attempts that ended at Stripe without a charge."""
     decline_code: str | None = None
     decline_message: str | None = None
     bank_check: bool = False
@@ -243,6 +251,8 @@ def apply_outcome(payment: PaymentState, outcome: Outcome, attempt: int) -> Chan
 
     A refund may fail even after Stripe has reported its success. The refund is then requested again.
     """
+    if outcome.intent_id in payment.ended or outcome.session_id in payment.ended:
+        return None
     if (payment.status, outcome.status) == ("refunded", "captured"):
         return {"status": "refunding"}
     if _RANK[outcome.status] <= _RANK[payment.status] and outcome.status != payment.status:
@@ -298,10 +308,20 @@ def matches(payment: PaymentState, outcome: Outcome) -> bool:
     return (outcome.amount, outcome.currency) == (payment.amount, payment.currency)
 
 
-def retry(payment: PaymentState, token: str | None, *, is_too_late: bool = False) -> Changes | None:
-    """Start another attempt after a decline. In any other status the payment continues.
+def retry(
+    payment: PaymentState,
+    token: str | None,
+    *,
+    page_expires_at: datetime | None = None,
+    is_too_late: bool = False,
+) -> Changes | None:
+    """Start another attempt after a decline, or after the last one ended at Stripe without a charge.
+
+    In any other status the payment continues. Call this only if the order isn't over: the payment of such an
+    order is voided by us, and must stay so.
 
     Args:
+        page_expires_at: when Stripe closes the page of the new attempt.
         is_too_late: whether no attempt may start, because the event has begun.
 
     Raises:
@@ -309,13 +329,14 @@ def retry(payment: PaymentState, token: str | None, *, is_too_late: bool = False
         StartedOnAnotherPage: the payment was declined on our page, but buyers now pay on Stripe's page, which
             would create a second PaymentIntent.
     """
-    if payment.status != "failed":
+    if payment.status not in ("failed", "voided"):
         return None
     if is_too_late:
         raise EventBegun
-    if token is None:
+    if payment.status == "failed" and token is None:
         raise StartedOnAnotherPage
     return {
+        **(_without_ended(payment, page_expires_at) if payment.status == "voided" else {}),
         "status": "pending",
         "attempt": payment.attempt + 1,
         "token": token,
@@ -323,6 +344,18 @@ def retry(payment: PaymentState, token: str | None, *, is_too_late: bool = False
         "decline_message": None,
         "bank_check": False,
         "action_url": None,
+    }
+
+
+def _without_ended(payment: PaymentState, page_expires_at: datetime | None) -> Changes:
+    """Let the next attempt create an object at Stripe, because the last one can't be authorized any more."""
+    last = filter(None, (payment.intent_id, payment.session_id))
+    return {
+        "intent_id": None,
+        "session_id": None,
+        "page_url": None,
+        "page_expires_at": page_expires_at,
+        "ended": [*payment.ended, *last],
     }
 
 

@@ -96,11 +96,13 @@ class Settlement:
     async def _create(self, payment: Payment, order: OrderReplica) -> Payment:
         """Create the intent and store its id before confirming it, so that the id can't be lost."""
         outcome = await self.gateway.create(payment, f"{order.ticket_title} (order {order.key})")
-        created = await payment.save_private({"intent_id": outcome.intent_id}, intent_id=None)
+        created = await payment.save_private(
+            {"intent_id": outcome.intent_id}, intent_id=None, attempt=payment.attempt
+        )
         if created is not None:
             return created
         stored = await Payment.load(payment.id)
-        if stored.status == "voided" and stored.intent_id is None:
+        if outcome.intent_id not in (stored.intent_id, *stored.ended):
             # The order was cancelled meanwhile. Nobody would confirm this intent, but nothing else ends it.
             await self.gateway.void(payment.model_copy(update={"intent_id": outcome.intent_id}))
         return stored

@@ -54,7 +54,7 @@ async def show(
     """Show the order. If the buyer returns from the bank or Stripe's page, wait briefly for the outcome."""
     came_back = not {"paid", "payment_intent"}.isdisjoint(page.request.query_params)
     if came_back and not page.request.wants_fragment:
-        outcome = await _outcome(page, order_id, lambda stage: on_return(stage) != CHECKING)
+        outcome = await _outcome(page, order_id, lambda stage: on_return(stage).name != CHECKING.name)
         if outcome:
             return page.redirect(_after(order_id, outcome))
     return await _show(page, order_id, came_back=came_back, goes_to_pay=step == "pay")
@@ -84,7 +84,7 @@ async def pay(
             alert, status = refused.problem.title, 422 if refused.status == 400 else refused.status
     if alert or page.request.wants_fragment:
         return await _show(page, order_id, alert=alert, status=status, goes_to_pay=True)
-    outcome = await _outcome(page, order_id, lambda stage: stage not in (CHECKING, UNPAID))
+    outcome = await _outcome(page, order_id, lambda stage: stage.name not in (CHECKING.name, UNPAID.name))
     return page.redirect(_after(order_id, outcome))
 
 
@@ -160,7 +160,7 @@ async def _view(page: Page, order_id: str, *, came_back: bool, goes_to_pay: bool
         until_start=_seconds_until_start(order, at),
         page_url=stripe_checkout.trusted(payment.page_url if payment else None, page.settings),
         pays_at_checkout=page.settings.pays_at_checkout,
-        came_back=came_back and stage == CHECKING,
+        came_back=came_back and stage.name == CHECKING.name,
         goes_to_pay=goes_to_pay and stage.step == "pay",
         ticket=ticket,
         similar=similar,

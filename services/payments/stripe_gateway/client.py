@@ -44,7 +44,7 @@ class Gateway:
                 keyed=True,
             )
         except (KeyMismatch, KeyExhausted):
-            found = await ledger.find_intent(self._api, payment.order_id)
+            found = await ledger.find_intent(self._api, payment.order_id, payment.ended)
             if found is None:
                 raise
             intent = found
@@ -89,7 +89,7 @@ class Gateway:
                 keyed=True,
             )
         except (KeyMismatch, KeyExhausted):
-            found = await ledger.find_session(self._api, payment.order_id)
+            found = await ledger.find_session(self._api, payment.order_id, payment.ended)
             if found is None:
                 raise
             session = found

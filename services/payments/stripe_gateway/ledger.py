@@ -1,6 +1,6 @@
 """Stripe's records of our orders: PaymentIntents and Checkout sessions, found by the order's id."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -89,19 +89,19 @@ async def find_record(api: StripeApi, intent_id: str) -> StripeRecord | None:
     return None if intent.order_id is None else record_of(intent)
 
 
-async def find_intent(api: StripeApi, order_id: str) -> PaymentIntent | None:
-    """An order's newest PaymentIntent, if it has one."""
+async def find_intent(api: StripeApi, order_id: str, ended: Collection[str]) -> PaymentIntent | None:
+    """An order's newest PaymentIntent that isn't one of the `ended` ones, if there is one."""
     async for intent in _intents(api, {"created": _around_creation(order_id)}):
-        if Intent.of(intent).order_id == order_id:
+        if Intent.of(intent).order_id == order_id and intent.id not in ended:
             return intent
     return None
 
 
-async def find_session(api: StripeApi, order_id: str) -> Session | None:
-    """An order's newest Checkout session, if it has one."""
+async def find_session(api: StripeApi, order_id: str, ended: Collection[str]) -> Session | None:
+    """An order's newest Checkout session that isn't one of the `ended` ones, if there is one."""
     params: SessionListParams = {"limit": 100, "created": _around_creation(order_id)}
     async for session in api.list_all(api.v1.checkout.sessions.list_async, params):
-        if CheckoutSession.of(session).client_reference_id == order_id:
+        if CheckoutSession.of(session).client_reference_id == order_id and session.id not in ended:
             return session
     return None
 

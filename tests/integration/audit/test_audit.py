@@ -21,6 +21,12 @@ LATE = timedelta(minutes=-3)
 
 AT_REST = {
     "paid": (order("complete"), payment("captured"), intent(captured=PRICE)),
+    "paid after the authorization of an earlier attempt lapsed": (
+        order("complete"),
+        payment("captured", intent_id="pi_2", ended=("pi_1",)),
+        intent(intent_id="pi_2", captured=PRICE),
+        intent(approved=True),
+    ),
     "cancelled without a payment": (order("cancelled"),),
     "cancelled before the intent was created": (order("cancelled"), payment("voided", intent_id=None)),
     "cancelled after an authorization": (order("cancelled"), payment("voided"), intent(approved=True)),
@@ -36,6 +42,11 @@ AT_REST = {
 UNDER_WAY = {
     "reserved": (order("created"),),
     "declined, with time left for another card": (order("created"), payment("failed"), intent()),
+    "cancelled at Stripe, with time left for another attempt": (
+        order("created"),
+        payment("voided"),
+        intent(),
+    ),
     "during the bank check": (order("awaiting:payment"), payment("pending"), intent()),
     "authorized at Stripe, but payments has not read the result": (
         order("created"),
@@ -389,6 +400,6 @@ def test_the_summary_counts_orders_money_and_differences() -> None:
     for finding in findings:
         totals.add(finding)
     text = str(totals)
-    assert text.startswith("9 orders, ")
-    assert "captured 99.95, refunded 39.98" in text
+    assert text.startswith("10 orders, ")
+    assert "captured 119.94, refunded 39.98" in text
     assert text.endswith("1 under way, 1 with differences.")

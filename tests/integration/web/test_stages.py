@@ -36,13 +36,13 @@ ORDERS: dict[str, dict[str, Any]] = {
 TABLE = """
            | created    created-late awaiting   awaiting-late complete  cancelled expired   refunded relisted
 none       | unpaid     expiring     checking   checking      paid      cancelled expired   refunded refunded
-pending    | checking   checking     checking   checking      paid      voiding   voiding   refunded refunded
-bank       | bank-check expiring     bank-check expiring      paid      voiding   voiding   refunded refunded
-page       | at-stripe  expiring     at-stripe  expiring      paid      voiding   voiding   refunded refunded
-failed     | declined   expiring     declined   expiring      paid      cancelled expired   refunded refunded
+pending    | checking   checking     checking   checking      checking  voiding   voiding   refunded refunded
+bank       | bank-check expiring     bank-check expiring      bank-check voiding  voiding   refunded refunded
+page       | at-stripe  expiring     at-stripe  expiring      at-stripe voiding   voiding   refunded refunded
+failed     | declined   expiring     declined   expiring      declined  cancelled expired   refunded refunded
 authorized | checking   checking     checking   checking      paid      voiding   voiding   refunded refunded
 captured   | checking   checking     checking   checking      captured  refunding refunding refunded refunded
-voided     | ended-at-stripe expiring ended-at-stripe expiring uncollected cancelled voided refunded refunded
+voided     | ended-at-stripe expiring ended-at-stripe expiring lapsed cancelled voided refunded refunded
 refunding  | checking   checking     checking   checking      refunding refunding refunding refunded refunded
 refunded   | checking   checking     checking   checking      refunding refunded  refunded  refunded refunded
 """
@@ -82,9 +82,10 @@ def stage(
 def test_after_the_start_an_order_that_can_no_longer_be_paid_says_so(
     order: str, payment: str, expected: str, pay_after_start: bool
 ) -> None:
-    too_late = {"ended-at-stripe"} if pay_after_start else {"ended-at-stripe", "unpaid", "declined"}
+    can_begin = {"ended-at-stripe", "unpaid", "declined"}
+    is_too_late = not pay_after_start and order != "complete" and expected in can_begin
     found = stage(order, payment, starts_at=NOW, pay_after_start=pay_after_start)
-    assert found.name == ("begun" if expected in too_late else expected)
+    assert found.name == ("begun" if is_too_late else expected)
     before = NOW + timedelta(minutes=1)
     assert stage(order, payment, starts_at=before, pay_after_start=pay_after_start).name == expected
 
@@ -107,10 +108,11 @@ def test_the_stage_determines_whether_an_order_can_be_paid_or_cancelled(
     order: str, payment: str, expected: str
 ) -> None:
     found = stage(order, payment)
-    assert found.can_pay == (expected in {"unpaid", "declined"})
+    assert found.can_pay == (expected in {"unpaid", "declined", "ended-at-stripe", "lapsed"})
     held = {"unpaid", "declined", "bank-check", "at-stripe", "ended-at-stripe"}
-    assert found.has_deadline == (expected in held)
-    assert found.can_cancel == (expected in held | {"checking"})
+    is_complete = order == "complete"
+    assert found.has_deadline == (expected in held and not is_complete)
+    assert found.can_cancel == (expected in held | {"checking"} and not is_complete)
 
 
 @pytest.mark.parametrize(("order", "payment", "expected"), cells())
@@ -119,7 +121,8 @@ def test_each_stage_belongs_to_one_step_of_the_checkout_or_to_none(
 ) -> None:
     found = stage(order, payment)
     paying = {"unpaid", "declined", "bank-check", "at-stripe", "ended-at-stripe", "checking", "expiring"}
-    owned = {"paid", "captured", "uncollected"} | ({"refunded"} if order == "refunded" else set())
+    paying |= {"lapsed"}
+    owned = {"paid", "captured"} | ({"refunded"} if order == "refunded" else set())
     step = "pay" if expected in paying else "ticket" if expected in owned else None
     assert step_of(found, goes_to_pay=True) == step
     assert step_of(found, goes_to_pay=False) == ("review" if found.can_pay else step)

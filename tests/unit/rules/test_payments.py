@@ -1,6 +1,7 @@
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -138,7 +139,7 @@ def test_a_payment_that_was_started_before_the_start_continues_after_it(started:
 def test_no_other_card_can_be_tried_after_the_start() -> None:
     with pytest.raises(rules.EventBegun):
         rules.retry(payment(status="failed"), "tok_visa", is_too_late=True)
-    for status in ("pending", "authorized", "captured", "voided"):
+    for status in ("pending", "authorized", "captured", "refunded"):
         assert rules.retry(payment(status=status), "tok_visa", is_too_late=True) is None
 
 
@@ -405,9 +406,34 @@ def test_another_card_after_a_decline_is_a_new_attempt() -> None:
     assert again == payment(status="pending", attempt=3, intent_id="pi_1", token="tok_mastercard")
 
 
-@pytest.mark.parametrize("status", [status for status in PAYMENT_STATUSES if status != "failed"])
+@pytest.mark.parametrize(
+    "status", [status for status in PAYMENT_STATUSES if status not in ("failed", "voided")]
+)
 def test_paying_again_without_a_decline_starts_no_new_attempt(status: PaymentStatus) -> None:
     assert rules.retry(payment(status=status), "tok_mastercard") is None
+
+
+@pytest.mark.parametrize("known", [{"intent_id": "pi_1"}, {"token": None, "session_id": "pi_1"}])
+@pytest.mark.parametrize("token", [None, "tok_mastercard"])
+def test_an_attempt_after_one_that_ended_at_stripe_creates_a_new_object_there(
+    known: dict[str, Any], token: str | None
+) -> None:
+    over = payment(status="voided", attempt=2, page_url="https://stripe.example/pay", **known)
+    changes = rules.retry(over, token, page_expires_at=IN_AN_HOUR)
+    assert changes is not None
+    again = over.model_copy(update=dict(changes))
+    assert again == payment(token=token, attempt=3, page_expires_at=IN_AN_HOUR, ended=["pi_1"])
+    assert rules.next_step(payable(), again, NOW) is (Step.CREATE if token else Step.OPEN)
+
+
+@given(outcomes, st.integers(1, 3), st.sampled_from(PAYMENT_STATUSES))
+def test_an_outcome_of_an_ended_attempt_never_changes_a_later_one(
+    late: Outcome, attempt: int, status: PaymentStatus
+) -> None:
+    again = payment(status=status, attempt=3, intent_id="pi_2", ended=["pi_1"])
+    assert rules.apply_outcome(again, late, attempt) is None
+    page = replace(late, intent_id=None, session_id="cs_1")
+    assert rules.apply_outcome(again.model_copy(update={"ended": ["cs_1"]}), page, attempt) is None
 
 
 def test_a_payment_declined_by_card_cannot_continue_at_checkout() -> None:
