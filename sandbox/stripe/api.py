@@ -23,6 +23,7 @@ from sandbox.stripe.faults import Faults, Lost, RequestFault, rate_limited, with
 from sandbox.stripe.forms import Tree, parse
 from sandbox.stripe.idempotency import Call, Keys, Work, saving_answer
 from sandbox.stripe.jobs import Job, Outcome, mint
+from sandbox.stripe.operations import settle_due_refunds
 from sandbox.stripe.rendering import Renderer, to_json
 from sandbox.stripe.state import Event
 from sandbox.stripe.store import Answer, Ledger, Store
@@ -153,17 +154,17 @@ class Api:
         await self._perform(job, self._work(job, NO_REQUEST))
 
     async def read(self, query: Callable[[Ledger], T]) -> T:
-        """The result of a query, after expiring the sessions that are due."""
+        """The result of a query, after everything that time has changed."""
 
         def read(ledger: Ledger) -> T:
-            self._expire_sessions(ledger)
+            self._catch_up(ledger)
             return query(ledger)
 
         return await self.store.run(read)
 
-    async def expire_sessions(self) -> None:
-        """Expire the Checkout sessions that are due."""
-        await self.store.run(self._expire_sessions)
+    async def catch_up(self) -> None:
+        """Expire the Checkout sessions that are due, and settle refunds."""
+        await self.store.run(self._catch_up)
         self._notify()
 
     async def _perform(self, job: Job, work: Work) -> Answer:
@@ -182,15 +183,16 @@ class Api:
 
     def _work(self, job: Job, cause: Cause) -> Work:
         def work(ledger: Ledger) -> Answer:
-            self._expire_sessions(ledger)
+            self._catch_up(ledger)
             status, body = self._renderer.outcome(ledger, job.work(ledger), job.expand)
             self._record(ledger, cause)
             return Answer(status, to_json(body), cause.request or "")
 
         return work
 
-    def _expire_sessions(self, ledger: Ledger) -> None:
+    def _catch_up(self, ledger: Ledger) -> None:
         expire_due_sessions(ledger)
+        settle_due_refunds(ledger)
         self._record(ledger, NO_REQUEST)
 
     def _record(self, ledger: Ledger, cause: Cause) -> None:

@@ -22,7 +22,7 @@ from litestar.types import Message, Scope
 import settings
 from kit.background import cancel
 from kit.secrets import webhook_secret
-from sandbox.stripe import operations, queries
+from sandbox.stripe import disputes, operations, queries
 from sandbox.stripe.api import AnyRequest, Api, Bank, request_id
 from sandbox.stripe.browser import PAGES, api_of
 from sandbox.stripe.checkout import operations as checkout
@@ -67,6 +67,10 @@ V1 = [
     _post_route("/refunds", operations.create_refund),
     _get_route("/refunds", queries.refunds),
     _get_route("/refunds/{refund_id:str}", queries.refund),
+    _get_route("/disputes", queries.disputes),
+    _get_route("/disputes/{dispute_id:str}", queries.dispute),
+    _post_route("/disputes/{dispute_id:str}", disputes.update_dispute),
+    _post_route("/disputes/{dispute_id:str}/close", disputes.close_dispute),
     _post_route("/checkout/sessions", checkout.create_session),
     _get_route("/checkout/sessions", queries.sessions),
     _get_route("/checkout/sessions/{session_id:str}", queries.session),
@@ -104,12 +108,12 @@ async def name_request(message: Message, scope: Scope) -> None:
 
 
 async def _watch_clock(api: Api) -> None:
-    """Expire Checkout sessions on time, even if there is no request."""
+    """Let time change what it changes, even if there is no request."""
     while True:
         try:
-            await api.expire_sessions()
+            await api.catch_up()
         except Exception:
-            log.exception("expiring Checkout sessions failed")
+            log.exception("expiring Checkout sessions or settling refunds failed")
         await asyncio.sleep(1)
 
 

@@ -4,6 +4,7 @@ A card is named by its token, without `tok_` or `pm_card_`.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,10 @@ class Card:
     decline: Decline | None = None
     authenticates: bool = False
     """Whether the bank requires 3-D Secure."""
+    refunds: Literal["at once", "later", "never"] = "at once"
+    """When refunds succeed. With "never", they succeed at once and fail later."""
+    disputes: bool = False
+    """Whether the cardholder disputes each payment as soon as it is captured."""
 
 
 def _declined(decline_code: str, message: str = "Your card was declined.") -> Decline:
@@ -63,6 +68,9 @@ CARDS: dict[str, Card] = {
     "threeDSecureRequiredChargeDeclined": Card(
         "1629", authenticates=True, decline=_declined("generic_decline")
     ),
+    "pendingRefund": Card("7726", refunds="later"),
+    "refundFail": Card("5126", refunds="never"),
+    "createDispute": Card("0259", disputes=True),
     # Cards that Stripe doesn't have: a Visa card that triggers a fault (faults.py).
     **dict.fromkeys(("fault_rate_limit", "fault_server_error", "fault_slow", "fault_lost"), Card("4242")),
 }

@@ -19,6 +19,8 @@ _CANCELABLE: tuple[Status, ...] = (
     "requires_confirmation",
     "requires_action",
 )
+REFUND_SECONDS = 1
+"""How long a bank takes to decide on a refund, if it takes time."""
 _ALWAYS_CHANGEABLE = {"description", "metadata", "receipt_email", "transfer_group"}
 
 MISSING_METHOD = (
@@ -204,11 +206,20 @@ def refund(
     reason: str | None,
     metadata: dict[str, str],
     now: int,
+    is_disputed: bool = False,
 ) -> tuple[Refund, Charge]:
-    """Refund `amount`, by default everything of the charge that isn't refunded yet."""
+    """Refund `amount`, by default everything of the charge that isn't refunded yet.
+
+    Args:
+        is_disputed: whether a dispute of the charge is open or lost.
+    """
     if not charge.captured:
         raise StripeError(
             f"This PaymentIntent ({charge.payment_intent}) does not have a successful charge to refund."
+        )
+    if is_disputed:
+        raise StripeError(
+            f"Charge {charge.id} has been charged back; cannot issue a refund.", code="charge_disputed"
         )
     left = charge.amount_captured - charge.amount_refunded
     if left == 0:
@@ -219,6 +230,7 @@ def refund(
         raise StripeError(
             f"Refund amount ({amount / 100:.2f}) is greater than {of} ({left / 100:.2f})", param="amount"
         )
+    card = charge.method.card
     made = Refund(
         id=refund_id,
         created=now,
@@ -228,5 +240,15 @@ def refund(
         payment_intent=charge.payment_intent,
         metadata=metadata,
         reason=reason,
+        status="pending" if card.refunds == "later" else "succeeded",
+        settles_at=None if card.refunds == "at once" else now + REFUND_SECONDS,
     )
     return made, replace(charge, amount_refunded=charge.amount_refunded + amount)
+
+
+def settle(refund: Refund, charge: Charge) -> tuple[Refund, Charge]:
+    """Apply the bank's decision on a refund. The amount of a failed refund can be refunded again."""
+    if refund.status == "pending":
+        return replace(refund, status="succeeded", settles_at=None), charge
+    failed = replace(refund, status="failed", failure_reason="lost_or_stolen_card", settles_at=None)
+    return failed, replace(charge, amount_refunded=charge.amount_refunded - refund.amount)

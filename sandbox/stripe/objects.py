@@ -4,12 +4,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from sandbox.stripe.errors import doc_url
-from sandbox.stripe.state import Charge, Intent, PaymentError, PaymentMethod, Refund
+from sandbox.stripe.state import Charge, Dispute, Intent, PaymentError, PaymentMethod, Refund
 
 Json = dict[str, Any]
 
 NO_ADDRESS = dict.fromkeys(["city", "country", "line1", "line2", "postal_code", "state"])
 _NO_BILLING_DETAILS = {"address": NO_ADDRESS, "email": None, "name": None, "phone": None, "tax_id": None}
+
+_EVIDENCE = """access_activity_log billing_address cancellation_policy cancellation_policy_disclosure
+    cancellation_rebuttal customer_communication customer_email_address customer_name
+    customer_purchase_ip customer_signature duplicate_charge_documentation duplicate_charge_explanation
+    duplicate_charge_id product_description receipt refund_policy refund_policy_disclosure
+    refund_refusal_explanation service_date service_documentation shipping_address shipping_carrier
+    shipping_date shipping_documentation shipping_tracking_number uncategorized_file""".split()
+_DAYS_TO_RESPOND = 7
 
 
 def payment_intent(intent: Intent, *, base_url: str) -> Json:
@@ -116,7 +124,7 @@ def charge(charge: Charge, refunds: Iterable[Refund], *, more_refunds: bool) -> 
         "currency": charge.currency,
         "customer": None,
         "description": charge.description,
-        "disputed": False,
+        "disputed": charge.disputed,
         "failure_balance_transaction": None,
         "failure_code": failure and failure.code,
         "failure_message": failure and failure.message,
@@ -231,7 +239,7 @@ def payment_method(method: PaymentMethod) -> Json:
 
 
 def refund(refund: Refund) -> Json:
-    return {
+    shown = {
         "id": refund.id,
         "object": "refund",
         "amount": refund.amount,
@@ -255,8 +263,52 @@ def refund(refund: Refund) -> Json:
         "reason": refund.reason,
         "receipt_number": None,
         "source_transfer_reversal": None,
-        "status": "succeeded",
+        "status": refund.status,
         "transfer_reversal": None,
+    }
+    # Stripe sends these fields only if the refund failed.
+    if refund.failure_reason is not None:
+        shown |= {"failure_reason": refund.failure_reason, "failure_balance_transaction": None}
+    return shown
+
+
+def dispute(dispute: Dispute) -> Json:
+    return {
+        "id": dispute.id,
+        "object": "dispute",
+        "amount": dispute.amount,
+        "balance_transactions": [],
+        "charge": dispute.charge,
+        "created": dispute.created,
+        "currency": dispute.currency,
+        "enhanced_eligibility_types": [],
+        "evidence": {
+            **dict.fromkeys(_EVIDENCE),
+            "uncategorized_text": dispute.evidence,
+            "enhanced_evidence": {},
+        },
+        "evidence_details": {
+            "due_by": dispute.created + _DAYS_TO_RESPOND * 24 * 3600,
+            "enhanced_eligibility": {},
+            "has_evidence": dispute.evidence is not None,
+            "past_due": False,
+            "submission_count": int(dispute.evidence is not None),
+        },
+        "is_charge_refundable": False,
+        "livemode": False,
+        "metadata": dispute.metadata,
+        "payment_intent": dispute.payment_intent,
+        "payment_method_details": {
+            "card": {
+                "brand": dispute.brand,
+                "case_type": "chargeback",
+                "network": dispute.brand,
+                "network_reason_code": "83",
+            },
+            "type": "card",
+        },
+        "reason": "fraudulent",
+        "status": dispute.status,
     }
 
 

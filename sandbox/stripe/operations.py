@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from sandbox.stripe import cards, intents
+from sandbox.stripe import cards, disputes, intents
 from sandbox.stripe.checkout import operations as checkout
 from sandbox.stripe.errors import StripeError, missing
 from sandbox.stripe.forms import Form, Tree
@@ -159,6 +159,8 @@ def _pay(ledger: Ledger, intent: Intent, method: PaymentMethod | None) -> Outcom
 
 def _save_attempt(ledger: Ledger, attempt: intents.Attempt) -> Outcome:
     ledger.save(attempt.charge, attempt.intent)
+    if attempt.charge:
+        disputes.open_dispute(ledger, attempt.charge)
     checkout.update_session(ledger, attempt.intent)
     if attempt.charge and attempt.charge.failure:
         return Declined(attempt.intent)
@@ -187,6 +189,7 @@ def capture_intent(intent_id: str, tree: Tree) -> Job:
         intent = find_intent(ledger, intent_id)
         intent, charge = intents.capture(intent, ledger.charge_of(intent), amount)
         ledger.save(charge, intent)
+        disputes.open_dispute(ledger, charge)
         return intent
 
     return Job(work, read_expand(form, INTENT_EXPANDS), changes=intent_id, asks_bank=True)
@@ -222,12 +225,26 @@ def create_refund(tree: Tree) -> Job:
     def work(ledger: Ledger) -> Outcome:
         charge = _refundable(ledger, intent_id, charge_id)
         made, charge = intents.refund(
-            charge, amount, refund_id=mint("re"), reason=reason, metadata=metadata, now=_now()
+            charge,
+            amount,
+            refund_id=mint("re"),
+            reason=reason,
+            metadata=metadata,
+            now=_now(),
+            is_disputed=disputes.is_contested(ledger, charge),
         )
         ledger.save(made, charge)
         return made
 
     return Job(work, read_expand(form, REFUND_EXPANDS), changes=intent_id or charge_id, asks_bank=True)
+
+
+def settle_due_refunds(ledger: Ledger) -> None:
+    """Apply the decisions of banks on refunds."""
+    for refund in ledger.due_refunds(_now()):
+        charge = ledger.find(Charge, refund.charge)
+        assert charge is not None, "charges are never deleted"
+        ledger.save(*intents.settle(refund, charge))
 
 
 def _refundable(ledger: Ledger, intent_id: str | None, charge_id: str | None) -> Charge:

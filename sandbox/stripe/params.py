@@ -11,6 +11,7 @@ from sandbox.stripe.forms import Form
 
 INTENT_EXPANDS = "latest_charge payment_method"
 REFUND_EXPANDS = "charge payment_intent payment_intent.latest_charge"
+DISPUTE_EXPANDS = "charge payment_intent"
 SESSION_EXPANDS = "payment_intent payment_intent.latest_charge payment_intent.payment_method"
 _TEXTS = "description receipt_email statement_descriptor statement_descriptor_suffix transfer_group"
 SHARED = f"amount capture_method currency expand metadata payment_method payment_method_data {_TEXTS}"

@@ -6,8 +6,14 @@ from sandbox.stripe.errors import missing
 from sandbox.stripe.forms import Form, Tree
 from sandbox.stripe.jobs import Job, Listed, Outcome, found
 from sandbox.stripe.lists import PAGED, read_page
-from sandbox.stripe.params import INTENT_EXPANDS, REFUND_EXPANDS, SESSION_EXPANDS, read_expand
-from sandbox.stripe.state import Charge, Intent, PaymentMethod, Refund, Session, Stored
+from sandbox.stripe.params import (
+    DISPUTE_EXPANDS,
+    INTENT_EXPANDS,
+    REFUND_EXPANDS,
+    SESSION_EXPANDS,
+    read_expand,
+)
+from sandbox.stripe.state import Charge, Dispute, Intent, PaymentMethod, Refund, Session, Stored
 from sandbox.stripe.store import Ledger
 
 K = TypeVar("K", bound=Stored)
@@ -30,6 +36,10 @@ def refund(refund_id: str, tree: Tree) -> Job:
     return _one(Refund, "refund", refund_id, tree, REFUND_EXPANDS, "id")
 
 
+def dispute(dispute_id: str, tree: Tree) -> Job:
+    return _one(Dispute, "dispute", dispute_id, tree, DISPUTE_EXPANDS, "dispute")
+
+
 def payment_method(method_id: str, tree: Tree) -> Job:
     return _one(PaymentMethod, "PaymentMethod", method_id, tree, "", "payment_method")
 
@@ -45,6 +55,11 @@ def intents(tree: Tree) -> Job:
 def refunds(tree: Tree) -> Job:
     form = Form(tree, f"{PAGED} charge payment_intent")
     return _list(Refund, "/v1/refunds", form, REFUND_EXPANDS)
+
+
+def disputes(tree: Tree) -> Job:
+    form = Form(tree, f"{PAGED} charge payment_intent")
+    return _list(Dispute, "/v1/disputes", form, DISPUTE_EXPANDS)
 
 
 def sessions(tree: Tree) -> Job:

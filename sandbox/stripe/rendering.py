@@ -9,7 +9,7 @@ from sandbox.stripe.errors import StripeError
 from sandbox.stripe.intents import UnexpectedState
 from sandbox.stripe.jobs import Declined, Listed, Outcome
 from sandbox.stripe.objects import Json
-from sandbox.stripe.state import Charge, Event, Intent, PaymentMethod, Refund, Session, Stored
+from sandbox.stripe.state import Charge, Dispute, Event, Intent, PaymentMethod, Refund, Session, Stored
 from sandbox.stripe.store import Ledger, Page
 
 API_VERSION = "2026-10-28.endive"
@@ -62,6 +62,8 @@ class Renderer:
             return objects.charge(thing, refunds, more_refunds=has_more)
         if isinstance(thing, Refund):
             return objects.refund(thing)
+        if isinstance(thing, Dispute):
+            return objects.dispute(thing)
         if isinstance(thing, PaymentMethod):
             return objects.payment_method(thing)
         if isinstance(thing, Session):

@@ -94,6 +94,10 @@ class Charge:
     captured: bool = False
     amount_captured: int = 0
     amount_refunded: int = 0
+    disputed: bool = False
+
+
+RefundStatus = Literal["pending", "succeeded", "failed"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,30 @@ class Refund:
     payment_intent: str
     metadata: dict[str, str]
     reason: str | None = None
+    status: RefundStatus = "succeeded"
+    failure_reason: str | None = None
+    settles_at: int | None = None
+    """When the bank decides: a pending refund succeeds, and one that has succeeded fails. In seconds since
+    1970."""
+
+
+DisputeStatus = Literal["needs_response", "won", "lost"]
+
+
+@dataclass(frozen=True)
+class Dispute:
+    id: str
+    created: int
+    amount: int
+    currency: str
+    charge: str
+    payment_intent: str
+    last4: str
+    brand: str
+    status: DisputeStatus = "needs_response"
+    evidence: str | None = None
+    """The text that the seller submitted."""
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,7 +184,7 @@ class Session:
         return sum(line.unit_amount * line.quantity for line in self.lines)
 
 
-Stored = PaymentMethod | Intent | Charge | Refund | Challenge | Session
+Stored = PaymentMethod | Intent | Charge | Refund | Dispute | Challenge | Session
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from sandbox.stripe.state import Challenge, Charge, Intent, PaymentMethod, Refund, Session, Stored
+from sandbox.stripe.state import Challenge, Charge, Dispute, Intent, PaymentMethod, Refund, Session, Stored
 
 # With FULL, a commit returns after it is on the disk, so kill -9 or a power cut loses no answered request.
 _SCHEMA = """
@@ -36,6 +36,10 @@ CREATE TABLE IF NOT EXISTS open_sessions (
     expires_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_expiry ON open_sessions (expires_at);
+CREATE TABLE IF NOT EXISTS open_refunds (
+    id TEXT PRIMARY KEY,
+    settles_at INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -70,7 +74,8 @@ K = TypeVar("K", bound=Stored)
 
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {
-    kind.__name__: TypeAdapter(kind) for kind in (PaymentMethod, Intent, Charge, Refund, Challenge, Session)
+    kind.__name__: TypeAdapter(kind)
+    for kind in (PaymentMethod, Intent, Charge, Refund, Dispute, Challenge, Session)
 }
 _CREATED = "json_extract(CAST(body AS TEXT), '$.created')"
 
@@ -129,27 +134,34 @@ class Ledger:
                 (
                     thing.id,
                     kind.__name__,
-                    thing.payment_intent if isinstance(thing, Charge | Refund | Session) else None,
-                    thing.charge if isinstance(thing, Refund) else None,
+                    thing.payment_intent if isinstance(thing, Charge | Refund | Dispute | Session) else None,
+                    thing.charge if isinstance(thing, Refund | Dispute) else None,
                     _ADAPTERS[kind.__name__].dump_json(thing),
                 ),
             )
             if isinstance(thing, Session):
-                self._watch(thing)
+                self._watch("open_sessions", thing.id, thing.expires_at if thing.status == "open" else None)
+            elif isinstance(thing, Refund):
+                self._watch("open_refunds", thing.id, thing.settles_at)
 
-    def _watch(self, session: Session) -> None:
-        if session.status == "open":
-            self.connection.execute(
-                "INSERT OR IGNORE INTO open_sessions VALUES (?, ?)", (session.id, session.expires_at)
-            )
+    def _watch(self, table: str, id_: str, due: int | None) -> None:
+        """Remember when time changes this object, or forget the object if time doesn't change it any more."""
+        if due is not None:
+            self.connection.execute(f"INSERT OR IGNORE INTO {table} VALUES (?, ?)", (id_, due))  # noqa: S608
         else:
-            self.connection.execute("DELETE FROM open_sessions WHERE id = ?", (session.id,))
+            self.connection.execute(f"DELETE FROM {table} WHERE id = ?", (id_,))  # noqa: S608
 
     def due_sessions(self, now: int) -> list[Session]:
         """The open sessions that have reached their time of expiry."""
         rows = self.connection.execute("SELECT id FROM open_sessions WHERE expires_at <= ?", (now,))
         found = [self.find(Session, id_) for (id_,) in rows.fetchall()]
         return [session for session in found if session is not None]
+
+    def due_refunds(self, now: int) -> list[Refund]:
+        """The refunds on which the bank has decided."""
+        rows = self.connection.execute("SELECT id FROM open_refunds WHERE settles_at <= ?", (now,))
+        found = [self.find(Refund, id_) for (id_,) in rows.fetchall()]
+        return [refund for refund in found if refund is not None]
 
     def take_changes(self) -> list[Change]:
         """Return the changes since the last call, in order."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sandbox.stripe.state import Charge, Intent, Refund, Session, Stored
+from sandbox.stripe.state import Charge, Dispute, Intent, Refund, Session, Stored
 
 _REACHED = {
     "requires_capture": "payment_intent.amount_capturable_updated",
@@ -19,7 +19,9 @@ def types_of(before: Stored | None, after: Stored) -> list[str]:
     if isinstance(after, Charge):
         return list(_of_charge(before if isinstance(before, Charge) else None, after))
     if isinstance(after, Refund):
-        return ["refund.created"] if before is None else []
+        return list(_of_refund(before if isinstance(before, Refund) else None, after))
+    if isinstance(after, Dispute):
+        return list(_of_dispute(before if isinstance(before, Dispute) else None, after))
     if isinstance(after, Session) and isinstance(before, Session) and after.status != before.status:
         return [_ENDED[after.status]]
     return []
@@ -45,3 +47,25 @@ def _of_charge(before: Charge | None, after: Charge) -> Iterator[str]:
         yield "charge.captured"
     if after.amount_refunded > before.amount_refunded:
         yield "charge.refunded"
+
+
+def _of_refund(before: Refund | None, after: Refund) -> Iterator[str]:
+    if before is None:
+        yield "refund.created"
+    elif after.status != before.status:
+        yield "refund.updated"
+        yield "charge.refund.updated"
+        if after.status == "failed":
+            yield "refund.failed"
+
+
+def _of_dispute(before: Dispute | None, after: Dispute) -> Iterator[str]:
+    if before is None:
+        yield "charge.dispute.created"
+        yield "charge.dispute.funds_withdrawn"
+    elif after.status == before.status:
+        yield "charge.dispute.updated"
+    else:
+        yield "charge.dispute.closed"
+        if after.status == "won":
+            yield "charge.dispute.funds_reinstated"

@@ -18,7 +18,7 @@ from stripe import _request_options, params
 from stripe.params import checkout as checkout_params
 from typing_extensions import get_type_hints, is_typeddict
 
-from sandbox.stripe import operations, queries
+from sandbox.stripe import disputes, operations, queries
 from sandbox.stripe.checkout import operations as checkout
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.events import queries as events
@@ -34,6 +34,7 @@ MODELS: dict[str, type[stripe.StripeObject]] = {
     "payment_intent": stripe.PaymentIntent,
     "charge": stripe.Charge,
     "refund": stripe.Refund,
+    "dispute": stripe.Dispute,
     "payment_method": stripe.PaymentMethod,
     "checkout.session": stripe.checkout.Session,
     "event": stripe.Event,
@@ -82,6 +83,8 @@ async def example_objects(shop: stripe.StripeClient, http: httpx.AsyncClient) ->
     """Objects of every type, in different states, so that every field has a value in one of them."""
     captured = await paid_by("tok_visa", shop, capture_method="automatic")
     refund = await shop.v1.refunds.create_async({"payment_intent": captured.id, "amount": 500})
+    disputed = await paid_by("tok_createDispute", shop, capture_method="automatic")
+    opened_disputes = await shop.v1.disputes.list_async({"payment_intent": disputed.id})
     checked = await paid_by("tok_threeDSecure2Required", shop)
     approved = await paid_by("tok_threeDSecure2Required", shop)
     assert approved.next_action is not None
@@ -100,6 +103,7 @@ async def example_objects(shop: stripe.StripeClient, http: httpx.AsyncClient) ->
         json.loads(json.dumps(problem(caught.value)["payment_intent"])),
         *(intent["latest_charge"] for intent in charges if intent["latest_charge"]),
         refund.to_dict(),
+        *(dispute.to_dict() for dispute in opened_disputes.data),
         (await shop.v1.payment_methods.retrieve_async(str(captured.payment_method))).to_dict(),
         session,
         (await http.get(f"/v1/checkout/sessions/{paid['id']}")).json(),
@@ -180,6 +184,15 @@ ENDPOINTS: dict[str, tuple[Any, tuple[str, ...], Tree, Any]] = {
     "create a refund": (operations.create_refund, (), {"charge": "ch"}, params.RefundCreateParams),
     "list refunds": (queries.refunds, (), LIST, params.RefundListParams),
     "retrieve a refund": (queries.refund, ("re",), {}, params.RefundRetrieveParams),
+    "list disputes": (queries.disputes, (), LIST, params.DisputeListParams),
+    "retrieve a dispute": (queries.dispute, ("du",), {}, params.DisputeRetrieveParams),
+    "update a dispute": (
+        disputes.update_dispute,
+        ("du",),
+        {"evidence": {"uncategorized_text": "winning_evidence"}},
+        params.DisputeUpdateParams,
+    ),
+    "close a dispute": (disputes.close_dispute, ("du",), {}, params.DisputeCloseParams),
     "create a session": (checkout.create_session, (), CHECKOUT, checkout_params.SessionCreateParams),
     "expire a session": (checkout.expire_session, ("cs",), {}, checkout_params.SessionExpireParams),
     "retrieve a session": (queries.session, ("cs",), {}, checkout_params.SessionRetrieveParams),
