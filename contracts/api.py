@@ -8,7 +8,14 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from contracts.events import CancelReason, OrderedTicket, OrderStatus, PaymentStatus, PublicTicket
+from contracts.events import (
+    CancelReason,
+    DisputeStatus,
+    OrderedTicket,
+    OrderStatus,
+    PaymentStatus,
+    PublicTicket,
+)
 from contracts.identity import Email, EmailInput
 from contracts.money import PriceInput
 from contracts.passwords import NewPassword, TypedPassword
@@ -122,13 +129,20 @@ class Ticket(PublicTicket):
     category: Category | None = None
     order_code: str | None = None
     """The number of the order `order_id`. Like the id, only the seller and the buyer see it."""
+    refunded_amount: int | None = None
+    """How much of the price the buyer of a sold ticket got back, in minor units. Only the seller sees it."""
+    dispute: DisputeStatus | None = None
+    """The state of the dispute, if the buyer disputed the payment. Only the seller sees it."""
     private_note: str | None = None
     """Only in the seller's own ticket, and in a ticket that the caller bought. Lists never contain it."""
 
     def to_json(self) -> str:
-        """The ticket as camelCase JSON, without `privateNote` if there is none for the caller."""
-        unset = {"private_note"} if self.private_note is None else None
+        """The ticket as camelCase JSON, without the fields that only some callers see and that are empty."""
+        unset = {name for name in _PERSONAL if getattr(self, name) is None}
         return self.model_dump_json(by_alias=True, exclude=unset)
+
+
+_PERSONAL = ("private_note", "refunded_amount", "dispute")
 
 
 class Facet(Wire):
@@ -171,7 +185,7 @@ class SalesSummary(Wire):
     sold: Sum
     withdrawn: Sum
     refunded: Sum
-    """Sold tickets whose buyers were refunded. `sold` includes them."""
+    """Sold tickets whose buyers were refunded, which `sold` includes. The amount includes partial refunds."""
 
 
 def _ticket_id(value: str) -> str:
@@ -245,12 +259,18 @@ class PaymentResult(Wire):
     status: PaymentStatus
     page_url: str | None = None
     """Address of the Stripe Checkout page of a pending payment."""
+    refund_failed: bool = False
+    """Whether the refund failed, so that an operator has to act."""
 
 
 class RefundBody(Body):
     order_id: Annotated[str, Field(min_length=1, max_length=64)]
     relist: bool = False
     """Whether the ticket goes on sale again."""
+    again: bool = False
+    """After a refund that failed, try once more."""
+    returned: bool = False
+    """After a refund that failed, record that the money was returned in another way."""
 
 
 class Payment(Wire):
@@ -266,3 +286,11 @@ class Payment(Wire):
     """Address where the buyer confirms a pending payment to their bank."""
     page_url: str | None = None
     """Address of the Stripe Checkout page of a pending payment."""
+    processing: bool = False
+    """Whether the bank takes its time to approve a pending payment."""
+    refunded_amount: int = 0
+    """How much of the amount the buyer got back."""
+    refund_failed: bool = False
+    """Whether the refund failed, so that an operator has to act."""
+    dispute: DisputeStatus | None = None
+    """The state of the dispute, if the buyer disputed the payment."""

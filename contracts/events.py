@@ -7,13 +7,15 @@ are harmless. Unknown fields are ignored, so that a listener may be older than t
 
 from typing import ClassVar, Literal
 
-from contracts.money import MinorUnits, Price
+from contracts.money import MinorUnits, MinorUnitsFromZero, Price
 from contracts.tickets import TicketSummary
 from contracts.wire import Count, Id, Moment, Version, Wire
 
 TicketStatus = Literal["available", "reserved", "sold", "withdrawn"]
 OrderStatus = Literal["created", "awaiting:payment", "complete", "cancelled", "refunded"]
 CancelReason = Literal["buyer", "expired"]
+DisputeStatus = Literal["open", "won", "lost"]
+"""Who the buyer's bank decided for: `won` is the marketplace's success, `lost` is the buyer's."""
 PaymentStatus = Literal["pending", "authorized", "captured", "failed", "voided", "refunding", "refunded"]
 
 LIVE_STATUSES: frozenset[OrderStatus] = frozenset({"created", "awaiting:payment"})
@@ -83,6 +85,10 @@ class OrderEvent(Event):
     cancel_reason: CancelReason | None = None
     relisted: bool = False
     """Whether the ticket of a refunded order is on sale again."""
+    refunded_amount: MinorUnitsFromZero = 0
+    """How much of the price the buyer got back, in minor units."""
+    dispute: DisputeStatus | None = None
+    """The state of the dispute, if the buyer disputed the payment."""
     expires_at: Moment
     hold: Count
     """The hold number. It counts the orders of a ticket from 1, which orders them without clocks."""
@@ -123,9 +129,16 @@ class PaymentEvent(Event):
     amount: MinorUnits
     currency: str
     bank_check: bool = False
-    """Whether the buyer's bank asks the buyer for a confirmation (3-D Secure)."""
+    """Whether the payment waits for the bank: it asks the buyer for a confirmation (3-D Secure), or takes its
+    time to approve."""
     relist: bool = False
     """Whether the ticket of a refunded payment goes on sale again."""
+    refunded_amount: MinorUnitsFromZero = 0
+    """How much of the amount the buyer got back, in minor units."""
+    refund_failed: bool = False
+    """Whether the last refund failed, so that an operator has to act."""
+    dispute: DisputeStatus | None = None
+    """The state of the dispute, if the buyer disputed the payment."""
     stripe_id: str | None = None
     """The id of Stripe's PaymentIntent."""
 

@@ -79,6 +79,9 @@ PriceInput = Annotated[Price, WithJsonSchema(PRICE_INPUT_SCHEMA, mode="validatio
 MinorUnits = Annotated[int, Field(gt=0, le=MAX_INTEGER)]
 """An amount in the smallest unit of the currency, as Stripe uses it: 19.99 is 1999."""
 
+MinorUnitsFromZero = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+"""The same, or zero."""
+
 # Prices have two decimals, so these currencies can't be configured.
 # https://docs.stripe.com/currencies#zero-decimal and #three-decimal
 OTHER_THAN_TWO_DECIMALS = frozenset(

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 from beanie import Document, PydanticObjectId
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 from pymongo import ASCENDING, IndexModel
 
 from contracts.events import Event
@@ -111,7 +111,7 @@ class Aggregate(Document):
         """
         changed: Self = self.model_copy(update={**changes, "version": self.version + 1})
         entry = _entry(changed.event())
-        update = {"$set": dict(changes), "$inc": {"version": 1}, "$push": {"outbox": entry}}
+        update = {"$set": _as_stored(changes), "$inc": {"version": 1}, "$push": {"outbox": entry}}
         if not await self._update(update, expected):
             return None
         changed._written(entry)
@@ -122,7 +122,7 @@ class Aggregate(Document):
 
         Returns None and writes nothing if the stored version or an `expected` field has another value.
         """
-        if not await self._update({"$set": dict(changes)}, expected):
+        if not await self._update({"$set": _as_stored(changes)}, expected):
             return None
         saved: Self = self.model_copy(update=dict(changes))
         return saved
@@ -182,6 +182,15 @@ async def change(load: Callable[[], Awaitable[A | None]], decide: Callable[[A], 
             return changed
         await sleep(random.uniform(0, min(0.1, 0.002 * 2**attempt)))  # noqa: S311 - spreads retries, guards no secret
     raise Unavailable
+
+
+def _as_stored(changes: Changes) -> dict[str, Any]:
+    """The changes with plain values instead of models."""
+    stored: dict[str, Any] = _CHANGES.dump_python(dict(changes))
+    return stored
+
+
+_CHANGES = TypeAdapter(dict[str, Any])
 
 
 def _entry(event: Event) -> dict[str, Any]:

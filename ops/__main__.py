@@ -177,10 +177,14 @@ def audit(
 def refund(
     order: OrderId,
     relist: Annotated[bool, typer.Option("--relist", help="Put the ticket on sale again.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Try once more after a failed refund.")] = False,
+    returned: Annotated[
+        bool, typer.Option("--returned", help="Record that you returned the money after a failed refund.")
+    ] = False,
 ) -> None:
     """Refund the buyer of an order.
 
-    Repeating the command is harmless. The payments service has to be running.
+    Repeating the command is harmless, except for --again. The payments service has to be running.
 
     \b
     Exit codes:
@@ -190,7 +194,7 @@ def refund(
     """
     from ops.refund import refund
 
-    typer.echo(run(refund(load(), order, relist=relist), "Not refunded"))
+    typer.echo(run(refund(load(), order, relist=relist, again=again, returned=returned), "Not refunded"))
 
 
 @cli.command()

@@ -50,16 +50,21 @@ ENDED_AT_STRIPE = replace(UNPAID, name="ended-at-stripe", label=N_("Payment canc
 CHECKING = Stage(
     "checking", N_("Checking payment"), "waiting", "pay", can_cancel=True, is_waiting=True, listens=True
 )
+PROCESSING = replace(CHECKING, name="processing", label=N_("Waiting for your bank"))
 EXPIRING = Stage("expiring", N_("Time is up"), "waiting", "pay", is_waiting=True, listens=True)
 PAID = Stage("paid", N_("Paid"), "good", "ticket", is_waiting=True, listens=True)
 LAPSED = Stage("lapsed", N_("Pay again"), "bad", "pay", can_pay=True, listens=True)
 """The authorization ended after the order completed and before the capture. The buyer has the ticket."""
 CAPTURED = Stage("captured", N_("Paid"), "good", "ticket", listens=True)
+DISPUTED = replace(CAPTURED, name="disputed", label=N_("Disputed"), tone="waiting")
+"""The buyer disputes the payment at the bank, which hasn't decided."""
 CANCELLED = Stage("cancelled", N_("Released"), "quiet")
 EXPIRED = Stage("expired", N_("Not paid in time"), "quiet")
 VOIDING = Stage("voiding", N_("Cancelling payment"), "waiting", is_waiting=True, listens=True)
 VOIDED = Stage("voided", N_("Not paid in time"), "quiet")
 REFUNDING = Stage("refunding", N_("Refund in progress"), "waiting", is_waiting=True, listens=True)
+REFUND_FAILED = Stage("refund-failed", N_("Refund failed"), "bad", listens=True)
+"""Operators have to return the money in another way."""
 REFUNDED = Stage("refunded", N_("Refunded"), "quiet")
 REFUNDED_BUT_KEPT = replace(REFUNDED, step="ticket", listens=True)
 """The buyer still owns the ticket, which may go on sale again later."""
@@ -73,6 +78,8 @@ def stage_of(order: Order, payment: Payment | None, now: datetime, *, pay_after_
         pay_after_start: whether the buyer may still pay after the event has started.
     """
     status = payment.status if payment else None
+    if payment and payment.refund_failed and status == "refunding":
+        return REFUND_FAILED
     match order.status:
         case "complete":
             return _complete(payment)
@@ -110,6 +117,8 @@ def _unpaid(payment: Payment | None) -> Stage:
             return BANK_CHECK
         case Payment(status="voided"):
             return ENDED_AT_STRIPE
+        case Payment(status="pending", processing=True):
+            return PROCESSING
         case Payment(status="pending", page_url=str()):
             return AT_STRIPE
     return CHECKING
@@ -118,7 +127,7 @@ def _unpaid(payment: Payment | None) -> Stage:
 def _complete(payment: Payment | None) -> Stage:
     match payment.status if payment else None:
         case "captured":
-            return CAPTURED
+            return DISPUTED if payment and payment.dispute == "open" else CAPTURED
         case "voided":
             return LAPSED
         case "refunding" | "refunded":  # until the orders service decides whether the buyer keeps the ticket

@@ -9,8 +9,10 @@ from typing import Annotated
 from bson import ObjectId
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from contracts.events import OrderStatus, PaymentStatus
+from contracts.events import OrderStatus
 from contracts.money import from_minor_units
+from services.payments.money_back import Dispute, MoneyBack
+from services.payments.rules import OTHER_WAY
 from services.payments.stripe_gateway.ledger import CLOCK_SKEW, StripeRecord
 
 
@@ -23,22 +25,26 @@ class OrderEntry(BaseModel):
     ticket_id: str
     status: OrderStatus
     price: int = Field(alias="price_minor")
+    refunded: int = Field(default=0, alias="refunded_minor")
     expires_at: datetime
 
 
-class PaymentEntry(BaseModel):
+class PaymentEntry(MoneyBack):
     """A stored payment."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     order_id: str
-    status: PaymentStatus
-    amount: int
     currency: str
     attempts: int = Field(alias="attempt")
     intent_id: str | None = None
     ended: tuple[str, ...] = ()
     refund_requested_at: datetime | None = None
+
+    @property
+    def returned_otherwise(self) -> int:
+        """How much operators returned without Stripe."""
+        return sum(each.amount for each in self.refunds if each.id.startswith(OTHER_WAY))
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,13 @@ class Account:
 
     @property
     def refunded(self) -> int:
-        return sum(intent.refunded for intent in self.intents)
+        """What the buyer got back: through Stripe, from the bank, or from an operator."""
+        otherwise = sum(payment.returned_otherwise for payment in self.payments)
+        return otherwise + sum(intent.refunded for intent in self.intents)
+
+    @property
+    def disputes(self) -> tuple[Dispute, ...]:
+        return tuple(dispute for intent in self.intents for dispute in intent.disputes)
 
     @property
     def approved(self) -> tuple[StripeRecord, ...]:

@@ -17,7 +17,8 @@ def line(finding: Finding) -> str:
         f"held {money(account.authorized):>10}  captured {money(account.captured):>10}"
         f"  refunded {money(account.refunded):>10}  intents {len(account.intents)}"
     )
-    words = "; ".join([*finding.differences, *(f"under way: {what}" for what in finding.under_way)])
+    pending = (f"under way: {what}" for what in finding.under_way)
+    words = "; ".join([*finding.differences, *pending, *finding.notes])
     mark = "DIFFERS " if finding.differences else ""
     return f"{account.order_id}  {ordered} | {paid or 'no payment':28} | {stripe} | {mark}{words or 'ok'}"
 

@@ -23,6 +23,7 @@ class Finding:
     account: Account
     differences: tuple[str, ...] = ()
     under_way: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def audit(account: Account, at: datetime, *, settled: bool = False) -> Finding:
@@ -33,6 +34,7 @@ def audit(account: Account, at: datetime, *, settled: bool = False) -> Finding:
         settled: report pending work as a difference. Use it when all work should have ended.
     """
     wrong = [*_missing_and_duplicates(account), *_amounts(account), *_order_and_money(account)]
+    wrong += _disputes(account)
     for payment in account.payments:
         wrong += [*_payment_and_order(account, payment), *_payment_and_money(account, payment)]
     pending = list(_under_way(account))
@@ -41,7 +43,7 @@ def audit(account: Account, at: datetime, *, settled: bool = False) -> Finding:
         pending = []
     wrong += [f"under way for too long: {what}" for what, until in pending if until < at]
     under_way = tuple(what for what, until in pending if until >= at)
-    return Finding(account, tuple(dict.fromkeys(wrong)), under_way)
+    return Finding(account, tuple(dict.fromkeys(wrong)), under_way, tuple(_notes(account)))
 
 
 def _missing_and_duplicates(account: Account) -> Iterator[str]:
@@ -129,6 +131,11 @@ def _payment_and_order(account: Account, payment: PaymentEntry) -> Iterator[str]
     }
     if payment.status not in allowed[account.order.status]:
         yield f"the order is {account.order.status}, but its payment is {payment.status}"
+    if account.order.status == "complete" and account.order.refunded != payment.refunded_amount:
+        yield (
+            f"payments refunded {money(payment.refunded_amount)},"
+            f" but orders knows of {money(account.order.refunded)}"
+        )
 
 
 def _payment_and_money(account: Account, payment: PaymentEntry) -> Iterator[str]:
@@ -148,14 +155,31 @@ def _payment_and_money(account: Account, payment: PaymentEntry) -> Iterator[str]
         case "captured":
             if not captured:
                 yield "the payment is captured, but Stripe captured nothing"
-            if refunded:
-                yield f"the payment is captured, but Stripe refunded {money(refunded)}"
+            if refunded != payment.refunded_amount:
+                yield f"Stripe refunded {money(refunded)}, payments knows of {money(payment.refunded_amount)}"
         case "refunding":
             if not captured:
                 yield "the payment is being refunded, but Stripe captured nothing"
+            if payment.refund_failed:
+                reason = payment.failed_refunds[-1].failure
+                yield f"the refund failed ({reason}): try again, or return the money in another way"
         case "refunded":
             if refunded < max(captured, payment.amount):
                 yield f"the payment is refunded, but Stripe refunded only {money(refunded)}"
+
+
+def _disputes(account: Account) -> Iterator[str]:
+    """Compare the disputes at Stripe with those that payments knows."""
+    known = {dispute.id: dispute.status for payment in account.payments for dispute in payment.disputes}
+    for dispute in account.disputes:
+        if known.get(dispute.id) != dispute.status:
+            yield f"the dispute {dispute.id} is {dispute.status}, but payments doesn't know that"
+
+
+def _notes(account: Account) -> Iterator[str]:
+    """What operators may want to know although nothing is wrong."""
+    for dispute in account.disputes:
+        yield f"a dispute about {money(dispute.amount)} is {dispute.status}: {dispute.reason}"
 
 
 def _under_way(account: Account) -> Iterator[tuple[str, datetime]]:
@@ -171,7 +195,7 @@ def _under_way(account: Account) -> Iterator[tuple[str, datetime]]:
     elif order.status == "cancelled" and account.authorized:
         yield "the voiding of the payment", until
     for payment in account.payments:
-        if payment.status == "refunding":
+        if payment.status == "refunding" and not payment.refund_failed:
             yield "the refund", (payment.refund_requested_at or order.expires_at) + REFUND_GRACE
         elif order.status not in LIVE_STATUSES and payment.status in ("pending", "failed", "authorized"):
             yield f"the payment is {payment.status}", until

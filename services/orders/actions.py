@@ -157,7 +157,14 @@ async def follow_payment(payment: PaymentEvent, window: timedelta) -> None:
     """Apply a payment's state to its order. For a bank check, the buyer gets another `window` to pay."""
     reserved_at = object_id(payment.order_id).generation_time
     longer = rules.extended_deadline(reserved_at, window, now())
-    order = await _change(payment.order_id, lambda order: rules.follow_payment(order, payment, longer))
+
+    def follow(order: Order) -> Changes | None:
+        changes = rules.follow_payment(order, payment, longer)
+        after = order.model_copy(update=dict(changes or {}))
+        money_back = rules.follow_money_back(after, payment)
+        return {**(changes or {}), **(money_back or {})} or None
+
+    order = await _change(payment.order_id, follow)
     if not rules.pays(payment, order):
         alert(
             "payment_amount",

@@ -97,6 +97,8 @@ class Order(OrderState, Aggregate):
             user_id=self.user_id,
             cancel_reason=self.cancel_reason,
             relisted=self.relisted,
+            refunded_amount=self.refunded_minor,
+            dispute=self.dispute,
             expires_at=self.expires_at,
             hold=self.hold,
             code=self.code,

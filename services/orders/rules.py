@@ -7,7 +7,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from contracts.api import MAX_HOLD
-from contracts.events import LIVE_STATUSES, CancelReason, OrderStatus, PaymentEvent, TicketStatus
+from contracts.events import (
+    LIVE_STATUSES,
+    CancelReason,
+    DisputeStatus,
+    OrderStatus,
+    PaymentEvent,
+    TicketStatus,
+)
 from contracts.tickets import TicketDetails
 from contracts.wire import Moment
 from kit.changes import Changes
@@ -82,6 +89,12 @@ class OrderState(BaseModel):
     cancel_reason: CancelReason | None = None
     relisted: bool = False
     """Whether the ticket of a refunded order is on sale again."""
+    refunded_minor: int = 0
+    """How much of the price the buyer got back."""
+    dispute: DisputeStatus | None = None
+    """The state of the dispute, if the buyer disputed the payment."""
+    payment_version: int = -1
+    """The version of the payment from which the last two fields are."""
     ended_at: Moment | None = None
     """When the hold of a cancelled order ended. It isn't published."""
 
@@ -173,6 +186,16 @@ def follow_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -
             return _refund(order, relist=payment.relist)
         case _:
             return None
+
+
+def follow_money_back(order: OrderState, payment: PaymentEvent) -> Changes | None:
+    """Record what the buyer of a paid order got back, and a dispute. Old events change nothing."""
+    if order.status not in ("complete", "refunded") or payment.version <= order.payment_version:
+        return None
+    known = {"refunded_minor": order.refunded_minor, "dispute": order.dispute}
+    refunded = order.price_minor if payment.status == "refunded" else payment.refunded_amount
+    found = {"refunded_minor": refunded, "dispute": payment.dispute}
+    return None if found == known else {**found, "payment_version": payment.version}
 
 
 def _await_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -> Changes | None:

@@ -119,24 +119,40 @@ class Payments:
         if payment is not None:
             await self.settlement.advance(payment)
 
-    async def refund(self, order_id: str, *, relist: bool) -> Payment:
+    async def refund(self, order_id: str, *, relist: bool, again: bool = False) -> Payment:
         """Refund the captured amount of an order. Repeated requests refund it once.
 
-        The payment's status is `refunding` until Stripe reports a successful refund.
+        The payment's status is `refunding` until Stripe reports a successful refund, or if the refund failed.
+
+        Args:
+            again: after a refund that failed, try once more.
 
         Raises:
-            NotFound, NotCaptured
+            NotFound, NotCaptured, PaymentDisputed
         """
         payment = await change(
             lambda: Payment.first({"order_id": order_id}),
-            lambda stored: rules.refund(stored, relist=relist, now=now()),
+            lambda stored: rules.refund(stored, relist=relist, again=again, now=now()),
         )
-        log.info("refund of order %s was requested, relist: %s", order_id, relist)
+        log.info("refund of order %s was requested, relist: %s, again: %s", order_id, relist, again)
         try:
             async with asyncio.timeout(PAY_SECONDS):
                 return await self.settlement.advance(payment)
         except (Unavailable, TimeoutError):
             return await Payment.load(payment.id)  # the reconciler settles it
+
+    async def record_returned(self, order_id: str, *, relist: bool) -> Payment:
+        """Record that an operator returned the money without Stripe, after a refund that failed.
+
+        Raises:
+            NotFound, RefundNotFailed
+        """
+        payment = await change(
+            lambda: Payment.first({"order_id": order_id}),
+            lambda stored: rules.returned(stored, relist=relist),
+        )
+        log.info("the money of order %s was returned without Stripe", order_id)
+        return payment
 
     async def of_orders(self, order_ids: Sequence[str], buyer: str) -> Sequence[Payment | ShownPayment]:
         """The buyer's payments for these orders, read with one command.
@@ -153,7 +169,8 @@ class Payments:
         payment = await Payment.first({"order_id": order_id})
         if payment is None or payment.user_id != buyer:
             return []
-        if payment.status == "pending" and (payment.bank_check or payment.session_id):
+        waits = payment.bank_check or payment.processing or payment.session_id
+        if payment.status == "pending" and waits:
             with suppress(Unavailable, TimeoutError):
                 async with asyncio.timeout(REFRESH_SECONDS):
                     payment = await self._refresh(payment)

@@ -55,7 +55,11 @@ async def pay(
     summary="Refund a buyer",
 )
 async def refund(data: RequestBody[RefundBody], payments: InjectedPayments) -> PaymentResult:
-    payment = await payments.refund(data.order_id, relist=data.relist)
+    """Refund the captured amount, or record that it was returned in another way."""
+    if data.returned:
+        payment = await payments.record_returned(data.order_id, relist=data.relist)
+    else:
+        payment = await payments.refund(data.order_id, relist=data.relist, again=data.again)
     record("refund", "success", actor="operator", order=data.order_id)
     return _result(payment)
 
@@ -79,6 +83,10 @@ async def list_payments(
             decline_message=payment.decline_message,
             action_url=payment.action_url,
             page_url=payment.page_url,
+            processing=payment.processing,
+            refunded_amount=payment.refunded_amount,
+            refund_failed=payment.refund_failed,
+            dispute=payment.dispute,
         )
         for payment in await payments.of_orders(order_ids, request.user.id)
     ]
@@ -106,4 +114,9 @@ API = [Router("/api/payments", route_handlers=[pay, refund, list_payments, webho
 
 
 def _result(payment: Payment) -> PaymentResult:
-    return PaymentResult(id=payment.key, status=payment.status, page_url=payment.page_url)
+    return PaymentResult(
+        id=payment.key,
+        status=payment.status,
+        page_url=payment.page_url,
+        refund_failed=payment.refund_failed,
+    )

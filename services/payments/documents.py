@@ -5,13 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from beanie import Document, PydanticObjectId
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 from pymongo import ASCENDING, IndexModel
 
 from contracts.events import PaymentCreated, PaymentEvent, PaymentStatus, PaymentUpdated
 from contracts.wire import Moment, now
 from kit.aggregates import OUTBOX_INDEX, Aggregate
 from kit.replicas import Replica
+from services.payments.money_back import MoneyBack
 from services.payments.rules import Payable, PaymentState
 
 FIRST_DELAY = timedelta(seconds=5)
@@ -57,24 +58,26 @@ class Payment(PaymentState, Aggregate):
             status=self.status,
             amount=self.amount,
             currency=self.currency,
-            bank_check=self.bank_check,
+            bank_check=self.bank_check or self.processing,
             relist=self.relist,
+            refunded_amount=self.refunded_amount,
+            refund_failed=self.refund_failed,
+            dispute=self.dispute,
             stripe_id=self.intent_id,
         )
 
 
-class ShownPayment(BaseModel):
+class ShownPayment(MoneyBack):
     """The fields of a stored payment that its buyer sees."""
 
     id: PydanticObjectId = Field(alias="_id")
     user_id: str
     order_id: str
-    status: PaymentStatus
-    amount: int
     currency: str
     decline_message: str | None
     action_url: str | None
     page_url: str | None
+    processing: bool = False
 
     @property
     def key(self) -> str:

@@ -1,5 +1,6 @@
 """Rules of payments: the next request to Stripe, and how its outcome changes the payment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -12,6 +13,7 @@ from contracts.money import MinimumCharge
 from contracts.wire import Moment
 from kit.changes import Changes
 from kit.errors import Conflict, Forbidden, ServiceError, Unavailable
+from services.payments.money_back import Dispute, MoneyBack, Refund, merged
 
 
 class NotTheBuyer(Forbidden):
@@ -38,6 +40,16 @@ class PriceTooLow(Conflict):
 
 class NotCaptured(Conflict):
     message = "Only an order that is paid for can be refunded"
+
+
+class PaymentDisputed(Conflict):
+    """Stripe refunds no disputed payment: its bank has already taken the money back."""
+
+    message = "The buyer disputes this payment at the bank, so it can't be refunded"
+
+
+class RefundNotFailed(Conflict):
+    message = "Only money whose refund failed can be returned in another way"
 
 
 class StartedOnAnotherPage(Conflict):
@@ -80,15 +92,12 @@ class Payable(BaseModel):
         return self.starts_at is not None and self.starts_at <= now
 
 
-class PaymentState(BaseModel):
+class PaymentState(MoneyBack):
     """The fields of a payment that rules need."""
 
     order_id: str
     user_id: str
-    amount: int
-    """The amount in minor units, such as cents."""
     currency: str
-    status: PaymentStatus = "pending"
     attempt: int = 1
     """A number in idempotency keys. A decline, or a 5xx that Stripe would repeat, starts the next attempt."""
     token: str | None
@@ -108,6 +117,8 @@ class PaymentState(BaseModel):
     """Whether the buyer's bank asks for confirmation."""
     action_url: str | None = None
     """The address at which the bank asks for confirmation. None if the bank asks on Stripe's page."""
+    processing: bool = False
+    """Whether the bank takes its time to approve, as it may for other means of payment than cards."""
     relist: bool = False
     """Whether the ticket of a refunded payment goes on sale again."""
     refund_requested_at: Moment | None = None
@@ -135,7 +146,13 @@ class Outcome:
     decline_message: str | None = None
     bank_check: bool = False
     action_url: str | None = None
+    processing: bool = False
+    refunds: Sequence[Refund] = ()
+    disputes: Sequence[Dispute] = ()
 
+
+OTHER_WAY = "other"
+"""The ids of refunds begin with this if an operator returned the money without Stripe."""
 
 MIN_PAGE_LIFETIME = timedelta(minutes=31)
 """Minimum remaining lifetime of a page that is opened again to be closed. Stripe requires 30 minutes."""
@@ -196,9 +213,9 @@ def next_step(order: Payable, payment: PaymentState, now: datetime, *, pay_after
         case "voided" | "refunded":
             return Step.WAIT
         case "refunding":
-            return Step.REFUND
+            return _refund_step(payment)
         case "captured":
-            return Step.REFUND if over else Step.WAIT
+            return _refund_step(payment) if over else Step.WAIT
         case "authorized" if over:
             return Step.VOID
         case "authorized":
@@ -210,9 +227,16 @@ def next_step(order: Payable, payment: PaymentState, now: datetime, *, pay_after
         case "pending":
             closes = not pay_after_start and order.status in LIVE_STATUSES and order.has_begun(now)
             # A buyer whom the bank asks to confirm has paid before the start.
-            if closes and payment.session_id and not payment.bank_check:
+            if closes and payment.session_id and not (payment.bank_check or payment.processing):
                 return Step.CLOSE
             return _next_step_of_attempt(order, payment, now)
+
+
+def _refund_step(payment: PaymentState) -> Step:
+    """Request the refund, unless it failed or the bank has taken the money back."""
+    if payment.dispute == "open":
+        return Step.RETRIEVE
+    return Step.WAIT if payment.refund_failed or payment.dispute == "lost" else Step.REFUND
 
 
 def _end_of_attempt(payment: PaymentState, now: datetime) -> Step:
@@ -226,7 +250,7 @@ def _end_of_attempt(payment: PaymentState, now: datetime) -> Step:
 
 
 def _next_step_of_attempt(order: Payable, payment: PaymentState, now: datetime) -> Step:
-    if payment.bank_check or payment.session_id:
+    if payment.bank_check or payment.processing or payment.session_id:
         return Step.RETRIEVE
     if order.expires_at <= now and order.status != "complete":
         return Step.WAIT  # the orders service is about to cancel the order
@@ -249,18 +273,24 @@ _RANK: dict[PaymentStatus, int] = {
 def apply_outcome(payment: PaymentState, outcome: Outcome, attempt: int) -> Changes | None:
     """The changes that follow from an outcome of attempt number `attempt`. Outdated outcomes change nothing.
 
-    A refund may fail even after Stripe has reported its success. The refund is then requested again.
+    A refund may fail even after Stripe has reported its success. The payment is then `refunding` again.
     """
     if outcome.intent_id in payment.ended or outcome.session_id in payment.ended:
         return None
-    if (payment.status, outcome.status) == ("refunded", "captured"):
-        return {"status": "refunding"}
-    if _RANK[outcome.status] <= _RANK[payment.status] and outcome.status != payment.status:
+    refunds = merged(payment.refunds, outcome.refunds)
+    disputes = merged(payment.disputes, outcome.disputes)
+    status = outcome.status
+    if status == "captured":
+        status = _status_after_capture(payment.model_copy(update={"refunds": refunds, "disputes": disputes}))
+    is_reopened = (payment.status, outcome.status, status) == ("refunded", "captured", "refunding")
+    if _RANK[status] <= _RANK[payment.status] and status != payment.status and not is_reopened:
         return None
-    if _RANK[outcome.status] < _RANK["authorized"] and attempt != payment.attempt:
+    if _RANK[status] < _RANK["authorized"] and attempt != payment.attempt:
         return None
     changes = {
-        "status": outcome.status,
+        "status": status,
+        "refunds": refunds,
+        "disputes": disputes,
         "intent_id": outcome.intent_id or payment.intent_id,
         "session_id": outcome.session_id or payment.session_id,
         "page_url": outcome.page_url,
@@ -268,9 +298,17 @@ def apply_outcome(payment: PaymentState, outcome: Outcome, attempt: int) -> Chan
         "decline_message": outcome.decline_message,
         "bank_check": outcome.bank_check,
         "action_url": outcome.action_url,
+        "processing": outcome.processing,
     }
     known = {field: getattr(payment, field) for field in changes}
     return None if changes == known else changes
+
+
+def _status_after_capture(payment: PaymentState) -> PaymentStatus:
+    """The status of a captured payment whose refunds and disputes are up to date."""
+    if payment.refunded_amount >= payment.amount:
+        return "refunded"
+    return "refunding" if payment.status in ("refunding", "refunded") else "captured"
 
 
 def is_known(payment: PaymentState, intent_id: str | None, status: PaymentStatus | None) -> bool:
@@ -344,6 +382,7 @@ def retry(
         "decline_message": None,
         "bank_check": False,
         "action_url": None,
+        "processing": False,
     }
 
 
@@ -365,19 +404,42 @@ def abandon(payment: PaymentState) -> Changes | None:
     return None if known or payment.status == "voided" else {"status": "voided"}
 
 
-def refund(payment: PaymentState, *, relist: bool, now: datetime) -> Changes | None:
+def refund(payment: PaymentState, *, relist: bool, again: bool = False, now: datetime) -> Changes | None:
     """Refund the captured amount once. A repeated request can only add `relist`.
 
+    Args:
+        again: after a refund that failed, try once more.
+
     Raises:
-        NotCaptured
+        NotCaptured, PaymentDisputed
     """
+    attempt = {"refund_requested_at": now, "refund_attempts": len(payment.failed_refunds) + 1}
     match payment.status:
+        case "captured" if payment.dispute in ("open", "lost"):
+            raise PaymentDisputed
         case "captured":
-            return {"status": "refunding", "relist": relist, "refund_requested_at": now}
+            return {"status": "refunding", "relist": relist, **attempt}
         case "refunding" | "refunded":
-            return {"relist": True} if relist and not payment.relist else None
+            changes = {"relist": True} if relist and not payment.relist else {}
+            return {**changes, **(attempt if again and payment.refund_failed else {})} or None
         case _:
             raise NotCaptured
+
+
+def returned(payment: PaymentState, *, relist: bool) -> Changes | None:
+    """Record that an operator returned the money without Stripe, because the refund failed.
+
+    Raises:
+        RefundNotFailed: the refund may still succeed, so that the buyer would get the money twice.
+    """
+    if payment.status == "refunded":
+        return None
+    if not payment.refund_failed:
+        raise RefundNotFailed
+    number = len(payment.refunds) + 1
+    left = payment.amount - payment.refunded_amount
+    refunds = [*payment.refunds, Refund(id=f"{OTHER_WAY}-{number}", amount=left, status="succeeded")]
+    return {"status": "refunded", "refunds": refunds, "relist": relist or payment.relist}
 
 
 def page_expires_at(order: Payable, now: datetime) -> datetime:

@@ -137,7 +137,19 @@ class Settlement:
         if changes is None:
             return payment
         changed = await payment.save_and_publish(changes, attempt=payment.attempt)
-        return changed or await change(
-            lambda: Payment.first({"_id": payment.id}),
-            lambda stored: rules.apply_outcome(stored, outcome, payment.attempt),
-        )
+        if changed is None:
+            return await change(
+                lambda: Payment.first({"_id": payment.id}),
+                lambda stored: rules.apply_outcome(stored, outcome, payment.attempt),
+            )
+        _alert(payment, changed)
+        return changed
+
+
+def _alert(before: Payment, after: Payment) -> None:
+    """Alert operators of what they have to decide."""
+    if after.refund_failed and not before.refund_failed:
+        reason = after.failed_refunds[-1].failure
+        alert("refund_failed", "the refund of order %s failed: %s", after.order_id, reason)
+    if after.dispute == "open" and before.dispute != "open":
+        alert("disputed", "the buyer of order %s disputes the payment", after.order_id)

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from contracts import money
-from contracts.events import LIVE_STATUSES, OrderEvent, TicketStatus
+from contracts.events import LIVE_STATUSES, DisputeStatus, OrderEvent, TicketStatus
 from contracts.money import MinimumCharge
 from contracts.tickets import TicketDetails
 from contracts.wire import Moment
@@ -75,6 +75,10 @@ class TicketState(TicketDetails):
     """The end of the time to pay, if the ticket is reserved."""
     refunded: bool = False
     """Whether the buyer of a sold ticket was refunded. The ticket stays sold."""
+    refunded_minor: int = 0
+    """How much of the price the buyer of a sold ticket got back. Only the seller sees it."""
+    dispute: DisputeStatus | None = None
+    """The state of the dispute, if the buyer disputed the payment. Only the seller sees it."""
     hold: int = 0
     """The hold number of the newest known order."""
     order_version: int = -1
@@ -187,6 +191,8 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
         "buyer_id": None if is_free else order.user_id,
         "held_until": order.expires_at if status == "reserved" else None,
         "refunded": status == "sold" and order.status == "refunded",
+        "refunded_minor": _refunded(order) if status == "sold" else 0,
+        "dispute": order.dispute if status == "sold" else None,
     }
 
 
@@ -202,6 +208,11 @@ def _status(order: OrderEvent, *, withdrawn: bool) -> TicketStatus:
     if _frees_ticket(order):
         return "withdrawn" if withdrawn else "available"
     return "reserved" if order.status in LIVE_STATUSES else "sold"
+
+
+def _refunded(order: OrderEvent) -> int:
+    """How much the buyer got back, in minor units."""
+    return money.to_minor_units(order.ticket.price) if order.status == "refunded" else order.refunded_amount
 
 
 def _frees_ticket(order: OrderEvent) -> bool:

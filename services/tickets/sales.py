@@ -47,6 +47,7 @@ async def summary(seller: str) -> SalesSummary:
         "_id": {"status": "$status", "refunded": "$refunded"},
         "count": {"$sum": 1},
         "amount": {"$sum": "$price_minor"},
+        "refunded": {"$sum": "$refunded_minor"},
     }
     groups = await Ticket.find({"user_id": seller}).aggregate([{"$group": by_state}], _Group).to_list()
 
@@ -58,7 +59,10 @@ async def summary(seller: str) -> SalesSummary:
         reserved=total("reserved"),
         sold=total("sold"),
         withdrawn=total("withdrawn"),
-        refunded=_sum(group for group in groups if group.state.refunded),
+        refunded=Sum(
+            count=sum(group.count for group in groups if group.state.refunded),
+            amount=sum(group.refunded for group in groups),
+        ),
     )
 
 
@@ -77,6 +81,8 @@ class _Group(BaseModel):
     state: _State = Field(alias="_id")
     count: int
     amount: int
+    refunded: int
+    """How much the buyers got back."""
 
 
 def _sum(groups: Iterable[_Group]) -> Sum:

@@ -42,12 +42,14 @@ def stored(raw: Mapping[str, Any]) -> StoredTicket:
 
 
 def view_of(ticket: Ticket | StoredTicket, viewer: str | None) -> TicketView:
-    """The public state of the ticket. Only its seller and its buyer see the order.
+    """The public state of the ticket. Only its seller and its buyer see the order, and only its seller what
+    the buyer got back.
 
     `for_viewer` adds the private note.
     """
     fields = {name: getattr(ticket, name) for name in _SAME}
     sees_order = viewer is not None and viewer in (ticket.user_id, ticket.buyer_id)
+    is_seller = viewer == ticket.user_id
     face_value = ticket.face_value_minor
     return TicketView.model_validate(
         {
@@ -55,6 +57,8 @@ def view_of(ticket: Ticket | StoredTicket, viewer: str | None) -> TicketView:
             "id": str(ticket.id),
             "order_id": ticket.order_id if sees_order else None,
             "order_code": ticket.order_code if sees_order else None,
+            "refunded_amount": (ticket.refunded_minor or None) if is_seller else None,
+            "dispute": ticket.dispute if is_seller else None,
             "price": from_minor_units(ticket.price_minor),
             "face_value": None if face_value is None else from_minor_units(face_value),
         }
@@ -69,6 +73,6 @@ def for_viewer(ticket: Ticket | StoredTicket, viewer: str | None) -> TicketView:
     return shown.model_copy(update={"private_note": ticket.private_note})
 
 
-_PERSONAL = {"order_id", "order_code", "private_note"}
+_PERSONAL = {"order_id", "order_code", "private_note", "refunded_amount", "dispute"}
 _SAME = TicketView.model_fields.keys() - {"id", "price", "face_value", *_PERSONAL}
 """Fields that have the same name and value in the database and in responses."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 from urllib.parse import urlsplit
 
 from contracts.api import Order, Payment, Ticket
+from contracts.money import from_minor_units
 from web.order_stage import Stage, Step
 from web.rendering.texts import N_
 from web.rendering.ticket_texts import has_begun
@@ -60,6 +62,12 @@ class OrderView:
     def number(self) -> str | None:
         """The order number that the buyer sees."""
         return self.order.code
+
+    @property
+    def refunded(self) -> Decimal | None:
+        """How much of the price was refunded, if anything was."""
+        amount = self.payment.refunded_amount if self.payment else 0
+        return from_minor_units(amount) if amount else None
 
     @property
     def query(self) -> str:

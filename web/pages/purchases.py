@@ -113,8 +113,8 @@ async def mine(page: NamedDependency[Page]) -> Response[Any]:
 
 
 async def _payments(page: Page, orders: Iterable[Order]) -> dict[str, Payment]:
-    """The payments of open and completed orders by order id. The stages of these orders depend on them."""
-    wanted = [order.id for order in orders if _is_open(order) or order.status == "complete"]
+    """The payments of all orders but the cancelled ones, by order id. Their stages depend on the payments."""
+    wanted = [order.id for order in orders if order.status != "cancelled"]
     payments = await page.optional(page.api.payments_of(wanted)) if wanted else None
     return {payment.order_id: payment for payment in payments or ()}
 

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, get_args
 from urllib.parse import urlencode
 
@@ -56,13 +57,23 @@ class Sale:
     def label(self) -> str:
         if self._is_past:
             return N_("Past")
-        return N_("Refunded") if self.ticket.refunded else LABELS[self.ticket.status]
+        if self.ticket.refunded:
+            return N_("Refunded")
+        if self.ticket.dispute == "open":
+            return N_("Disputed")
+        return N_("Partly refunded") if self.refunded else LABELS[self.ticket.status]
+
+    @property
+    def refunded(self) -> Decimal | None:
+        """How much the buyer got back, if anything."""
+        amount = self.ticket.refunded_amount
+        return from_minor_units(amount) if amount else None
 
     @property
     def tone(self) -> str:
         if self._is_past or self.ticket.refunded or self.ticket.status == "withdrawn":
             return "quiet"
-        return "waiting" if self.ticket.status == "reserved" else "good"
+        return "waiting" if self.ticket.status == "reserved" or self.ticket.dispute == "open" else "good"
 
     @property
     def held_until(self) -> datetime | None:

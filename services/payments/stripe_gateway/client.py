@@ -1,15 +1,16 @@
 """The requests that payments makes to Stripe."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import stripe
 from stripe import PaymentIntent
-from stripe.params import RefundListParams
+from stripe.checkout import Session
 
-from kit.alerts import alert
 from kit.stripe.client import StripeApi
 from kit.stripe.errors import KeyExhausted, KeyMismatch, OutcomeUnknown, refused
+from services.payments.money_back import Refund, merged
 from services.payments.rules import Outcome, PaymentState
 from services.payments.stripe_gateway import ledger, outcomes, requests
 from settings import Settings
@@ -98,16 +99,27 @@ class Gateway:
     async def retrieve(self, payment: PaymentState) -> Outcome:
         """Read the payment's Checkout session, or its PaymentIntent if it has no session."""
         if session_id := payment.session_id:
-            expand = ["payment_intent", f"payment_intent.{ledger.WITH_REFUNDS}"]
+            expand = ["payment_intent", f"payment_intent.{ledger.WITH_CHARGE}"]
             session = await self._api.send(
                 lambda: self._api.v1.checkout.sessions.retrieve_async(session_id, {"expand": expand})
             )
-            return outcomes.of_session(session, payment)
+            return await self._with_money_back(payment, session, outcomes.of_session(session, payment))
         intent_id = _intent_id(payment)
         intent = await self._api.send(
-            lambda: self._api.v1.payment_intents.retrieve_async(intent_id, {"expand": [ledger.WITH_REFUNDS]})
+            lambda: self._api.v1.payment_intents.retrieve_async(intent_id, {"expand": [ledger.WITH_CHARGE]})
         )
-        return outcomes.of_intent(intent)
+        return await self._with_money_back(payment, intent, outcomes.of_intent(intent))
+
+    async def _with_money_back(
+        self, payment: PaymentState, found: stripe.PaymentIntent | Session, outcome: Outcome
+    ) -> Outcome:
+        """The outcome with its refunds and disputes, if there are any: one more request for each kind."""
+        intent_id = outcome.intent_id
+        has_some = outcomes.was_contested(found) or payment.refunds or payment.disputes
+        if intent_id is None or outcome.status != "captured" or not has_some:
+            return outcome
+        refunds, disputes = await ledger.money_back(self._api, intent_id)
+        return replace(outcome, refunds=refunds, disputes=disputes)
 
     async def capture(self, payment: PaymentState) -> Outcome:
         """Charge the authorized amount."""
@@ -136,21 +148,24 @@ class Gateway:
         return await self.void(payment.model_copy(update={"intent_id": outcome.intent_id}))
 
     async def refund(self, payment: PaymentState) -> Outcome:
-        """Refund everything that was captured and isn't refunded yet. Repeated requests refund it once."""
+        """Refund everything that was captured and isn't refunded yet.
+
+        Nothing is requested while a refund is pending, or after the last attempt has failed.
+        """
         intent_id = _intent_id(payment)
-        try:
-            await self._api.send(
-                lambda: self._api.v1.refunds.create_async({"payment_intent": intent_id}),
-                stripe.InvalidRequestError,
-            )
-        except stripe.InvalidRequestError as error:
-            if error.code != "charge_already_refunded":
-                raise refused(error) from error
-        which: RefundListParams = {"payment_intent": intent_id, "limit": 100}
-        refunds = [each async for each in self._api.list_all(self._api.v1.refunds.list_async, which)]
-        if outcomes.all_failed(refunds):
-            alert("refund_failed", "every refund of order %s failed", payment.order_id)
-        return outcomes.of_refunds(payment, refunds)
+        refunds = await ledger.refunds_of(self._api, intent_id)
+        if _needs_refund(payment, refunds):
+            try:
+                await self._api.send(
+                    lambda: self._api.v1.refunds.create_async({"payment_intent": intent_id}),
+                    stripe.InvalidRequestError,
+                )
+            except stripe.InvalidRequestError as error:
+                if error.code not in ("charge_already_refunded", "charge_disputed"):
+                    raise refused(error) from error
+                return await self.retrieve(payment)
+            refunds = await ledger.refunds_of(self._api, intent_id)
+        return Outcome("captured", intent_id, payment.amount, payment.currency, refunds=refunds)
 
     async def _move(self, payment: PaymentState, request: Callable[[], Awaitable[PaymentIntent]]) -> Outcome:
         """Capture or void the PaymentIntent, or read its outcome if its status has already changed."""
@@ -173,6 +188,12 @@ class Gateway:
 
     def _order_page(self, payment: PaymentState) -> str:
         return f"{self._site}/orders/{payment.order_id}"
+
+
+def _needs_refund(payment: PaymentState, refunds: Sequence[Refund]) -> bool:
+    known = payment.model_copy(update={"refunds": merged(payment.refunds, refunds)})
+    under_way = sum(refund.amount for refund in known.refunds if refund.status != "failed")
+    return under_way < known.amount and not known.refund_failed
 
 
 def _intent_id(payment: PaymentState) -> str:

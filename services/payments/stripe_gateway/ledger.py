@@ -1,6 +1,6 @@
 """Stripe's records of our orders: PaymentIntents and Checkout sessions, found by the order's id."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,11 +9,13 @@ import stripe
 from bson import ObjectId
 from stripe import PaymentIntent
 from stripe.checkout import Session
-from stripe.params import PaymentIntentListParams
+from stripe.params import DisputeListParams, PaymentIntentListParams, RefundListParams
 from stripe.params.checkout import SessionListParams
 
 from kit.stripe.client import StripeApi
 from kit.stripe.errors import refused
+from services.payments.money_back import Dispute, Refund
+from services.payments.stripe_gateway.outcomes import of_dispute, of_refund
 from services.payments.stripe_gateway.shapes import CheckoutSession, Intent
 
 ORDER_LIFETIME = timedelta(days=1)
@@ -21,8 +23,8 @@ ORDER_LIFETIME = timedelta(days=1)
 CLOCK_SKEW = timedelta(hours=1)
 """The largest difference between our clocks and Stripe's that is tolerated."""
 
-WITH_REFUNDS = "latest_charge"
-"""The field to expand when a PaymentIntent is read, because only its charge shows what was refunded."""
+WITH_CHARGE = "latest_charge"
+"""The field to expand when a PaymentIntent is read, because only its charge shows refunds and disputes."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,11 @@ class StripeRecord:
     """The amount that is authorized but not captured."""
     captured: int
     refunded: int
+    """What the buyer got back, including lost disputes."""
     currency: str
     was_approved: bool
     """Whether a bank ever approved the payment."""
+    disputes: tuple[Dispute, ...] = ()
 
 
 async def records(
@@ -56,7 +60,7 @@ async def records(
     async for found in _intents(api, {"created": created} if created else {}):
         intent = Intent.of(found)
         if intent.order_id is not None:
-            yield record_of(intent)
+            yield await _record_of(api, intent)
 
 
 async def records_of_order(api: StripeApi, order_id: str) -> list[StripeRecord]:
@@ -67,7 +71,7 @@ async def records_of_order(api: StripeApi, order_id: str) -> list[StripeRecord]:
     """
     around: PaymentIntentListParams = {"created": _around_creation(order_id)}
     intents = [Intent.of(found) async for found in _intents(api, around)]
-    return [record_of(intent) for intent in intents if intent.order_id == order_id]
+    return [await _record_of(api, intent) for intent in intents if intent.order_id == order_id]
 
 
 async def find_record(api: StripeApi, intent_id: str) -> StripeRecord | None:
@@ -78,7 +82,7 @@ async def find_record(api: StripeApi, intent_id: str) -> StripeRecord | None:
     """
     try:
         found = await api.send(
-            lambda: api.v1.payment_intents.retrieve_async(intent_id, {"expand": [WITH_REFUNDS]}),
+            lambda: api.v1.payment_intents.retrieve_async(intent_id, {"expand": [WITH_CHARGE]}),
             stripe.InvalidRequestError,
         )
     except stripe.InvalidRequestError as error:
@@ -86,7 +90,7 @@ async def find_record(api: StripeApi, intent_id: str) -> StripeRecord | None:
             raise refused(error) from error
         return None
     intent = Intent.of(found)
-    return None if intent.order_id is None else record_of(intent)
+    return None if intent.order_id is None else await _record_of(api, intent)
 
 
 async def find_intent(api: StripeApi, order_id: str, ended: Collection[str]) -> PaymentIntent | None:
@@ -106,7 +110,30 @@ async def find_session(api: StripeApi, order_id: str, ended: Collection[str]) ->
     return None
 
 
-def record_of(intent: Intent) -> StripeRecord:
+async def refunds_of(api: StripeApi, intent_id: str) -> list[Refund]:
+    """All refunds of a PaymentIntent, oldest first."""
+    which: RefundListParams = {"payment_intent": intent_id, "limit": 100}
+    return [of_refund(each) async for each in api.list_all(api.v1.refunds.list_async, which)][::-1]
+
+
+async def disputes_of(api: StripeApi, intent_id: str) -> list[Dispute]:
+    """All disputes of a PaymentIntent, oldest first."""
+    which: DisputeListParams = {"payment_intent": intent_id, "limit": 100}
+    return [of_dispute(each) async for each in api.list_all(api.v1.disputes.list_async, which)][::-1]
+
+
+async def money_back(api: StripeApi, intent_id: str) -> tuple[list[Refund], list[Dispute]]:
+    """All refunds and disputes of a PaymentIntent."""
+    return await refunds_of(api, intent_id), await disputes_of(api, intent_id)
+
+
+async def _record_of(api: StripeApi, intent: Intent) -> StripeRecord:
+    is_disputed = intent.latest_charge is not None and intent.latest_charge.disputed
+    return record_of(intent, await disputes_of(api, intent.id) if is_disputed else [])
+
+
+def record_of(intent: Intent, disputes: Sequence[Dispute] = ()) -> StripeRecord:
+    lost = sum(dispute.amount for dispute in disputes if dispute.status == "lost")
     charge = intent.latest_charge
     approved = charge is not None and charge.paid
     return StripeRecord(
@@ -116,14 +143,15 @@ def record_of(intent: Intent) -> StripeRecord:
         status=intent.status,
         authorized=intent.amount_capturable,
         captured=charge.amount_captured if charge and approved else 0,
-        refunded=charge.amount_refunded if charge and approved and charge.captured else 0,
+        refunded=lost + (charge.amount_refunded if charge and approved and charge.captured else 0),
         currency=intent.currency,
         was_approved=approved,
+        disputes=tuple(disputes),
     )
 
 
 def _intents(api: StripeApi, which: PaymentIntentListParams) -> AsyncIterator[PaymentIntent]:
-    params: PaymentIntentListParams = {**which, "limit": 100, "expand": [f"data.{WITH_REFUNDS}"]}
+    params: PaymentIntentListParams = {**which, "limit": 100, "expand": [f"data.{WITH_CHARGE}"]}
     return api.list_all(api.v1.payment_intents.list_async, params)
 
 

@@ -1,10 +1,9 @@
 """Translates Stripe's objects and errors into outcomes of a payment. Pure functions: none sends a request."""
 
-from collections.abc import Sequence
-
 import stripe
 
-from contracts.events import PaymentStatus
+from contracts.events import DisputeStatus, PaymentStatus
+from services.payments.money_back import Dispute, Refund, RefundStatus
 from services.payments.rules import Outcome, PaymentState
 from services.payments.stripe_gateway import shapes
 
@@ -21,8 +20,18 @@ STATUSES: dict[str, PaymentStatus] = {
 
 
 def of_intent(found: stripe.PaymentIntent) -> Outcome:
-    """The outcome that a PaymentIntent shows. A refund is visible only if `latest_charge` is expanded."""
+    """The outcome that a PaymentIntent shows, without its refunds and disputes."""
     return _of_intent(shapes.Intent.of(found))
+
+
+def was_contested(found: stripe.PaymentIntent | stripe.checkout.Session) -> bool:
+    """Whether there are refunds or disputes to read. `latest_charge` must be expanded."""
+    if isinstance(found, stripe.checkout.Session):
+        intent = shapes.CheckoutSession.of(found).payment_intent
+    else:
+        intent = shapes.Intent.of(found)
+    charge = intent.latest_charge if intent else None
+    return charge is not None and (charge.amount_refunded > 0 or charge.disputed)
 
 
 def _of_intent(intent: shapes.Intent) -> Outcome:
@@ -32,8 +41,6 @@ def _of_intent(intent: shapes.Intent) -> Outcome:
     code = message = None
     if intent.status == "requires_payment_method" and error is not None:
         status, code, message = "failed", _decline_code(error), _decline_message(error)
-    if status == "captured" and intent.latest_charge is not None:
-        status = "refunded" if intent.latest_charge.refunded else "captured"
     return Outcome(
         status=status,
         intent_id=intent.id,
@@ -43,6 +50,7 @@ def _of_intent(intent: shapes.Intent) -> Outcome:
         decline_message=message,
         bank_check=intent.status == "requires_action",
         action_url=intent.action_url,
+        processing=intent.status == "processing",
     )
 
 
@@ -71,6 +79,7 @@ def of_session(found: stripe.checkout.Session, payment: PaymentState) -> Outcome
         session_id=session.id,
         page_url=session.url if session.status == "open" and status == "pending" else None,
         bank_check=intent is not None and intent.status == "requires_action",
+        processing=intent is not None and intent.status == "processing",
     )
 
 
@@ -88,17 +97,34 @@ def of_unusable_card(payment: PaymentState, error: stripe.InvalidRequestError) -
     return None
 
 
-def of_refunds(payment: PaymentState, found: Sequence[stripe.Refund]) -> Outcome:
-    """The outcome of the refunds: `refunded` if the successful ones add up to the payment's amount."""
-    refunds = map(shapes.Refund.of, found)
-    succeeded = sum(refund.amount for refund in refunds if refund.status == "succeeded")
-    status: PaymentStatus = "refunded" if succeeded >= payment.amount else "captured"
-    return Outcome(status, payment.intent_id, payment.amount, payment.currency)
+_REFUND_STATUSES: dict[str, RefundStatus] = {
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "canceled": "failed",
+}
+
+_DISPUTE_STATUSES: dict[str, DisputeStatus] = {
+    "won": "won",
+    "prevented": "won",
+    "warning_closed": "won",
+    "lost": "lost",
+}
+"""https://docs.stripe.com/api/disputes/object#dispute_object-status"""
 
 
-def all_failed(found: Sequence[stripe.Refund]) -> bool:
-    """Whether no refund has succeeded or can still succeed. A refund without a status may."""
-    return all(shapes.Refund.of(each).status in ("failed", "canceled") for each in found)
+def of_refund(found: stripe.Refund) -> Refund:
+    """A refund. One without a status, or with one that Stripe has added, may still succeed."""
+    refund = shapes.Refund.of(found)
+    status = _REFUND_STATUSES.get(refund.status or "", "pending")
+    failure = refund.failure_reason or refund.status if status == "failed" else None
+    return Refund(id=refund.id, amount=refund.amount, status=status, failure=failure)
+
+
+def of_dispute(found: stripe.Dispute) -> Dispute:
+    """A dispute. It is open in any status in which the bank hasn't decided."""
+    dispute = shapes.Dispute.of(found)
+    status = _DISPUTE_STATUSES.get(dispute.status, "open")
+    return Dispute(id=dispute.id, amount=dispute.amount, status=status, reason=dispute.reason)
 
 
 def _declined(payment: PaymentState, message: str, code: str | None) -> Outcome:

@@ -61,6 +61,8 @@ class Charge(_Shape):
     """Whether the bank approved the payment."""
     refunded: bool
     """Whether the whole amount was refunded."""
+    disputed: bool = False
+    """Whether the buyer ever disputed the payment."""
 
 
 class Metadata(_Shape):
@@ -108,3 +110,11 @@ class Refund(_Shape):
     id: str
     amount: int
     status: str | None = None
+    failure_reason: str | None = None
+
+
+class Dispute(_Shape):
+    id: str
+    amount: int
+    status: str
+    reason: str | None = None

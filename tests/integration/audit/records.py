@@ -3,9 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from contracts.events import OrderStatus, PaymentStatus
+from contracts.events import DisputeStatus, OrderStatus, PaymentStatus
 from ops.audit.accounts import Account, OrderEntry, PaymentEntry
 from ops.audit.rules import Finding, audit
+from services.payments.money_back import Dispute, Refund, RefundStatus
 from services.payments.stripe_gateway.ledger import StripeRecord
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -15,11 +16,28 @@ PRICE = 1999
 
 
 def order(
-    status: OrderStatus, *, price: int = PRICE, time_left: timedelta = timedelta(minutes=5)
+    status: OrderStatus,
+    *,
+    price: int = PRICE,
+    refunded: int = 0,
+    time_left: timedelta = timedelta(minutes=5),
 ) -> OrderEntry:
     return OrderEntry(
-        order_id=ORDER, ticket_id=TICKET, status=status, price=price, expires_at=NOON + time_left
+        order_id=ORDER,
+        ticket_id=TICKET,
+        status=status,
+        price=price,
+        refunded=refunded,
+        expires_at=NOON + time_left,
     )
+
+
+def refund(amount: int, status: RefundStatus = "succeeded", id_: str = "re_1") -> Refund:
+    return Refund(id=id_, amount=amount, status=status, failure="lost" if status == "failed" else None)
+
+
+def dispute(status: DisputeStatus) -> Dispute:
+    return Dispute(id="du_1", amount=PRICE, status=status, reason="fraudulent")
 
 
 def payment(status: PaymentStatus, **changes: Any) -> PaymentEntry:

@@ -14,7 +14,17 @@ from ops.audit.accounts import Account, OrderEntry, PaymentEntry, accounts
 from ops.audit.report import Totals, line
 from ops.audit.rules import audit
 from services.payments.stripe_gateway.ledger import StripeRecord
-from tests.integration.audit.records import NOON, ORDER, PRICE, finding_for, intent, order, payment
+from tests.integration.audit.records import (
+    NOON,
+    ORDER,
+    PRICE,
+    dispute,
+    finding_for,
+    intent,
+    order,
+    payment,
+    refund,
+)
 
 LATE = timedelta(minutes=-3)
 """A negative time left: the deadline of the order and the grace period of two minutes have passed."""
@@ -37,6 +47,26 @@ AT_REST = {
         intent(captured=PRICE, refunded=PRICE),
     ),
     "refunded": (order("refunded"), payment("refunded"), intent(captured=PRICE, refunded=PRICE)),
+    "partly refunded": (
+        order("complete", refunded=500),
+        payment("captured", refunds=[refund(500)]),
+        intent(captured=PRICE, refunded=500),
+    ),
+    "refunded without Stripe": (
+        order("refunded"),
+        payment("refunded", refunds=[refund(PRICE, "failed"), refund(PRICE, id_="other-2")]),
+        intent(captured=PRICE),
+    ),
+    "disputed": (
+        order("complete"),
+        payment("captured", disputes=[dispute("open")]),
+        intent(captured=PRICE, disputes=(dispute("open"),)),
+    ),
+    "returned by the bank": (
+        order("refunded"),
+        payment("refunded", disputes=[dispute("lost")]),
+        intent(captured=PRICE, refunded=PRICE, disputes=(dispute("lost"),)),
+    ),
 }
 
 UNDER_WAY = {
@@ -174,11 +204,31 @@ BROKEN: dict[str, tuple[tuple[Any, ...], str]] = {
     ),
     "refunded only at Stripe": (
         (order("complete"), payment("captured"), intent(captured=PRICE, refunded=PRICE)),
-        "the payment is captured, but Stripe refunded 19.99",
+        "Stripe refunded 19.99, payments knows of 0.00",
     ),
     "partly refunded only at Stripe": (
         (order("complete"), payment("captured"), intent(captured=PRICE, refunded=1)),
-        "the payment is captured, but Stripe refunded 0.01",
+        "Stripe refunded 0.01, payments knows of 0.00",
+    ),
+    "partly refunded, but orders doesn't know it": (
+        (
+            order("complete"),
+            payment("captured", refunds=[refund(500)]),
+            intent(captured=PRICE, refunded=500),
+        ),
+        "payments refunded 5.00, but orders knows of 0.00",
+    ),
+    "a refund that failed": (
+        (order("complete"), payment("refunding", refunds=[refund(PRICE, "failed")]), intent(captured=PRICE)),
+        "the refund failed (lost): try again, or return the money in another way",
+    ),
+    "disputed only at Stripe": (
+        (
+            order("complete"),
+            payment("captured"),
+            intent(captured=PRICE, disputes=(dispute("open"),)),
+        ),
+        "the dispute du_1 is open, but payments doesn't know that",
     ),
     "a refunded payment of a complete order": (
         (order("complete"), payment("refunded"), intent(captured=PRICE, refunded=PRICE)),
@@ -393,6 +443,12 @@ def test_the_line_of_an_order_shows_its_records_and_the_difference() -> None:
         assert words in text
 
 
+def test_a_line_shows_disputes_although_nothing_differs() -> None:
+    text = line(finding_for(*AT_REST["disputed"]))
+    assert text.endswith("a dispute about 19.99 is open: fraudulent")
+    assert "DIFFERS" not in text
+
+
 def test_the_summary_counts_orders_money_and_differences() -> None:
     findings = [finding_for(*entries) for entries in (*AT_REST.values(), UNDER_WAY["reserved"])]
     findings.append(finding_for(*BROKEN["charged twice"][0]))
@@ -400,6 +456,6 @@ def test_the_summary_counts_orders_money_and_differences() -> None:
     for finding in findings:
         totals.add(finding)
     text = str(totals)
-    assert text.startswith("10 orders, ")
-    assert "captured 119.94, refunded 39.98" in text
+    assert text.startswith("14 orders, ")
+    assert "captured 199.90, refunded 84.96" in text
     assert text.endswith("1 under way, 1 with differences.")

@@ -107,7 +107,7 @@ async def test_an_audit_finds_a_refund_made_only_at_stripe(marketplace: Marketpl
     ran = await marketplace.audit("--only-differences")
     assert ran.code == 1
     assert unchanged.id not in ran.out
-    assert "DIFFERS the payment is captured, but Stripe refunded 19.99" in ran.out
+    assert "DIFFERS Stripe refunded 19.99, payments knows of 0.00" in ran.out
 
 
 async def test_an_audit_finds_an_intent_of_an_unknown_order(marketplace: Marketplace) -> None:
@@ -148,7 +148,7 @@ async def test_an_audit_of_an_order_reads_no_other_order(marketplace: Marketplac
     ran = await marketplace.audit(order.id)
     assert ran.code == 1
     assert [line[:24] for line in ran.out.splitlines()[:-1]] == [order.id]
-    assert "DIFFERS the payment is captured, but Stripe refunded 19.99" in ran.out
+    assert "DIFFERS Stripe refunded 19.99, payments knows of 0.00" in ran.out
     assert ran.out.splitlines()[-1].startswith("1 orders, 1 intents")
 
 

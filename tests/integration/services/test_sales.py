@@ -21,7 +21,12 @@ async def list_ticket(title: str = "Hamlet", *, price: object = 10, by: str = AN
 
 
 async def apply_order_event(
-    key: str, status: OrderStatus = "created", *, relisted: bool = False, price: object = 10
+    key: str,
+    status: OrderStatus = "created",
+    *,
+    relisted: bool = False,
+    price: object = 10,
+    refunded_amount: int = 0,
 ) -> None:
     """Apply an order event with this status to the ticket."""
     kind = OrderCreated if status == "created" else OrderUpdated
@@ -32,6 +37,7 @@ async def apply_order_event(
             status=status,
             user_id=BOB,
             relisted=relisted,
+            refunded_amount=refunded_amount,
             expires_at=now() + timedelta(minutes=15),
             hold=1,
             code=CODE,
@@ -138,6 +144,20 @@ async def test_the_summary_counts_and_totals_own_tickets_by_status(tickets: Serv
         "refunded": (1, 5000),
     }
     assert await summary(tickets, by=BOB) == {**zeros, "available": (1, 99900)}
+
+
+async def test_a_partial_refund_reduces_what_the_seller_earned_and_only_the_seller_sees_it(
+    tickets: Served,
+) -> None:
+    key = await list_ticket(price=20)
+    await apply_order_event(key, "complete", price=20, refunded_amount=500)
+    found = await summary(tickets)
+    assert (found["sold"], found["refunded"]) == ((1, 2000), (0, 500))
+    mine = (await tickets.ask("GET", "/api/tickets/mine", by=ANN)).json()
+    assert [ticket["refundedAmount"] for ticket in mine] == [500]
+    for viewer in (BOB, None):
+        shown = (await tickets.ask("GET", f"/api/tickets/{key}", by=viewer)).json()
+        assert not shown.keys() & {"refundedAmount", "dispute"}
 
 
 async def test_a_seller_profile_shows_the_number_of_sold_tickets(tickets: Served) -> None:

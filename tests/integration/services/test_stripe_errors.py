@@ -10,7 +10,6 @@ from prometheus_client import REGISTRY
 
 from kit.stripe import client as stripe_client
 from services.payments import actions
-from services.payments.documents import Payment
 from services.payments.rules import Outcome, PaymentState
 from services.payments.stripe_gateway.client import Gateway
 from tests.support.payments import PaymentsService
@@ -224,19 +223,3 @@ async def test_frequent_reads_query_stripe_once_per_refresh_interval(
     for _ in range(5):
         await service.shown(order)
     assert retrieved == [order.id]
-
-
-async def test_a_refund_that_failed_at_stripe_is_requested_again(service: PaymentsService) -> None:
-    order = await service.order()
-    await service.pay(order)
-    await service.becomes(order, "complete")
-    # The payment is stored as refunded, but Stripe has no refund: a bank can reject a refund days later.
-    await service.served.database["payments"].update_one(
-        {"order_id": order.id}, {"$set": {"status": "refunded"}}
-    )
-    payment = await Payment.find_one({"order_id": order.id})
-    assert payment is not None
-    assert (await service.payments.settlement.advance(payment, refresh=True)).status == "refunded"
-    (intent,) = await service.intents(order)
-    refunds = await service.shop.v1.refunds.list_async({"payment_intent": intent.id})
-    assert [refund.amount for refund in refunds.data] == [1999]

@@ -72,3 +72,71 @@ async def test_a_sold_ticket_has_live_updates_because_it_may_go_on_sale_again(
     page = await client.get(f"/tickets/{order.ticket.id}")
     assert "This ticket is yours" in text_of(page)
     assert f'data-live="ticket:{order.ticket.id}"' in page.text
+
+
+async def test_a_partial_refund_is_shown_with_its_amount(
+    client: PageClient, market: Market, order: Order
+) -> None:
+    market.payment(order, "captured", refunded_amount=500)
+    page = text_of(await client.get(f"/orders/{order.id}"))
+    assert "You paid $20.00, of which $5.00 was refunded." in page
+
+
+@pytest.mark.parametrize("status", ["complete", "refunded"])
+async def test_a_refund_that_the_bank_rejected_is_not_shown_as_done(
+    client: PageClient, market: Market, order: Order, status: str
+) -> None:
+    market.payment(order, "refunding", refund_failed=True)
+    market.change_order(order.id, status=status)
+    page = text_of(await client.get(f"/orders/{order.id}"))
+    assert "Your bank rejected the refund of $20.00." in page
+    assert "We refunded" not in page
+    assert "Refund failed" in text_of(await client.get("/orders"))
+
+
+async def test_a_partial_refund_that_the_bank_rejected_is_shown(
+    client: PageClient, market: Market, order: Order
+) -> None:
+    market.payment(order, "captured", refund_failed=True)
+    page = text_of(await client.get(f"/orders/{order.id}"))
+    assert "You paid $20.00. Enjoy the event!" in page
+    assert "Your bank rejected a refund." in page
+
+
+@pytest.mark.parametrize(
+    ("dispute", "payment", "status", "message"),
+    [
+        ("open", "captured", "complete", "You asked your bank to take back the $20.00 that you paid."),
+        ("won", "captured", "complete", "Your bank has closed your dispute, and the payment stands."),
+        ("lost", "refunded", "refunded", "Your bank took back the payment and returns $20.00 to you."),
+    ],
+)
+async def test_the_page_of_a_disputed_order_says_what_the_bank_decided(
+    client: PageClient, market: Market, order: Order, dispute: str, payment: str, status: str, message: str
+) -> None:
+    market.payment(order, payment, dispute=dispute)
+    market.change_order(order.id, status=status)
+    assert message in text_of(await client.get(f"/orders/{order.id}"))
+    assert ("Disputed" in text_of(await client.get("/orders"))) == (dispute == "open")
+
+
+async def test_the_seller_sees_partial_refunds_and_disputes(
+    client: PageClient, market: Market, buyer: User
+) -> None:
+    market.ticket(buyer, "Partly", status="sold", refunded_amount=500)
+    market.ticket(buyer, "Contested", status="sold", dispute="open")
+    page = text_of(await client.get("/listings"))
+    assert "Earned $35.00 2 sold, $5.00 refunded" in page
+    assert "$5.00 refunded to the buyer" in page
+    assert "Partly refunded" in page
+    assert "Disputed" in page
+
+
+async def test_a_payment_that_the_bank_processes_needs_no_second_one(
+    client: PageClient, market: Market, buyer: User
+) -> None:
+    seller, _ = market.user("another@example.com")
+    waiting = market.order(buyer, market.ticket(seller), status="awaiting:payment")
+    market.payment(waiting, "pending", processing=True)
+    page = text_of(await client.get(f"/orders/{waiting.id}"))
+    assert "Your bank is processing the payment." in page

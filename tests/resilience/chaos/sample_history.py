@@ -94,6 +94,8 @@ def order(
         "extensions": 0,
         "cancel_reason": None,
         "relisted": False,
+        "refunded_minor": 0,
+        "dispute": None,
     }
     return _states(key, first, states)
 
@@ -109,7 +111,13 @@ def payment(key: str, of: str, *statuses: str) -> list[Stored]:
         "intent_id": f"pi_{of}",
         "status": statuses[0],
     }
-    return _states(key, first, [{"status": status} for status in statuses[1:]])
+    refund = {"id": f"re_{of}", "amount": PRICE, "status": "succeeded", "failure": None}
+    money_back = {"refunds": [refund]}
+    return _states(
+        key,
+        {**first, "refunds": []},
+        [{"status": status, **(money_back if status == "refunded" else {})} for status in statuses[1:]],
+    )
 
 
 def intent(of: str, status: str, *, received: int = 0, refunded: int = 0, key: str = "") -> dict[str, Any]:
@@ -183,11 +191,12 @@ def _ticket_event(stored: Stored) -> Event:
 
 
 def _order_event(stored: Stored) -> Event:
-    names = "version status user_id cancel_reason relisted expires_at hold code".split()
+    names = "version status user_id cancel_reason relisted dispute expires_at hold code".split()
     price = Decimal(stored["price_minor"]) / 100
     kind = OrderUpdated if stored["version"] else OrderCreated
     return (OrderCancelled if stored["status"] == "cancelled" else kind)(
         id=stored["_id"],
+        refunded_amount=stored["refunded_minor"],
         ticket=OrderedTicket(
             id=stored["ticket_id"], title=stored["ticket_title"], price=price, **stored["details"]
         ),
@@ -198,7 +207,10 @@ def _order_event(stored: Stored) -> Event:
 def _payment_event(stored: Stored) -> Event:
     names = "version order_id status amount currency bank_check relist".split()
     return (PaymentUpdated if stored["version"] else PaymentCreated)(
-        id=stored["_id"], stripe_id=stored["intent_id"], **{name: stored[name] for name in names}
+        id=stored["_id"],
+        stripe_id=stored["intent_id"],
+        refunded_amount=sum(refund["amount"] for refund in stored["refunds"]),
+        **{name: stored[name] for name in names},
     )
 
 

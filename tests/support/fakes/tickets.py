@@ -94,7 +94,7 @@ class Tickets:
             name: _sum([t for t in mine if t.status == name])
             for name in ("available", "reserved", "sold", "withdrawn")
         }
-        return answer(SalesSummary(**sums, refunded=_sum([t for t in mine if t.refunded])))
+        return answer(SalesSummary(**sums, refunded=_refunds(mine)))
 
     def _mine(self, request: web.Request) -> list[Ticket]:
         """The user's own tickets, newest first."""
@@ -184,6 +184,12 @@ class Tickets:
 
 def _sum(tickets: list[Ticket]) -> Sum:
     return Sum(count=len(tickets), amount=int(sum(ticket.price for ticket in tickets) * 100))
+
+
+def _refunds(tickets: list[Ticket]) -> Sum:
+    refunded = [ticket for ticket in tickets if ticket.refunded]
+    partly = sum(ticket.refunded_amount or 0 for ticket in tickets if not ticket.refunded)
+    return Sum(count=len(refunded), amount=_sum(refunded).amount + partly)
 
 
 def _query(request: web.Request) -> Query:

@@ -83,6 +83,7 @@ def order_event(
     expires_at: datetime = SOON,
     price: str = "19.99",
     code: str | None = None,
+    **fields: Any,
 ) -> OrderEvent:
     kind = OrderCancelled if status == "cancelled" else OrderUpdated if version else OrderCreated
     return kind(
@@ -94,10 +95,11 @@ def order_event(
         expires_at=expires_at,
         hold=hold,
         code=code,
+        **fields,
         ticket=OrderedTicket(id=TICKET, title="Row 4", price=Decimal(price)),
     )
 
 
-def payment_event(status: PaymentStatus, *, amount: int = 1999, **fields: bool) -> PaymentEvent:
+def payment_event(status: PaymentStatus, *, amount: int = 1999, **fields: Any) -> PaymentEvent:
     usual = {"id": PAYMENT, "version": 1, "order_id": ORDER, "amount": amount, "currency": "usd"}
     return PaymentUpdated.model_validate({**usual, "status": status, **fields})

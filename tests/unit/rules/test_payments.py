@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.events import OrderStatus, PaymentStatus
+from contracts.events import DisputeStatus, OrderStatus, PaymentStatus
 from services.payments import rules
+from services.payments.money_back import Dispute, Refund, RefundStatus
 from services.payments.rules import (
     NotCaptured,
     NotTheBuyer,
@@ -68,6 +70,21 @@ outcomes = st.builds(
     page_url=st.sampled_from([None, "https://stripe.example/pay"]),
     bank_check=st.booleans(),
     action_url=st.sampled_from([None, "https://bank.example/check"]),
+    refunds=st.lists(
+        st.builds(
+            Refund,
+            id=st.sampled_from(["re_1", "re_2"]),
+            amount=st.sampled_from([999, 1000, 1999]),
+            status=st.sampled_from(get_args(RefundStatus)),
+        ),
+        max_size=2,
+    ),
+    disputes=st.lists(
+        st.builds(
+            Dispute, id=st.just("du_1"), amount=st.just(1999), status=st.sampled_from(get_args(DisputeStatus))
+        ),
+        max_size=1,
+    ),
 )
 
 
@@ -339,12 +356,103 @@ def test_only_a_captured_outcome_changes_a_refunded_payment(received: PaymentSta
     assert rules.apply_outcome(payment(status="refunded", intent_id="pi_1"), outcome(received), 1) is None
 
 
-def test_a_refund_that_failed_later_is_requested_again() -> None:
-    assert rules.apply_outcome(payment(status="refunded"), outcome("captured"), 1) == {"status": "refunding"}
+def refund(status: RefundStatus, amount: int = 1999, id_: str = "re_1") -> Refund:
+    return Refund(id=id_, amount=amount, status=status)
+
+
+def dispute(status: DisputeStatus, amount: int = 1999) -> Dispute:
+    return Dispute(id="du_1", amount=amount, status=status)
+
+
+def after(before: PaymentState, *, refunds: Sequence[Refund] = (), **found: Any) -> PaymentState:
+    """The payment after an outcome that shows it as captured at Stripe."""
+    shown = outcome("captured", refunds=refunds, **found)
+    return before.model_copy(update=dict(rules.apply_outcome(before, shown, before.attempt) or {}))
+
+
+def captured(**fields: Any) -> PaymentState:
+    return payment(**{"status": "captured", "intent_id": "pi_1", **fields})
+
+
+@pytest.mark.parametrize("status", ["captured", "refunding"])
+def test_a_payment_is_refunded_when_its_successful_refunds_add_up_to_its_amount(
+    status: PaymentStatus,
+) -> None:
+    paid = captured(status=status)
+    halves = [refund("succeeded", 1000), refund("succeeded", 999, "re_2")]
+    assert after(paid, refunds=halves).status == "refunded"
+    assert after(paid, refunds=halves).refunded_amount == 1999
+    assert after(paid, refunds=halves[:1]).status == status
+    assert after(paid, refunds=halves[:1]).refunded_amount == 1000
+    assert after(paid, refunds=[halves[0], refund("pending", 999, "re_2")]).status == status
+
+
+def test_a_refund_that_failed_after_its_success_waits_for_an_operator() -> None:
+    refunded = after(captured(status="refunding"), refunds=[refund("succeeded")])
+    failed = after(refunded, refunds=[refund("failed")])
+    assert (failed.status, failed.refund_failed, failed.refunded_amount) == ("refunding", True, 0)
+    assert rules.next_step(payable(status="refunded"), failed, NOW) is Step.WAIT
+    assert after(failed, refunds=[refund("succeeded")]) == failed  # an outdated read
+
+
+def test_an_operator_can_try_a_failed_refund_again_but_only_once_for_each_failure() -> None:
+    failed = after(captured(status="refunding"), refunds=[refund("failed")])
+    assert rules.refund(failed, relist=False, now=NOW) is None
+    changes = rules.refund(failed, relist=False, again=True, now=NOW)
+    assert changes is not None
+    again = failed.model_copy(update=dict(changes))
+    assert rules.next_step(payable(status="complete"), again, NOW) is Step.REFUND
+    assert rules.refund(again, relist=False, again=True, now=NOW) is None
+    both = [refund("failed"), refund("failed", id_="re_2")]
+    assert after(again, refunds=both).refund_failed
+    assert after(again, refunds=[both[0], refund("succeeded", id_="re_2")]).status == "refunded"
+
+
+def test_an_operator_can_record_that_the_money_was_returned_only_if_the_refund_failed() -> None:
+    partly = [refund("succeeded", 500), refund("failed", 1499, "re_2")]
+    failed = after(captured(status="refunding"), refunds=partly)
+    changes = rules.returned(failed, relist=True)
+    assert changes is not None
+    done = failed.model_copy(update=dict(changes))
+    assert (done.status, done.refunded_amount, done.relist) == ("refunded", 1999, True)
+    assert rules.returned(done, relist=False) is None
+    assert after(done, refunds=partly) == done
+    for other in (captured(), captured(status="refunding")):
+        with pytest.raises(rules.RefundNotFailed):
+            rules.returned(other, relist=False)
+
+
+def test_nothing_is_refunded_while_a_refund_is_pending_or_has_failed() -> None:
+    waiting = after(captured(status="refunding"), refunds=[refund("pending")])
+    assert not waiting.refund_failed
+    assert rules.next_step(payable(status="complete"), waiting, NOW) is Step.REFUND  # which only reads
+    failed = after(captured(), refunds=[refund("failed")])
+    assert rules.next_step(payable(status="cancelled"), failed, NOW) is Step.WAIT
+
+
+def test_a_lost_dispute_returns_the_money_to_the_buyer() -> None:
+    open_ = after(captured(), disputes=[dispute("open")])
+    assert (open_.status, open_.dispute, open_.refunded_amount) == ("captured", "open", 0)
+    lost = after(open_, disputes=[dispute("lost")])
+    assert (lost.status, lost.dispute, lost.refunded_amount) == ("refunded", "lost", 1999)
+    won = after(open_, disputes=[dispute("won")])
+    assert (won.status, won.dispute, won.refunded_amount) == ("captured", "won", 0)
+    assert after(won, disputes=[dispute("open")]) == won  # an outdated read
+
+
+@pytest.mark.parametrize("status", ["open", "lost"])
+def test_a_disputed_payment_is_not_refunded(status: DisputeStatus) -> None:
+    disputed = after(captured(amount=5000), disputes=[dispute(status)], amount=5000)
+    with pytest.raises(rules.PaymentDisputed):
+        rules.refund(disputed, relist=False, now=NOW)
+    requested = disputed.model_copy(update={"status": "refunding"})
+    step = rules.next_step(payable(status="complete"), requested, NOW)
+    assert step is (Step.RETRIEVE if status == "open" else Step.WAIT)
 
 
 def test_a_captured_outcome_does_not_change_a_payment_that_is_being_refunded() -> None:
-    assert rules.apply_outcome(payment(status="refunding"), outcome("captured"), 1) is None
+    refunding = captured(status="refunding")
+    assert rules.apply_outcome(refunding, outcome("captured"), 1) is None
 
 
 @pytest.mark.parametrize(("known", "received"), [("captured", "voided"), ("voided", "captured")])
@@ -378,8 +486,8 @@ def test_outcomes_in_any_order_never_lower_the_rank_of_a_payment(
     for latest, from_attempt in received:
         changes = rules.apply_outcome(state, latest, from_attempt)
         before, state = state, state.model_copy(update=dict(changes or {}))
-        refund_repeats = (before.status, latest.status) == ("refunded", "captured")
-        assert refund_repeats or RANK[state.status] >= RANK[before.status]
+        refund_failed = (before.status, state.status) == ("refunded", "refunding")
+        assert refund_failed or RANK[state.status] >= RANK[before.status]
         assert changes is None or state != before
         assert rules.apply_outcome(state, latest, from_attempt) is None
 
@@ -455,7 +563,12 @@ def test_a_decline_may_belong_to_an_earlier_attempt_unless_a_bank_check_was_pend
 @pytest.mark.parametrize("relist", [False, True])
 def test_a_captured_payment_is_refunded_on_request(relist: bool) -> None:
     changes = rules.refund(payment(status="captured"), relist=relist, now=NOW)
-    assert changes == {"status": "refunding", "relist": relist, "refund_requested_at": NOW}
+    assert changes == {
+        "status": "refunding",
+        "relist": relist,
+        "refund_requested_at": NOW,
+        "refund_attempts": 1,
+    }
 
 
 @pytest.mark.parametrize("status", ["refunding", "refunded"])

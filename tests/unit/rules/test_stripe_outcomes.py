@@ -143,19 +143,27 @@ def test_a_bank_check_has_the_address_of_the_banks_page_if_there_is_one(action: 
 
 
 @pytest.mark.parametrize(
-    ("latest", "status"),
+    ("latest", "expected"),
     [
-        (charge(refunded=True), "refunded"),
-        (charge(), "captured"),
-        ("ch_not_expanded", "captured"),
-        (None, "captured"),
+        (charge(amount_refunded=1), True),
+        (charge(disputed=True), True),
+        (charge(amount_refunded=0), False),
+        ("ch_not_expanded", False),
+        (None, False),
     ],
-    ids=["refunded", "not refunded", "charge not expanded", "no charge"],
+    ids=["refunded", "disputed", "neither", "charge not expanded", "no charge"],
 )
-def test_a_captured_intent_counts_as_refunded_if_its_charge_was_refunded(
-    latest: Any, status: PaymentStatus
-) -> None:
-    assert outcomes.of_intent(intent("succeeded", latest_charge=latest)).status == status
+def test_the_charge_shows_whether_there_are_refunds_or_disputes_to_read(latest: Any, expected: bool) -> None:
+    paid = intent("succeeded", latest_charge=latest)
+    assert outcomes.of_intent(paid).status == "captured"
+    assert outcomes.was_contested(paid) is expected
+    page = Session.construct_from({"id": "cs_1", "payment_intent": paid.to_dict()}, None)
+    assert outcomes.was_contested(page) is expected
+
+
+def test_a_payment_that_the_bank_processes_is_pending() -> None:
+    found = outcomes.of_intent(intent("processing"))
+    assert (found.status, found.processing, found.bank_check) == ("pending", True, False)
 
 
 # --- Checkout pages ---
@@ -248,25 +256,41 @@ def test_only_a_rejection_about_the_card_is_a_decline(
 
 
 @pytest.mark.parametrize(
-    ("statuses", "amount", "expected_status", "all_failed"),
+    ("found", "status"),
     [
-        (["succeeded"], 1999, "refunded", False),
-        (["succeeded"], 500, "captured", False),
-        (["succeeded", "succeeded"], 1000, "refunded", False),
-        (["pending"], 1999, "captured", False),
-        (["requires_action"], 1999, "captured", False),
-        (["failed", "pending"], 1999, "captured", False),
-        (["failed", "canceled"], 1999, "captured", True),
-        ([], 1999, "captured", True),
+        ("succeeded", "succeeded"),
+        ("pending", "pending"),
+        ("requires_action", "pending"),
+        ("new_at_stripe", "pending"),
+        ("failed", "failed"),
+        ("canceled", "failed"),
     ],
 )
-def test_a_payment_is_refunded_when_its_successful_refunds_add_up_to_its_amount(
-    statuses: list[str], amount: int, expected_status: PaymentStatus, all_failed: bool
-) -> None:
-    requested = refunds(*statuses, amount=amount)
-    outcome = outcomes.of_refunds(payment(status="refunding", intent_id="pi_1"), requested)
-    assert (outcome.status, outcome.intent_id, outcome.amount) == (expected_status, "pi_1", 1999)
-    assert outcomes.all_failed(requested) is all_failed
+def test_a_refund_is_pending_until_stripe_says_that_it_succeeded_or_failed(found: str, status: str) -> None:
+    [refund] = refunds(found, amount=500)
+    assert (outcomes.of_refund(refund).status, outcomes.of_refund(refund).amount) == (status, 500)
+
+
+def test_a_failed_refund_has_stripes_reason() -> None:
+    [failed] = refunds("failed")
+    failed["failure_reason"] = "expired_or_canceled_card"
+    assert outcomes.of_refund(failed).failure == "expired_or_canceled_card"
+    [cancelled] = refunds("canceled")
+    assert outcomes.of_refund(cancelled).failure == "canceled"
+
+
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        *((name, "open") for name in ("needs_response", "under_review", "warning_needs_response")),
+        *((name, "open") for name in ("warning_under_review", "new_at_stripe")),
+        *((name, "won") for name in ("won", "warning_closed", "prevented")),
+        ("lost", "lost"),
+    ],
+)
+def test_a_dispute_is_open_until_the_bank_has_decided(found: str, status: str) -> None:
+    values = {**FIXTURES["dispute"], "status": found}
+    assert outcomes.of_dispute(stripe.Dispute.construct_from(values, None)).status == status
 
 
 @pytest.mark.parametrize(
@@ -402,16 +426,16 @@ def test_a_session_has_an_outcome_whichever_optional_fields_are_missing(
 
 
 @given(st.data(), st.sampled_from(["pending", "requires_action", "succeeded", "failed", "canceled"]))
-def test_refunds_have_an_outcome_whichever_optional_fields_are_missing(
+def test_a_refund_has_a_status_whichever_optional_fields_are_missing(
     data: st.DataObject, status: str
 ) -> None:
     [complete] = refunds(status)
     values = data.draw(without_optional_fields(complete.to_dict()))
-    found = [stripe.Refund.construct_from(values, None)]
-    is_refunded = values.get("status") == "succeeded"
-    outcome = outcomes.of_refunds(payment(status="refunding", intent_id="pi_1"), found)
-    assert outcome.status == ("refunded" if is_refunded else "captured")
-    assert outcomes.all_failed(found) is (values.get("status") in ("failed", "canceled"))
+    refund = outcomes.of_refund(stripe.Refund.construct_from(values, None))
+    is_failed = values.get("status") in ("failed", "canceled")
+    expected = "failed" if is_failed else "succeeded" if values.get("status") == "succeeded" else "pending"
+    assert refund.status == expected
+    assert (refund.failure is not None) == is_failed
 
 
 def test_a_payment_waits_while_its_intent_has_a_status_that_is_new_at_stripe() -> None:

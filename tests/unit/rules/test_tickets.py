@@ -219,6 +219,16 @@ def test_a_sold_ticket_is_marked_as_refunded_unless_it_is_relisted() -> None:
     assert not follow(sold, order_event("refunded", version=2, relisted=True)).refunded
 
 
+def test_a_sold_ticket_knows_what_its_buyer_got_back_and_whether_the_payment_is_disputed() -> None:
+    partly = order_event("complete", version=2, refunded_amount=500, dispute="open")
+    sold = follow(ticket(), partly)
+    assert (sold.refunded_minor, sold.dispute, sold.refunded) == (500, "open", False)
+    refunded = follow(sold, order_event("refunded", version=3))
+    assert (refunded.refunded_minor, refunded.dispute, refunded.refunded) == (1999, None, True)
+    relisted = follow(refunded, order_event("refunded", version=4, relisted=True))
+    assert relisted.refunded_minor == 0
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> list[OrderEvent]:
     """All events of the orders of one ticket, oldest first. Every order but the last was cancelled."""

