@@ -72,6 +72,12 @@ _environment folder versions lock larger_lock=lock:
 test *ARGS: setup browser
     @exec {{ python }} -m pytest -n auto --dist loadfile --no-loadscope-reorder {{ ARGS }}
 
+# Run tests with another version of Python, in an environment of its own: `just test-on 3.13 tests/unit`
+[group("develop")]
+[no-exit-message]
+test-on VERSION *ARGS: setup browser (_environment ".venv-" + VERSION VERSION "requirements/dev.txt")
+    @exec '.venv-{{ VERSION }}/bin/python' -m pytest -n auto --dist loadfile --no-loadscope-reorder {{ ARGS }}
+
 # Run the browser tests, keeping a trace of each failure: `just e2e --headed --slowmo 300`
 [group("develop")]
 [no-exit-message]

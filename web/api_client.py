@@ -165,7 +165,7 @@ class ApiClient:
     All methods raise ServiceDown or Refused if the call fails.
     """
 
-    def __init__(self, http: aiohttp.ClientSession, settings: Settings, caller: Caller) -> None:
+    def __init__(self, http: upstream.Upstream, settings: Settings, caller: Caller) -> None:
         self.caller = caller
         self.set_cookies: list[str] = []
         """Set-Cookie headers of the responses, which the browser gets unchanged."""

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 
-from aiohttp import ClientSession
 from litestar import Litestar
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import MutableScopeHeaders, State
@@ -184,7 +183,7 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
     feed: Feed = app.state.feed
     use: SessionUse = app.state.use
     async with (
-        upstream.open_session() as http,
+        upstream.Upstream() as http,
         running(use.report(report_to(settings.url_of("auth")))),
         running(feed.hub.keep_alive()),
         subscriber.listening(settings, feed) as bus_is_reachable,
@@ -202,7 +201,7 @@ def _raise_limit_of_open_files() -> None:
 
 
 async def _api_client(
-    request: WebRequest, http: NamedDependency[ClientSession], settings: NamedDependency[Settings]
+    request: WebRequest, http: NamedDependency[upstream.Upstream], settings: NamedDependency[Settings]
 ) -> ApiClient:
     """The API client of a request. It is stored in the state of the request for `pass_on_cookies`."""
     client = request.app.state.vouching.sign(request.client_address)

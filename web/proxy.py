@@ -76,7 +76,7 @@ async def api(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _pass_on(
-    scope: HTTPScope, receive: Receive, send: Send, http: aiohttp.ClientSession, settings: Settings
+    scope: HTTPScope, receive: Receive, send: Send, http: upstream.Upstream, settings: Settings
 ) -> None:
     service, target = _target(scope, settings)
     body = await _read(receive)

@@ -1,6 +1,10 @@
 """The HTTP client for requests to the services, which the pages and the proxy share."""
 
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Self
+
 import aiohttp
+from yarl import URL
 
 from settings import ServiceName
 
@@ -41,10 +45,36 @@ async def sent_once(
         raise ConnectionLost(str(error)) from error
 
 
-def open_session() -> aiohttp.ClientSession:
-    """The HTTP client of a process. It stores no cookies, so that cookies of one user never reach another."""
+class Upstream:
+    """The HTTP client of a process. It stores no cookies, so that cookies of one user never reach another.
+
+    Reads reuse connections, and are repeated if the service has closed such a connection. A change can't be
+    repeated, so each gets a connection of its own: a service that stops closes connections that it believes
+    idle, while a request may be under way on them. Restarting an instance therefore makes no change fail.
+    """
+
+    def __init__(self) -> None:
+        self._reads = _session(force_close=False)
+        self._changes = _session(force_close=True)
+
+    def request(
+        self, method: str, url: URL | str, **options: Any
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """Send a request with these options of aiohttp."""
+        session = self._reads if method in SAFE_METHODS else self._changes
+        return session.request(method, url, **options)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        await self._reads.close()
+        await self._changes.close()
+
+
+def _session(*, force_close: bool) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=400, limit_per_host=100),
+        connector=aiohttp.TCPConnector(limit=400, limit_per_host=100, force_close=force_close),
         cookie_jar=aiohttp.DummyCookieJar(),
         middlewares=[sent_once],
     )

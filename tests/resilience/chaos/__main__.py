@@ -46,6 +46,7 @@ def run_parameters(given: argparse.Namespace) -> RunParameters:
             nodes=3 if given.cluster else 1,
             small_disks="full-disk" in wanted,
             payment_page=given.payment_page or PAYMENT_PAGES[given.seed % 2],
+            instances=given.instances,
         ),
         faults={name: every[name] for name in wanted},
         seed=given.seed,
@@ -79,6 +80,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         choices=PAYMENT_PAGES,
         help="where buyers pay (default: depends on the seed)",
     )
+    parser.add_argument("--instances", type=int, default=1, help="of each service and of web")
     parser.add_argument("--cluster", action="store_true", help="three NATS servers")
     parser.add_argument("--without", choices=list(GUARDS), help="remove a guard")
     parser.add_argument("--keep", type=Path, help="keep data and logs in this empty folder")

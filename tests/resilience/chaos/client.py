@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from base64 import urlsafe_b64decode
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,6 +37,8 @@ class RequestLog:
     requests: list[Request] = field(default_factory=list)
     answers: Counter[int] = field(default_factory=Counter)
     """The number of answers by status. Requests without an answer count as status 0."""
+    failures: deque[str] = field(default_factory=lambda: deque(maxlen=100))
+    """The last requests that weren't answered, or whose answer says that the server failed."""
     _shown: set[tuple[str, str, int | None, str]] = field(default_factory=set)
 
     def record_state(self, user: str, thing: Mapping[str, Any]) -> None:
@@ -304,6 +306,9 @@ class Person:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             pass  # a partial answer is treated as no answer
         self.log.answers[answer.status] += 1
+        if answer.status == 0 or answer.status >= 500:
+            path = urlsplit(url).path
+            self.log.failures.append(f"{method} {path}: {answer.status} {answer.value('title')}".rstrip())
         if record is not None and answer.status:
             record.status = answer.status
             if record.is_done:

@@ -62,7 +62,11 @@ class Injection:
         await asyncio.sleep(self.rng.uniform(least, most))
 
     def any_process(self) -> str:
-        return self.rng.choice([*SERVICES, WEB, *self.market.nats_names, DATABASE, STRIPE])
+        return self.any_of([*SERVICES, WEB, *self.market.nats_names, DATABASE, STRIPE])
+
+    def any_of(self, names: Sequence[str]) -> str:
+        """An instance of one of these services and servers."""
+        return self.rng.choice(self.market.instances_of(self.rng.choice(names)))
 
     def busy_link(self) -> tuple[str, Proxy]:
         """A link with open connections, because breaking an idle link has no effect."""
@@ -80,7 +84,7 @@ async def kill(injection: Injection) -> str:
 
 async def restart(injection: Injection) -> str:
     """Stop a process with SIGTERM. It is started again."""
-    name = injection.rng.choice([*SERVICES, WEB])
+    name = injection.any_of([*SERVICES, WEB])
     injection.market.stop(name)
     return name
 
@@ -126,7 +130,7 @@ async def reset(injection: Injection) -> str:
 
 async def clock(injection: Injection) -> str:
     """Shift the clock of a service by five minutes, and back."""
-    name = injection.rng.choice(SERVICES)
+    name = injection.any_of(SERVICES)
     jump = injection.rng.choice([-JUMP_SECONDS, JUMP_SECONDS])
     file = injection.market.clock_of(name)
     file.write_text(str(jump))

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -46,11 +46,15 @@ class Addresses:
     operator_token: str
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, payments: str | None = None) -> Self:
+        """
+        Args:
+            payments: the address of payments, if operators don't use the usual one.
+        """
         return cls(
             settings.site,
             f"http://127.0.0.1:{settings.stripe_sandbox_port}",
-            settings.url_of("payments"),
+            payments or settings.url_of("payments"),
             operator_token(settings),
         )
 
@@ -98,6 +102,11 @@ class Load:
     def answers(self) -> Counter[int]:
         """All requests, including reads, counted by the status of their answer; 0 means no answer."""
         return self._log.answers
+
+    @property
+    def failures(self) -> Sequence[str]:
+        """The last requests that weren't answered, or whose answer says that the server failed."""
+        return list(self._log.failures)
 
     async def open(self) -> None:
         """Sign up all sellers and buyers, however long that takes."""

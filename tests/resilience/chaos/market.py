@@ -26,6 +26,10 @@ START_SECONDS = 120.0
 """How long a process may take to become ready on a busy machine."""
 
 WEB, NATS, DATABASE, STRIPE = "web", "nats", "mongo", "stripe"
+USERS, OPERATOR = "users", "operator"
+"""The clients outside of the marketplace."""
+OWNERS: Sequence[tuple[ServiceName, ServiceName]] = (("orders", "tickets"), ("payments", "orders"))
+"""Services that ask the owner of a replica if they have none, and the owners."""
 WITH_NEXT_JOURNAL = {"WIREDTIGER_CONFIG": "log=(prealloc=true)"}
 DISK_MEGABYTES = 400
 STORES = {NATS: "nats", DATABASE: "mongo"}
@@ -50,6 +54,8 @@ class Plan:
     """Whether the disks of NATS and of the database can be filled."""
     payment_page: PaymentPage = "token"
     """The value of PAYMENT_PAGE at the start."""
+    instances: int = 1
+    """The number of instances of each service and of web."""
 
 
 @dataclass
@@ -73,6 +79,8 @@ class Market:
 
     def __post_init__(self) -> None:
         self.payment_page = self.plan.payment_page
+        self._web_port = free_port()
+        """The port of the first instance of web. Users connect to the proxy in front of it."""
 
     @property
     def nats_names(self) -> Sequence[str]:
@@ -81,6 +89,15 @@ class Market:
     def counted(self, what: Callable[[Supervised], int]) -> Counter[str]:
         """The result of `what` for each process, without the processes for which it is 0."""
         return Counter({name: count for name, each in self.supervised.items() if (count := what(each))})
+
+    @property
+    def payments_url(self) -> str:
+        """The address of payments for operators."""
+        return f"http://127.0.0.1:{self.links[OPERATOR, 'payments'].port}"
+
+    def instances_of(self, name: str) -> Sequence[str]:
+        """The names of the instances of a service or of web, or the name of a server."""
+        return [each for each in self.supervised if name in (each, each.partition("-")[0])]
 
     def clock_of(self, name: str) -> Path:
         return self.folder / "clocks" / name
@@ -113,8 +130,8 @@ class Market:
             if pid:
                 end(pid, signal.SIGCONT)
 
-    async def join(self, service: ServiceName) -> str:
-        """Start one more instance of a service, wait until it is ready, and return its name."""
+    async def join(self, service: str) -> str:
+        """Start one more instance of a service or of web, wait until it is ready, and return its name."""
         port = free_port()
         name = f"{service}-{port}"
         self._supervise(self._service(service, name, port))
@@ -124,6 +141,24 @@ class Market:
                 link.add(port)
                 link.reset()  # clients reuse connections, and would never reach the new instance
         return name
+
+    async def roll(self, name: str) -> None:
+        """Restart an instance as a careful operator does: it gets no more connections before it stops."""
+        each = self.supervised[name]
+        assert each.process.port is not None
+        links = [link for (_, server), link in self.links.items() if server == name.partition("-")[0]]
+        for link in links:
+            link.drain(each.process.port)
+        deaths = each.deaths
+        each.send(signal.SIGTERM)
+
+        async def ended() -> bool:
+            return each.deaths > deaths
+
+        await until(ended, seconds=START_SECONDS)
+        await until(lambda: self._missing(name), lambda missing: missing is None, START_SECONDS)
+        for link in links:
+            link.add(each.process.port)
 
     async def leave(self, name: str, how: signal.Signals) -> None:
         """End an instance with a signal."""
@@ -181,8 +216,11 @@ class Market:
         self._supervise(replace(stripe, environment={**self.environment, **stripe.environment, **hook}))
         for name in SERVICES:
             self._supervise(self._service(name, name, self.settings.port_of(name)))
-        self._supervise(self._service(WEB, WEB, self.settings.web_port))
+        self._supervise(self._service(WEB, WEB, self._web_port))
         await self.ready()
+        for kind in (*SERVICES, WEB):
+            for _ in range(self.plan.instances - 1):
+                await self.join(kind)
         self._check_links()
 
     def _check_links(self) -> None:
@@ -208,8 +246,13 @@ class Market:
         for name in SERVICES:
             if (WEB, name) not in self.links:
                 await self._link(WEB, name, port(name))
+        for service, owner in OWNERS:
+            await self._link(service, owner, port(owner))
         await self._link("payments", STRIPE, self.settings.stripe_sandbox_port)
         await self._link(STRIPE, "payments", port("payments"))
+        await self._link(OPERATOR, "payments", port("payments"))
+        users = proxy(self._web_port, port=self.settings.web_port)
+        self.links[USERS, WEB] = await self.resources.enter_async_context(users)
 
     async def _link(self, client: str, server: str, port: int) -> None:
         self.links[client, server] = await self.resources.enter_async_context(proxy(port))

@@ -49,7 +49,8 @@ class Proxy:
     def __init__(self, port: int, targets: list[int]) -> None:
         self.port = port
         self.targets = targets
-        """The ports of the target's instances. New connections use them in turn."""
+        """The ports of the target's instances. New connections use them in turn, except for one that refuses
+        a connection: then they use the next one, as a load balancer does."""
         self.requests = self.answers = Mode.PASS
         self.changed = asyncio.Event()
         """An event that is set when the state changes. Each state has a new event."""
@@ -66,6 +67,10 @@ class Proxy:
     def add(self, port: int) -> None:
         """Add an instance of the target."""
         self.targets.append(port)
+
+    def drain(self, port: int) -> None:
+        """Remove an instance, whose connections go on."""
+        self.targets.remove(port)
 
     def remove(self, port: int) -> None:
         """Remove an instance and reset its connections."""
@@ -109,11 +114,16 @@ class Proxy:
         if not (self._open and self.targets):
             _abort(writer)
             return
-        connection = _Connection(self, self.targets[self._turn % len(self.targets)], reader, writer)
-        self._turn += 1
+        connection = _Connection(self, reader, writer)
         task = asyncio.create_task(connection.run())
         self._connections[task] = connection
         task.add_done_callback(self._connections.pop)
+
+    def in_turn(self) -> list[int]:
+        """The ports to which a new connection is made: the first one that accepts it."""
+        first = self._turn % max(1, len(self.targets))
+        self._turn += 1
+        return self.targets[first:] + self.targets[:first]
 
     async def close(self) -> None:
         """End all connections, in any state."""
@@ -140,10 +150,9 @@ class Proxy:
 class _Connection:
     """A client's connection to the proxy, and the proxy's connection to the target."""
 
-    def __init__(
-        self, proxy: Proxy, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self.port = port
+    def __init__(self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.port = 0
+        """The port of the instance, once there is a connection to it."""
         self.lost = False
         """Whether the client missed answers."""
         self._proxy, self._reader, self._writer = proxy, reader, writer
@@ -168,8 +177,7 @@ class _Connection:
 
     async def _copy_both_ways(self) -> None:
         await self._passing(self._requests)
-        async with asyncio.timeout(CONNECT_SECONDS):
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await self._connect()
         self._ends.append(writer)
         async with asyncio.TaskGroup() as tasks:
             self._copy(tasks, self._reader, writer, self._requests)
@@ -179,6 +187,14 @@ class _Connection:
         for end in self._ends:
             end.close()
             await end.wait_closed()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            for port in self._proxy.in_turn():
+                self.port = port
+                with suppress(ConnectionRefusedError):
+                    return await asyncio.open_connection("127.0.0.1", port)
+        raise ConnectionRefusedError
 
     def _copy(
         self,

@@ -245,7 +245,8 @@ async def chaos(parameters: RunParameters, folder: Path, say: Say) -> Report:
         ForeignServers
     """
     async with market(folder, parameters.plan) as started:
-        load = Load(Addresses.of(started.settings), parameters.seed, parameters.rate, parameters.plan.window)
+        addresses = Addresses.of(started.settings, started.payments_url)
+        load = Load(addresses, parameters.seed, parameters.rate, parameters.plan.window)
         await load.open()
         say("  the marketplace is open")
         try:

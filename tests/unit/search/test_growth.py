@@ -6,7 +6,8 @@ take 30 times as long.
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import timedelta
 from itertools import accumulate
 
@@ -69,8 +70,10 @@ def tickets() -> list[Ticket]:
 
 
 @pytest.fixture(scope="module")
-def indexes(tickets: list[Ticket]) -> tuple[SearchIndex, SearchIndex]:
-    return index_of(tickets[:FEW]), index_of(tickets)
+def indexes(tickets: list[Ticket]) -> Iterator[tuple[SearchIndex, SearchIndex]]:
+    few, many = index_of(tickets[:FEW]), index_of(tickets)
+    with closing(few), closing(many):
+        yield few, many
 
 
 def growth(indexes: tuple[SearchIndex, SearchIndex], work: Callable[[SearchIndex], object]) -> float:
