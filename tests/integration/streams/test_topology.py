@@ -42,13 +42,13 @@ async def test_provisioning_restores_what_the_code_needs(js: JetStreamContext) -
 
 async def test_provisioning_keeps_what_operators_have_set(js: JetStreamContext) -> None:
     info = await js.consumer_info("EVENTS", "orders-ticket-created")
-    await js.add_consumer("EVENTS", replace(info.config, max_ack_pending=77))
+    await js.add_consumer("EVENTS", replace(info.config, sample_freq="50%"))
     events = (await js.stream_info("EVENTS")).config
     mine = replace(events, max_age=7 * DAY, max_bytes=5_000_000, max_msg_size=100_000)
     await js.update_stream(mine)
     await provision(js)
     assert (await js.stream_info("EVENTS")).config == mine
-    assert (await js.consumer_info("EVENTS", "orders-ticket-created")).config.max_ack_pending == 77
+    assert (await js.consumer_info("EVENTS", "orders-ticket-created")).config.sample_freq == "50%"
 
 
 async def test_provisioning_sets_the_limits_that_are_given(js: JetStreamContext) -> None:
