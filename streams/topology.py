@@ -37,8 +37,8 @@ which three requests to Stripe time out.
 """
 
 MAX_WAITING = 100_000
-"""Maximum number of messages of a consumer that were delivered and aren't acknowledged. Beyond it, JetStream
-delivers nothing else. Messages that are to be retried later count too, for an hour if they wait for an upgrade.
+"""Maximum number of messages of a consumer that were delivered and aren't acknowledged. JetStream delivers
+nothing beyond it. Messages that wait for another attempt count too, some for an hour (streams/delivery.py).
 With JetStream's default of 1,000, they could block all others.
 """
 
