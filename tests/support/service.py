@@ -86,14 +86,20 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    name: ServiceName, conf: Settings, *, address: str = ADDRESS, fresh: bool = True
+    name: ServiceName,
+    conf: Settings,
+    *,
+    address: str = ADDRESS,
+    fresh: bool = True,
+    with_indexes: bool = True,
 ) -> AsyncIterator[Served]:
-    """Start the service as its process does, on a database with the indexes that it needs.
+    """Start the service as its process does.
 
     Args:
         fresh: empty the database first.
+        with_indexes: create the missing indexes of the database.
     """
-    await migrated(conf.database, name, fresh=fresh)
+    await _prepare(conf.database, name, fresh=fresh, with_indexes=with_indexes)
     asgi = _app(name, conf)
     app = asgi.app if isinstance(asgi, ListCache) else asgi
     app.state.sessions = Sessions(SIGNER.own_keys, app.state.sessions.ended)
@@ -144,9 +150,9 @@ def _app(name: ServiceName, conf: Settings) -> Litestar | ListCache:
         root.setLevel(level)
 
 
-async def migrated(url: str, name: ServiceName, *, fresh: bool) -> None:
-    """Create the missing indexes of a service's database. The database is emptied first if `fresh`."""
+async def _prepare(url: str, name: ServiceName, *, fresh: bool, with_indexes: bool) -> None:
     async with connect(url) as client:
         if fresh:
             await client.drop_database(name)
-        await create_indexes(client.get_database(name), documents_of(name))
+        if with_indexes:
+            await create_indexes(client.get_database(name), documents_of(name))
