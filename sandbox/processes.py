@@ -62,7 +62,7 @@ class Process:
     chatter: str | None = None
     """Lines that contain this text are shown only if the process fails."""
     ready_within: float = 60.0
-    """Seconds until the start counts as failed."""
+    """Seconds until the start of a server counts as failed, after the commands of its group have ended."""
 
 
 def groups(settings: Settings) -> list[list[Process]]:
