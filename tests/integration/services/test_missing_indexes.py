@@ -12,6 +12,7 @@ import ops.migrate
 from kit import indexes
 from kit.indexes import missing
 from ops.migrate import migrate
+from ops.releases import current_indexes
 from services.orders.documents import ONE_ORDER_A_TICKET, Order
 from settings import Settings
 from tests.support.polling import TIMEOUT, until
@@ -125,7 +126,7 @@ async def test_an_instance_of_the_old_version_works_during_the_upgrade_of_an_ind
     settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The new version finds a buyer's orders by an index that is also sorted by status."""
-    before = ops.migrate.current_indexes()
+    before = current_indexes()
     newer = [
         *(index for index in Order.Settings.indexes if index.document["name"] != "of_buyer"),
         IndexModel([("user_id", 1), ("_id", DESCENDING), ("status", 1)], name="of_buyer_by_status"),
@@ -144,7 +145,7 @@ async def test_an_instance_of_the_old_version_works_during_the_upgrade_of_an_ind
             assert (await ready(old), await ready(new)) == (["NATS"], ["NATS"])
             assert (await list_orders(old), await list_orders(new)) == (200, 200)
 
-            after = ops.migrate.current_indexes()
+            after = current_indexes()
             releases = {"1.0.0": before, "1.1.0": after, "1.2.0": after}
             monkeypatch.setattr(ops.migrate, "versions", lambda: list(releases))
             monkeypatch.setattr(ops.migrate, "released_indexes", releases.__getitem__)
