@@ -167,17 +167,22 @@ class _Migration:
         for collection, indexes in wanted.items():
             names = ", ".join(index.document["name"] for index in indexes)
             self._report(f"creating indexes of {self._name}.{collection}: {names}")
-            try:
-                await (
-                    self._database[collection]
-                    .with_options(write_concern=BY_A_MAJORITY)
-                    .create_indexes(indexes)
-                )
-            except Refused as error:
-                if is_outage(error):
-                    raise
-                problems.append(f"Indexes of {self._name}.{collection} can't be created: {explain(error)}")
+            problems += await self._build(collection, indexes)
         return problems
+
+    async def _build(self, collection: str, indexes: list[IndexModel]) -> list[str]:
+        """Create indexes of a collection in one pass, or one by one if one of them can't be created."""
+        confirmed = self._database[collection].with_options(write_concern=BY_A_MAJORITY)
+        try:
+            await confirmed.create_indexes(indexes)
+        except Refused as error:
+            if is_outage(error):
+                raise
+            if len(indexes) > 1:
+                return [text for index in indexes for text in await self._build(collection, [index])]
+            index = Index(self._name, collection, indexes[0].document["name"])
+            return [f"The index {index} can't be created: {explain(error)}"]
+        return []
 
     async def _missing(self) -> AsyncIterator[tuple[Index, str]]:
         """Each index to create. The text isn't empty if another index is in its way."""
