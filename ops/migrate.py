@@ -130,6 +130,7 @@ class _Migration:
         self._report = report
 
     async def run(self, *, contract: bool, dry_run: bool) -> list[str]:
+        """Create what is missing. Then drop what is unneeded, if everything could be created."""
         await require_majority(self._database)
         await require_no_restore(self._database)
         problems, has_work = [], False
@@ -146,7 +147,7 @@ class _Migration:
         elif has_work or unneeded:
             async with self._alone():
                 problems = await self.create()
-                if contract:
+                if contract and not problems:
                     await self._drop()
         return problems
 
