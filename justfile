@@ -187,6 +187,12 @@ lock *ARGS:
     compile tools.in -o tools.txt
     compile --python-version 3.11 audit.in -o audit.txt
 
+# Write the current events and indexes to contracts/released, when a version is released
+[group("develop")]
+[no-exit-message]
+release-contracts: setup
+    @exec {{ python }} -m ops.releases
+
 # Print the history of an order, event by event
 [group("operate")]
 [no-exit-message]
@@ -228,6 +234,12 @@ rebuild SERVICE: _runtime
 [no-exit-message]
 provision: _runtime
     @exec {{ python }} -m ops provision
+
+# Create the indexes that this version needs; --contract drops those that only older versions need; `just up` creates them too
+[group("operate")]
+[no-exit-message]
+migrate *ARGS: _runtime
+    @exec {{ python }} -m ops migrate {{ ARGS }}
 
 # Save all databases and streams to a new folder while the marketplace runs
 [group("operate")]

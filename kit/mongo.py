@@ -122,13 +122,8 @@ def is_outage(error: BaseException) -> bool:
 
 
 @asynccontextmanager
-async def database(
-    url: str, name: str, documents: Documents, *, skip_indexes: bool = False
-) -> AsyncIterator[Database]:
-    """Connect, bind the documents to the database `name` and create their indexes.
-
-    Args:
-        skip_indexes: don't create indexes, for database users with read access only.
+async def database(url: str, name: str, documents: Documents) -> AsyncIterator[Database]:
+    """Connect, and bind the documents to the database `name`. `just migrate` has created their indexes.
 
     Raises:
         pymongo.errors.PyMongoError: the database can't be reached within five seconds.
@@ -145,11 +140,8 @@ async def database(
     async with client:
         bound = client.get_database(name)
         await require_majority(bound)
-        if await bound[HALF_RESTORED].find_one() is not None:
-            raise HalfRestored(
-                f"database {name} is half restored: wait, or repeat `just restore FOLDER --replace`"
-            )
-        await init_beanie(database=bound, document_models=list(documents), skip_indexes=skip_indexes)
+        await require_no_restore(bound)
+        await init_beanie(database=bound, document_models=list(documents), skip_indexes=True)
         yield bound
 
 
@@ -188,6 +180,18 @@ async def require_majority(database: Database) -> None:
             raise
         reason = (error.details or {}).get("errmsg", error)
         raise NoMajority(f"MongoDB has to support read concern majority, but refuses it: {reason}") from None
+
+
+async def require_no_restore(database: Database) -> None:
+    """Check that no restore of the database is in progress, or ended early.
+
+    Raises:
+        HalfRestored
+    """
+    if await database[HALF_RESTORED].find_one() is not None:
+        raise HalfRestored(
+            f"database {database.name} is half restored: wait, or repeat `just restore FOLDER --replace`"
+        )
 
 
 async def answers(database: Database, within: float) -> bool:

@@ -4,6 +4,7 @@ Each command reads arguments, calls a function of its module and prints the resu
 module only when it runs, because importing all modules takes seconds and would delay `just up`.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -295,7 +296,42 @@ def restore(
 
 
 @cli.command()
-def provision() -> None:
+@logged
+def migrate(
+    contract: Annotated[
+        bool,
+        typer.Option("--contract", help="Also drop the indexes that only older versions need."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would be created and dropped.")
+    ] = False,
+) -> None:
+    """Create the indexes that this version needs and the databases lack.
+
+    Services may run meanwhile, also older versions. A new version starts to work when its indexes are there.
+    Repeating the command changes nothing. It waits up to a minute for the database, and any time for an
+    index.
+
+    With --contract, no instance of an older version may be running. The indexes of the release before this
+    version stay, so that you can return to it.
+
+    \b
+    Exit codes:
+      0  migrated, or nothing to do
+      1  the database doesn't answer, or an index can't be created; the command may be repeated
+      2  wrong arguments
+    """
+    from ops.migrate import migrate
+
+    run(migrate(load(), typer.echo, contract=contract, dry_run=dry_run), "Not migrated")
+
+
+@cli.command()
+def provision(
+    with_migration: Annotated[
+        bool, typer.Option("--migrate", help="Also create missing indexes at the same time, like `migrate`.")
+    ] = False,
+) -> None:
     """Create or update all streams and consumers of NATS JetStream.
 
     Repeating the command changes nothing. The command waits up to a minute for NATS.
@@ -312,11 +348,21 @@ def provision() -> None:
 
     settings = load()
     log_to_stdout(settings.log_level)
+    bus = nats_servers(settings, OPERATOR)
+
+    async def provision_bus() -> None:
+        await provision_servers(bus, settings.nats_replicas, set_limits(settings))
+        log.info("the bus is provisioned")
+
+    async def provision_all() -> None:
+        from ops.migrate import migrate
+
+        await asyncio.gather(provision_bus(), migrate(settings, log.info))
+
     run(
-        provision_servers(nats_servers(settings, OPERATOR), settings.nats_replicas, set_limits(settings)),
+        provision_all() if with_migration else provision_bus(),
         f"The bus can't be provisioned with NATS_REPLICAS={settings.nats_replicas}",
     )
-    log.info("the bus is provisioned")
 
 
 if __name__ == "__main__":

@@ -47,8 +47,16 @@ def logged(command: F) -> F:
     return cast("F", run)
 
 
+def _actor() -> str:
+    """The user who runs the command: the name, or the number of a user without a name, as in a container."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # KeyError before Python 3.13
+        return str(os.getuid())
+
+
 def _append(path: Path, **fields: Any) -> None:
-    line = json.dumps({"time": now().isoformat(), "actor": getpass.getuser(), **fields}, default=str)
+    line = json.dumps({"time": now().isoformat(), "actor": _actor(), **fields}, default=str)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:

@@ -29,7 +29,8 @@ def explain(error: Exception, consequence: str = "") -> str | None:
             pass
         case NatsError() | DatabaseError() | Unusable() | TimeoutError():
             # pymongo appends the time-out and the state of every server, which are left out here.
-            reason = (str(error) or repr(error)).partition(", Timeout:")[0]
+            text = str(error) or repr(error)
+            reason = text.partition(" (configured timeouts")[0].partition(", Timeout:")[0]
         case _:
             return None
     return " ".join(f"{consequence}: {reason}".removeprefix(": ").split())

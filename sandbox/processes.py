@@ -62,13 +62,14 @@ class Process:
     chatter: str | None = None
     """Lines that contain this text are shown only if the process fails."""
     ready_within: float = 60.0
-    """Seconds until the start counts as failed."""
+    """Seconds until the start of a server counts as failed, after the commands of its group have ended."""
 
 
 def groups(settings: Settings) -> list[list[Process]]:
     """The groups of processes that `just up` runs. A group starts when the previous one is ready.
 
-    Provisioning runs at the same time as the services to save time; the services wait for their consumers.
+    Provisioning runs at the same time as the services to save time; the services wait for their consumers and
+    indexes.
     """
     embedded, stand_ins = [], []
     if settings.nats_url is None:
@@ -140,9 +141,11 @@ def stripe(port: int, data_dir: Path) -> Process:
 
 
 def provisioning() -> Process:
+    """The command that creates streams, consumers and indexes. One process
+    starts faster than two."""
     return Process(
         name="provision",
-        command=(sys.executable, "-m", "ops", "provision"),
+        command=(sys.executable, "-m", "ops", "provision", "--migrate"),
         ready=None,
         environment=FROM_CHECKOUT,
     )

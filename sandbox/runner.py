@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sandbox.child import Child, Failed
 from sandbox.log import Log
-from sandbox.processes import Process
+from sandbox.processes import Process, Ready
 from sandbox.watchdog import Watchdog
 
 POLL_INTERVAL = 0.05
@@ -36,8 +36,13 @@ class Runner:
                 tasks.create_task(_raise_at(stop))
                 for group in self._groups:
                     self._started.append([])
-                    starting = [tasks.create_task(self._start(process, tasks)) for process in group]
-                    await asyncio.wait(starting)
+                    commands = [tasks.create_task(self._run(each, tasks)) for each in group if not each.ready]
+                    servers = [
+                        tasks.create_task(self._start(each, each.ready, commands, tasks))
+                        for each in group
+                        if each.ready
+                    ]
+                    await asyncio.wait([*commands, *servers])
                 announce()
         except ExceptionGroup as ended:
             if not isinstance(ended.exceptions[0], Stopped):
@@ -45,22 +50,33 @@ class Runner:
         finally:
             await self._stop()
 
-    async def _start(self, process: Process, tasks: asyncio.TaskGroup) -> None:
-        child = Child(process, self._log, self._watchdog)
-        await child.start()
-        self._started[-1].append(child)
-        watching = tasks.create_task(_fail_at_end(child))
-        missing: str | None = "the command hasn't ended"
+    async def _run(self, process: Process, tasks: asyncio.TaskGroup) -> None:
+        """Run a command to its end, however long it takes: it may build an index."""
+        _, watching = await self._child(process, tasks)
+        await asyncio.wait([watching])
+
+    async def _start(
+        self, process: Process, ready: Ready, commands: Sequence[asyncio.Task[None]], tasks: asyncio.TaskGroup
+    ) -> None:
+        """Start a process and wait until it is ready, which may depend on the commands of its group."""
+        child, _ = await self._child(process, tasks)
+        missing: str | None = None
         try:
-            async with asyncio.timeout(process.ready_within):
-                if process.ready is None:
-                    await asyncio.wait([watching])
-                    return
-                while missing := await process.ready():  # noqa: ASYNC110 there is no event
+            async with asyncio.timeout(process.ready_within) as limit:
+                while missing := await ready():
+                    if not all(command.done() for command in commands):
+                        limit.reschedule(asyncio.get_running_loop().time() + process.ready_within)
                     await asyncio.sleep(POLL_INTERVAL)
         except TimeoutError:
             reason = f"wasn't ready within {process.ready_within:g} s: {missing}"
             raise Failed(process.name, reason, child.lines) from None
+
+    async def _child(self, process: Process, tasks: asyncio.TaskGroup) -> tuple[Child, asyncio.Task[None]]:
+        """Start a process, and the task that waits for its end."""
+        child = Child(process, self._log, self._watchdog)
+        await child.start()
+        self._started[-1].append(child)
+        return child, tasks.create_task(_fail_at_end(child))
 
     async def _stop(self) -> None:
         """Stop the groups in reverse order. Each has an equal share of STOP_WITHIN, plus any unused time."""

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from litestar import Litestar, Router
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
 from litestar.middleware import DefineMiddleware
 from litestar.plugins.prometheus import PrometheusController
 from litestar.plugins.pydantic import PydanticPlugin
@@ -18,6 +20,7 @@ from contracts.events import Event
 from kit.aggregates import Aggregate
 from kit.background import running
 from kit.client_address import Vouching
+from kit.errors import Unavailable
 from kit.http import outages, problems
 from kit.http.address import RejectMalformedAddress
 from kit.http.authentication import SessionAuthentication
@@ -34,6 +37,7 @@ from kit.http.responses import ModelResponse, forbid_storing
 from kit.http.security_log import RememberClient, record_refusal
 from kit.http.state import ProcessState, from_state
 from kit.http.tracing import ContinueTrace
+from kit.indexes import IndexCheck
 from kit.lease import Lease
 from kit.logs import log_to_stdout
 from kit.mongo import CONNECTION_ERRORS, Database, Documents, Unusable, database
@@ -64,6 +68,7 @@ class ServiceState(ProcessState):
     bus: Bus
     publishers: Publishers
     database: Database | None
+    indexes: IndexCheck | None
     preparing: health.Preparing
 
 
@@ -111,6 +116,7 @@ def service_app(service: Service, settings: Settings) -> Litestar:
             "bus": bus,
             "publishers": publishers,
             "database": None,
+            "indexes": None,
             "preparing": {},
         }
     )
@@ -155,7 +161,18 @@ def service_app(service: Service, settings: Settings) -> Litestar:
 def _api(handlers: Sequence[ControllerRouterHandler]) -> Router:
     # OPTIONS has the same guards as the other methods of its path, so it has to be authenticated too.
     authentication = DefineMiddleware(SessionAuthentication, exclude_http_methods=())
-    return Router("/", route_handlers=handlers, middleware=[authentication])
+    return Router("/", route_handlers=handlers, middleware=[authentication], guards=[_require_indexes])
+
+
+async def _require_indexes(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Refuse requests until the database has all indexes, because unique indexes decide races.
+
+    Raises:
+        Unavailable
+    """
+    indexes: IndexCheck | None = connection.app.state.indexes
+    if indexes is not None and not indexes.passed.is_set():
+        raise Unavailable(retry_after=2)
 
 
 @asynccontextmanager
@@ -165,6 +182,9 @@ async def _lifespan(service: Service, state: ServiceState) -> AsyncIterator[None
             storage = database(state.settings.database, service.name, service.documents)
             try:
                 state.database = await stack.enter_async_context(storage)
+                indexes = state.indexes = IndexCheck(state.database, service.documents)
+                state.preparing[health.INDEXES] = lambda: not indexes.passed.is_set()
+                await indexes.check()
             except (Unusable, *CONNECTION_ERRORS) as error:
                 # pymongo appends the time-out and the state of every server, which are left out here.
                 _exit(str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0])
@@ -190,10 +210,15 @@ async def _delivery(service: Service, state: ServiceState) -> AsyncIterator[None
     lease = Lease(state.database, "outbox", SWEEP_LEASE) if state.database is not None else None
     relay = Relay(state.publishers, Outbox(kinds), sweep_seconds=sweep_seconds, lease=lease)
 
+    async def deliver() -> None:
+        if state.indexes is not None:
+            await state.indexes.run()
+        await state.bus.run()
+
     async def publish() -> None:
         await state.bus.started.wait()
         await relay.run()
 
-    async with running(state.bus.run()), running(publish()):
+    async with running(deliver()), running(publish()):
         yield
     await state.bus.stop()

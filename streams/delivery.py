@@ -20,9 +20,11 @@ from faststream.exceptions import NackMessage, RejectMessage
 from faststream.nats import JStream, NatsBroker, NatsMessage, NatsRouter, PullSub
 from nats.aio.msg import Msg
 from nats.js.api import Header
+from pydantic import ValidationError
 
 from contracts.events import Event
 from kit import mongo
+from kit.alerts import alert
 from kit.errors import Unavailable
 from kit.nats import EVENTS, OUTAGE, PUBLISH_SECONDS, inbox_prefix
 from kit.tracing import continue_trace
@@ -45,6 +47,14 @@ NOTHING: Mapping[str, Any] = {}
 MAX_ATTEMPTS = 10
 FIRST_DELAY_SECONDS = 0.5
 MAX_DELAY_SECONDS = 60.0
+
+MAX_UPGRADE_ATTEMPTS = 68
+"""Maximum attempts of a message with a value that this version doesn't know. They take an hour, in which the
+upgrade can reach a process that knows the value. The jitter of so many delays averages out.
+"""
+
+ATTEMPTS_BETWEEN_ALERTS = 10
+"""A message that waits for an upgrade alerts after three minutes, and then every ten minutes."""
 
 
 def backoff(attempt: int) -> float:
@@ -69,6 +79,10 @@ class Delivery(BaseMiddleware[Any, Any]):
     A message with a malformed body goes to DEAD at once, because retries can't help. A message whose handler
     fails gets MAX_ATTEMPTS attempts, or unlimited ones during an outage. This also applies to a
     ValidationError in the handler, because its cause may be a stored document instead of the message.
+
+    If the body, or a document that the handler reads, is wrong only because it contains values that this
+    version doesn't know, a newer process may have written them. Such a message gets MAX_UPGRADE_ATTEMPTS
+    attempts: any instance of the service may receive the next one.
     """
 
     async def consume_scope(self, call_next: Any, msg: StreamMessage[Msg]) -> Any:
@@ -76,15 +90,26 @@ class Delivery(BaseMiddleware[Any, Any]):
         try:
             await msg.decode()
         except Exception as error:
+            if is_unknown_value(error):
+                raise await self._failed(msg.raw_message, error) from error
             raise await self._to_dead_letters(msg.raw_message, error) from error
         try:
             async with asyncio.timeout(HANDLER_SECONDS):
                 return await call_next(msg)
         except Exception as error:
-            is_outage = _is_outage(error)
-            if msg.raw_message.metadata.num_delivered >= MAX_ATTEMPTS and not is_outage:
-                raise await self._to_dead_letters(msg.raw_message, error) from error
-            raise _retry(msg.raw_message, error, is_outage=is_outage) from error
+            raise await self._failed(msg.raw_message, error) from error
+
+    async def _failed(self, msg: Msg, error: Exception) -> NackMessage | RejectMessage:
+        """The exception that retries the message, or rejects it after its last attempt."""
+        attempt = msg.metadata.num_delivered
+        if _is_outage(error):
+            return _retry(msg, error, is_outage=True)
+        if is_unknown_value(error):
+            if attempt < MAX_UPGRADE_ATTEMPTS:
+                return _wait_for_upgrade(msg, error)
+        elif attempt < MAX_ATTEMPTS:
+            return _retry(msg, error, is_outage=False)
+        return await self._to_dead_letters(msg, error)
 
     async def _to_dead_letters(self, msg: Msg, error: Exception) -> NackMessage | RejectMessage:
         """Publish the message to DEAD, which drops duplicates. `ops dead replay` verifies subject and id.
@@ -123,6 +148,29 @@ class Delivery(BaseMiddleware[Any, Any]):
 def _is_outage(error: Exception) -> bool:
     """Whether the error is caused by an unavailable dependency instead of the message."""
     return isinstance(error, (Unavailable, *OUTAGE)) or mongo.is_outage(error)
+
+
+def is_unknown_value(error: Exception) -> bool:
+    """Whether data violates its contract only because known fields contain texts that this version of the
+    contract doesn't list, such as a new status.
+    """
+    return isinstance(error, ValidationError) and all(
+        problem["type"] in ("literal_error", "enum") and isinstance(problem["input"], str)
+        for problem in error.errors(include_url=False)
+    )
+
+
+def _wait_for_upgrade(msg: Msg, error: Exception) -> NackMessage:
+    """Retry the message later, and let operators know. Only some attempts are logged, because there may be
+    many such messages.
+    """
+    attempt = msg.metadata.num_delivered
+    text = "%s contains a value that this version doesn't know, and waits for a newer process: %s"
+    if attempt % ATTEMPTS_BETWEEN_ALERTS == 0:
+        alert("unknown_value", text, msg.subject, _single_line(error))
+    elif attempt == 1:
+        log.warning(text, msg.subject, _single_line(error))
+    return NackMessage(delay=backoff(attempt))
 
 
 def _retry(msg: Msg, error: Exception, *, is_outage: bool) -> NackMessage:

@@ -11,6 +11,9 @@ from streams.bus import Bus
 
 DATABASE_SECONDS = 2.0
 
+INDEXES = "indexes"
+"""The name of the part that is prepared while the database lacks indexes. NATS is connected afterwards."""
+
 Preparing = dict[str, Callable[[], bool]]
 """Parts of the process by name, and functions that tell whether they are still being prepared."""
 
@@ -31,8 +34,10 @@ async def ready(
     answer 503 and what is missing.
     """
     missing = [] if database is None or await answers(database, DATABASE_SECONDS) else ["database"]
-    missing += await bus.missing() if bus.started.is_set() else ["NATS"]
-    missing += [name for name, is_preparing in preparing.items() if is_preparing()]
+    prepared = [name for name, is_preparing in preparing.items() if is_preparing()]
+    if INDEXES not in prepared:
+        missing += await bus.missing() if bus.started.is_set() else ["NATS"]
+    missing += prepared
     if missing:
         return Response({"status": "not ready", "missing": missing}, status_code=503)
     return Response({"status": "ok"})

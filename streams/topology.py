@@ -36,6 +36,11 @@ ACK_WAIT = timedelta(seconds=60)
 which three requests to Stripe time out.
 """
 
+MAX_WAITING = 100_000
+"""Maximum number of messages of a consumer that were delivered and aren't acknowledged. JetStream delivers
+nothing beyond it. Messages that wait for another attempt count too, some for an hour (streams/delivery.py).
+With JetStream's default of 1,000, they could block all others.
+"""
 
 MEGABYTE = 1_000_000
 
@@ -131,5 +136,6 @@ def consumer_config(consumer: Consumer) -> ConsumerConfig:
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=ACK_WAIT.total_seconds(),
         deliver_policy=DeliverPolicy.ALL,
+        max_ack_pending=MAX_WAITING,
         max_deliver=-1,  # delivery.py counts attempts, and moves messages to DEAD
     )

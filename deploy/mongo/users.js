@@ -1,19 +1,60 @@
-// MongoDB's image runs this script once, on an empty volume. Each service may use its own database and no other.
-for (const service of ["auth", "tickets", "orders", "payments"]) {
-  const password = process.env[`MONGO_${service.toUpperCase()}_PASSWORD`];
-  if (!password) throw new Error(`no password for ${service}`);
-  db.getSiblingDB(service).createUser({
+// MongoDB's image runs this script once, on an empty volume.
+const services = ["auth", "tickets", "orders", "payments"];
+
+function passwordOf(user) {
+  const password = process.env[`MONGO_${user.toUpperCase()}_PASSWORD`];
+  if (!password) throw new Error(`no password for ${user}`);
+  return password;
+}
+
+// Each service may use the documents of its own database and of no other. It creates and drops no index, because
+// indexes decide races.
+for (const service of services) {
+  const database = db.getSiblingDB(service);
+  database.createRole({
+    role: "service",
+    privileges: [
+      {
+        resource: { db: service, collection: "" },
+        actions: ["find", "insert", "update", "remove", "listCollections", "listIndexes"],
+      },
+    ],
+    roles: [],
+  });
+  database.createUser({
     user: service,
-    pwd: password,
-    roles: [{ role: "readWrite", db: service }],
+    pwd: passwordOf(service),
+    roles: [{ role: "service", db: service }],
   });
 }
 
+const admin = db.getSiblingDB("admin");
+
+// The user of `ops migrate`: it may create and drop indexes, and take a lease. It can't read other documents.
+admin.createRole({
+  role: "migrate",
+  privileges: services.flatMap((service) => [
+    {
+      resource: { db: service, collection: "" },
+      actions: ["createCollection", "createIndex", "dropIndex", "listCollections", "listIndexes"],
+    },
+    {
+      resource: { db: service, collection: "leases" },
+      actions: ["find", "insert", "update", "remove"],
+    },
+    { resource: { db: service, collection: "half_restored" }, actions: ["find"] },
+  ]),
+  roles: [],
+});
+admin.createUser({
+  user: "migrate",
+  pwd: passwordOf("migrate"),
+  roles: [{ role: "migrate", db: "admin" }],
+});
+
 // The user of `ops audit`: it may read two databases and write none.
-const password = process.env.MONGO_AUDIT_PASSWORD;
-if (!password) throw new Error("no password for audit");
-db.getSiblingDB("admin").createUser({
+admin.createUser({
   user: "audit",
-  pwd: password,
+  pwd: passwordOf("audit"),
   roles: ["orders", "payments"].map((service) => ({ role: "read", db: service })),
 });

@@ -19,7 +19,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from kit.mongo import HALF_RESTORED, Unusable, connect, require_majority
+from kit.mongo import HALF_RESTORED, Database, Unusable, connect, require_majority
 from kit.outbox import HAS_OUTBOX_MESSAGES
 from ops.backup import BackupError
 from ops.errors import explain
@@ -52,7 +52,7 @@ class DatabaseReader:
         target.mkdir(mode=0o700, parents=True)
         try:
             # Outside the transaction, because MongoDB doesn't allow this request inside. The list doesn't
-            # change meanwhile: collections are created only when a service starts.
+            # change meanwhile: collections are created before services start.
             described = [each async for each in await self._client[name].list_collections()]
             return {
                 str(each["name"]): await self._dump_collection(name, each, target)
@@ -125,6 +125,10 @@ class Databases:
     def reader(self) -> DatabaseReader:
         """Read without a transaction. The state is consistent only if no service runs."""
         return DatabaseReader(self._client, None)
+
+    def database(self, name: str) -> Database:
+        """One of the databases."""
+        return self._client[name]
 
     async def filled(self) -> list[str]:
         """The databases that contain documents."""

@@ -17,8 +17,10 @@ from ops.backup import DATABASES, STREAMS, BackupError, stream_snapshots, traili
 from ops.backup.folder import Manifest, checked
 from ops.backup.mongo_dump import Databases, databases
 from ops.backup.running_services import running
+from ops.migrate import create_indexes
 from ops.provision import provision
 from settings import Settings
+from streams.processes import PROCESSES
 from streams.topology import set_limits
 
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=1)
@@ -33,6 +35,7 @@ async def restore(settings: Settings, folder: Path, *, replace: bool = False) ->
 
     Raises:
         BackupError: the restore failed. If nothing was changed, the message says so.
+        NotMigrated: everything is restored, but an index can't be created.
     """
     manifest = checked(folder)
     if set(manifest.databases) != set(DATABASES) or set(manifest.streams) != set(STREAMS):
@@ -65,6 +68,10 @@ async def restore(settings: Settings, folder: Path, *, replace: bool = False) ->
         await trailing_events.restore(js, folder / "streams" / EVENTS)
         await remove_published(stored, js)
         await stored.end_restore()
+        # The backup may be of a version that needed other indexes.
+        for service in PROCESSES:
+            if service.documents:
+                await create_indexes(stored.database(service.name), service.documents)
     return manifest
 
 

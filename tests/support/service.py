@@ -17,14 +17,14 @@ from bson import ObjectId
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from litestar import Litestar
 from litestar.types import ASGIApp
-from pymongo import AsyncMongoClient
 
 import settings
 from contracts.identity import Identity
 from contracts.problems import PROBLEM_JSON, Problem
 from contracts.wire import now
-from kit.mongo import Database, Documents
+from kit.mongo import Database, Documents, connect
 from kit.tokens import Sessions, Signer
+from ops.migrate import create_indexes
 from services.auth.passwords import Passwords
 from services.tickets.list_cache import ListCache
 from settings import ServiceName, Settings
@@ -86,11 +86,20 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    name: ServiceName, conf: Settings, *, address: str = ADDRESS, fresh: bool = True
+    name: ServiceName,
+    conf: Settings,
+    *,
+    address: str = ADDRESS,
+    fresh: bool = True,
+    with_indexes: bool = True,
 ) -> AsyncIterator[Served]:
-    """Start the service as its process does. Its database is emptied first if `fresh`."""
-    if fresh:
-        await _drop(conf.database, name)
+    """Start the service as its process does.
+
+    Args:
+        fresh: empty the database first.
+        with_indexes: create the missing indexes of the database.
+    """
+    await _prepare(conf.database, name, fresh=fresh, with_indexes=with_indexes)
     asgi = _app(name, conf)
     app = asgi.app if isinstance(asgi, ListCache) else asgi
     app.state.sessions = Sessions(SIGNER.own_keys, app.state.sessions.ended)
@@ -141,7 +150,9 @@ def _app(name: ServiceName, conf: Settings) -> Litestar | ListCache:
         root.setLevel(level)
 
 
-async def _drop(url: str, name: str) -> None:
-    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url)
-    async with client:
-        await client.drop_database(name)
+async def _prepare(url: str, name: ServiceName, *, fresh: bool, with_indexes: bool) -> None:
+    async with connect(url) as client:
+        if fresh:
+            await client.drop_database(name)
+        if with_indexes:
+            await create_indexes(client.get_database(name), documents_of(name))

@@ -32,7 +32,7 @@ NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 LOOKS_LIKE_CODE = re.compile(r"[_.]|[a-z][A-Z]")
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 METRIC_OF_A_LIBRARY = re.compile(r"(?:faststream|litestar|http)_\w+")
-RECIPE = re.compile(r"just ([a-z]+)\b")
+RECIPE = re.compile(r"just ([a-z][a-z-]*)\b")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
+from kit.indexes import missing
 from kit.mongo import HalfRestored, database
 from kit.nats import EVENTS
 from ops.backup import BackupError, mongo_dump, running_services, stream_snapshots
 from ops.backup.mongo_dump import Databases
 from ops.backup.restore import restore
 from ops.backup.save import save
+from ops.migrate import create_indexes
 from services.tickets.documents import Ticket
+from streams.processes import PROCESSES
 from tests.integration.backup.conftest import Servers
 from tests.support.polling import until
 
@@ -37,6 +40,9 @@ async def test_a_backup_is_restored_with_its_indexes_on_empty_servers(
     servers: Servers, other_servers: Servers, tmp_path: Path
 ) -> None:
     await servers.add_ticket("Low Roar")
+    async with database(servers.settings.database, "tickets", [Ticket]) as tickets:
+        await create_indexes(tickets, [Ticket])
+        await tickets["tickets"].create_index("title", name="made_by_an_operator")
     folder = await save_backup(servers, tmp_path / "backup")
     await restore_backup(other_servers, folder, replace=False)
     assert await titles(other_servers) == ["Low Roar"]
@@ -45,6 +51,17 @@ async def test_a_backup_is_restored_with_its_indexes_on_empty_servers(
         restored_indexes = await tickets["tickets"].index_information()
     async with database(servers.settings.database, "tickets", [Ticket]) as tickets:
         assert restored_indexes == await tickets["tickets"].index_information()
+
+
+async def test_a_restore_creates_the_indexes_that_the_version_of_the_backup_did_not_need(
+    servers: Servers, tmp_path: Path
+) -> None:
+    await servers.add_ticket()
+    folder = await save_backup(servers, tmp_path / "backup")
+    await restore_backup(servers, folder)
+    for service in PROCESSES:
+        async with database(servers.settings.database, service.name, []) as stored:
+            assert await missing(stored, service.documents) == []
 
 
 async def test_a_restore_overwrites_newer_data_only_with_replace(servers: Servers, tmp_path: Path) -> None:

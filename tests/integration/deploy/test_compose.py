@@ -17,8 +17,8 @@ from settings import SERVICES, Settings
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
-PROCESSES = {*SERVICES, "web", "provision"}
-ONE_SHOT = {"provision"}
+PROCESSES = {*SERVICES, "web", "provision", "migrate"}
+ONE_SHOT = {"provision", "migrate"}
 SERVERS = {"mongo", "nats"}
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
@@ -51,7 +51,8 @@ def test_a_process_accepts_the_settings_of_its_container(name: str, monkeypatch:
         monkeypatch.setenv(variable, VARIABLE.sub(_value, value))
     settings = Settings(_env_file=None)
     assert settings.host == "0.0.0.0"  # noqa: S104  inside a container
-    assert settings.bus[0].startswith(f"nats://{name}:")
+    if name != "migrate":  # it needs the database only
+        assert settings.bus[0].startswith(f"nats://{name}:")
     assert {settings.url_of(service) for service in SERVICES} == {
         f"http://{service}:{settings.port_of(service)}" for service in SERVICES
     }
@@ -217,7 +218,29 @@ def test_a_service_can_access_only_its_own_database(name: str) -> None:
     assert password in CONTAINERS["mongo"]["environment"]
     users = (ROOT / "deploy/mongo/users.js").read_text()
     assert f'"{name}"' in users
-    assert 'roles: [{ role: "readWrite", db: service }]' in users
+    assert 'roles: [{ role: "service", db: service }]' in users
+
+
+def test_only_the_migration_can_create_and_drop_indexes() -> None:
+    users = (ROOT / "deploy/mongo/users.js").read_text()
+    roles = re.findall(r"createRole\(\{\s*role: \"(\w+)\".*?\n *roles: \[\]", users, re.DOTALL)
+    texts = re.findall(r"createRole\(\{.*?\n *roles: \[\]", users, re.DOTALL)
+    allowed = {
+        role for role, text in zip(roles, texts, strict=True) if "Index" in text.replace("listIndexes", "")
+    }
+    assert allowed == {"migrate"}
+    assert "readWrite" not in users
+    receiving = {
+        name
+        for name, container in CONTAINERS.items()
+        if "MONGO_MIGRATE_PASSWORD" in str(container["environment"])
+    }
+    assert receiving == {"mongo", "migrate"}
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"expiration"}))
+def test_a_service_with_a_database_starts_after_the_migration(name: str) -> None:
+    assert "migrate" in CONTAINERS[name]["depends_on"]
 
 
 @pytest.mark.parametrize("name", sorted(CONTAINERS))

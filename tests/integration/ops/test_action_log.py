@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import os
 import stat
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ops.__main__ import cli, dead
-from ops.action_log import FILE
+from ops.action_log import FILE, _append
 from sandbox.testing import free_port
 from tests.support.operate import operate
 
@@ -42,6 +43,17 @@ async def test_the_log_says_who_ran_a_command_with_which_arguments_and_how_it_en
     assert ended == {"time": ended["time"], **common, "outcome": "failure", "exit_code": 1}
     assert datetime.fromisoformat(started["time"]).tzinfo is not None
     assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
+
+
+def test_the_log_has_the_number_of_a_user_without_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image runs commands as a user that has only a number."""
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    _append(tmp_path / FILE, command="drop")
+    assert json.loads((tmp_path / FILE).read_text())["actor"] == "4000000"
 
 
 async def test_a_command_that_cannot_be_logged_is_not_run(tmp_path: Path) -> None:

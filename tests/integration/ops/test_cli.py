@@ -45,7 +45,17 @@ def invoke(*arguments: str) -> CommandResult:
 def test_the_command_line_has_exactly_these_commands() -> None:
     assert sorted(" ".join(command) for command in COMMANDS) == sorted(
         [
-            *("trace", "audit", "refund", "republish", "rebuild", "backup", "restore", "provision"),
+            *(
+                "trace",
+                "audit",
+                "refund",
+                "republish",
+                "rebuild",
+                "backup",
+                "restore",
+                "provision",
+                "migrate",
+            ),
             *("dead list", "dead show", "dead replay", "dead drop"),
         ]
     )
@@ -74,6 +84,7 @@ def test_a_command_documents_its_purpose_and_its_exit_codes(command: list[str]) 
         ["republish", "auth"],
         ["rebuild", "tickets"],
         ["backup"],
+        ["migrate", "orders"],
     ],
     ids=" ".join,
 )

@@ -82,6 +82,19 @@ async def test_the_error_for_a_process_that_does_not_become_ready_gives_the_reas
         assert run.lines[-2:] == [reason, "  web | starting"]
 
 
+async def test_a_process_may_wait_for_a_command_of_its_group_longer_than_for_anything_else(
+    tmp_path: Path,
+) -> None:
+    """A command may build an index for hours, without which a service isn't ready."""
+    web, ended = server("web"), tmp_path / "ended"
+    start = " ".join(web["command"])
+    web["command"] = ["/bin/sh", "-c", f"until [ -e {ended} ]; do sleep 0.05; done; exec {start}"]
+    web["ready_within"] = 1.0
+    build = f"import pathlib, time\ntime.sleep(3)\npathlib.Path({str(ended)!r}).touch()\ntime.sleep(0.5)"
+    async with running(tmp_path, [command("migrate", build), web]) as run:
+        await run.wait_for_output("Stagedoor is ready")
+
+
 async def test_the_error_for_a_missing_program_suggests_just_setup(tmp_path: Path) -> None:
     async with running(tmp_path, [{"name": "nats", "command": [str(tmp_path / "nats-server")]}]) as run:
         assert await run.wait() == 1

@@ -71,11 +71,18 @@ def js(bus: Client) -> JetStreamContext:
 
 @asynccontextmanager
 async def listening(
-    url: str, handler: Handler, logger: logging.Logger | None = None
+    url: str,
+    handler: Handler,
+    logger: logging.Logger | None = None,
+    event: type[TicketCreated] = TicketCreated,
 ) -> AsyncIterator[NatsBroker]:
-    """Let the orders service handle the events of new tickets with this handler until the block ends."""
+    """Let the orders service handle the events of new tickets with this handler until the block ends.
+
+    Args:
+        event: the contract of the events as this instance of the service knows it.
+    """
     listener = Listener("orders")
-    listener.on(TicketCreated)(handler)
+    listener.on(event)(handler)
     broker = NatsBroker(
         url, logger=logger, max_reconnect_attempts=-1, reconnect_time_wait=0, apply_types=False
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,12 +14,14 @@ from nats.js.errors import APIError
 from kit.nats import NoAnswer
 from ops import provision as provision_module
 from ops.provision import provision, provision_servers
-from sandbox.processes import FROM_CHECKOUT, provisioning
+from sandbox.processes import FROM_CHECKOUT
 from settings import Settings
 from streams.topology import ACK_WAIT, set_limits, streams
 from tests.integration.streams.conftest import Nats
 
 DAY = 24 * 3600
+
+PROVISION = (sys.executable, "-m", "ops", "provision")
 
 
 async def test_provisioning_twice_changes_nothing(js: JetStreamContext) -> None:
@@ -42,13 +45,13 @@ async def test_provisioning_restores_what_the_code_needs(js: JetStreamContext) -
 
 async def test_provisioning_keeps_what_operators_have_set(js: JetStreamContext) -> None:
     info = await js.consumer_info("EVENTS", "orders-ticket-created")
-    await js.add_consumer("EVENTS", replace(info.config, max_ack_pending=77))
+    await js.add_consumer("EVENTS", replace(info.config, sample_freq="50%"))
     events = (await js.stream_info("EVENTS")).config
     mine = replace(events, max_age=7 * DAY, max_bytes=5_000_000, max_msg_size=100_000)
     await js.update_stream(mine)
     await provision(js)
     assert (await js.stream_info("EVENTS")).config == mine
-    assert (await js.consumer_info("EVENTS", "orders-ticket-created")).config.max_ack_pending == 77
+    assert (await js.consumer_info("EVENTS", "orders-ticket-created")).config.sample_freq == "50%"
 
 
 async def test_provisioning_sets_the_limits_that_are_given(js: JetStreamContext) -> None:
@@ -96,7 +99,7 @@ async def test_streams_have_the_documented_configuration(js: JetStreamContext) -
 async def test_provisioning_three_replicas_on_one_server_fails_with_a_one_line_error(server: Nats) -> None:
     async with server.running():
         child = await asyncio.create_subprocess_exec(
-            *provisioning().command,
+            *PROVISION,
             env={**os.environ, **FROM_CHECKOUT, "NATS_URL": server.url, "NATS_REPLICAS": "3"},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -109,7 +112,7 @@ async def test_provisioning_three_replicas_on_one_server_fails_with_a_one_line_e
 
 async def test_provisioning_waits_for_a_server_that_is_not_running_yet(server: Nats) -> None:
     child = await asyncio.create_subprocess_exec(
-        *provisioning().command,
+        *PROVISION,
         env={
             **os.environ,
             **FROM_CHECKOUT,

@@ -286,7 +286,7 @@ class Market:
         provisioning = replace(
             usual,
             command=(usual.command[0], "-m", "tests.resilience.chaos.process"),
-            environment={**usual.environment, **self.environment},
+            environment={**usual.environment, **self.environment, process.WITHOUT: self.plan.without},
         )
         await run_to_end(provisioning, self.folder / "provision.log")
 

@@ -2,7 +2,7 @@
 password hashes, and optionally without one of its guards.
 
 Used as `granian … tests.resilience.chaos.process:app`, and as
-`python -m tests.resilience.chaos.process` for provisioning.
+`python -m tests.resilience.chaos.process` to provision streams and create indexes.
 """
 
 import importlib
@@ -76,4 +76,4 @@ def app() -> Any:
 
 if __name__ == "__main__":
     prepare(os.environ)
-    importlib.import_module("ops.__main__").cli(["provision"])
+    importlib.import_module("ops.__main__").cli(["provision", "--migrate"])

@@ -36,6 +36,7 @@ from contracts.wire import now
 from kit.errors import ServiceError
 from kit.mongo import Database, database
 from kit.stripe.client import SANDBOX_KEY
+from ops.migrate import create_indexes
 from sandbox.stripe.events.webhooks import sign
 from sandbox.testing import mongo_server, stripe_sandbox
 from services.orders.documents import Order, TicketReplica
@@ -133,6 +134,8 @@ class World:
         self.payments_db: Database = await enter(
             database(mongo, "payments", [Payment, OrderReplica, WebhookEvent])
         )
+        await create_indexes(self.orders_db, [Order, TicketReplica])
+        await create_indexes(self.payments_db, [Payment, OrderReplica, WebhookEvent])
         self.transport = StripeTransport()
         self._shop = await enter(httpx.AsyncClient(base_url=self.stripe, auth=(SANDBOX_KEY, ""), timeout=10))
         given: Any = {"stripe_api_base": self.stripe, "data_dir": self._folder}
