@@ -12,15 +12,17 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from contracts.api import TOKEN, Order
-from contracts.events import OrderEvent
+from contracts.events import LIVE_STATUSES, OrderEvent
 from contracts.money import minimum_charge, to_minor_units
 from contracts.wire import now
 from kit.aggregates import change
+from kit.changes import Changes
 from kit.errors import Forbidden, Invalid, Unavailable
 from kit.owners import Owner
 from kit.replicas import State
 from kit.stripe.errors import OutcomeUnknown, RequestRefused
 from services.payments import rules
+from services.payments.batch import CLAIM
 from services.payments.documents import OrderReplica, Payment, ShownPayment
 from services.payments.settlement import Settlement
 
@@ -78,8 +80,10 @@ class Payments:
             async with asyncio.timeout(PAY_SECONDS):
                 payment = await self.settlement.advance(payment, order=order)
         except RequestRefused as error:
+            await payment.make_due()
             raise rules.PaymentsUnavailable from error
         except (OutcomeUnknown, TimeoutError):
+            await payment.make_due()
             payment = await Payment.load(payment.id)  # the reconciler settles it
         if payment.status == "failed":
             raise rules.PaymentDeclined(payment.decline_message)
@@ -103,8 +107,8 @@ class Payments:
             OutcomeUnknown, RequestRefused: retry later.
         """
         await OrderReplica.follow(event.id, event.version, replica_fields(event))
-        if event.status == "created":
-            return  # nothing to settle yet, and paying must not wait for Stripe
+        if event.status in LIVE_STATUSES:
+            return  # the buyer acts next, and paying must not wait for Stripe
         payment = await Payment.first({"order_id": event.id})
         if payment is not None:
             await self.settlement.advance(payment)
@@ -126,6 +130,7 @@ class Payments:
             async with asyncio.timeout(PAY_SECONDS):
                 return await self.settlement.advance(payment)
         except (Unavailable, TimeoutError):
+            await payment.make_due()
             return await Payment.load(payment.id)  # the reconciler settles it
 
     async def of_orders(self, order_ids: Sequence[str], buyer: str) -> Sequence[Payment | ShownPayment]:
@@ -172,22 +177,29 @@ class Payments:
         is_too_late = not self.settlement.pay_after_start and order.has_begun(now())
         if is_too_late and await Payment.first({"order_id": order.key}) is None:
             raise rules.EventBegun
+        moment = now()
+        # This request claims the payment. If it dies, the reconciler continues after the claim.
+        claim: Changes = {"attempt_began_at": moment, "next_look_at": moment + CLAIM}
         payment = Payment(
             order_id=order.key,
             user_id=order.user_id,
             amount=order.price_minor,
             currency=self.currency,
             token=token,
-            page_expires_at=rules.page_expires_at(order, now()) if token is None else None,
-        )
+            page_expires_at=rules.page_expires_at(order, moment) if token is None else None,
+        ).model_copy(update=dict(claim))
         try:
             await payment.add(private=True)
         except DuplicateKeyError:
             return await change(
                 partial(_existing, order.key),
-                lambda stored: rules.retry(stored, token, is_too_late=is_too_late),
+                lambda stored: _and(claim, rules.retry(stored, token, is_too_late=is_too_late)),
             )
         return payment
+
+
+def _and(claim: Changes, changes: Changes | None) -> Changes | None:
+    return None if changes is None else {**changes, **claim}
 
 
 async def _existing(order_id: str) -> Payment:

@@ -20,6 +20,9 @@ ORDER_LIFETIME = timedelta(days=1)
 """The longest time between an order's reservation and its payment."""
 CLOCK_SKEW = timedelta(hours=1)
 """The largest difference between our clocks and Stripe's that is tolerated."""
+BEFORE_ATTEMPT = timedelta(minutes=10)
+"""How long before an attempt the search for its objects begins, because clocks differ. It is shorter than
+CLOCK_SKEW, because a busy account has many objects in an hour."""
 
 WITH_REFUNDS = "latest_charge"
 """The field to expand when a PaymentIntent is read, because only its charge shows what was refunded."""
@@ -89,17 +92,26 @@ async def find_record(api: StripeApi, intent_id: str) -> StripeRecord | None:
     return None if intent.order_id is None else record_of(intent)
 
 
-async def find_intent(api: StripeApi, order_id: str) -> PaymentIntent | None:
-    """An order's newest PaymentIntent, if it has one."""
-    async for intent in _intents(api, {"created": _around_creation(order_id)}):
+async def find_intent(api: StripeApi, order_id: str, since: datetime | None) -> PaymentIntent | None:
+    """An order's newest PaymentIntent, if it has one.
+
+    Args:
+        since: when its creation was first requested. Stripe lists what was created since then, 100 per
+            request. None for an attempt that is older than the field; then the order's day is listed.
+    """
+    async for intent in _intents(api, {"created": _since_attempt(order_id, since)}):
         if Intent.of(intent).order_id == order_id:
             return intent
     return None
 
 
-async def find_session(api: StripeApi, order_id: str) -> Session | None:
-    """An order's newest Checkout session, if it has one."""
-    params: SessionListParams = {"limit": 100, "created": _around_creation(order_id)}
+async def find_session(api: StripeApi, order_id: str, since: datetime | None) -> Session | None:
+    """An order's newest Checkout session, if it has one.
+
+    Args:
+        since: as for `find_intent`.
+    """
+    params: SessionListParams = {"limit": 100, "created": _since_attempt(order_id, since)}
     async for session in api.list_all(api.v1.checkout.sessions.list_async, params):
         if CheckoutSession.of(session).client_reference_id == order_id:
             return session
@@ -125,6 +137,13 @@ def record_of(intent: Intent) -> StripeRecord:
 def _intents(api: StripeApi, which: PaymentIntentListParams) -> AsyncIterator[PaymentIntent]:
     params: PaymentIntentListParams = {**which, "limit": 100, "expand": [f"data.{WITH_REFUNDS}"]}
     return api.list_all(api.v1.payment_intents.list_async, params)
+
+
+def _since_attempt(order_id: str, since: datetime | None) -> Any:
+    """The period in which the objects of an attempt are created. The result is Any as for `_created`."""
+    if since is None:
+        return _around_creation(order_id)
+    return {"gte": int((since - BEFORE_ATTEMPT).timestamp())}
 
 
 def _around_creation(order_id: str) -> Any:
