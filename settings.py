@@ -357,7 +357,7 @@ class Settings(BaseSettings):
         30,
         gt=0,
         le=3600,
-        description="Interval at which open payments are reconciled and failed webhook events retried",
+        description="Interval at which due payments are looked at and failed webhook events retried, and the shortest time between two looks at a payment",
     )
 
     @classmethod

@@ -22,7 +22,6 @@ from kit.owners import Owner
 from kit.replicas import State
 from kit.stripe.errors import OutcomeUnknown, RequestRefused
 from services.payments import rules
-from services.payments.batch import CLAIM
 from services.payments.documents import OrderReplica, Payment, ShownPayment
 from services.payments.settlement import Settlement
 
@@ -30,6 +29,9 @@ log = logging.getLogger(__name__)
 
 PAY_SECONDS = 25
 """How long a request to pay or refund waits for Stripe. After that, the reconciler settles the payment."""
+
+CLAIM = timedelta(seconds=PAY_SECONDS + 5)
+"""How long the reconciler leaves a payment alone that a buyer's request has just started."""
 
 REFRESH_SECONDS = 2
 """How long a request that only reads a payment waits for Stripe."""
@@ -178,7 +180,7 @@ class Payments:
         if is_too_late and await Payment.first({"order_id": order.key}) is None:
             raise rules.EventBegun
         moment = now()
-        # This request claims the payment. If it dies, the reconciler continues after the claim.
+        # This request claims the payment for as long as it takes. If it dies, the reconciler continues then.
         claim: Changes = {"attempt_began_at": moment, "next_look_at": moment + CLAIM}
         payment = Payment(
             order_id=order.key,

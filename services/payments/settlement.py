@@ -32,7 +32,7 @@ SHOW_NOTHING = (Step.CREATE, Step.ABANDON)
 
 @dataclass(frozen=True)
 class Settlement:
-    """Carries out the steps that `rules.next_step` decides."""
+    """Carries out the steps that `rules.next_step` decides, and schedules the next look at each payment."""
 
     gateway: Gateway
     times: Schedule = field(default_factory=Schedule)
