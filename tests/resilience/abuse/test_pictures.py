@@ -49,7 +49,7 @@ class Seller:
 
     async def uploads_when_possible(self, content: bytes) -> httpx.Response:
         """Upload, and try again after the time that a busy service asks for."""
-        while (answer := await self.uploads(content)).status_code == 503:
+        while (answer := await self.uploads(content)).status_code == 503:  # noqa: ASYNC110 nothing to await
             await asyncio.sleep(int(answer.headers["Retry-After"]))
         return answer
 
