@@ -104,7 +104,8 @@ class WebhookInbox:
         """
         with isolated(f"webhook {stored[0]['_id']}"):
             events = [WebhookEvent.model_validate(each) for each in stored]
-            payment = await events[0].payment()
+            # An event that names only the PaymentIntent may have come before we know that PaymentIntent.
+            payment = await next((event for event in events if event.order_id), events[0]).payment()
             if payment is None or all(
                 rules.is_known(payment, each.intent_id, each.status) for each in events
             ):
@@ -143,8 +144,8 @@ def _by_payment(due: Sequence[StoredEvent]) -> Sequence[Sequence[StoredEvent]]:
             readable.append((WebhookEvent.model_validate(stored), stored))
         except ValidationError:
             groups["unreadable", stored["_id"]].append(stored)
-    orders = {event.intent_id: event.order_id for event, _ in readable if event.order_id}
+    orders = {event.intent_id: event.order_id for event, _ in readable if event.intent_id and event.order_id}
     for event, stored in readable:
-        order_id = event.order_id or orders.get(event.intent_id)
+        order_id = event.order_id or (orders.get(event.intent_id) if event.intent_id else None)
         groups[order_id, None if order_id else event.intent_id].append(stored)
     return list(groups.values())

@@ -16,6 +16,7 @@ import pytest_asyncio
 import stripe
 
 import kit.lease
+import streams.payments
 from contracts.events import OrderEvent
 from contracts.wire import now
 from kit.lease import Lease
@@ -38,9 +39,19 @@ class Killed(BaseException):
     """Ends the work of a replica as kill -9 does: no code catches it."""
 
 
+@pytest.fixture
+def no_background_work(no_reconciler: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the service process no webhook by itself, so that all requests come from the test's replicas."""
+    monkeypatch.setattr(streams.payments, "every", do_nothing_until_cancelled)
+
+
+async def do_nothing_until_cancelled(*_: object, **__: object) -> None:
+    await asyncio.Event().wait()
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def service(
-    settings_with: SettingsWith, stripe_url: str, shop: stripe.StripeClient
+    no_background_work: None, settings_with: SettingsWith, stripe_url: str, shop: stripe.StripeClient
 ) -> AsyncIterator[PaymentsService]:
     """A payments service that sends buyers to Stripe Checkout."""
     conf = settings_with(stripe_api_base=stripe_url, payment_page="checkout")
@@ -274,13 +285,30 @@ async def test_a_webhook_is_processed_when_the_claim_of_a_killed_replica_lapses(
         assert await WebhookInbox(other, None).process_inbox() == stored
 
 
+@pytest.mark.parametrize("first", ["order", "intent"])
 async def test_events_that_name_only_the_payment_intent_are_processed_with_those_of_its_order(
+    service: PaymentsService, first: str
+) -> None:
+    (order,) = await open_pages(service, 1)
+    moment = now()
+    named = [(order.id, "pi_1"), (None, "pi_1")]
+    for age, (order_id, intent_id) in enumerate(named if first == "intent" else reversed(named)):
+        due = moment - timedelta(seconds=age)
+        event = WebhookEvent(
+            id=f"evt_{age}", order_id=order_id, intent_id=intent_id, received_at=due, due=due
+        )
+        await event.add()
+    assert await sent(service, service.inbox.process_inbox) == {READ_PAGE: 1}
+
+
+async def test_an_event_about_something_else_does_not_hide_the_event_of_a_payment(
     service: PaymentsService,
 ) -> None:
     (order,) = await open_pages(service, 1)
     moment = now()
-    for key, order_id in (("evt_1", order.id), ("evt_2", None)):
-        event = WebhookEvent(id=key, order_id=order_id, intent_id="pi_1", received_at=moment, due=moment)
+    for age, order_id in enumerate((order.id, None)):
+        due = moment - timedelta(seconds=age)
+        event = WebhookEvent(id=f"evt_{age}", order_id=order_id, intent_id=None, received_at=due, due=due)
         await event.add()
     assert await sent(service, service.inbox.process_inbox) == {READ_PAGE: 1}
 
