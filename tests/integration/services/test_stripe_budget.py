@@ -54,8 +54,8 @@ async def uses() -> Counter[str]:
 
 
 async def takes(clock: Clock, seconds: float, budget: Budget) -> int:
-    """How many requests the background work of a process sends within this time."""
-    sent, end = 0, clock.time + timedelta(seconds=seconds)
+    """How many requests the background work of a process sends in this second and those after it."""
+    sent, end = 0, clock.time.replace(microsecond=0) + timedelta(seconds=seconds)
     while True:
         await budget.take()
         if clock.time >= end:
