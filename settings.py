@@ -171,6 +171,10 @@ class Settings(BaseSettings):
         None,
         description="Signing secret of the webhook endpoint; required with a STRIPE_KEY, generated in DATA_DIR for the sandbox",
     )
+    stripe_requests_per_second: NoLimitAtZero = Field(
+        20,
+        description="Requests per second that all payments processes together may send to Stripe; the reconciler and webhooks use what buyers leave of it; 0 for no limit",
+    )
     payment_page: Literal["token", "checkout"] | None = Field(
         None,
         description="Where buyers pay: `checkout` (Stripe's page) or `token` (our page, test cards only); by default `checkout` with a live key, else `token`",
@@ -353,7 +357,7 @@ class Settings(BaseSettings):
         30,
         gt=0,
         le=3600,
-        description="Interval at which open payments are reconciled and failed webhook events retried",
+        description="Interval at which due payments are looked at and failed webhook events retried, and the shortest time between two looks at a payment",
     )
 
     @classmethod

@@ -21,9 +21,13 @@ class Effort:
     payments: int = 1_000
     """Payments with which the Stripe sandbox is filled."""
     browsers: int = 500
+    pages: int = 1_000
+    """Open Checkout pages."""
 
 
-QUICK = Effort(runs=1, seconds=1.0, tickets=(100, 1_000), orders=(10, 100), payments=100, browsers=50)
+QUICK = Effort(
+    runs=1, seconds=1.0, tickets=(100, 1_000), orders=(10, 100), payments=100, browsers=50, pages=50
+)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from litestar import Litestar
 
@@ -12,11 +13,13 @@ from kit.owners import Owner
 from kit.periodic import every
 from kit.rate_limits import RateCounter
 from kit.secrets import webhook_secret
+from kit.stripe.budget import Budget, StripeUse
 from services.payments.actions import Payments
 from services.payments.api import API
 from services.payments.documents import OrderReplica, Payment, WebhookEvent
 from services.payments.inbox import WebhookInbox
 from services.payments.reconciler import Reconciler
+from services.payments.schedule import Schedule
 from services.payments.settlement import Settlement
 from services.payments.stripe_gateway.client import Gateway
 from streams.app import Service, ServiceState, service_app
@@ -47,21 +50,27 @@ async def void_payment(event: OrderCancelled, payments: Payments) -> None:
 async def lifespan(state: ServiceState) -> AsyncIterator[None]:
     """Add the use cases to the state, and run the reconciler and the webhook inbox in the background."""
     configured = state.settings
-    gateway = Gateway(configured)
-    settlement = Settlement(gateway, configured.pay_after_start)
+    seconds = configured.reconcile_seconds
+    times = Schedule(timedelta(seconds=seconds), configured.pay_after_start)
+    budget = Budget(configured.stripe_requests_per_second)
+    gateway = Gateway(configured, budget)
+    in_background = Gateway(configured, budget, in_background=True)
+    settlement = Settlement(gateway, times)
+    background = Settlement(in_background, times)
     orders = Owner(configured.url_of("orders"))
     payments = Payments(settlement, orders, configured.currency, at_checkout=configured.pays_at_checkout)
-    inbox = WebhookInbox(settlement, webhook_secret(configured))
+    inbox = WebhookInbox(background, webhook_secret(configured))
     state.payments = payments
     state.inbox = inbox
     state.bus.provided["payments"] = payments
-    seconds = configured.reconcile_seconds
     async with (
-        running(every(seconds, Reconciler(settlement).reconcile)),
+        running(every(seconds, Reconciler(background).reconcile)),
         running(every(seconds, inbox.process_received, wake=inbox.received)),
+        running(every(1, budget.report)),
     ):
         yield
     await gateway.close()
+    await in_background.close()
 
 
 service = Service(
@@ -70,7 +79,7 @@ service = Service(
     listener=listener,
     publishes=(PaymentCreated, PaymentUpdated),
     api=API,
-    documents=[Payment, OrderReplica, WebhookEvent, RateCounter],
+    documents=[Payment, OrderReplica, WebhookEvent, RateCounter, StripeUse],
     lifespan=lifespan,
     provides=["payments", "inbox"],
 )

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 import aiohttp
 import stripe
 
+from kit.stripe.budget import Budget
 from kit.stripe.errors import OutcomeUnknown, failure, is_rejection
 from settings import Settings
 
@@ -36,6 +37,11 @@ class StripeHttp(stripe.AIOHTTPClient):
     It doesn't follow redirects, of which Stripe's API has none: they could lead our key elsewhere.
     """
 
+    budget: Budget | None = None
+    """Counts every request, also those that the package repeats by itself."""
+    in_background = False
+    """Whether a request waits until the budget allows it."""
+
     def _get_request_args_kwargs(self, *request: Any) -> tuple[Any, dict[str, Any]]:
         arguments, options = super()._get_request_args_kwargs(*request)
         return arguments, {**options, "allow_redirects": False}
@@ -49,19 +55,35 @@ class StripeHttp(stripe.AIOHTTPClient):
             stripe.APIConnectionError: there was no complete response. The package translates only errors
                 before the response's body.
         """
+        if self.budget is not None and self.in_background:
+            await self.budget.take()
+        elif self.budget is not None:
+            self.budget.count()
         try:
-            return await super().request_async(method, url, headers, post_data)
+            content, status, received = await super().request_async(method, url, headers, post_data)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             message = f"Network error: {error!r}"
             unsent = stripe.APIConnectionError(message, should_retry=True)  # type: ignore[no-untyped-call] # stripe leaves it untyped
             raise unsent from error
+        if self.budget is not None:
+            self.budget.answered(status, received.get("Retry-After"))
+        return content, status, received
 
 
 class StripeApi:
-    """Sends requests to the Stripe account or sandbox that the settings name."""
+    """Sends requests to the Stripe account or sandbox that the settings name.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        budget: counts the requests.
+        in_background: whether they wait until buyers leave something of the budget.
+    """
+
+    def __init__(
+        self, settings: Settings, budget: Budget | None = None, *, in_background: bool = False
+    ) -> None:
         self._http = StripeHttp(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS))
+        self._http.budget = budget
+        self._http.in_background = in_background
         self.v1 = stripe.StripeClient(
             settings.stripe_key.get_secret_value() if settings.stripe_key else SANDBOX_KEY,
             http_client=self._http,
@@ -72,6 +94,11 @@ class StripeApi:
 
     async def close(self) -> None:
         await self._http.close_async()  # type: ignore[no-untyped-call] # stripe leaves it untyped
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether background work has to wait, because Stripe has just answered 429."""
+        return self._http.budget is not None and self._http.budget.is_paused
 
     async def send(
         self,

@@ -1,6 +1,7 @@
 """The ways in which a request to Stripe can fail, and the translation of the stripe package's errors."""
 
 import logging
+from collections.abc import Mapping
 
 import stripe
 
@@ -20,7 +21,7 @@ class OutcomeUnknown(Unavailable):
 
 
 class KeyExhausted(OutcomeUnknown):
-    """Stripe answered with a server error and repeats that answer for this idempotency key."""
+    """Stripe remembers a server error under this idempotency key, and repeats it for a day."""
 
 
 class KeyMismatch(OutcomeUnknown):
@@ -46,15 +47,25 @@ def failure(error: stripe.StripeError, *, keyed: bool) -> Unavailable:
     """Translate `error` as the table in docs/payments.md describes. Alert operators if they have to act.
 
     Args:
-        keyed: whether the request had an idempotency key. Stripe repeats a server error for its key.
+        keyed: whether the request had an idempotency key. Stripe may remember a server error under it.
     """
     if not is_rejection(error):
         log.warning("no answer from Stripe: %s", error)
-        return KeyExhausted() if keyed and (error.http_status or 0) >= 500 else OutcomeUnknown()
+        is_remembered = keyed and (error.http_status or 0) >= 500 and is_replay(error.headers)
+        return KeyExhausted() if is_remembered else OutcomeUnknown()
     if isinstance(error, stripe.IdempotencyError):
         alert("key_mismatch", "an idempotency key was used for something else before: %s", error)
         return KeyMismatch()
     return refused(error)
+
+
+def is_replay(headers: Mapping[str, str] | None) -> bool:
+    """Whether Stripe has answered with what it remembers under the request's idempotency key.
+
+    https://docs.stripe.com/error-low-level#idempotency
+    """
+    names = {name.lower(): value for name, value in (headers or {}).items()}
+    return names.get("idempotent-replayed") == "true"
 
 
 def refused(error: stripe.StripeError) -> RequestRefused:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -88,6 +89,7 @@ class Api:
         self.store = store
         self.base_url = base_url.rstrip("/")
         self.faults = faults
+        self.requests: Counter[str] = Counter()
         self._bank = bank
         self._on_change = on_change
         self._renderer = Renderer(self.base_url)

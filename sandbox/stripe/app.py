@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 def _get_route(path: str, operation: Callable[..., Job]) -> HTTPRouteHandler:
     @get(path)
     async def handle(request: AnyRequest) -> Response[str]:
+        api_of(request).requests[f"GET {path}"] += 1
         return await api_of(request).get(request, partial(operation, *request.path_params.values()))
 
     return handle
@@ -49,6 +50,7 @@ def _get_route(path: str, operation: Callable[..., Job]) -> HTTPRouteHandler:
 def _post_route(path: str, operation: Callable[..., Job]) -> HTTPRouteHandler:
     @post(path)
     async def handle(request: AnyRequest) -> Response[str]:
+        api_of(request).requests[f"POST {path}"] += 1
         return await api_of(request).post(request, partial(operation, *request.path_params.values()))
 
     return handle
@@ -84,6 +86,12 @@ V1 = [
 async def health(request: AnyRequest) -> str:
     """Answer 200 if the database answers."""
     return await api_of(request).store.run(lambda _: "ok")
+
+
+@get("/requests")
+async def requests(request: AnyRequest) -> dict[str, int]:
+    """The number of requests below /v1 since the start, by method and path."""
+    return dict(api_of(request).requests)
 
 
 def refuse(request: AnyRequest, error: StripeError) -> Response[str]:
@@ -160,7 +168,7 @@ def create_app(
             await store.close()
 
     return Litestar(
-        [Router("/v1", route_handlers=V1), health, *FAULT_ROUTES, *PAGES],
+        [Router("/v1", route_handlers=V1), health, requests, *FAULT_ROUTES, *PAGES],
         lifespan=[lifespan],
         before_send=[name_request],
         exception_handlers={StripeError: refuse, HTTPException: refuse_http, Exception: fail},

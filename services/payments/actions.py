@@ -16,6 +16,7 @@ from contracts.events import LIVE_STATUSES, OrderEvent
 from contracts.money import minimum_charge, to_minor_units
 from contracts.wire import now
 from kit.aggregates import change
+from kit.changes import Changes
 from kit.errors import Forbidden, Invalid, Unavailable
 from kit.owners import Owner
 from kit.replicas import State
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 PAY_SECONDS = 25
 """How long a request to pay or refund waits for Stripe. After that, the reconciler settles the payment."""
+
+CLAIM = timedelta(seconds=PAY_SECONDS + 5)
+"""How long the reconciler leaves a payment alone that a buyer's request has just started."""
 
 MAX_ATTEMPTS = 2
 """Maximum attempts that one request to pay makes. The first one may turn out to have ended at Stripe."""
@@ -93,8 +97,10 @@ class Payments:
             async with asyncio.timeout(PAY_SECONDS):
                 return await self.settlement.advance(payment, order=order)
         except RequestRefused as error:
+            await payment.make_due()
             raise rules.PaymentsUnavailable from error
         except (OutcomeUnknown, TimeoutError):
+            await payment.make_due()
             return await Payment.load(payment.id)  # the reconciler settles it
 
     def _check_token(self, token: str | None) -> None:
@@ -113,8 +119,8 @@ class Payments:
             OutcomeUnknown, RequestRefused: retry later.
         """
         await OrderReplica.follow(event.id, event.version, replica_fields(event))
-        if event.status == "created":
-            return  # nothing to settle yet, and paying must not wait for Stripe
+        if event.status in LIVE_STATUSES:
+            return  # the buyer acts next, and paying must not wait for Stripe
         payment = await Payment.first({"order_id": event.id})
         if payment is not None:
             await self.settlement.advance(payment)
@@ -139,6 +145,7 @@ class Payments:
             async with asyncio.timeout(PAY_SECONDS):
                 return await self.settlement.advance(payment)
         except (Unavailable, TimeoutError):
+            await payment.make_due()
             return await Payment.load(payment.id)  # the reconciler settles it
 
     async def record_returned(self, order_id: str, *, relist: bool) -> Payment:
@@ -200,7 +207,10 @@ class Payments:
         is_too_late = not may_start and order.has_begun(now())
         if is_too_late and await Payment.first({"order_id": order.key}) is None:
             raise rules.EventBegun
-        page_expires_at = rules.page_expires_at(order, now()) if token is None else None
+        moment = now()
+        page_expires_at = rules.page_expires_at(order, moment) if token is None else None
+        # This request claims the payment for as long as it takes. If it dies, the reconciler continues then.
+        claim: Changes = {"attempt_began_at": moment, "next_look_at": moment + CLAIM}
         payment = Payment(
             order_id=order.key,
             user_id=order.user_id,
@@ -208,17 +218,22 @@ class Payments:
             currency=self.currency,
             token=token,
             page_expires_at=page_expires_at,
-        )
+        ).model_copy(update=dict(claim))
         try:
             await payment.add(private=True)
         except DuplicateKeyError:
             return await change(
                 partial(_existing, order.key),
-                lambda stored: rules.retry(
-                    stored, token, page_expires_at=page_expires_at, is_too_late=is_too_late
+                lambda stored: _and(
+                    claim,
+                    rules.retry(stored, token, page_expires_at=page_expires_at, is_too_late=is_too_late),
                 ),
             )
         return payment
+
+
+def _and(claim: Changes, changes: Changes | None) -> Changes | None:
+    return None if changes is None else {**changes, **claim}
 
 
 async def _existing(order_id: str) -> Payment:

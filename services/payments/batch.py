@@ -4,15 +4,23 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 from kit.errors import NotFound, Unavailable
 from kit.mongo import DatabaseError
+from kit.stripe.errors import OutcomeUnknown
 
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 8
 """Maximum number of payments that are settled at the same time."""
+
+LOOK_SECONDS = 45
+"""How long a process looks at one payment at most. The claim is longer, so that nobody else looks as well."""
+
+CLAIM = timedelta(seconds=60)
+"""How long a payment is left alone by other processes. If the process dies, another one continues then."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -27,6 +35,19 @@ async def for_each(items: Sequence[Item], work: Callable[[Item], Awaitable[Resul
             return await work(item)
 
     return await asyncio.gather(*map(limited, items))
+
+
+async def within_claim(work: Awaitable[Result]) -> Result:
+    """The result of work on a claimed payment.
+
+    Raises:
+        OutcomeUnknown: the work took too long, and was given up.
+    """
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            return await work
+    except TimeoutError:
+        raise OutcomeUnknown from None
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from kit.aggregates import OUTBOX_INDEX, Aggregate
 from kit.replicas import Replica
 from services.payments.money_back import MoneyBack
 from services.payments.rules import Payable, PaymentState
+from services.payments.schedule import OPEN_STATUSES
 
 FIRST_DELAY = timedelta(seconds=5)
 MAX_DELAY = timedelta(hours=1)
@@ -33,13 +34,20 @@ class OrderReplica(Payable, Replica):
 class Payment(PaymentState, Aggregate):
     """The one payment of an order. Its version is -1 until its first known outcome is published."""
 
+    next_look_at: Moment | None = None
+    """When to look at the payment next, if it is open. None if it is due.
+
+    A process claims a payment by moving this time forward before it looks at the payment. If the process
+    dies, the claim lapses at this time, and another process looks at the payment.
+    """
+
     class Settings:
         name = "payments"
         indexes = [
             OUTBOX_INDEX,
             IndexModel([("order_id", ASCENDING)], name="one_payment_an_order", unique=True),
             IndexModel([("intent_id", ASCENDING)], name="intent"),
-            IndexModel([("status", ASCENDING)], name="status"),
+            IndexModel([("status", ASCENDING), ("next_look_at", ASCENDING)], name="next_look"),
         ]
 
     @classmethod
@@ -48,6 +56,44 @@ class Payment(PaymentState, Aggregate):
         found = await cls.first({"_id": payment_id})
         assert found is not None, "payments are never deleted"
         return found
+
+    @classmethod
+    async def due_at(cls, moment: datetime, limit: int) -> list[PydanticObjectId]:
+        """The ids of open payments that are due, those first that have been due for longest.
+
+        Only ids are read, so that one unreadable payment doesn't hide the others.
+        """
+        due = {"status": {"$in": OPEN_STATUSES}, **_due(moment)}
+        found = cls.get_pymongo_collection().find(
+            due, {"_id": 1}, sort=[("next_look_at", ASCENDING)], limit=limit
+        )
+        return [payment["_id"] for payment in await found.to_list()]
+
+    @classmethod
+    async def claim(cls, payment_id: PydanticObjectId, moment: datetime, until: datetime) -> bool:
+        """Claim a payment that is due until the given time. Return False if another process was faster."""
+        # find_one_and_update would read the claimed payment too, but the embedded database reads the whole
+        # collection for it.
+        claimed = await cls.get_pymongo_collection().update_one(
+            {"_id": payment_id, **_due(moment)}, {"$set": {"next_look_at": until}}
+        )
+        return claimed.matched_count == 1
+
+    async def schedule(self, look_at: datetime) -> None:
+        """Set the time of the next look, unless another process has set it meanwhile."""
+        guard = {"_id": self.id, "next_look_at": self.next_look_at}
+        await self.get_pymongo_collection().update_one(guard, {"$set": {"next_look_at": look_at}})
+
+    async def make_due(self) -> None:
+        """Let any process look at the payment now."""
+        due = {"$set": {"next_look_at": None}}
+        await self.get_pymongo_collection().update_one({"_id": self.id}, due)
+
+    @property
+    def began_at(self) -> datetime:
+        """When the current attempt began."""
+        assert self.id is not None, "every payment has an id"
+        return self.attempt_began_at or self.id.generation_time
 
     def event(self) -> PaymentEvent:
         kind = PaymentCreated if self.version == 0 else PaymentUpdated
@@ -65,6 +111,11 @@ class Payment(PaymentState, Aggregate):
             dispute=self.dispute,
             stripe_id=self.intent_id,
         )
+
+
+def _due(moment: datetime) -> dict[str, Any]:
+    """The filter for due payments. A payment without the field was stored before the field was added."""
+    return {"next_look_at": {"$not": {"$gt": moment}}}
 
 
 class ShownPayment(MoneyBack):
@@ -142,6 +193,12 @@ class WebhookEvent(Document):
         if self.order_id is not None:
             return await Payment.first({"order_id": self.order_id})
         return await Payment.first({"intent_id": self.intent_id}) if self.intent_id else None
+
+    @classmethod
+    async def still_due(cls, event_ids: Sequence[str], moment: datetime) -> list[str]:
+        """Those of the events that no other process has processed or postponed meanwhile."""
+        due = {"_id": {"$in": list(event_ids)}, "processed": False, "due": {"$lte": moment}}
+        return [event["_id"] async for event in cls.get_pymongo_collection().find(due, {"_id": 1})]
 
     @classmethod
     async def close(cls, event_ids: Sequence[str]) -> None:

@@ -11,10 +11,11 @@ from pymongo.errors import DuplicateKeyError
 
 from contracts.wire import now
 from kit.errors import Unavailable
+from kit.lease import Lease
 from kit.security_log import record
 from services.payments import rules
-from services.payments.batch import for_each, isolated
-from services.payments.documents import WebhookEvent
+from services.payments.batch import CLAIM, for_each, isolated, within_claim
+from services.payments.documents import Payment, WebhookEvent
 from services.payments.settlement import Settlement
 from services.payments.stripe_gateway.webhook import IMPLIED_TYPES, BadSignature, verify
 
@@ -74,14 +75,21 @@ class WebhookInbox:
     async def process_inbox(self) -> int:
         """Read the payments of all due events at Stripe. Return how many events were processed.
 
-        A failed event is retried with increasing delays and doesn't block the others.
+        All replicas share this work: each payment is claimed. A failed event is retried with increasing
+        delays and doesn't block the others. While Stripe limits our requests, all events wait.
         """
         total = 0
-        while True:
+        while not self.settlement.gateway.is_paused:
             due = await WebhookEvent.due_at(now(), BATCH)
-            total += sum(await for_each(_by_payment(due), self._process))
+            processed = await for_each(_by_payment(due), self._process)
+            total += sum(filter(None, processed))
+            if None in processed:
+                # Another replica has a payment. It may not have seen all its events, so look again soon.
+                self.received.set()
+                return total
             if len(due) < BATCH:
                 return total
+        return total
 
     async def process_received(self) -> int:
         """Process the due events, after a pause that lets events of the same payment arrive together."""
@@ -89,33 +97,55 @@ class WebhookInbox:
         self.received.clear()
         return await self.process_inbox()
 
-    async def _process(self, stored: Sequence[StoredEvent]) -> int:
-        """Process the events of one payment. Return how many were processed.
+    async def _process(self, stored: Sequence[StoredEvent]) -> int | None:
+        """Process the events of one payment. Return how many, or None if another replica has the payment.
 
         Processing them again after a crash is harmless.
         """
         with isolated(f"webhook {stored[0]['_id']}"):
             events = [WebhookEvent.model_validate(each) for each in stored]
-            payment = await events[0].payment()
-            if payment is not None and not all(
+            # An event that names only the PaymentIntent may have come before we know that PaymentIntent.
+            payment = await next((event for event in events if event.order_id), events[0]).payment()
+            if payment is None or all(
                 rules.is_known(payment, each.intent_id, each.status) for each in events
             ):
-                await self.settlement.advance(payment, refresh=True)
-            await WebhookEvent.close([each.id for each in events])
-            return len(events)
+                await WebhookEvent.close([each.id for each in events])
+                return len(events)
+            lease = Lease(WebhookEvent.get_pymongo_collection().database, f"webhooks of {payment.key}", CLAIM)
+            if not await lease.hold():
+                return None
+            try:
+                return await self._ask(payment, events)
+            finally:
+                await lease.release()
         for each in stored:
             await WebhookEvent.postpone(each["_id"], each.get("failures"))
         return 0
 
+    async def _ask(self, payment: Payment, events: Sequence[WebhookEvent]) -> int:
+        """Read the payment at Stripe, unless the previous holder of the lease has processed the events."""
+        left = await WebhookEvent.still_due([each.id for each in events], now())
+        if left:
+            stored = await Payment.load(payment.id)
+            await within_claim(self.settlement.advance(stored, refresh=True))
+            await WebhookEvent.close(left)
+        return len(left)
+
 
 def _by_payment(due: Sequence[StoredEvent]) -> Sequence[Sequence[StoredEvent]]:
-    """The events in groups: readable events of the same payment together, and each unreadable event alone."""
+    """The events in groups: readable events of the same payment together, and each unreadable event alone.
+
+    Some events name only the PaymentIntent. They belong to the order that another event names with it.
+    """
     groups: defaultdict[Any, list[StoredEvent]] = defaultdict(list)
+    readable: list[tuple[WebhookEvent, StoredEvent]] = []
     for stored in due:
         try:
-            event = WebhookEvent.model_validate(stored)
+            readable.append((WebhookEvent.model_validate(stored), stored))
         except ValidationError:
-            groups[stored["_id"], None].append(stored)
-        else:
-            groups[event.order_id, event.intent_id].append(stored)
+            groups["unreadable", stored["_id"]].append(stored)
+    orders = {event.intent_id: event.order_id for event, _ in readable if event.intent_id and event.order_id}
+    for event, stored in readable:
+        order_id = event.order_id or (orders.get(event.intent_id) if event.intent_id else None)
+        groups[order_id, None if order_id else event.intent_id].append(stored)
     return list(groups.values())

@@ -1,4 +1,4 @@
-"""Settle payments that events and webhooks left open."""
+"""Settle payments that events and webhooks left open. All replicas share this work."""
 
 import logging
 from collections.abc import Sequence
@@ -8,14 +8,15 @@ from beanie import PydanticObjectId
 from prometheus_client import Counter
 
 from contracts.events import PaymentStatus
-from services.payments.batch import for_each, isolated
+from contracts.wire import now
+from services.payments.batch import CLAIM, for_each, isolated, within_claim
 from services.payments.documents import Payment
 from services.payments.settlement import Settlement
 
 log = logging.getLogger(__name__)
 
-OPEN_STATUSES: Sequence[PaymentStatus] = ("pending", "failed", "authorized", "refunding")
-"""Statuses of payments that aren't final."""
+BATCH = 100
+"""Maximum number of due payments that are found at once."""
 
 RECONCILED = Counter("payments_reconciled", "Payments that only the reconciler advanced", ["was", "became"])
 
@@ -35,21 +36,36 @@ class Reconciler:
     settlement: Settlement
 
     async def reconcile(self) -> Sequence[Reconciled]:
-        """Advance every payment that isn't final. Return those that changed."""
-        # Only the id is read here, so that one unreadable payment doesn't hide the others.
-        is_open = {"status": {"$in": OPEN_STATUSES}}
-        found = await Payment.get_pymongo_collection().find(is_open, {"_id": 1}).to_list()
-        keys = [payment["_id"] for payment in found]
-        changed = [each for each in await for_each(keys, self._reconcile) if each is not None]
-        for each in changed:
-            RECONCILED.labels(each.was, each.became).inc()
-            log.warning("reconciled payment %s of order %s: %s -> %s", *astuple(each))
-        return changed
+        """Look at every payment that is due and that no other replica has claimed. Return those that changed.
+
+        While Stripe limits our requests, nothing is claimed, so that the payments stay due.
+        """
+        changed: list[Reconciled] = []
+        while True:
+            due = await Payment.due_at(now(), BATCH)
+            found = [each for each in await for_each(due, self._reconcile) if each is not None]
+            for each in found:
+                RECONCILED.labels(each.was, each.became).inc()
+                log.warning("reconciled payment %s of order %s: %s -> %s", *astuple(each))
+            changed += found
+            if len(due) < BATCH or self.settlement.gateway.is_paused:
+                return changed
 
     async def _reconcile(self, payment_id: PydanticObjectId) -> Reconciled | None:
+        if self.settlement.gateway.is_paused:
+            return None
+        moment = now()
+        if not await Payment.claim(payment_id, moment, moment + CLAIM):
+            return None
         with isolated(f"payment {payment_id}"):
             stored = await Payment.load(payment_id)
-            payment = await self.settlement.advance(stored)
+            try:
+                payment = await within_claim(self.settlement.advance(stored))
+            except Exception:
+                await self.settlement.schedule(stored)
+                raise
+            if payment.next_look_at == stored.next_look_at:  # no step has changed the payment
+                await self.settlement.schedule(payment)
             if payment.version != stored.version:
                 return Reconciled(stored.key, stored.order_id, stored.status, payment.status)
         return None

@@ -100,6 +100,8 @@ class PaymentState(MoneyBack):
     currency: str
     attempt: int = 1
     """A number in idempotency keys. A decline, or a 5xx that Stripe would repeat, starts the next attempt."""
+    attempt_began_at: Moment | None = None
+    """When the first request of this attempt was made. None if the attempt is older than this field."""
     token: str | None
     """The card token or payment method of this attempt. None if the buyer pays on Stripe's page."""
     intent_id: str | None = None

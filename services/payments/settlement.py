@@ -1,15 +1,17 @@
 """Advance a payment step by step until it is final or must wait."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from contracts.wire import now
 from kit.aggregates import change
 from kit.alerts import alert
+from kit.changes import Changes
 from kit.errors import Unavailable
 from kit.stripe.errors import KeyExhausted
 from services.payments import rules
 from services.payments.documents import OrderReplica, Payment
 from services.payments.rules import Outcome, Step
+from services.payments.schedule import OPEN_STATUSES, Schedule
 from services.payments.stripe_gateway.client import Gateway
 
 MAX_STEPS = 8
@@ -24,13 +26,21 @@ the confirmation. An order whose payment is captured stays complete until that p
 """
 
 
+SHOW_NOTHING = (Step.CREATE, Step.ABANDON)
+"""Steps that don't show the payment's state at Stripe. After any other, a read would tell nothing new."""
+
+
 @dataclass(frozen=True)
 class Settlement:
-    """Carries out the steps that `rules.next_step` decides."""
+    """Carries out the steps that `rules.next_step` decides, and schedules the next look at each payment."""
 
     gateway: Gateway
-    pay_after_start: bool = True
-    """Whether buyers may still pay after the event has begun."""
+    times: Schedule = field(default_factory=Schedule)
+
+    @property
+    def pay_after_start(self) -> bool:
+        """Whether buyers may still pay after the event has begun."""
+        return self.times.pay_after_start
 
     async def advance(
         self, payment: Payment, *, refresh: bool = False, order: OrderReplica | None = None
@@ -48,8 +58,10 @@ class Settlement:
             OutcomeUnknown, RequestRefused, NotFound: retry later.
             Unavailable: the amount or currency at Stripe isn't the payment's.
         """
+        is_fresh = False
         if refresh and (payment.intent_id or payment.session_id):
-            payment = await self._refresh(payment)
+            payment = await self._refresh(payment, await OrderReplica.stored(payment.order_id))
+            is_fresh = True
         for _ in range(MAX_STEPS):
             order = order or await OrderReplica.stored(payment.order_id)
             step = rules.next_step(order, payment, now(), pay_after_start=self.pay_after_start)
@@ -57,17 +69,28 @@ class Settlement:
                 if (payment.status, order.status) == ("voided", "complete"):
                     alert("unpaid", "order %s is complete, but its payment was voided at Stripe", order.key)
                 return payment
+            if step is Step.RETRIEVE and is_fresh:
+                return payment
             before = payment
             try:
                 payment = await self._take(step, payment, order)
             except KeyExhausted:
-                await payment.save_private({"attempt": payment.attempt + 1}, attempt=payment.attempt)
+                another = {"attempt": payment.attempt + 1, "attempt_began_at": now()}
+                await payment.save_private(another, attempt=payment.attempt)
                 raise
             if payment == before:
                 return payment
+            is_fresh = step not in SHOW_NOTHING
             if step not in ORDER_STAYS_VALID:
                 order = None
         return payment
+
+    async def schedule(self, payment: Payment) -> None:
+        """Schedule the next look at an open payment, unless another process has done it meanwhile."""
+        if payment.status in OPEN_STATUSES:
+            order = await OrderReplica.stored(payment.order_id)
+            look_at = self.times.next_look(order, payment, now(), began_at=payment.began_at)
+            await payment.schedule(look_at)
 
     async def _take(self, step: Step, payment: Payment, order: OrderReplica) -> Payment:
         match step:
@@ -91,7 +114,7 @@ class Settlement:
                 outcome = await self.gateway.close_page(payment)
             case Step.REFUND:
                 outcome = await self.gateway.refund(payment)
-        return await self._record(payment, outcome)
+        return await self._record(payment, order, outcome)
 
     async def _create(self, payment: Payment, order: OrderReplica) -> Payment:
         """Create the intent and store its id before confirming it, so that the id can't be lost."""
@@ -115,13 +138,13 @@ class Settlement:
         abandoned = await payment.save_and_publish(changes, intent_id=None, session_id=None)
         return abandoned or await Payment.load(payment.id)
 
-    async def _refresh(self, payment: Payment) -> Payment:
+    async def _refresh(self, payment: Payment, order: OrderReplica) -> Payment:
         outcome = await self.gateway.retrieve(payment)
         if rules.may_be_of_an_earlier_attempt(payment, outcome):
             return payment
-        return await self._record(payment, outcome)
+        return await self._record(payment, order, outcome)
 
-    async def _record(self, payment: Payment, outcome: Outcome) -> Payment:
+    async def _record(self, payment: Payment, order: OrderReplica, outcome: Outcome) -> Payment:
         if not rules.matches(payment, outcome):
             alert(
                 "amount",
@@ -133,17 +156,32 @@ class Settlement:
             )
             raise Unavailable
         # Most often nobody else has changed the payment, so that it needn't be read again.
-        changes = rules.apply_outcome(payment, outcome, payment.attempt)
+        attempt = payment.attempt
+        changes = self._changes(payment, order, outcome, attempt)
         if changes is None:
             return payment
-        changed = await payment.save_and_publish(changes, attempt=payment.attempt)
-        if changed is None:
-            return await change(
-                lambda: Payment.first({"_id": payment.id}),
-                lambda stored: rules.apply_outcome(stored, outcome, payment.attempt),
-            )
+        changed = await payment.save_and_publish(changes, attempt=attempt) or await change(
+            lambda: Payment.first({"_id": payment.id}),
+            lambda stored: self._changes(stored, order, outcome, attempt),
+        )
         _alert(payment, changed)
         return changed
+
+    def _changes(
+        self, payment: Payment, order: OrderReplica, outcome: Outcome, attempt: int
+    ) -> Changes | None:
+        """What follows from the outcome, with the time of the next look.
+
+        A final payment has no such time. It is due at once if it becomes open again, as for a refund.
+        """
+        changes = rules.apply_outcome(payment, outcome, attempt)
+        if changes is None:
+            return None
+        changed = payment.model_copy(update=dict(changes))
+        look_at = None
+        if changed.status in OPEN_STATUSES:
+            look_at = self.times.next_look(order, changed, now(), began_at=payment.began_at)
+        return {**changes, "next_look_at": look_at}
 
 
 def _alert(before: Payment, after: Payment) -> None:

@@ -1,5 +1,6 @@
 """A payments service, and its payments at the Stripe sandbox."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ import stripe
 from contracts.events import OrderEvent
 from services.payments.actions import Payments
 from services.payments.inbox import WebhookInbox
-from services.payments.reconciler import Reconciler
+from services.payments.reconciler import Reconciled, Reconciler
 from tests.support.events import an_order, next_event
 from tests.support.polling import TIMEOUT
 from tests.support.service import Served, new_id
@@ -37,6 +38,15 @@ class PaymentsService:
     @property
     def reconciler(self) -> Reconciler:
         return Reconciler(self.payments.settlement)
+
+    async def make_due(self) -> None:
+        """Let the reconciler look at all open payments now, as if the time of their next look had come."""
+        await self.served.database["payments"].update_many({}, {"$set": {"next_look_at": None}})
+
+    async def reconcile(self) -> Sequence[Reconciled]:
+        """Look at all open payments, as the reconciler does over time."""
+        await self.make_due()
+        return await self.reconciler.reconcile()
 
     async def order(self, *, by: str | None = None, **given: Any) -> OrderEvent:
         """Deliver the event of an order, by default of a new buyer, to the payments service."""

@@ -8,8 +8,9 @@ import stripe
 from stripe import PaymentIntent
 from stripe.checkout import Session
 
+from kit.stripe.budget import Budget
 from kit.stripe.client import StripeApi
-from kit.stripe.errors import KeyExhausted, KeyMismatch, OutcomeUnknown, refused
+from kit.stripe.errors import KeyExhausted, KeyMismatch, OutcomeUnknown, is_replay, refused
 from services.payments.money_back import Refund, merged
 from services.payments.rules import Outcome, PaymentState
 from services.payments.stripe_gateway import ledger, outcomes, requests
@@ -25,11 +26,22 @@ class Gateway:
     need none: Stripe carries out each only once, and with a key it would repeat an old rejection.
 
     All methods raise OutcomeUnknown if there is no answer, and RequestRefused if Stripe rejects the request.
+
+    Args:
+        budget: counts the requests.
+        in_background: whether they wait until buyers leave something of the budget.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._api = StripeApi(settings)
+    def __init__(
+        self, settings: Settings, budget: Budget | None = None, *, in_background: bool = False
+    ) -> None:
+        self._api = StripeApi(settings, budget, in_background=in_background)
         self._site = settings.site
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether background work has to wait, because Stripe has just answered 429."""
+        return self._api.is_paused
 
     async def close(self) -> None:
         await self._api.close()
@@ -45,7 +57,9 @@ class Gateway:
                 keyed=True,
             )
         except (KeyMismatch, KeyExhausted):
-            found = await ledger.find_intent(self._api, payment.order_id, payment.ended)
+            found = await ledger.find_intent(
+                self._api, payment.order_id, payment.attempt_began_at, payment.ended
+            )
             if found is None:
                 raise
             intent = found
@@ -90,10 +104,15 @@ class Gateway:
                 keyed=True,
             )
         except (KeyMismatch, KeyExhausted):
-            found = await ledger.find_session(self._api, payment.order_id, payment.ended)
+            found = await ledger.find_session(
+                self._api, payment.order_id, payment.attempt_began_at, payment.ended
+            )
             if found is None:
                 raise
-            session = found
+            return await self.retrieve(payment.model_copy(update={"session_id": found.id}))
+        if session.last_response is not None and is_replay(session.last_response.headers):
+            # The response is as old as the session. Only a read shows the current state.
+            return await self.retrieve(payment.model_copy(update={"session_id": session.id}))
         return outcomes.of_session(session, payment)
 
     async def retrieve(self, payment: PaymentState) -> Outcome:

@@ -22,6 +22,9 @@ ORDER_LIFETIME = timedelta(days=1)
 """The longest time between an order's reservation and its payment."""
 CLOCK_SKEW = timedelta(hours=1)
 """The largest difference between our clocks and Stripe's that is tolerated."""
+BEFORE_ATTEMPT = timedelta(minutes=10)
+"""How long before an attempt the search for its objects begins, because clocks differ. It is shorter than
+CLOCK_SKEW, because a busy account has many objects in an hour."""
 
 WITH_CHARGE = "latest_charge"
 """The field to expand when a PaymentIntent is read, because only its charge shows refunds and disputes."""
@@ -93,17 +96,31 @@ async def find_record(api: StripeApi, intent_id: str) -> StripeRecord | None:
     return None if intent.order_id is None else await _record_of(api, intent)
 
 
-async def find_intent(api: StripeApi, order_id: str, ended: Collection[str]) -> PaymentIntent | None:
-    """An order's newest PaymentIntent that isn't one of the `ended` ones, if there is one."""
-    async for intent in _intents(api, {"created": _around_creation(order_id)}):
+async def find_intent(
+    api: StripeApi, order_id: str, since: datetime | None, ended: Collection[str]
+) -> PaymentIntent | None:
+    """An order's newest PaymentIntent, if it has one.
+
+    Args:
+        since: when its creation was first requested. Stripe lists what was created since then, 100 per
+            request. None for an attempt that is older than the field; then the order's day is listed.
+        ended: the ids of PaymentIntents that aren't looked for.
+    """
+    async for intent in _intents(api, {"created": _since_attempt(order_id, since)}):
         if Intent.of(intent).order_id == order_id and intent.id not in ended:
             return intent
     return None
 
 
-async def find_session(api: StripeApi, order_id: str, ended: Collection[str]) -> Session | None:
-    """An order's newest Checkout session that isn't one of the `ended` ones, if there is one."""
-    params: SessionListParams = {"limit": 100, "created": _around_creation(order_id)}
+async def find_session(
+    api: StripeApi, order_id: str, since: datetime | None, ended: Collection[str]
+) -> Session | None:
+    """An order's newest Checkout session, if it has one.
+
+    Args:
+        since, ended: as for `find_intent`.
+    """
+    params: SessionListParams = {"limit": 100, "created": _since_attempt(order_id, since)}
     async for session in api.list_all(api.v1.checkout.sessions.list_async, params):
         if CheckoutSession.of(session).client_reference_id == order_id and session.id not in ended:
             return session
@@ -153,6 +170,13 @@ def record_of(intent: Intent, disputes: Sequence[Dispute] = ()) -> StripeRecord:
 def _intents(api: StripeApi, which: PaymentIntentListParams) -> AsyncIterator[PaymentIntent]:
     params: PaymentIntentListParams = {**which, "limit": 100, "expand": [f"data.{WITH_CHARGE}"]}
     return api.list_all(api.v1.payment_intents.list_async, params)
+
+
+def _since_attempt(order_id: str, since: datetime | None) -> Any:
+    """The period in which the objects of an attempt are created. The result is Any as for `_created`."""
+    if since is None:
+        return _around_creation(order_id)
+    return {"gte": int((since - BEFORE_ATTEMPT).timestamp())}
 
 
 def _around_creation(order_id: str) -> Any:

@@ -211,7 +211,7 @@ async def test_a_payment_whose_intent_is_rolled_back_ends_with_one_intent(
     members.after_write = None
     await members.fail_over()
     assert (await payments.stored(order))["intent_id"] is None
-    await payments.reconciler.reconcile()
+    await payments.reconcile()
     assert await payments.statuses(order) == ["requires_capture"]
     assert (await payments.shown(order))["status"] == "authorized"
 

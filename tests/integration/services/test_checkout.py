@@ -150,7 +150,7 @@ async def test_the_reconciler_finds_the_checkout_payment_of_a_buyer_who_does_not
 ) -> None:
     order = await service.order()
     await pay_on_page(service, await start_checkout(service, order), "tok_visa")
-    (reconciled,) = await service.reconciler.reconcile()
+    (reconciled,) = await service.reconcile()
     assert (reconciled.order, reconciled.was, reconciled.became) == (order.id, "pending", "authorized")
 
 

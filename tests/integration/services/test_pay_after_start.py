@@ -94,7 +94,7 @@ async def test_a_bank_check_that_was_started_before_the_start_may_end_after_it(
     order = await strict.order(starts_in=SOON)
     assert await status_after_paying(strict, order, "tok_threeDSecure2Required") == "pending"
     begin_the_event(monkeypatch)
-    await strict.reconciler.reconcile()
+    await strict.reconcile()
     await strict.answer_check(order, "approve")
     assert await status_after_paying(strict, order) == "authorized"
 
@@ -126,10 +126,10 @@ async def test_stripes_page_is_closed_after_the_start(
 ) -> None:
     order = await strict_checkout.order(starts_in=SOON)
     page = await open_page(strict_checkout, order)
-    await strict_checkout.reconciler.reconcile()
+    await strict_checkout.reconcile()
     assert (await strict_checkout.shown(order))["status"] == "pending"
     begin_the_event(monkeypatch)
-    await strict_checkout.reconciler.reconcile()
+    await strict_checkout.reconcile()
     assert (await strict_checkout.shown(order))["status"] == "voided"
     await pay_on_page(strict_checkout, page, "tok_visa")
     assert "requires_capture" not in await strict_checkout.statuses(order)
@@ -142,7 +142,7 @@ async def test_a_payment_on_stripes_page_just_before_the_start_succeeds(
     await pay_on_page(strict_checkout, await open_page(strict_checkout, order), "tok_visa")
     assert (await strict_checkout.stored(order))["status"] == "pending"  # no webhook has arrived
     begin_the_event(monkeypatch)
-    await strict_checkout.reconciler.reconcile()
+    await strict_checkout.reconcile()
     assert (await strict_checkout.shown(order))["status"] == "authorized"
     await strict_checkout.becomes(order, "complete")
     assert (await strict_checkout.shown(order))["status"] == "captured"

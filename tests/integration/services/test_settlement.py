@@ -122,7 +122,7 @@ async def test_a_concurrent_payment_and_cancellation_leave_no_authorization(serv
         order = await service.order()
         answer, _ = await asyncio.gather(service.pay(order), service.becomes(order, "cancelled"))
         assert answer.status_code in (201, 409)
-        await service.reconciler.reconcile()
+        await service.reconcile()
         assert {*await service.statuses(order)} <= {"canceled"}
         assert (await service.pay(order)).status_code == 409
 
@@ -147,11 +147,11 @@ async def test_an_intent_that_is_created_while_its_order_is_cancelled_is_cancell
 async def test_the_reconciler_reads_the_result_of_a_bank_check_from_stripe(service: PaymentsService) -> None:
     order = await service.order()
     await service.pay(order, "tok_threeDSecure2Required")
-    assert len(await service.reconciler.reconcile()) == 0
+    assert len(await service.reconcile()) == 0
     await service.answer_check(order, "approve")
-    assert len(await service.reconciler.reconcile()) == 1
+    assert len(await service.reconcile()) == 1
     assert (await service.shown(order))["status"] == "authorized"
-    assert len(await service.reconciler.reconcile()) == 0
+    assert len(await service.reconcile()) == 0
 
 
 async def test_paying_for_an_unknown_order_creates_no_payment(service: PaymentsService) -> None:

@@ -42,7 +42,7 @@ def service_at(settings_with: SettingsWith) -> PaymentsServiceAt:
 async def reconcile_until_authorized(service: PaymentsService, order: OrderEvent) -> None:
 
     async def is_authorized() -> bool:
-        await service.reconciler.reconcile()
+        await service.reconcile()
         return bool((await service.stored(order))["status"] == "authorized")
 
     await until(is_authorized)
@@ -59,7 +59,7 @@ async def test_a_payment_is_pending_while_stripe_is_down_and_authorized_later(
         assert (await service.shown(order))["status"] == "pending"
         assert await service.published(order) == []
         async with running(sandbox.process(port, tmp_path), tmp_path / "log", signal.SIGKILL):
-            assert len(await service.reconciler.reconcile()) == 1
+            assert len(await service.reconcile()) == 1
             assert (await service.shown(order))["status"] == "authorized"
             assert (await service.pay(order)).json() == {**answer.json(), "status": "authorized"}
             assert await service.statuses(order) == ["requires_capture"]
@@ -77,7 +77,7 @@ async def test_cancelling_the_order_while_stripe_is_down_voids_the_payment_witho
         assert (await service.shown(order))["status"] == "voided"
         assert await service.published(order) == [("payment.created", 0, "voided")]
         async with running(sandbox.process(port, tmp_path), tmp_path / "log", signal.SIGKILL):
-            assert len(await service.reconciler.reconcile()) == 0
+            assert len(await service.reconcile()) == 0
             assert messages(await service.pay(order), 409) == ["Cannot pay for a cancelled order"]
             assert await service.intents(order) == []
 
@@ -95,7 +95,7 @@ async def test_a_card_is_charged_once_when_stripes_response_is_lost(
         assert (answer.status_code, answer.json()["status"]) == (201, "pending")
         intents = await service.intents(order)
         assert len(intents) == 1
-        assert await service.reconciler.reconcile() == []
+        assert await service.reconcile() == []
         assert (await service.shown(order))["status"] == "pending"
         bank_opens.touch()
         await reconcile_until_authorized(service, order)
@@ -114,7 +114,7 @@ async def test_a_buyer_does_not_wait_for_a_slow_bank_and_is_charged_once(
         answer = await service.pay(order)
         assert (answer.status_code, answer.json()["status"]) == (201, "pending")
         assert await service.published(order) == []
-        assert await service.reconciler.reconcile() == []
+        assert await service.reconcile() == []
         bank_opens.touch()
         await reconcile_until_authorized(service, order)
         assert await service.statuses(order) == ["requires_capture"]
@@ -127,6 +127,7 @@ async def test_unsettled_payments_are_settled_when_the_process_restarts(
     order = await service.order()
     await service.pay(order, "tok_threeDSecure2Required")
     await service.answer_check(order, "approve")
+    await service.make_due()
     monkeypatch.setattr(streams.payments, "every", every)
     async with serving("payments", service.served.app.state.settings, fresh=False):
 

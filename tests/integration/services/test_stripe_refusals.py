@@ -102,7 +102,7 @@ async def test_a_refused_confirmation_capture_or_cancellation_does_not_change_th
     else:
         with pytest.raises(RequestRefused):
             await service.becomes(order, "complete" if request_to == "capture" else "cancelled")
-        assert len(await service.reconciler.reconcile()) == 0
+        assert len(await service.reconcile()) == 0
         assert (await service.shown(order))["status"] == "authorized"
 
 
@@ -115,7 +115,7 @@ async def test_a_payment_that_stripe_refuses_does_not_delay_other_payments(
     await service.pay(refused[0])
     other = await order_with_approved_bank_check(service)
     await service.pay(refused[1])
-    assert len(await service.reconciler.reconcile()) == 1
+    assert len(await service.reconcile()) == 1
     assert (await service.shown(other))["status"] == "authorized"
     assert [(await service.shown(order))["status"] for order in refused] == ["pending", "pending"]
-    assert len(await service.reconciler.reconcile()) == 0
+    assert len(await service.reconcile()) == 0

@@ -48,9 +48,9 @@ async def test_the_reconciler_settles_other_payments_and_the_unreadable_payment_
         await order_with_approved_bank_check(service),
     )
     await make_unreadable(service, unreadable)
-    assert [reconciled.order for reconciled in await service.reconciler.reconcile()] == [readable.id]
+    assert [reconciled.order for reconciled in await service.reconcile()] == [readable.id]
     await repair(service, unreadable)
-    assert [reconciled.order for reconciled in await service.reconciler.reconcile()] == [unreadable.id]
+    assert [reconciled.order for reconciled in await service.reconcile()] == [unreadable.id]
 
 
 async def test_the_inbox_keeps_the_webhook_of_an_unreadable_payment_and_processes_others(

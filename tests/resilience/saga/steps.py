@@ -12,6 +12,7 @@ from unittest.mock import patch
 import httpx
 from pymongo.asynchronous.collection import AsyncCollection
 
+REPLAYED = {"Idempotent-Replayed": "true"}
 FAILURE = {"error": {"type": "api_error", "message": "An unknown error occurred"}}
 
 
@@ -168,15 +169,18 @@ class StripeTransport(httpx.AsyncBaseTransport):
                 await self._send(request)
                 raise Crash
             case End.BROKEN:
-                if key := request.headers.get("Idempotency-Key"):
+                key = request.headers.get("Idempotency-Key")
+                is_repeated = key in self._broken
+                if key:
                     self._broken.add(key)
-                return httpx.Response(500, json=FAILURE, request=request)
+                headers = REPLAYED if is_repeated else {}
+                return httpx.Response(500, json=FAILURE, headers=headers, request=request)
         return await self._send(request)
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         key = request.headers.get("Idempotency-Key")
         if key in self._broken:
-            return httpx.Response(500, json=FAILURE, request=request)
+            return httpx.Response(500, json=FAILURE, headers=REPLAYED, request=request)
         if not self.keeps_keys:
             request.headers.pop("Idempotency-Key", None)
         response = await self._http.handle_async_request(request)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,6 +21,7 @@ import kit.stripe.client
 import services.orders.actions as orders
 import services.payments.actions
 import services.payments.inbox
+import services.payments.reconciler
 import services.payments.settlement
 from contracts.events import (
     ALL_EVENTS,
@@ -43,7 +44,7 @@ from services.orders.documents import Order, TicketReplica
 from services.payments.actions import Payments
 from services.payments.documents import OrderReplica, Payment, WebhookEvent
 from services.payments.inbox import WebhookInbox
-from services.payments.reconciler import Reconciler
+from services.payments.reconciler import Reconciled, Reconciler
 from services.payments.settlement import Settlement
 from services.payments.stripe_gateway.client import Gateway
 from settings import Settings
@@ -156,6 +157,7 @@ class World:
             (orders, "now", self.now),
             (services.payments.actions, "now", self.now),
             (services.payments.inbox, "now", self.now),
+            (services.payments.reconciler, "now", self.now),
             (services.payments.settlement, "now", self.now),
         ):
             self._open.enter_context(patch.object(module, name, value))
@@ -376,11 +378,16 @@ class World:
             waiting, self.saga.messages = self.saga.messages, []
             for message in waiting:
                 await self._until_handled(message)
-            reconciled = await self.reconciler.reconcile()
+            reconciled = await self._reconcile()
             left = await self.inbox.process_inbox()
             if not (waiting or reconciled or left):
                 return
         raise AssertionError("the saga doesn't come to rest")
+
+    async def _reconcile(self) -> Sequence[Reconciled]:
+        """Look at all open payments, as if the times of their next looks had come."""
+        await self.payments_db["payments"].update_many({}, {"$set": {"next_look_at": None}})
+        return await self.reconciler.reconcile()
 
     async def _until_handled(self, message: Message) -> None:
         for _ in range(3):
@@ -388,7 +395,7 @@ class World:
             await self.finish(actor)
             if actor.error is None:
                 return
-            await self.reconciler.reconcile()
+            await self._reconcile()
         raise AssertionError(f"{message.event!r} can't be handled: {actor.error!r}") from actor.error
 
 

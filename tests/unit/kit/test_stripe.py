@@ -14,6 +14,7 @@ from kit.stripe.errors import KeyExhausted, KeyMismatch, OutcomeUnknown, Request
 from settings import Settings
 
 CONNECTION = stripe.APIConnectionError("no connection")  # type: ignore[no-untyped-call] # stripe leaves it untyped
+REMEMBERED = {"idempotent-replayed": "true"}
 LIMITED = stripe.RateLimitError("slow down", http_status=429)
 
 
@@ -55,8 +56,9 @@ def alerts() -> dict[str, float]:
         (CONNECTION, True, OutcomeUnknown, None),
         (stripe.IdempotencyError("in use", http_status=409), True, OutcomeUnknown, None),
         (invalid(409), True, OutcomeUnknown, None),
-        (stripe.APIError("broken", http_status=500), True, KeyExhausted, None),
-        (stripe.APIError("broken", http_status=503), True, KeyExhausted, None),
+        (stripe.APIError("broken", http_status=500, headers=REMEMBERED), True, KeyExhausted, None),
+        (stripe.APIError("broken", http_status=503, headers=REMEMBERED), True, KeyExhausted, None),
+        (stripe.APIError("broken", http_status=500), True, OutcomeUnknown, None),
         (stripe.APIError("broken", http_status=500), False, OutcomeUnknown, None),
         (stripe.IdempotencyError("other parameters", http_status=400), True, KeyMismatch, "key_mismatch"),
         (invalid(), True, RequestRefused, "refused"),
