@@ -51,6 +51,12 @@ class PublicTicket(TicketSummary):
 class TicketEvent(PublicTicket, Event):
     """The public state of a ticket after a change."""
 
+    hold: Count | None = None
+    """The hold number of the newest order that tickets has decided on. None before the first hold.
+
+    If `order_id` isn't that order's id, the ticket doesn't have this hold: tickets refused it, or it ended.
+    """
+
     @property
     def about(self) -> str:
         return self.id
@@ -63,7 +69,7 @@ class TicketCreated(TicketEvent):
 
 
 class TicketUpdated(TicketEvent):
-    """A ticket was edited, withdrawn, reserved, sold or put back on sale."""
+    """A ticket was edited, withdrawn, reserved, sold or put back on sale, or a hold of it was refused."""
 
     subject: ClassVar[str] = "ticket.updated"
 
@@ -81,6 +87,9 @@ class OrderEvent(Event):
     user_id: Id
     """The buyer's id."""
     cancel_reason: CancelReason | None = None
+    """Why the order was cancelled. None if it wasn't, or if the hold was refused."""
+    hold_refused: bool = False
+    """Whether the order was cancelled because the seller had changed or withdrawn the ticket before."""
     relisted: bool = False
     """Whether the ticket of a refunded order is on sale again."""
     expires_at: Moment
@@ -108,7 +117,7 @@ class OrderUpdated(OrderEvent):
 
 
 class OrderCancelled(OrderEvent):
-    """The buyer cancelled the order, or didn't pay in time."""
+    """The buyer cancelled the order or didn't pay in time, or tickets refused the hold."""
 
     subject: ClassVar[str] = "order.cancelled"
 

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -110,6 +111,7 @@ def _new_order(ticket: TicketReplica, buyer: str, hold: int, slots: Mapping[str,
         hold=hold,
         code="".join(secrets.choice(rules.CODE_LETTERS) for _ in range(rules.CODE_LENGTH)),
         expires_at=now() + terms.window,
+        held=False,
         **slots,
     )
 
@@ -169,8 +171,18 @@ async def follow_payment(payment: PaymentEvent, window: timedelta) -> None:
 
 
 async def follow_ticket(ticket: TicketEvent) -> None:
-    """Update the replica of a ticket."""
+    """Update the replica of a ticket, and confirm or cancel the order that waits for the ticket.
+
+    The replica is updated first, so that the buyer of a refused hold can reserve the ticket as it is now.
+    """
     await TicketReplica.follow(ticket.id, ticket.version, replica_fields(ticket))
+    if ticket.hold is None and ticket.order_id is None:
+        return
+    with suppress(NotFound):  # no order waits
+        await change(
+            lambda: Order.first({"ticket_id": ticket.id, "live": True}),
+            lambda order: rules.follow_ticket(order, ticket, order.key),
+        )
 
 
 def replica_fields(ticket: PublicTicket) -> dict[str, Any]:

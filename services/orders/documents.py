@@ -1,6 +1,7 @@
 """Orders, and replicas of tickets."""
 
 from datetime import datetime
+from typing import Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -10,9 +11,10 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from contracts.events import OrderCancelled, OrderCreated, OrderedTicket, OrderEvent, OrderUpdated
 from contracts.money import from_minor_units
 from kit.aggregates import OUTBOX_INDEX, Aggregate
+from kit.changes import Changes
 from kit.paging import newest_first
 from kit.replicas import Replica
-from services.orders.rules import OrderState, ReservableTicket
+from services.orders.rules import PRIVATE, OrderState, ReservableTicket
 
 ONE_ORDER_A_TICKET = "one_order_a_ticket"
 ONE_ORDER_A_HOLD = "one_order_a_hold"
@@ -89,6 +91,17 @@ class Order(OrderState, Aggregate):
         assert self.id is not None
         return self.id.generation_time
 
+    async def write(self, changes: Changes) -> Self | None:
+        """Write the changes, and publish them unless they are all private.
+
+        A private change doesn't change the version, so private fields are part of the guard. Otherwise, of
+        two facts that together complete an order, each could be stored without regard to the other.
+        """
+        expected = {name: getattr(self, name) for name in PRIVATE}
+        if changes.keys() <= PRIVATE:
+            return await self.save_private(changes, **expected)
+        return await self.save_and_publish(changes, **expected)
+
     def event(self) -> OrderEvent:
         return self._kind_of_event()(
             id=self.key,
@@ -96,6 +109,7 @@ class Order(OrderState, Aggregate):
             status=self.status,
             user_id=self.user_id,
             cancel_reason=self.cancel_reason,
+            hold_refused=self.hold_refused,
             relisted=self.relisted,
             expires_at=self.expires_at,
             hold=self.hold,

@@ -7,7 +7,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from contracts.api import MAX_HOLD
-from contracts.events import LIVE_STATUSES, CancelReason, OrderStatus, PaymentEvent, TicketStatus
+from contracts.events import (
+    LIVE_STATUSES,
+    CancelReason,
+    OrderStatus,
+    PaymentEvent,
+    PaymentStatus,
+    TicketEvent,
+    TicketStatus,
+)
+from contracts.money import to_minor_units
 from contracts.tickets import TicketDetails
 from contracts.wire import Moment
 from kit.changes import Changes
@@ -80,11 +89,26 @@ class OrderState(BaseModel):
     extensions: int = 0
     """How many times the deadline was extended at the buyer's request."""
     cancel_reason: CancelReason | None = None
+    """Why the order was cancelled. None if it wasn't, or if the hold was refused."""
+    hold_refused: bool = False
+    """Whether the order was cancelled because tickets refused its hold."""
     relisted: bool = False
     """Whether the ticket of a refunded order is on sale again."""
+    held: bool | None = None
+    """Whether tickets has confirmed the hold. None for an order from before tickets confirmed holds."""
+    payment_version: int | None = None
+    """The version of the newest event of the payment that arrived while the order was live. None before."""
+    payment_status: PaymentStatus | None = None
+    """The payment's status in that event."""
     ended_at: Moment | None = None
     """When the hold of a cancelled order ended. It isn't published."""
 
+
+PRIVATE = frozenset({"held", "payment_version", "payment_status"})
+"""The fields of an order that aren't published. What is decided from them is guarded by them."""
+
+PAID: Collection[PaymentStatus] = ("authorized", "captured")
+"""Statuses of a payment that completes its order."""
 
 MAX_EXTENSIONS = 2
 
@@ -148,9 +172,10 @@ def cancel(order: OrderState, by: str, now: datetime) -> Changes | None:
 def expire(order: OrderState, deadline: datetime) -> Changes | None:
     """Cancel the order if it is unpaid and was due at `deadline`, the time for which a timer was set.
 
-    The timer of an earlier deadline has no effect on an order that has been extended.
+    The timer of an earlier deadline has no effect on an order that has been extended. An order that is paid
+    for waits until tickets confirms or refuses its hold.
     """
-    due = order.status in LIVE_STATUSES and order.expires_at <= deadline
+    due = order.status in LIVE_STATUSES and order.expires_at <= deadline and not _is_paid_for(order)
     return _cancelled("expired", order.expires_at) if due else None
 
 
@@ -159,29 +184,59 @@ def follow_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -
 
     An order only moves forward: from created to awaiting:payment, then to complete or cancelled, and from
     complete to refunded. Repeated and old events change nothing. A cancelled order stays cancelled, and the
-    payments service then voids or refunds its payment.
+    payments service then voids or refunds its payment. An order whose hold isn't confirmed yet remembers that
+    it is paid for, and `follow_ticket` completes it.
 
     Args:
         longer: the new deadline if the buyer's bank asks for confirmation.
     """
-    match payment.status:
-        case "authorized" | "captured" if order.status in LIVE_STATUSES and pays(payment, order):
-            return move_to("complete")
-        case "pending" if order.status in LIVE_STATUSES:
-            return _await_payment(order, payment, longer)
-        case "refunded" if order.status == "complete" or (order.status == "refunded" and not order.relisted):
-            return _refund(order, relist=payment.relist)
-        case _:
-            return None
+    if order.status not in LIVE_STATUSES:
+        refundable = order.status == "complete" or (order.status == "refunded" and not order.relisted)
+        return _refund(order, relist=payment.relist) if payment.status == "refunded" and refundable else None
+    changes: dict[str, Any] = {}
+    if payment.status == "pending":
+        changes |= _await_payment(order, payment, longer)
+    is_newer = order.payment_version is None or payment.version > order.payment_version
+    if is_newer and (payment.status not in PAID or pays(payment, order)):
+        changes |= {"payment_version": payment.version, "payment_status": payment.status}
+    return _completed(order, changes)
 
 
-def _await_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -> Changes | None:
+def follow_ticket(order: OrderState, ticket: TicketEvent, order_id: str) -> Changes | None:
+    """Record that tickets has confirmed the order's hold, or cancel the order because tickets refused it.
+
+    A ticket that is held at another price or title counts as refused. The first answer is final: a ticket
+    that tickets has confirmed changes only after its order has ended.
+    """
+    if order.status not in LIVE_STATUSES or order.held is not False:
+        return None
+    offered, agreed = (to_minor_units(ticket.price), ticket.title), (order.price_minor, order.ticket_title)
+    if ticket.order_id == order_id and offered == agreed:
+        return _completed(order, {"held": True})
+    if ticket.order_id == order_id or (ticket.hold or 0) >= order.hold:
+        return {**move_to("cancelled"), "hold_refused": True}
+    return None
+
+
+def _completed(order: OrderState, changes: Changes) -> Changes | None:
+    """The changes of a live order, which complete it if it is then paid for and its hold is confirmed."""
+    changed = order.model_copy(update=dict(changes))
+    if _is_paid_for(changed) and changed.held is not False:
+        return {**changes, **move_to("complete")}
+    return changes or None
+
+
+def _is_paid_for(order: OrderState) -> bool:
+    return order.payment_status in PAID
+
+
+def _await_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if order.status == "created":
         changes |= move_to("awaiting:payment")
     if payment.bank_check and not order.extended and longer > order.expires_at:
         changes |= {"expires_at": longer, "extended": True}
-    return changes or None
+    return changes
 
 
 def _refund(order: OrderState, *, relist: bool) -> Changes | None:

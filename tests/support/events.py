@@ -19,7 +19,9 @@ from contracts.events import (
 )
 from contracts.money import to_minor_units
 from contracts.wire import now
+from kit.mongo import object_id
 from services.orders import actions
+from services.orders.documents import Order
 from tests.support.service import new_id
 
 SELLER = new_id()
@@ -49,11 +51,39 @@ async def follow_ticket_event(
     await actions.follow_ticket(event)
 
 
+async def confirm_hold(order: dict[str, Any], **special: Any) -> None:
+    """Deliver the event with which tickets confirms the hold of an order, unless the fields say otherwise."""
+    await actions.follow_ticket(await confirmation_of(order, **special))
+
+
+async def confirmation_of(order: dict[str, Any], **special: Any) -> TicketUpdated:
+    ticket, stored = order["ticket"], await Order.first({"_id": object_id(order["id"])})
+    assert stored is not None
+    confirmed = {
+        "id": ticket["id"],
+        "version": ticket["version"] + 1,
+        "title": ticket["title"],
+        "price": ticket["price"],
+        "user_id": SELLER,
+        "status": "reserved",
+        "order_id": order["id"],
+        "hold": stored.hold,
+    }
+    return TicketUpdated.model_validate({**confirmed, **special})
+
+
+STATUSES: tuple[PaymentStatus, ...] = (
+    *("pending", "failed", "authorized", "captured"),
+    *("voided", "refunding", "refunded"),
+)
+"""The statuses of a payment, in the order in which it has them."""
+
+
 def payment_of(order: dict[str, Any], status: PaymentStatus, *, amount: int | None = None) -> PaymentUpdated:
     """The event of a payment for an order, with the order's price unless an amount is given."""
     return PaymentUpdated(
         id=new_id(),
-        version=1,
+        version=STATUSES.index(status),
         order_id=order["id"],
         status=status,
         amount=amount or round(order["ticket"]["price"] * 100),

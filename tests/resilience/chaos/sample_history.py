@@ -93,6 +93,7 @@ def order(
         "expires_at": expires_at,
         "extensions": 0,
         "cancel_reason": None,
+        "hold_refused": False,
         "relisted": False,
     }
     return _states(key, first, states)
@@ -178,12 +179,13 @@ def _ticket_event(stored: Stored) -> Event:
         id=stored["_id"],
         price=Decimal(stored["price_minor"]) / 100,
         face_value=Decimal(stored["face_value_minor"]) / 100,
+        hold=stored["hold"] or None,
         **{name: stored[name] for name in (*names, *DETAILS)},
     )
 
 
 def _order_event(stored: Stored) -> Event:
-    names = "version status user_id cancel_reason relisted expires_at hold code".split()
+    names = "version status user_id cancel_reason hold_refused relisted expires_at hold code".split()
     price = Decimal(stored["price_minor"]) / 100
     kind = OrderUpdated if stored["version"] else OrderCreated
     return (OrderCancelled if stored["status"] == "cancelled" else kind)(

@@ -233,6 +233,14 @@ VIOLATIONS: Mapping[str, Iterable[Violation]] = {
         republished(O1, 0, body={"status": "complete"}),
         republished(T1, 0, body={"status": "unknown"}),
     ],
+    "holds_are_of_what_the_seller_offers": [
+        republished(T1, 2, body={"price": 44.0}),
+        republished(T5, 1, body={"title": "Another title"}),
+    ],
+    "orders_complete_after_their_holds": [
+        republished(T1, 4, body={"status": "available", "orderId": None}),
+        without("events", lambda event: (event.about, event.version) == (T5, 1)),
+    ],
     "orders_expire_after_their_deadline": [
         without("events", lambda event: event.kind == "expiration"),
         changed("orders", O4, expires_at=AT),

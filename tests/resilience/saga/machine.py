@@ -33,14 +33,22 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
             super().__init__()
             self.at_checkout = False
 
-        @initialize(at_checkout=st.booleans(), is_known=st.sampled_from([True, True, True, False]))
-        def begin(self, at_checkout: bool, is_known: bool) -> None:
-            """Reserve the ticket. In most sagas, the payments service has a replica of the order at once."""
+        @initialize(
+            at_checkout=st.booleans(),
+            known_to=st.sampled_from(["both", "both", "payments", "nobody"]),
+            edited=st.sampled_from([False, False, False, True]),
+        )
+        def begin(self, at_checkout: bool, known_to: str, edited: bool) -> None:
+            """Reserve the ticket. In most sagas, payments has a replica of the order at once."""
             self.at_checkout = at_checkout
             world.run(world.begin())
             world.run(world.reserve(BUYERS[0]))
-            if is_known:
+            if edited:
+                world.edit(2999)
+            if known_to == "both":
                 world.run(world.come_to_rest())
+            elif known_to == "payments":
+                world.run(world.inform_payments())
 
         # --- User actions ---
 
@@ -70,6 +78,16 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
         @rule(which=which, card=st.sampled_from(CARDS))
         def pay_on_page(self, which: int, card: str) -> None:
             world.run(world.pay_on_page(self._order(which), card))
+
+        @rule(price_minor=st.sampled_from([1999, 2999]))
+        def edit(self, price_minor: int) -> None:
+            world.edit(price_minor)
+
+        @rule(is_sure=st.sampled_from([False, False, False, True]))
+        def withdraw(self, is_sure: bool) -> None:
+            """Withdraw the ticket, but not too often, because it is then never sold."""
+            if is_sure:
+                world.withdraw()
 
         @rule(which=which, relist=st.booleans())
         def refund(self, which: int, relist: bool) -> None:

@@ -69,6 +69,7 @@ EVENTS: tuple[Event, ...] = (
         price=Decimal(20),
         user_id=SELLER,
         order_id=ORDER,
+        hold=7,
         status="reserved",
         held_until=DEADLINE,
         starts_at=STARTS_AT,

@@ -28,7 +28,6 @@ NEXT: Mapping[tuple[str, str], set[str]] = {
     ("ticket", "available"): {"reserved", "sold", "withdrawn"},
     ("ticket", "reserved"): {"available", "sold", "withdrawn"},
     ("ticket", "sold"): {"available", "reserved", "withdrawn"},
-    ("ticket", "withdrawn"): {"reserved", "sold"},
 }
 """The states that may follow a state. States without an entry are final."""
 
@@ -106,6 +105,33 @@ def final_states_stay_final(history: History) -> Iterator[str]:
                 yield f"{kind} {about} was {before} and then {after}"
 
 
+def holds_are_of_what_the_seller_offers(history: History) -> Iterator[str]:
+    """An order gets a ticket only at the price and with the title that the seller offered just before."""
+    for (kind, about), versions in published_of(history).items():
+        states = [versions[version].body for version in sorted(versions)] if kind == "ticket" else []
+        for before, after in pairwise(states):
+            if after["orderId"] in (None, before["orderId"]):
+                continue
+            for name in ("price", "title"):
+                if after[name] != before[name]:
+                    yield (
+                        f"order {after['orderId']} got ticket {about} with the {name} {after[name]!r};"
+                        f" the seller offered {before[name]!r}"
+                    )
+
+
+def orders_complete_after_their_holds(history: History) -> Iterator[str]:
+    """Every order that was completed had a confirmed hold before: its ticket was reserved for it."""
+    confirmed = {
+        event.body["orderId"]
+        for event in history.events
+        if event.kind == "ticket" and event.body.get("status") == "reserved"
+    }
+    for order in history.orders:
+        if order["status"] in ("complete", "refunded") and key(order) not in confirmed:
+            yield f"order {key(order)} was completed, but its hold wasn't confirmed"
+
+
 def orders_expire_after_their_deadline(history: History) -> Iterator[str]:
     """An order that expired has an expiration event for its deadline. Expiration events belong to existing
     orders."""
@@ -166,6 +192,7 @@ def _ticket(stored: Stored) -> dict[str, Any]:
         "status": stored["status"],
         "heldUntil": stored["held_until"],
         "refunded": stored["refunded"],
+        "hold": stored["hold"] or None,
         "faceValue": stored["face_value_minor"],
         "notes": stored["notes"],
         **_details(stored),
@@ -185,6 +212,7 @@ def _order(stored: Stored) -> dict[str, Any]:
         "status": stored["status"],
         "userId": stored["user_id"],
         "cancelReason": stored["cancel_reason"],
+        "holdRefused": stored["hold_refused"],
         "relisted": stored["relisted"],
         "expiresAt": stored["expires_at"],
         "hold": stored["hold"],
