@@ -5,6 +5,7 @@ an event only if it is newer than the state that the listener has, so repeated, 
 are harmless. Unknown fields are ignored, so that a listener may be older than the publisher.
 """
 
+from datetime import timedelta
 from typing import ClassVar, Literal
 
 from contracts.money import MinorUnits, Price
@@ -18,6 +19,11 @@ PaymentStatus = Literal["pending", "authorized", "captured", "failed", "voided",
 
 LIVE_STATUSES: frozenset[OrderStatus] = frozenset({"created", "awaiting:payment"})
 """Statuses of an order that holds its ticket but is not paid yet."""
+
+
+GRACE = timedelta(seconds=5)
+"""How long after its deadline an unpaid order is kept. The event of a payment that was authorized before the
+deadline may take that long."""
 
 
 class Event(Wire):
@@ -129,6 +135,7 @@ class PaymentEvent(Event):
     version: Version
     order_id: Id
     status: PaymentStatus
+    """`pending` is published before Stripe is asked, so that orders waits for the outcome."""
     amount: MinorUnits
     currency: str
     bank_check: bool = False
@@ -137,6 +144,8 @@ class PaymentEvent(Event):
     """Whether the ticket of a refunded payment goes on sale again."""
     stripe_id: str | None = None
     """The id of Stripe's PaymentIntent."""
+    authorized_at: Moment | None = None
+    """When the amount was authorized, to the second, by Stripe's clock. None before, or if it isn't known."""
 
     @property
     def about(self) -> str:
@@ -144,7 +153,7 @@ class PaymentEvent(Event):
 
 
 class PaymentCreated(PaymentEvent):
-    """The first known state of a payment: authorized, declined, or waiting for the buyer or the bank."""
+    """A payment began: Stripe is about to be asked."""
 
     subject: ClassVar[str] = "payment.created"
 
@@ -156,7 +165,7 @@ class PaymentUpdated(PaymentEvent):
 
 
 class ExpirationComplete(Event):
-    """The time to pay for an order ended at `expires_at`."""
+    """The time to pay for an order ended at `expires_at`, and `GRACE` has passed since then."""
 
     subject: ClassVar[str] = "expiration.complete"
 

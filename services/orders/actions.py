@@ -1,5 +1,6 @@
 """Reserve tickets, and extend, cancel, expire and complete orders."""
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
 from pymongo.errors import DuplicateKeyError
 
 from contracts.events import ExpirationComplete, PaymentEvent, PublicTicket, TicketEvent
@@ -25,8 +27,13 @@ from kit.replicas import State
 from services.orders import hoarding, holds, rules
 from services.orders.documents import ONE_ORDER_A_TICKET, Order, ShownOrder, TicketReplica
 
+log = logging.getLogger(__name__)
+
 MAX_ATTEMPTS = 50
 """Maximum attempts to insert one reservation. An attempt fails only if a concurrent one succeeded."""
+
+SWEEP_BATCH = 200
+"""Maximum number of orders that one sweep cancels."""
 
 MAX_SECONDS = 5.0
 """No attempt begins after this time. One takes long if no majority has what it conflicts with."""
@@ -152,7 +159,21 @@ async def extend(order_id: str, buyer: str, window: timedelta) -> Order:
 
 async def expire(event: ExpirationComplete) -> None:
     """Cancel an order that wasn't paid in time. Timers of paid or extended orders have no effect."""
-    await _change(event.order_id, lambda order: rules.expire(order, event.expires_at))
+    await _change(event.order_id, lambda order: rules.expire(order, now()))
+
+
+async def sweep() -> int:
+    """Cancel up to `SWEEP_BATCH` orders whose time is over, in case their timers were lost.
+
+    It also ends the orders that are kept longer than their timers. Returns how many orders it has looked at.
+    """
+    overdue = await Order.overdue(now(), SWEEP_BATCH)
+    for key in overdue:
+        try:
+            await _change(str(key), lambda order: rules.expire(order, now()))
+        except (NotFound, Unavailable, ValidationError) as error:
+            log.warning("order %s is overdue and can't be cancelled: %r", key, error)
+    return len(overdue)
 
 
 async def follow_payment(payment: PaymentEvent, window: timedelta) -> None:

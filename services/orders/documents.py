@@ -8,7 +8,7 @@ from bson import ObjectId
 from pydantic import Field, TypeAdapter
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from contracts.events import OrderCancelled, OrderCreated, OrderedTicket, OrderEvent, OrderUpdated
+from contracts.events import GRACE, OrderCancelled, OrderCreated, OrderedTicket, OrderEvent, OrderUpdated
 from contracts.money import from_minor_units
 from kit.aggregates import OUTBOX_INDEX, Aggregate
 from kit.changes import Changes
@@ -77,6 +77,7 @@ class Order(OrderState, Aggregate):
             _one_live_order("network", "network_slot", ONE_ORDER_A_NETWORK_SLOT),
             _one_live_order("wide_network", "wide_slot", ONE_ORDER_A_WIDE_SLOT),
             IndexModel([("user_id", ASCENDING), ("_id", DESCENDING)], name="of_buyer"),
+            IndexModel([("expires_at", ASCENDING)], name="overdue", partialFilterExpression={"live": True}),
             IndexModel(
                 [("code", ASCENDING)],
                 name=ONE_ORDER_A_CODE,
@@ -84,6 +85,15 @@ class Order(OrderState, Aggregate):
                 partialFilterExpression={"code": {"$gt": ""}},
             ),
         ]
+
+    @classmethod
+    async def overdue(cls, moment: datetime, limit: int) -> list[ObjectId]:
+        """The ids of live orders whose time is over, oldest deadline first."""
+        ended = [{"kept_until": None}, {"kept_until": {"$lte": moment}}]
+        which = {"live": True, "expires_at": {"$lte": moment - GRACE}, "$or": ended}
+        oldest_first = [("expires_at", ASCENDING)]
+        found = cls.get_pymongo_collection().find(which, {"_id": 1}, sort=oldest_first, limit=limit)
+        return [order["_id"] for order in await found.to_list()]
 
     @property
     def reserved_at(self) -> datetime:

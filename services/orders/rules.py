@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from contracts.api import MAX_HOLD
 from contracts.events import (
+    GRACE,
     LIVE_STATUSES,
     CancelReason,
     OrderStatus,
@@ -100,15 +101,26 @@ class OrderState(BaseModel):
     """The version of the newest event of the payment that arrived while the order was live. None before."""
     payment_status: PaymentStatus | None = None
     """The payment's status in that event."""
+    authorized_at: Moment | None = None
+    """When the payment was authorized, if that event says so."""
+    kept_until: Moment | None = None
+    """Until when the order is kept without a payment if that is later than usual. None for the usual time,
+    which is `GRACE` after the deadline."""
     ended_at: Moment | None = None
     """When the hold of a cancelled order ended. It isn't published."""
 
 
-PRIVATE = frozenset({"held", "payment_version", "payment_status"})
+PRIVATE = frozenset({"held", "payment_version", "payment_status", "authorized_at", "kept_until"})
 """The fields of an order that aren't published. What is decided from them is guarded by them."""
 
 PAID: Collection[PaymentStatus] = ("authorized", "captured")
 """Statuses of a payment that completes its order."""
+
+MAX_PENDING = timedelta(seconds=60)
+"""How long after its deadline an order is kept whose payment has no known outcome."""
+
+MAX_CONFIRMATION = timedelta(days=1)
+"""How long after its deadline an order that is paid for waits for tickets. Authorizations last for days."""
 
 MAX_EXTENSIONS = 2
 
@@ -169,13 +181,13 @@ def cancel(order: OrderState, by: str, now: datetime) -> Changes | None:
     return _cancelled("buyer", now) if order.status in LIVE_STATUSES else None
 
 
-def expire(order: OrderState, deadline: datetime) -> Changes | None:
-    """Cancel the order if it is unpaid and was due at `deadline`, the time for which a timer was set.
+def expire(order: OrderState, now: datetime) -> Changes | None:
+    """Cancel the order if its time is over: `GRACE` after the deadline, or later for some states of payments.
 
-    The timer of an earlier deadline has no effect on an order that has been extended. An order that is paid
-    for waits until tickets confirms or refuses its hold.
+    A timer that fires early, or for the deadline before an extension, has no effect.
     """
-    due = order.status in LIVE_STATUSES and order.expires_at <= deadline and not _is_paid_for(order)
+    ends_at = order.kept_until or order.expires_at + GRACE
+    due = order.status in LIVE_STATUSES and ends_at <= now
     return _cancelled("expired", order.expires_at) if due else None
 
 
@@ -185,7 +197,8 @@ def follow_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -
     An order only moves forward: from created to awaiting:payment, then to complete or cancelled, and from
     complete to refunded. Repeated and old events change nothing. A cancelled order stays cancelled, and the
     payments service then voids or refunds its payment. An order whose hold isn't confirmed yet remembers that
-    it is paid for, and `follow_ticket` completes it.
+    it is paid for, and `follow_ticket` completes it. An authorization after the deadline completes nothing,
+    unless the deadline turns out to have been extended before.
 
     Args:
         longer: the new deadline if the buyer's bank asks for confirmation.
@@ -194,12 +207,17 @@ def follow_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -
         refundable = order.status == "complete" or (order.status == "refunded" and not order.relisted)
         return _refund(order, relist=payment.relist) if payment.status == "refunded" and refundable else None
     changes: dict[str, Any] = {}
-    if payment.status == "pending":
+    # The first event only says that Stripe is about to be asked. Most often, the outcome follows at once.
+    if payment.status == "pending" and (payment.version > 0 or payment.bank_check):
         changes |= _await_payment(order, payment, longer)
     is_newer = order.payment_version is None or payment.version > order.payment_version
     if is_newer and (payment.status not in PAID or pays(payment, order)):
-        changes |= {"payment_version": payment.version, "payment_status": payment.status}
-    return _completed(order, changes)
+        changes |= {
+            "payment_version": payment.version,
+            "payment_status": payment.status,
+            "authorized_at": payment.authorized_at,
+        }
+    return _with_consequences(order, changes)
 
 
 def follow_ticket(order: OrderState, ticket: TicketEvent, order_id: str) -> Changes | None:
@@ -212,22 +230,32 @@ def follow_ticket(order: OrderState, ticket: TicketEvent, order_id: str) -> Chan
         return None
     offered, agreed = (to_minor_units(ticket.price), ticket.title), (order.price_minor, order.ticket_title)
     if ticket.order_id == order_id and offered == agreed:
-        return _completed(order, {"held": True})
+        return _with_consequences(order, {"held": True})
     if ticket.order_id == order_id or (ticket.hold or 0) >= order.hold:
         return {**move_to("cancelled"), "hold_refused": True}
     return None
 
 
-def _completed(order: OrderState, changes: Changes) -> Changes | None:
-    """The changes of a live order, which complete it if it is then paid for and its hold is confirmed."""
+def _with_consequences(order: OrderState, changes: Changes) -> Changes | None:
+    """The changes of a live order, and what follows from them: it is complete, or kept for some time."""
     changed = order.model_copy(update=dict(changes))
     if _is_paid_for(changed) and changed.held is not False:
         return {**changes, **move_to("complete")}
-    return changes or None
+    kept_until = _kept_until(changed)
+    return (changes if kept_until == order.kept_until else {**changes, "kept_until": kept_until}) or None
+
+
+def _kept_until(order: OrderState) -> datetime | None:
+    if _is_paid_for(order):
+        return order.expires_at + MAX_CONFIRMATION
+    return order.expires_at + MAX_PENDING if order.payment_status == "pending" else None
 
 
 def _is_paid_for(order: OrderState) -> bool:
-    return order.payment_status in PAID
+    """Whether the price was authorized in time. A payment without the time counts as in time: an earlier
+    version of payments published it."""
+    in_time = order.authorized_at is None or order.authorized_at <= order.expires_at
+    return order.payment_status in PAID and in_time
 
 
 def _await_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -> dict[str, Any]:
@@ -270,7 +298,7 @@ def extend(order: OrderState, by: str, longer: datetime, window: timedelta, now:
         raise NotTheBuyer
     if not may_extend(order, longer, window, now):
         raise NoMoreTime
-    return {"expires_at": longer, "extensions": order.extensions + 1}
+    return _with_consequences(order, {"expires_at": longer, "extensions": order.extensions + 1})
 
 
 def extended_deadline(reserved_at: datetime, window: timedelta, now: datetime) -> datetime:

@@ -181,7 +181,7 @@ class Payments:
             page_expires_at=rules.page_expires_at(order, now()) if token is None else None,
         )
         try:
-            await payment.add(private=True)
+            await payment.add()
         except DuplicateKeyError:
             return await change(
                 partial(_existing, order.key),

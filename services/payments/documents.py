@@ -30,7 +30,7 @@ class OrderReplica(Payable, Replica):
 
 
 class Payment(PaymentState, Aggregate):
-    """The one payment of an order. Its version is -1 until its first known outcome is published."""
+    """The one payment of an order. Its first event is published before Stripe is asked."""
 
     class Settings:
         name = "payments"
@@ -60,6 +60,7 @@ class Payment(PaymentState, Aggregate):
             bank_check=self.bank_check,
             relist=self.relist,
             stripe_id=self.intent_id,
+            authorized_at=self.authorized_at,
         )
 
 

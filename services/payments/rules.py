@@ -103,6 +103,8 @@ class PaymentState(BaseModel):
     relist: bool = False
     """Whether the ticket of a refunded payment goes on sale again."""
     refund_requested_at: Moment | None = None
+    authorized_at: Moment | None = None
+    """When the amount was authorized, by Stripe's clock."""
     refreshed_at: Moment | None = None
     """When the buyer's request for this payment last made us read the payment at Stripe."""
 
@@ -127,6 +129,8 @@ class Outcome:
     decline_message: str | None = None
     bank_check: bool = False
     action_url: str | None = None
+    authorized_at: datetime | None = None
+    """When the amount was authorized, if the response contains the charge."""
 
 
 MIN_PAGE_LIFETIME = timedelta(minutes=31)
@@ -258,6 +262,7 @@ def apply_outcome(payment: PaymentState, outcome: Outcome, attempt: int) -> Chan
         "decline_message": outcome.decline_message,
         "bank_check": outcome.bank_check,
         "action_url": outcome.action_url,
+        "authorized_at": outcome.authorized_at or payment.authorized_at,
     }
     known = {field: getattr(payment, field) for field in changes}
     return None if changes == known else changes

@@ -1,9 +1,13 @@
 """Events that orders and payments receive, and entities made from them."""
 
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 from contracts.events import (
+    GRACE,
     ExpirationComplete,
     OrderCancelled,
     OrderCreated,
@@ -79,22 +83,37 @@ STATUSES: tuple[PaymentStatus, ...] = (
 """The statuses of a payment, in the order in which it has them."""
 
 
-def payment_of(order: dict[str, Any], status: PaymentStatus, *, amount: int | None = None) -> PaymentUpdated:
+def payment_of(
+    order: dict[str, Any],
+    status: PaymentStatus,
+    *,
+    amount: int | None = None,
+    authorized_at: datetime | None = None,
+) -> PaymentUpdated:
     """The event of a payment for an order, with the order's price unless an amount is given."""
     return PaymentUpdated(
         id=new_id(),
-        version=STATUSES.index(status),
+        version=STATUSES.index(status) + 1,
         order_id=order["id"],
         status=status,
         amount=amount or round(order["ticket"]["price"] * 100),
         currency="usd",
+        authorized_at=authorized_at,
     )
 
 
-def timer_event(order: dict[str, Any], *, later: timedelta = timedelta()) -> ExpirationComplete:
-    """The event of an order's timer. With `later`, the timer's deadline is later than the order's."""
+async def fire_timer(order: dict[str, Any], *, after: timedelta = GRACE) -> None:
+    """Deliver the event of an order's timer to the orders service, at this time after the deadline."""
     due = ExpirationComplete.model_validate({"orderId": order["id"], "expiresAt": order["expiresAt"]})
-    return due.model_copy(update={"expires_at": due.expires_at + later})
+    with orders_at(due.expires_at + after):
+        await actions.expire(due)
+
+
+@contextmanager
+def orders_at(moment: datetime) -> Iterator[None]:
+    """Let it be this time for the actions of the orders service."""
+    with patch.object(actions, "now", lambda: moment):
+        yield
 
 
 def an_order(

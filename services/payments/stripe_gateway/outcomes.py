@@ -1,6 +1,7 @@
 """Translates Stripe's objects and errors into outcomes of a payment. Pure functions: none sends a request."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import stripe
 
@@ -43,7 +44,13 @@ def _of_intent(intent: shapes.Intent) -> Outcome:
         decline_message=message,
         bank_check=intent.status == "requires_action",
         action_url=intent.action_url,
+        authorized_at=_authorized_at(intent),
     )
+
+
+def _authorized_at(intent: shapes.Intent) -> datetime | None:
+    charge = intent.latest_charge
+    return datetime.fromtimestamp(charge.created, UTC) if charge and charge.paid else None
 
 
 def of_session(found: stripe.checkout.Session, payment: PaymentState) -> Outcome:
@@ -71,6 +78,7 @@ def of_session(found: stripe.checkout.Session, payment: PaymentState) -> Outcome
         session_id=session.id,
         page_url=session.url if session.status == "open" and status == "pending" else None,
         bank_check=intent is not None and intent.status == "requires_action",
+        authorized_at=_authorized_at(intent) if intent else None,
     )
 
 

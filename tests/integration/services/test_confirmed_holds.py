@@ -57,7 +57,7 @@ class Market:
         await orders_actions.follow_payment(payment_of(order, "authorized"), WINDOW)
 
     async def ends(self, order: dict[str, Any]) -> tuple[str, str, float]:
-        """Deliver what is left. Return the status of the order, and the status and the price of its ticket."""
+        """Deliver what is left. Return the order's status, and the ticket's status and price."""
         for _ in range(2):
             await self.inform_tickets(order)
             await self.inform_orders(order["ticket"]["id"])

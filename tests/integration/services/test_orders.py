@@ -11,11 +11,12 @@ import pytest
 from bson import ObjectId
 from prometheus_client import REGISTRY
 
+from contracts.events import GRACE
 from kit.changes import Changes
 from services.orders import actions, holds
 from services.orders.documents import Order
-from services.orders.rules import PRIVATE
-from tests.support.events import WINDOW, confirm_hold, confirmation_of, on_sale, payment_of, timer_event
+from services.orders.rules import MAX_PENDING, PRIVATE
+from tests.support.events import WINDOW, confirm_hold, confirmation_of, fire_timer, on_sale, payment_of
 from tests.support.service import Served, messages, new_id, old_id
 
 ANN, BOB = new_id(), new_id()
@@ -150,7 +151,7 @@ async def test_the_cancel_reason_stays_buyer_when_the_timer_fires_later(
 ) -> None:
     order = await reserve(orders)
     await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)
-    await actions.expire(timer_event(order))
+    await fire_timer(order)
     assert await cancel_reasons(orders, order) == ["buyer", None, "buyer"]
 
 
@@ -158,7 +159,7 @@ async def test_the_cancel_reason_stays_expired_when_the_buyer_cancels_later(
     orders: Served,
 ) -> None:
     order = await reserve(orders)
-    await actions.expire(timer_event(order))
+    await fire_timer(order)
     await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)
     assert await cancel_reasons(orders, order) == ["expired", None, "expired"]
 
@@ -202,7 +203,7 @@ async def test_a_completed_order_can_neither_be_cancelled_nor_expire(orders: Ser
     before = await orders.database["orders"].find_one()
     answer = await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)
     assert messages(answer, 409) == ["A completed order can't be cancelled"]
-    await actions.expire(timer_event(order))
+    await fire_timer(order)
     assert await orders.database["orders"].find_one() == before
 
 
@@ -275,15 +276,17 @@ async def test_an_order_expires_once_and_releases_its_ticket(orders: Served) -> 
     ticket = await on_sale()
     order = await reserve(orders, ticket=ticket)
     for _ in range(2):
-        await actions.expire(timer_event(order))
+        await fire_timer(order)
     assert await status_of(orders, order) == "cancelled"
     assert [version for _, version, _ in await published(orders, order)] == [0, 1]
     await reserve(orders, ticket=ticket, by=BOB)
 
 
-async def test_a_timer_for_an_earlier_deadline_does_not_cancel_the_order(orders: Served) -> None:
+async def test_a_timer_that_fires_before_the_end_of_the_grace_period_does_not_cancel_the_order(
+    orders: Served,
+) -> None:
     order = await reserve(orders)
-    await actions.expire(timer_event(order, later=timedelta(seconds=-1)))
+    await fire_timer(order, after=GRACE - timedelta(milliseconds=1))
     assert await status_of(orders, order) == "created"
 
 
@@ -291,7 +294,7 @@ async def test_an_order_awaiting_payment_is_cancelled_when_its_time_is_over(orde
     order = await reserve(orders)
     await actions.follow_payment(payment_of(order, "pending"), WINDOW)
     assert await status_of(orders, order) == "awaiting:payment"
-    await actions.expire(timer_event(order))
+    await fire_timer(order, after=MAX_PENDING)
     assert await published(orders, order) == [
         ("order.created", 0, "created"),
         ("order.updated", 1, "awaiting:payment"),
@@ -318,7 +321,7 @@ async def test_a_declined_payment_does_not_change_the_reservation(orders: Served
 async def test_a_late_payment_does_not_revive_a_cancelled_order(orders: Served) -> None:
     ticket = await on_sale()
     order = await reserve(orders, ticket=ticket)
-    await actions.expire(timer_event(order))
+    await fire_timer(order)
     await reserve(orders, ticket=ticket, by=BOB)
     for status in ("pending", "authorized", "captured"):
         await actions.follow_payment(payment_of(order, status), WINDOW)
@@ -349,7 +352,7 @@ async def test_a_concurrent_payment_and_expiration_either_complete_or_cancel_the
         order = await reserve(orders)
         await asyncio.gather(
             actions.follow_payment(payment_of(order, "authorized"), WINDOW),
-            actions.expire(timer_event(order)),
+            fire_timer(order),
         )
         events = await published(orders, order)
         assert [version for _, version, _ in events] == [0, 1]

@@ -92,6 +92,7 @@ def order(
         "live": True,
         "expires_at": expires_at,
         "extensions": 0,
+        "kept_until": None,
         "cancel_reason": None,
         "hold_refused": False,
         "relisted": False,
@@ -108,6 +109,7 @@ def payment(key: str, of: str, *statuses: str) -> list[Stored]:
         "bank_check": False,
         "relist": False,
         "intent_id": f"pi_{of}",
+        "authorized_at": None,
         "status": statuses[0],
     }
     return _states(key, first, [{"status": status} for status in statuses[1:]])

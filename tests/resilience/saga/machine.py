@@ -11,6 +11,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+import services.orders.actions as orders
 from tests.resilience.saga import invariants
 from tests.resilience.saga.steps import Actor, End
 from tests.resilience.saga.world import BUYERS, World
@@ -125,6 +126,10 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
         @rule()
         def reconcile(self) -> None:
             world.act("reconciler", world.reconciler.reconcile())
+
+        @rule()
+        def sweep(self) -> None:
+            world.act("sweeper", orders.sweep())
 
         @rule(which=which)
         def a_late_request_arrives(self, which: int) -> None:

@@ -26,6 +26,7 @@ import services.tickets.actions as tickets
 from contracts.api import TicketBody
 from contracts.events import (
     ALL_EVENTS,
+    GRACE,
     LIVE_STATUSES,
     Event,
     ExpirationComplete,
@@ -45,7 +46,9 @@ from services.payments.documents import OrderReplica, Payment, WebhookEvent
 from services.payments.inbox import WebhookInbox
 from services.payments.reconciler import Reconciler
 from services.payments.settlement import Settlement
+from services.payments.stripe_gateway import outcomes
 from services.payments.stripe_gateway.client import Gateway
+from services.payments.stripe_gateway.shapes import Intent
 from services.tickets.documents import Ticket
 from settings import Settings
 from tests.resilience.saga.steps import Actor, End, StripeTransport, client_over, writes_are_effects
@@ -89,6 +92,8 @@ class Saga:
     history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """The events of each order and of the ticket, in the order of versions."""
     actors: list[Actor] = field(default_factory=list)
+    authorized: dict[str, datetime] = field(default_factory=dict)
+    """When each PaymentIntent was authorized."""
     elapsed: timedelta = timedelta()
     """The simulated time since the saga began."""
 
@@ -161,12 +166,19 @@ class World:
             (services.payments.actions, "now", self.now),
             (services.payments.inbox, "now", self.now),
             (services.payments.settlement, "now", self.now),
+            (outcomes, "_authorized_at", self._authorized_at),
         ):
             self._open.enter_context(patch.object(module, name, value))
         self._open.enter_context(writes_are_effects())
 
     def now(self) -> datetime:
         return now() + self.saga.elapsed
+
+    def _authorized_at(self, intent: Intent) -> datetime | None:
+        """When an amount was authorized in simulated time: when payments first saw it, because the sandbox's
+        clock isn't simulated."""
+        charge = intent.latest_charge
+        return self.saga.authorized.setdefault(intent.id, self.now()) if charge and charge.paid else None
 
     # --- Actions ---
 
@@ -259,7 +271,7 @@ class World:
                 for entry in document["outbox"]:
                     self._publish(entry)
         for timer in sorted(self.saga.timers):
-            if timer[1] <= self.now():
+            if timer[1] + GRACE <= self.now():
                 self.saga.timers.remove(timer)
                 due = ExpirationComplete(order_id=timer[0], expires_at=timer[1])
                 self.saga.messages.append(Message(due, "orders"))
@@ -396,7 +408,8 @@ class World:
                 await self._until_handled(message)
             reconciled = await self.reconciler.reconcile()
             left = await self.inbox.process_inbox()
-            if not (waiting or reconciled or left):
+            swept = await orders.sweep()
+            if not (waiting or reconciled or left or swept):
                 return
         raise AssertionError("the saga doesn't come to rest")
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.events import OrderStatus, PaymentStatus, TicketStatus
+from contracts.events import GRACE, OrderStatus, PaymentStatus, TicketStatus
 from kit.changes import Changes
 from services.orders import rules
 from services.orders.rules import (
@@ -116,10 +116,15 @@ def test_only_the_buyer_can_cancel_an_order(status: OrderStatus) -> None:
         rules.cancel(order(status=status), STRANGER, NOW)
 
 
+MILLISECOND = timedelta(milliseconds=1)
+
+
 @pytest.mark.parametrize("status", LIVE)
 @pytest.mark.parametrize("late", [timedelta(0), timedelta(seconds=1)])
-def test_an_unpaid_order_is_cancelled_at_its_deadline(status: OrderStatus, late: timedelta) -> None:
-    changes = rules.expire(order(status=status), SOON + late)
+def test_an_unpaid_order_is_cancelled_after_its_deadline_and_a_grace_period(
+    status: OrderStatus, late: timedelta
+) -> None:
+    changes = rules.expire(order(status=status), SOON + GRACE + late)
     assert changes == {
         "status": "cancelled",
         "active": False,
@@ -130,13 +135,80 @@ def test_an_unpaid_order_is_cancelled_at_its_deadline(status: OrderStatus, late:
 
 
 @pytest.mark.parametrize("status", LIVE)
-def test_the_timer_of_an_earlier_deadline_changes_nothing(status: OrderStatus) -> None:
-    assert rules.expire(order(status=status), SOON - timedelta(milliseconds=1)) is None
+def test_a_timer_that_fires_within_the_grace_period_changes_nothing(status: OrderStatus) -> None:
+    assert rules.expire(order(status=status), SOON + GRACE - MILLISECOND) is None
 
 
 @pytest.mark.parametrize("status", FINAL)
 def test_a_timer_of_an_order_in_a_final_status_changes_nothing(status: OrderStatus) -> None:
-    assert rules.expire(order(status=status), SOON + timedelta(days=1)) is None
+    assert rules.expire(order(status=status), SOON + timedelta(days=2)) is None
+
+
+def paid(state: OrderState, status: PaymentStatus, **fields: Any) -> OrderState:
+    """The order after an event of its payment."""
+    return apply(state, rules.follow_payment(state, payment_event(status, **fields), LATER))
+
+
+@pytest.mark.parametrize("early", [timedelta(0), timedelta(minutes=1)])
+def test_a_payment_that_was_authorized_before_the_deadline_completes_the_order_after_it(
+    early: timedelta,
+) -> None:
+    assert paid(order(), "authorized", authorized_at=SOON - early).status == "complete"
+
+
+def test_a_payment_that_was_authorized_after_the_deadline_does_not_complete_the_order() -> None:
+    for state in (order(), order(held=False), paid(order(), "pending", version=0)):
+        late = paid(state, "authorized", authorized_at=SOON + timedelta(seconds=1))
+        assert (late.status, late.kept_until) == (state.status, None)
+        assert apply(late, rules.expire(late, SOON + GRACE)).cancel_reason == "expired"
+
+
+def test_a_payment_without_the_time_of_its_authorization_counts_as_in_time() -> None:
+    """Earlier versions of payments publish such events."""
+    assert paid(order(), "authorized", authorized_at=None).status == "complete"
+
+
+def test_an_extension_that_arrives_after_the_authorization_in_the_extended_time_completes_the_order() -> None:
+    early = paid(order(), "authorized", version=2, authorized_at=SOON + timedelta(minutes=1))
+    assert early.status == "created"
+    assert paid(early, "pending", version=1, bank_check=True).status == "complete"
+
+
+def test_an_order_with_a_payment_without_an_outcome_is_kept_for_a_minute() -> None:
+    pending = paid(order(), "pending")
+    assert rules.expire(pending, SOON + rules.MAX_PENDING - MILLISECOND) is None
+    assert apply(pending, rules.expire(pending, SOON + rules.MAX_PENDING)).status == "cancelled"
+
+
+def test_an_extension_also_extends_the_minute_of_a_pending_payment() -> None:
+    pending = paid(order(), "pending", bank_check=True)
+    assert pending.expires_at == LATER
+    assert pending.kept_until == LATER + rules.MAX_PENDING
+    extended = apply(pending, rules.extend(pending, BUYER, LATER + GRACE, LATER - SOON, LATER - MILLISECOND))
+    assert extended.kept_until == LATER + GRACE + rules.MAX_PENDING
+
+
+def test_an_order_is_kept_no_longer_than_usual_after_a_decline() -> None:
+    declined = paid(paid(order(), "pending", version=0), "failed", version=1)
+    assert declined.kept_until is None
+    assert rules.expire(declined, SOON + GRACE) is not None
+    retried = paid(declined, "pending", version=2)
+    assert retried.kept_until == SOON + rules.MAX_PENDING
+    assert paid(retried, "failed", version=1).kept_until == SOON + rules.MAX_PENDING
+
+
+def test_an_order_that_is_paid_for_waits_a_day_for_tickets() -> None:
+    waiting = paid(order(held=False), "authorized", authorized_at=SOON)
+    assert rules.expire(waiting, SOON + rules.MAX_CONFIRMATION - MILLISECOND) is None
+    assert apply(waiting, rules.expire(waiting, SOON + rules.MAX_CONFIRMATION)).cancel_reason == "expired"
+
+
+def test_the_first_event_of_a_payment_changes_nothing_that_is_published() -> None:
+    changes = rules.follow_payment(order(), payment_event("pending", version=0), LATER)
+    assert changes is not None
+    assert changes.keys() <= rules.PRIVATE
+    asked = paid(order(), "pending", version=0, bank_check=True)  # from an earlier version of payments
+    assert asked.status == "awaiting:payment"
 
 
 @pytest.mark.parametrize("status", LIVE)
@@ -149,6 +221,7 @@ def test_an_authorized_payment_completes_a_live_order(status: OrderStatus, paid:
         "live": False,
         "payment_version": 1,
         "payment_status": paid,
+        "authorized_at": None,
     }
 
 
@@ -178,7 +251,7 @@ def test_a_failed_voided_or_refunded_payment_changes_nothing_that_is_published_o
     status: OrderStatus, paid: PaymentStatus
 ) -> None:
     changes = rules.follow_payment(order(status=status), payment_event(paid), LATER)
-    assert (changes or {}).keys() == {"payment_version", "payment_status"} <= rules.PRIVATE
+    assert (changes or {}).keys() == {"payment_version", "payment_status", "authorized_at"} <= rules.PRIVATE
 
 
 @pytest.mark.parametrize("status", LIVE)
@@ -215,9 +288,9 @@ UNCONFIRMED = order(held=False)
 
 
 def test_an_order_that_is_paid_before_its_hold_is_confirmed_completes_with_the_confirmation() -> None:
-    paid = apply(UNCONFIRMED, rules.follow_payment(UNCONFIRMED, payment_event("authorized"), LATER))
-    assert paid.status == "created"
-    assert apply(paid, rules.follow_ticket(paid, ticket_event(), ORDER)).status == "complete"
+    waiting = paid(UNCONFIRMED, "authorized")
+    assert waiting.status == "created"
+    assert apply(waiting, rules.follow_ticket(waiting, ticket_event(), ORDER)).status == "complete"
 
 
 def test_an_order_whose_hold_is_confirmed_before_it_is_paid_completes_with_the_payment() -> None:
@@ -289,13 +362,11 @@ def test_a_payment_that_is_voided_while_its_order_waits_no_longer_completes_it()
     for version, status in events:
         event = payment_event(status, version=version)
         waiting = apply(waiting, rules.follow_payment(waiting, event, LATER))
-    assert rules.follow_ticket(waiting, ticket_event(), ORDER) == {"held": True}
+    assert apply(waiting, rules.follow_ticket(waiting, ticket_event(), ORDER)).status == "created"
 
 
-def test_an_order_that_is_paid_for_does_not_expire_while_tickets_is_silent() -> None:
-    paid = apply(UNCONFIRMED, rules.follow_payment(UNCONFIRMED, payment_event("authorized"), LATER))
-    assert rules.expire(paid, SOON) is None
-    assert rules.cancel(paid, BUYER, NOW) is not None
+def test_an_order_that_is_paid_for_can_be_cancelled_while_tickets_is_silent() -> None:
+    assert rules.cancel(paid(UNCONFIRMED, "authorized"), BUYER, NOW) is not None
 
 
 @pytest.mark.parametrize("status", FINAL)
@@ -350,7 +421,7 @@ def test_an_order_never_returns_to_an_earlier_stage(steps: list[str], held: bool
         if step == "cancel":
             changes = None if state.status == "complete" else rules.cancel(state, BUYER, NOW)
         elif step == "expire":
-            changes = rules.expire(state, SOON)
+            changes = rules.expire(state, SOON + timedelta(days=2))
         elif step in ("hold", "refuse"):
             answer = ticket_event() if step == "hold" else ticket_event(order_id=None)
             changes = rules.follow_ticket(state, answer, ORDER)

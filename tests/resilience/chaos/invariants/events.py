@@ -12,7 +12,10 @@ from tests.resilience.chaos.invariants.orders import DETAILS
 DEDUPLICATED_WITHIN = timedelta(minutes=10)
 """The duplicate window of the stream."""
 
-MOMENTS = {"heldUntil", "startsAt", "expiresAt", "endedAt"}
+MAX_CLOCK_ERROR = timedelta(minutes=5)
+"""By how much the fault `clock` shifts a clock."""
+
+MOMENTS = {"heldUntil", "startsAt", "expiresAt", "endedAt", "authorizedAt"}
 PRICES = {"price", "faceValue"}
 
 NEXT: Mapping[tuple[str, str], set[str]] = {
@@ -133,17 +136,21 @@ def orders_complete_after_their_holds(history: History) -> Iterator[str]:
 
 
 def orders_expire_after_their_deadline(history: History) -> Iterator[str]:
-    """An order that expired has an expiration event for its deadline. Expiration events belong to existing
-    orders."""
+    """An order that expired has an expiration event for its deadline, or was swept after the deadline, by a
+    clock that may be wrong. Expiration events belong to existing orders."""
     orders = by_key(history.orders)
     fired = grouped_by(
         (each for each in history.events if each.kind == "expiration"), lambda each: each.about
     )
+    ended = {each.about: each.at for each in history.events if each.subject == "order.cancelled"}
     for order in history.orders:
         if order["cancel_reason"] == "expired":
             times = [moment(each.body["expiresAt"]) for each in fired.get(key(order), [])]
+            swept = ended.get(key(order))
+            if swept is not None:
+                times.append(swept + MAX_CLOCK_ERROR)
             if not any(time >= order["expires_at"] for time in times):
-                yield f"order {key(order)} expired without an event of its deadline"
+                yield f"order {key(order)} expired before its deadline"
     for about, events in fired.items():
         if about not in orders:
             yield f"order {about} has an expiration event, but doesn't exist"
@@ -232,6 +239,7 @@ def _payment(stored: Stored) -> dict[str, Any]:
         "bankCheck": stored["bank_check"],
         "relist": stored["relist"],
         "stripeId": stored["intent_id"],
+        "authorizedAt": stored["authorized_at"],
     }
 
 
