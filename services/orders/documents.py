@@ -88,9 +88,13 @@ class Order(OrderState, Aggregate):
 
     @classmethod
     async def overdue(cls, moment: datetime, limit: int) -> list[ObjectId]:
-        """The ids of live orders whose time is over, oldest deadline first."""
+        """The ids of live orders whose time is over, oldest deadline first.
+
+        An order whose timer should have fired is among them only after another `GRACE`, so that most often
+        its timer has cancelled it.
+        """
         ended = [{"kept_until": None}, {"kept_until": {"$lte": moment}}]
-        which = {"live": True, "expires_at": {"$lte": moment - GRACE}, "$or": ended}
+        which = {"live": True, "expires_at": {"$lte": moment - 2 * GRACE}, "$or": ended}
         oldest_first = [("expires_at", ASCENDING)]
         found = cls.get_pymongo_collection().find(which, {"_id": 1}, sort=oldest_first, limit=limit)
         return [order["_id"] for order in await found.to_list()]

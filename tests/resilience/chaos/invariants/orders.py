@@ -19,7 +19,7 @@ from tests.resilience.chaos.invariants.lookups import (
     published_of,
 )
 
-SWEEP = timedelta(seconds=20)
+SWEEP = timedelta(seconds=25)
 """How long after the end of its time an order may be swept, while a process that died has the lease."""
 
 DETAILS = ("starts_at", "venue", "city", "time_zone", "category", "seat", "quantity", "picture")
