@@ -49,8 +49,10 @@ class Seller:
 
     async def uploads_when_possible(self, content: bytes) -> httpx.Response:
         """Upload, and try again after the time that a busy service asks for."""
-        while (answer := await self.uploads(content)).status_code == 503:
+        answer = await self.uploads(content)
+        while answer.status_code == 503:
             await asyncio.sleep(int(answer.headers["Retry-After"]))
+            answer = await self.uploads(content)
         return answer
 
 

@@ -37,7 +37,7 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
         @initialize(
             at_checkout=st.booleans(),
             known_to=st.sampled_from(["both", "both", "payments", "nobody"]),
-            edited=st.sampled_from([False, False, False, True]),
+            edited=st.sampled_from([False, False, False, False, False, True]),
         )
         def begin(self, at_checkout: bool, known_to: str, edited: bool) -> None:
             """Reserve the ticket. In most sagas, payments has a replica of the order at once."""
@@ -80,15 +80,13 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
         def pay_on_page(self, which: int, card: str) -> None:
             world.run(world.pay_on_page(self._order(which), card))
 
-        @rule(price_minor=st.sampled_from([1999, 2999]))
-        def edit(self, price_minor: int) -> None:
-            world.edit(price_minor)
-
-        @rule(is_sure=st.sampled_from([False, False, False, True]))
-        def withdraw(self, is_sure: bool) -> None:
-            """Withdraw the ticket, but not too often, because it is then never sold."""
-            if is_sure:
+        @rule(change=st.sampled_from(["nothing", "nothing", "nothing", "edit", "restore", "withdraw"]))
+        def seller_changes_ticket(self, change: str) -> None:
+            """Edit or withdraw the ticket, but not too often, because otherwise it is seldom sold."""
+            if change == "withdraw":
                 world.withdraw()
+            elif change != "nothing":
+                world.edit(2999 if change == "edit" else 1999)
 
         @rule(which=which, relist=st.booleans())
         def refund(self, which: int, relist: bool) -> None:
