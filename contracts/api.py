@@ -233,6 +233,8 @@ class Order(Wire):
     version: int
     cancel_reason: CancelReason | None = None
     """Whether the buyer cancelled the order (`buyer`) or didn't pay in time (`expired`)."""
+    hold_refused: bool = False
+    """Whether the order was cancelled because the seller had changed or withdrawn the ticket before."""
     relisted: bool = False
     """Whether the ticket of a refunded order is on sale again."""
     can_extend: bool = False

@@ -5,6 +5,7 @@ an event only if it is newer than the state that the listener has, so repeated, 
 are harmless. Unknown fields are ignored, so that a listener may be older than the publisher.
 """
 
+from datetime import timedelta
 from typing import ClassVar, Literal
 
 from contracts.money import MinorUnits, MinorUnitsFromZero, Price
@@ -20,6 +21,11 @@ PaymentStatus = Literal["pending", "authorized", "captured", "failed", "voided",
 
 LIVE_STATUSES: frozenset[OrderStatus] = frozenset({"created", "awaiting:payment"})
 """Statuses of an order that holds its ticket but is not paid yet."""
+
+
+GRACE = timedelta(seconds=5)
+"""How long after its deadline an unpaid order is kept. The event of a payment that was authorized before the
+deadline may take that long."""
 
 
 class Event(Wire):
@@ -53,6 +59,12 @@ class PublicTicket(TicketSummary):
 class TicketEvent(PublicTicket, Event):
     """The public state of a ticket after a change."""
 
+    hold: Count | None = None
+    """The hold number of the newest order that tickets has decided on. None before the first hold.
+
+    If `order_id` isn't that order's id, the ticket doesn't have this hold: tickets refused it, or it ended.
+    """
+
     @property
     def about(self) -> str:
         return self.id
@@ -65,7 +77,7 @@ class TicketCreated(TicketEvent):
 
 
 class TicketUpdated(TicketEvent):
-    """A ticket was edited, withdrawn, reserved, sold or put back on sale."""
+    """A ticket was edited, withdrawn, reserved, sold or put back on sale, or a hold of it was refused."""
 
     subject: ClassVar[str] = "ticket.updated"
 
@@ -83,6 +95,9 @@ class OrderEvent(Event):
     user_id: Id
     """The buyer's id."""
     cancel_reason: CancelReason | None = None
+    """Why the order was cancelled. None if it wasn't, or if the hold was refused."""
+    hold_refused: bool = False
+    """Whether the order was cancelled because the seller had changed or withdrawn the ticket before."""
     relisted: bool = False
     """Whether the ticket of a refunded order is on sale again."""
     refunded_amount: MinorUnitsFromZero = 0
@@ -114,7 +129,7 @@ class OrderUpdated(OrderEvent):
 
 
 class OrderCancelled(OrderEvent):
-    """The buyer cancelled the order, or didn't pay in time."""
+    """The buyer cancelled the order or didn't pay in time, or tickets refused the hold."""
 
     subject: ClassVar[str] = "order.cancelled"
 
@@ -126,6 +141,7 @@ class PaymentEvent(Event):
     version: Version
     order_id: Id
     status: PaymentStatus
+    """`pending` is published before Stripe is asked, so that orders waits for the outcome."""
     amount: MinorUnits
     currency: str
     bank_check: bool = False
@@ -141,6 +157,8 @@ class PaymentEvent(Event):
     """The state of the dispute, if the buyer disputed the payment."""
     stripe_id: str | None = None
     """The id of Stripe's PaymentIntent."""
+    authorized_at: Moment | None = None
+    """When the amount was authorized, to the second, by Stripe's clock. None before, or if it isn't known."""
 
     @property
     def about(self) -> str:
@@ -148,7 +166,7 @@ class PaymentEvent(Event):
 
 
 class PaymentCreated(PaymentEvent):
-    """The first known state of a payment: authorized, declined, or waiting for the buyer or the bank."""
+    """A payment began: Stripe is about to be asked."""
 
     subject: ClassVar[str] = "payment.created"
 
@@ -160,7 +178,7 @@ class PaymentUpdated(PaymentEvent):
 
 
 class ExpirationComplete(Event):
-    """The time to pay for an order ended at `expires_at`."""
+    """The time to pay for an order ended at `expires_at`, and `GRACE` has passed since then."""
 
     subject: ClassVar[str] = "expiration.complete"
 

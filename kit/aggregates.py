@@ -127,6 +127,10 @@ class Aggregate(Document):
         saved: Self = self.model_copy(update=dict(changes))
         return saved
 
+    async def write(self, changes: Changes) -> Self | None:
+        """Write what a rule has decided on, in one guarded write. Returns None if the guard prevented it."""
+        return await self.save_and_publish(changes)
+
     @classmethod
     async def republish(cls, document_id: Any) -> None:
         """Publish the current state again, for a listener that is new or was down for a long time."""
@@ -162,7 +166,7 @@ A = TypeVar("A", bound=Aggregate)
 
 
 async def change(load: Callable[[], Awaitable[A | None]], decide: Callable[[A], Changes | None]) -> A:
-    """Load a document, apply a rule, and write its changes with an event. Retry if another writer was faster.
+    """Load a document, apply a rule, and `write` its changes. Retry if another writer was faster.
 
     `decide` is the rule. The rule returns the changes, or None if nothing changes, or raises an error.
 
@@ -177,7 +181,7 @@ async def change(load: Callable[[], Awaitable[A | None]], decide: Callable[[A], 
         changes = decide(document)
         if changes is None:
             return document
-        changed = await document.save_and_publish(changes)
+        changed = await document.write(changes)
         if changed is not None:
             return changed
         await sleep(random.uniform(0, min(0.1, 0.002 * 2**attempt)))  # noqa: S311 - spreads retries, guards no secret

@@ -175,6 +175,17 @@ class Bus:
         self.started.clear()
         await self.broker.stop()
 
+    async def is_idle(self) -> bool:
+        """Whether no event waits to be delivered to this service. False while NATS is unreachable."""
+        if not (self.started.is_set() and self.broker.connection.is_connected):
+            return False
+        js = self.broker.connection.jetstream(timeout=2)
+        try:
+            found = [await js.consumer_info(consumer.stream, consumer.name) for consumer in self.consumers]
+        except (NotFoundError, *OUTAGE):
+            return False
+        return not any(info.num_pending for info in found)
+
     async def missing(self) -> list[str]:
         """The names of the missing consumers, or NATS if the server is unreachable.
 

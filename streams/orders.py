@@ -17,14 +17,23 @@ from contracts.events import (
     TicketCreated,
     TicketUpdated,
 )
+from kit.background import running
+from kit.lease import Lease
 from kit.networks import NetworkHasher
 from kit.owners import Owner
+from kit.periodic import every
 from kit.rate_limits import RateCounter
 from services.orders import actions
 from services.orders.api import API
 from services.orders.documents import Order, TicketReplica
 from streams.app import Service, ServiceState, service_app
 from streams.delivery import Listener
+
+SWEEP_SECONDS = 5.0
+"""How often one of the orders processes looks for orders whose timers were lost."""
+
+SWEEP_LEASE = timedelta(seconds=15)
+"""How long the other processes wait before one of them continues the sweeps of a process that died."""
 
 listener = Listener("orders")
 
@@ -61,12 +70,21 @@ async def follow_payment(event: PaymentUpdated, window: timedelta) -> None:
 
 @asynccontextmanager
 async def lifespan(state: ServiceState) -> AsyncIterator[None]:
-    """Make the time to pay available to the subscribers, and the rest to the HTTP handlers."""
+    """Make the time to pay available to the subscribers and the rest to the HTTP handlers, and sweep."""
     window = timedelta(seconds=state.settings.expiration_window_seconds)
     state.bus.provided["window"] = window
     state.tickets = Owner(state.settings.url_of("tickets"))
     state.networks = NetworkHasher(state.settings)
-    yield
+    assert state.database is not None
+    lease = Lease(state.database, "expiry", SWEEP_LEASE)
+
+    async def sweep() -> None:
+        """End overdue orders, unless events that may still complete them can't arrive or are waiting."""
+        if await lease.hold() and await state.bus.is_idle():
+            await actions.sweep()
+
+    async with running(every(SWEEP_SECONDS, sweep)):
+        yield
 
 
 service = Service(

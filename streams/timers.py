@@ -2,7 +2,7 @@
 
 from faststream.nats import Schedule
 
-from contracts.events import ExpirationComplete
+from contracts.events import GRACE, ExpirationComplete
 from contracts.wire import now
 from kit.nats import PUBLISH_SECONDS
 from kit.tracing import traceparent
@@ -18,7 +18,7 @@ class JetStreamTimers:
         self._broker = publishers.broker
 
     async def set(self, due: ExpirationComplete) -> None:
-        """Schedule `due` on `timers.due.<order>` at its `expires_at`.
+        """Schedule `due` on `timers.due.<order>`, `GRACE` after its `expires_at`.
 
         Each deadline has its own timer, so that a repeated old event can't replace the timer of an extended
         deadline.
@@ -30,7 +30,7 @@ class JetStreamTimers:
             headers={"content-type": "application/json", "traceparent": traceparent()},
             stream=TIMERS,
             timeout=PUBLISH_SECONDS,
-            schedule=Schedule(time=due.expires_at, target=f"timers.due.{due.order_id}"),
+            schedule=Schedule(time=due.expires_at + GRACE, target=f"timers.due.{due.order_id}"),
         )
 
     async def announce(self, due: ExpirationComplete) -> None:

@@ -51,6 +51,8 @@ CHECKING = Stage(
     "checking", N_("Checking payment"), "waiting", "pay", can_cancel=True, is_waiting=True, listens=True
 )
 PROCESSING = replace(CHECKING, name="processing", label=N_("Waiting for your bank"))
+CONFIRMING = replace(CHECKING, name="confirming", label=N_("Confirming"))
+"""The amount is authorized, and tickets hasn't confirmed the hold yet."""
 EXPIRING = Stage("expiring", N_("Time is up"), "waiting", "pay", is_waiting=True, listens=True)
 PAID = Stage("paid", N_("Paid"), "good", "ticket", is_waiting=True, listens=True)
 LAPSED = Stage("lapsed", N_("Pay again"), "bad", "pay", can_pay=True, listens=True)
@@ -60,6 +62,8 @@ DISPUTED = replace(CAPTURED, name="disputed", label=N_("Disputed"), tone="waitin
 """The buyer disputes the payment at the bank, which hasn't decided."""
 CANCELLED = Stage("cancelled", N_("Released"), "quiet")
 EXPIRED = Stage("expired", N_("Not paid in time"), "quiet")
+REFUSED = Stage("refused", N_("Ticket changed"), "quiet")
+"""The seller had changed or withdrawn the ticket before its hold."""
 VOIDING = Stage("voiding", N_("Cancelling payment"), "waiting", is_waiting=True, listens=True)
 VOIDED = Stage("voided", N_("Not paid in time"), "quiet")
 REFUNDING = Stage("refunding", N_("Refund in progress"), "waiting", is_waiting=True, listens=True)
@@ -84,7 +88,7 @@ def stage_of(order: Order, payment: Payment | None, now: datetime, *, pay_after_
         case "complete":
             return _complete(payment)
         case "cancelled":
-            return _cancelled(status, expired=order.cancel_reason == "expired")
+            return _cancelled(order, status)
         case "refunded":
             return REFUNDED if order.relisted else REFUNDED_BUT_KEPT
         case "awaiting:payment" if payment is None:
@@ -121,6 +125,8 @@ def _unpaid(payment: Payment | None) -> Stage:
             return PROCESSING
         case Payment(status="pending", page_url=str()):
             return AT_STRIPE
+        case Payment(status="authorized"):
+            return CONFIRMING
     return CHECKING
 
 
@@ -137,8 +143,9 @@ def _complete(payment: Payment | None) -> Stage:
     return PAID
 
 
-def _cancelled(status: PaymentStatus | None, *, expired: bool) -> Stage:
-    ended = EXPIRED if expired else CANCELLED
+def _cancelled(order: Order, status: PaymentStatus | None) -> Stage:
+    expired = order.cancel_reason == "expired"
+    ended = REFUSED if order.hold_refused else EXPIRED if expired else CANCELLED
     match status:
         case "pending" | "authorized":
             return VOIDING

@@ -9,7 +9,7 @@ class Timers(Protocol):
     """Persistent timers. Both methods are idempotent."""
 
     async def set(self, due: ExpirationComplete) -> None:
-        """Publish the event at its `expires_at`, or at once if that time is past."""
+        """Publish the event `GRACE` after its `expires_at`, or at once if that time is past."""
 
     async def clear(self, order_id: str) -> None:
         """Delete all timers of an order."""

@@ -1,13 +1,16 @@
 """Reserve tickets, and extend, cancel, expire and complete orders."""
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
 from pymongo.errors import DuplicateKeyError
 
 from contracts.events import ExpirationComplete, PaymentEvent, PublicTicket, TicketEvent
@@ -24,8 +27,13 @@ from kit.replicas import State
 from services.orders import hoarding, holds, rules
 from services.orders.documents import ONE_ORDER_A_TICKET, Order, ShownOrder, TicketReplica
 
+log = logging.getLogger(__name__)
+
 MAX_ATTEMPTS = 50
 """Maximum attempts to insert one reservation. An attempt fails only if a concurrent one succeeded."""
+
+SWEEP_BATCH = 200
+"""Maximum number of orders that one sweep cancels."""
 
 MAX_SECONDS = 5.0
 """No attempt begins after this time. One takes long if no majority has what it conflicts with."""
@@ -110,6 +118,7 @@ def _new_order(ticket: TicketReplica, buyer: str, hold: int, slots: Mapping[str,
         hold=hold,
         code="".join(secrets.choice(rules.CODE_LETTERS) for _ in range(rules.CODE_LENGTH)),
         expires_at=now() + terms.window,
+        held=False,
         **slots,
     )
 
@@ -150,7 +159,21 @@ async def extend(order_id: str, buyer: str, window: timedelta) -> Order:
 
 async def expire(event: ExpirationComplete) -> None:
     """Cancel an order that wasn't paid in time. Timers of paid or extended orders have no effect."""
-    await _change(event.order_id, lambda order: rules.expire(order, event.expires_at))
+    await _change(event.order_id, lambda order: rules.expire(order, now()))
+
+
+async def sweep() -> int:
+    """Cancel up to `SWEEP_BATCH` orders whose time is over, in case their timers were lost.
+
+    It also ends the orders that are kept longer than their timers. Returns how many orders it has looked at.
+    """
+    overdue = await Order.overdue(now(), SWEEP_BATCH)
+    for key in overdue:
+        try:
+            await _change(str(key), lambda order: rules.expire(order, now()))
+        except (NotFound, Unavailable, ValidationError) as error:
+            log.warning("order %s is overdue and can't be cancelled: %r", key, error)
+    return len(overdue)
 
 
 async def follow_payment(payment: PaymentEvent, window: timedelta) -> None:
@@ -176,8 +199,18 @@ async def follow_payment(payment: PaymentEvent, window: timedelta) -> None:
 
 
 async def follow_ticket(ticket: TicketEvent) -> None:
-    """Update the replica of a ticket."""
+    """Update the replica of a ticket, and confirm or cancel the order that waits for the ticket.
+
+    The replica is updated first, so that the buyer of a refused hold can reserve the ticket as it is now.
+    """
     await TicketReplica.follow(ticket.id, ticket.version, replica_fields(ticket))
+    if ticket.hold is None and ticket.order_id is None:
+        return
+    with suppress(NotFound):  # no order waits
+        await change(
+            lambda: Order.first({"ticket_id": ticket.id, "live": True}),
+            lambda order: rules.follow_ticket(order, ticket, order.key),
+        )
 
 
 def replica_fields(ticket: PublicTicket) -> dict[str, Any]:

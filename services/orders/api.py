@@ -142,6 +142,7 @@ def _view(order: Order | ShownOrder, window: timedelta) -> OrderView:
         expires_at=order.expires_at,
         version=order.version,
         cancel_reason=order.cancel_reason,
+        hold_refused=order.hold_refused,
         relisted=order.relisted,
         can_extend=may_extend(order, longer, window, moment),
         code=order.code,

@@ -1,18 +1,20 @@
 """Orders, and replicas of tickets."""
 
 from datetime import datetime
+from typing import Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field, TypeAdapter
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from contracts.events import OrderCancelled, OrderCreated, OrderedTicket, OrderEvent, OrderUpdated
+from contracts.events import GRACE, OrderCancelled, OrderCreated, OrderedTicket, OrderEvent, OrderUpdated
 from contracts.money import from_minor_units
 from kit.aggregates import OUTBOX_INDEX, Aggregate
+from kit.changes import Changes
 from kit.paging import newest_first
 from kit.replicas import Replica
-from services.orders.rules import OrderState, ReservableTicket
+from services.orders.rules import PRIVATE, OrderState, ReservableTicket
 
 ONE_ORDER_A_TICKET = "one_order_a_ticket"
 ONE_ORDER_A_HOLD = "one_order_a_hold"
@@ -75,6 +77,7 @@ class Order(OrderState, Aggregate):
             _one_live_order("network", "network_slot", ONE_ORDER_A_NETWORK_SLOT),
             _one_live_order("wide_network", "wide_slot", ONE_ORDER_A_WIDE_SLOT),
             IndexModel([("user_id", ASCENDING), ("_id", DESCENDING)], name="of_buyer"),
+            IndexModel([("expires_at", ASCENDING)], name="overdue", partialFilterExpression={"live": True}),
             IndexModel(
                 [("code", ASCENDING)],
                 name=ONE_ORDER_A_CODE,
@@ -83,11 +86,35 @@ class Order(OrderState, Aggregate):
             ),
         ]
 
+    @classmethod
+    async def overdue(cls, moment: datetime, limit: int) -> list[ObjectId]:
+        """The ids of live orders whose time is over, oldest deadline first.
+
+        An order whose timer should have fired is among them only after another `GRACE`, so that most often
+        its timer has cancelled it.
+        """
+        ended = [{"kept_until": None}, {"kept_until": {"$lte": moment}}]
+        which = {"live": True, "expires_at": {"$lte": moment - 2 * GRACE}, "$or": ended}
+        oldest_first = [("expires_at", ASCENDING)]
+        found = cls.get_pymongo_collection().find(which, {"_id": 1}, sort=oldest_first, limit=limit)
+        return [order["_id"] for order in await found.to_list()]
+
     @property
     def reserved_at(self) -> datetime:
         """Time of the reservation, to the second. It is part of the id."""
         assert self.id is not None
         return self.id.generation_time
+
+    async def write(self, changes: Changes) -> Self | None:
+        """Write the changes, and publish them unless they are all private.
+
+        A private change doesn't change the version, so private fields are part of the guard. Otherwise, of
+        two facts that together complete an order, each could be stored without regard to the other.
+        """
+        expected = {name: getattr(self, name) for name in PRIVATE}
+        if changes.keys() <= PRIVATE:
+            return await self.save_private(changes, **expected)
+        return await self.save_and_publish(changes, **expected)
 
     def event(self) -> OrderEvent:
         return self._kind_of_event()(
@@ -96,6 +123,7 @@ class Order(OrderState, Aggregate):
             status=self.status,
             user_id=self.user_id,
             cancel_reason=self.cancel_reason,
+            hold_refused=self.hold_refused,
             relisted=self.relisted,
             refunded_amount=self.refunded_minor,
             dispute=self.dispute,

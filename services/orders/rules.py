@@ -8,13 +8,17 @@ from pydantic import BaseModel
 
 from contracts.api import MAX_HOLD
 from contracts.events import (
+    GRACE,
     LIVE_STATUSES,
     CancelReason,
     DisputeStatus,
     OrderStatus,
     PaymentEvent,
+    PaymentStatus,
+    TicketEvent,
     TicketStatus,
 )
+from contracts.money import to_minor_units
 from contracts.tickets import TicketDetails
 from contracts.wire import Moment
 from kit.changes import Changes
@@ -87,17 +91,43 @@ class OrderState(BaseModel):
     extensions: int = 0
     """How many times the deadline was extended at the buyer's request."""
     cancel_reason: CancelReason | None = None
+    """Why the order was cancelled. None if it wasn't, or if the hold was refused."""
+    hold_refused: bool = False
+    """Whether the order was cancelled because tickets refused its hold."""
     relisted: bool = False
     """Whether the ticket of a refunded order is on sale again."""
     refunded_minor: int = 0
     """How much of the price the buyer got back."""
     dispute: DisputeStatus | None = None
     """The state of the dispute, if the buyer disputed the payment."""
-    payment_version: int = -1
+    money_back_version: int = -1
     """The version of the payment from which the last two fields are."""
+    held: bool | None = None
+    """Whether tickets has confirmed the hold. None for an order from before tickets confirmed holds."""
+    payment_version: int | None = None
+    """The version of the newest event of the payment that arrived while the order was live. None before."""
+    payment_status: PaymentStatus | None = None
+    """The payment's status in that event."""
+    authorized_at: Moment | None = None
+    """When the payment was authorized, if that event says so."""
+    kept_until: Moment | None = None
+    """Until when the order is kept without a payment if that is later than usual. None for the usual time,
+    which is `GRACE` after the deadline."""
     ended_at: Moment | None = None
     """When the hold of a cancelled order ended. It isn't published."""
 
+
+PRIVATE = frozenset({"held", "payment_version", "payment_status", "authorized_at", "kept_until"})
+"""The fields of an order that aren't published. What is decided from them is guarded by them."""
+
+PAID: Collection[PaymentStatus] = ("authorized", "captured")
+"""Statuses of a payment that completes its order."""
+
+MAX_PENDING = timedelta(seconds=60)
+"""How long after its deadline an order is kept whose payment has no known outcome."""
+
+MAX_CONFIRMATION = timedelta(days=1)
+"""How long after its deadline an order that is paid for waits for tickets. Authorizations last for days."""
 
 MAX_EXTENSIONS = 2
 
@@ -158,12 +188,13 @@ def cancel(order: OrderState, by: str, now: datetime) -> Changes | None:
     return _cancelled("buyer", now) if order.status in LIVE_STATUSES else None
 
 
-def expire(order: OrderState, deadline: datetime) -> Changes | None:
-    """Cancel the order if it is unpaid and was due at `deadline`, the time for which a timer was set.
+def expire(order: OrderState, now: datetime) -> Changes | None:
+    """Cancel the order if its time is over: `GRACE` after the deadline, or later for some states of payments.
 
-    The timer of an earlier deadline has no effect on an order that has been extended.
+    A timer that fires early, or for the deadline before an extension, has no effect.
     """
-    due = order.status in LIVE_STATUSES and order.expires_at <= deadline
+    ends_at = order.kept_until or order.expires_at + GRACE
+    due = order.status in LIVE_STATUSES and ends_at <= now
     return _cancelled("expired", order.expires_at) if due else None
 
 
@@ -172,39 +203,85 @@ def follow_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -
 
     An order only moves forward: from created to awaiting:payment, then to complete or cancelled, and from
     complete to refunded. Repeated and old events change nothing. A cancelled order stays cancelled, and the
-    payments service then voids or refunds its payment.
+    payments service then voids or refunds its payment. An order whose hold isn't confirmed yet remembers that
+    it is paid for, and `follow_ticket` completes it. An authorization after the deadline completes nothing,
+    unless the deadline turns out to have been extended before.
 
     Args:
         longer: the new deadline if the buyer's bank asks for confirmation.
     """
-    match payment.status:
-        case "authorized" | "captured" if order.status in LIVE_STATUSES and pays(payment, order):
-            return move_to("complete")
-        case "pending" if order.status in LIVE_STATUSES:
-            return _await_payment(order, payment, longer)
-        case "refunded" if order.status == "complete" or (order.status == "refunded" and not order.relisted):
-            return _refund(order, relist=payment.relist)
-        case _:
-            return None
+    if order.status not in LIVE_STATUSES:
+        refundable = order.status == "complete" or (order.status == "refunded" and not order.relisted)
+        return _refund(order, relist=payment.relist) if payment.status == "refunded" and refundable else None
+    changes: dict[str, Any] = {}
+    # The first event only says that Stripe is about to be asked. Most often, the outcome follows at once.
+    if payment.status == "pending" and (payment.version > 0 or payment.bank_check):
+        changes |= _await_payment(order, payment, longer)
+    is_newer = order.payment_version is None or payment.version > order.payment_version
+    if is_newer and (payment.status not in PAID or pays(payment, order)):
+        changes |= {
+            "payment_version": payment.version,
+            "payment_status": payment.status,
+            "authorized_at": payment.authorized_at,
+        }
+    return _with_consequences(order, changes)
 
 
 def follow_money_back(order: OrderState, payment: PaymentEvent) -> Changes | None:
     """Record what the buyer of a paid order got back, and a dispute. Old events change nothing."""
-    if order.status not in ("complete", "refunded") or payment.version <= order.payment_version:
+    if order.status not in ("complete", "refunded") or payment.version <= order.money_back_version:
         return None
     known = {"refunded_minor": order.refunded_minor, "dispute": order.dispute}
     refunded = order.price_minor if payment.status == "refunded" else payment.refunded_amount
     found = {"refunded_minor": refunded, "dispute": payment.dispute}
-    return None if found == known else {**found, "payment_version": payment.version}
+    return None if found == known else {**found, "money_back_version": payment.version}
 
 
-def _await_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -> Changes | None:
+def follow_ticket(order: OrderState, ticket: TicketEvent, order_id: str) -> Changes | None:
+    """Record that tickets has confirmed the order's hold, or cancel the order because tickets refused it.
+
+    A ticket that is held at another price or title counts as refused. The first answer is final: a ticket
+    that tickets has confirmed changes only after its order has ended.
+    """
+    if order.status not in LIVE_STATUSES or order.held is not False:
+        return None
+    offered, agreed = (to_minor_units(ticket.price), ticket.title), (order.price_minor, order.ticket_title)
+    if ticket.order_id == order_id and offered == agreed:
+        return _with_consequences(order, {"held": True})
+    if ticket.order_id == order_id or (ticket.hold or 0) >= order.hold:
+        return {**move_to("cancelled"), "hold_refused": True}
+    return None
+
+
+def _with_consequences(order: OrderState, changes: Changes) -> Changes | None:
+    """The changes of a live order, and what follows from them: it is complete, or kept for some time."""
+    changed = order.model_copy(update=dict(changes))
+    if _is_paid_for(changed) and changed.held is not False:
+        return {**changes, **move_to("complete")}
+    kept_until = _kept_until(changed)
+    return (changes if kept_until == order.kept_until else {**changes, "kept_until": kept_until}) or None
+
+
+def _kept_until(order: OrderState) -> datetime | None:
+    if _is_paid_for(order):
+        return order.expires_at + MAX_CONFIRMATION
+    return order.expires_at + MAX_PENDING if order.payment_status == "pending" else None
+
+
+def _is_paid_for(order: OrderState) -> bool:
+    """Whether the price was authorized in time. A payment without the time counts as in time: an earlier
+    version of payments published it."""
+    in_time = order.authorized_at is None or order.authorized_at <= order.expires_at
+    return order.payment_status in PAID and in_time
+
+
+def _await_payment(order: OrderState, payment: PaymentEvent, longer: datetime) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if order.status == "created":
         changes |= move_to("awaiting:payment")
     if payment.bank_check and not order.extended and longer > order.expires_at:
         changes |= {"expires_at": longer, "extended": True}
-    return changes or None
+    return changes
 
 
 def _refund(order: OrderState, *, relist: bool) -> Changes | None:
@@ -238,7 +315,7 @@ def extend(order: OrderState, by: str, longer: datetime, window: timedelta, now:
         raise NotTheBuyer
     if not may_extend(order, longer, window, now):
         raise NoMoreTime
-    return {"expires_at": longer, "extensions": order.extensions + 1}
+    return _with_consequences(order, {"expires_at": longer, "extensions": order.extensions + 1})
 
 
 def extended_deadline(reserved_at: datetime, window: timedelta, now: datetime) -> datetime:

@@ -220,7 +220,7 @@ class Payments:
             page_expires_at=page_expires_at,
         ).model_copy(update=dict(claim))
         try:
-            await payment.add(private=True)
+            await payment.add()
         except DuplicateKeyError:
             return await change(
                 partial(_existing, order.key),

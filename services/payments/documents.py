@@ -32,7 +32,7 @@ class OrderReplica(Payable, Replica):
 
 
 class Payment(PaymentState, Aggregate):
-    """The one payment of an order. Its version is -1 until its first known outcome is published."""
+    """The one payment of an order. Its first event is published before Stripe is asked."""
 
     next_look_at: Moment | None = None
     """When to look at the payment next, if it is open. None if it is due.
@@ -110,6 +110,7 @@ class Payment(PaymentState, Aggregate):
             refund_failed=self.refund_failed,
             dispute=self.dispute,
             stripe_id=self.intent_id,
+            authorized_at=self.authorized_at,
         )
 
 

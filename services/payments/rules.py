@@ -124,6 +124,8 @@ class PaymentState(MoneyBack):
     relist: bool = False
     """Whether the ticket of a refunded payment goes on sale again."""
     refund_requested_at: Moment | None = None
+    authorized_at: Moment | None = None
+    """When the amount was authorized, by Stripe's clock."""
     refreshed_at: Moment | None = None
     """When the buyer's request for this payment last made us read the payment at Stripe."""
 
@@ -151,6 +153,8 @@ class Outcome:
     processing: bool = False
     refunds: Sequence[Refund] = ()
     disputes: Sequence[Dispute] = ()
+    authorized_at: datetime | None = None
+    """When the amount was authorized, if the response contains the charge."""
 
 
 OTHER_WAY = "other"
@@ -301,6 +305,7 @@ def apply_outcome(payment: PaymentState, outcome: Outcome, attempt: int) -> Chan
         "bank_check": outcome.bank_check,
         "action_url": outcome.action_url,
         "processing": outcome.processing,
+        "authorized_at": outcome.authorized_at or payment.authorized_at,
     }
     known = {field: getattr(payment, field) for field in changes}
     return None if changes == known else changes
@@ -396,6 +401,7 @@ def _without_ended(payment: PaymentState, page_expires_at: datetime | None) -> C
         "session_id": None,
         "page_url": None,
         "page_expires_at": page_expires_at,
+        "authorized_at": None,
         "ended": [*payment.ended, *last],
     }
 

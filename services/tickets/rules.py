@@ -52,7 +52,8 @@ class TicketState(TicketDetails):
     asked_minor: int | None = None
     """The price that the seller asks, while an order holds or has bought the ticket.
 
-    It differs from the order's price if the seller edited the ticket while it was being reserved.
+    It differs from the order's price only if an earlier version of tickets accepted the hold of an order with
+    an outdated price.
     """
     face_value_minor: int | None = None
     notes: str | None = None
@@ -62,8 +63,8 @@ class TicketState(TicketDetails):
     withdrawn: bool = False
     """Whether the seller withdrew the ticket.
 
-    A withdrawn ticket can still be reserved or sold by an order that was accepted before the orders service
-    learned of the withdrawal.
+    Its next hold is refused. It can be sold nevertheless, by a process of an earlier version of orders that
+    completes an order whose hold wasn't confirmed.
     """
     order_id: str | None = None
     """The order that holds or bought the ticket. Only its buyer and the seller see it."""
@@ -173,12 +174,22 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
 
     The pair (hold, order version) orders all events of all orders of the ticket, so that a late cancellation
     can't free the ticket of a later buyer.
+
+    A new hold is refused if the seller has changed the price or the title since the orders service made the
+    order, or has withdrawn the ticket. The ticket then has the hold number, but not the order. A refusal is
+    final: later events of the order don't hold the ticket, even if the seller has restored it. A complete
+    order always has the ticket, because its buyer is charged.
     """
     if (order.hold, order.version) <= (ticket.hold, ticket.order_version):
         return None
-    status = _status(order, withdrawn=ticket.withdrawn)
-    is_free = _frees_ticket(order)
     asked = ticket.price_minor if ticket.asked_minor is None else ticket.asked_minor
+    is_free = _frees_ticket(order)
+    if order.status in LIVE_STATUSES:
+        if order.hold > ticket.hold:
+            is_free = not _may_hold(ticket, order, asked)
+        elif ticket.order_id != order.id:
+            return None
+    status = _status(order, is_free=is_free, withdrawn=ticket.withdrawn)
     return {
         "hold": order.hold,
         "order_version": order.version,
@@ -204,8 +215,14 @@ def changes_at(ticket: TicketState, now: datetime) -> datetime | None:
     return min(ahead, default=None)
 
 
-def _status(order: OrderEvent, *, withdrawn: bool) -> TicketStatus:
-    if _frees_ticket(order):
+def _may_hold(ticket: TicketState, order: OrderEvent, asked: int) -> bool:
+    """Whether the seller still offers what the buyer agreed to."""
+    offered, agreed = (asked, ticket.title), (money.to_minor_units(order.ticket.price), order.ticket.title)
+    return not ticket.withdrawn and offered == agreed
+
+
+def _status(order: OrderEvent, *, is_free: bool, withdrawn: bool) -> TicketStatus:
+    if is_free:
         return "withdrawn" if withdrawn else "available"
     return "reserved" if order.status in LIVE_STATUSES else "sold"
 

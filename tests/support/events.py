@@ -1,9 +1,13 @@
 """Events that orders and payments receive, and entities made from them."""
 
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 from contracts.events import (
+    GRACE,
     ExpirationComplete,
     OrderCancelled,
     OrderCreated,
@@ -19,7 +23,9 @@ from contracts.events import (
 )
 from contracts.money import to_minor_units
 from contracts.wire import now
+from kit.mongo import object_id
 from services.orders import actions
+from services.orders.documents import Order
 from tests.support.service import new_id
 
 SELLER = new_id()
@@ -49,22 +55,65 @@ async def follow_ticket_event(
     await actions.follow_ticket(event)
 
 
-def payment_of(order: dict[str, Any], status: PaymentStatus, *, amount: int | None = None) -> PaymentUpdated:
+async def confirm_hold(order: dict[str, Any], **special: Any) -> None:
+    """Deliver the event with which tickets confirms the hold of an order, unless the fields say otherwise."""
+    await actions.follow_ticket(await confirmation_of(order, **special))
+
+
+async def confirmation_of(order: dict[str, Any], **special: Any) -> TicketUpdated:
+    ticket, stored = order["ticket"], await Order.first({"_id": object_id(order["id"])})
+    assert stored is not None
+    confirmed = {
+        "id": ticket["id"],
+        "version": ticket["version"] + 1,
+        "title": ticket["title"],
+        "price": ticket["price"],
+        "user_id": SELLER,
+        "status": "reserved",
+        "order_id": order["id"],
+        "hold": stored.hold,
+    }
+    return TicketUpdated.model_validate({**confirmed, **special})
+
+
+STATUSES: tuple[PaymentStatus, ...] = (
+    *("pending", "failed", "authorized", "captured"),
+    *("voided", "refunding", "refunded"),
+)
+"""The statuses of a payment, in the order in which it has them."""
+
+
+def payment_of(
+    order: dict[str, Any],
+    status: PaymentStatus,
+    *,
+    amount: int | None = None,
+    authorized_at: datetime | None = None,
+) -> PaymentUpdated:
     """The event of a payment for an order, with the order's price unless an amount is given."""
     return PaymentUpdated(
         id=new_id(),
-        version=1,
+        version=STATUSES.index(status) + 1,
         order_id=order["id"],
         status=status,
         amount=amount or round(order["ticket"]["price"] * 100),
         currency="usd",
+        authorized_at=authorized_at,
     )
 
 
-def timer_event(order: dict[str, Any], *, later: timedelta = timedelta()) -> ExpirationComplete:
-    """The event of an order's timer. With `later`, the timer's deadline is later than the order's."""
+async def fire_timer(order: dict[str, Any], *, after: timedelta = GRACE) -> None:
+    """Deliver the event of an order's timer to the orders service, at this time after the deadline."""
     due = ExpirationComplete.model_validate({"orderId": order["id"], "expiresAt": order["expiresAt"]})
-    return due.model_copy(update={"expires_at": due.expires_at + later})
+    with orders_at(due.expires_at + after):
+        await actions.expire(due)
+
+
+@contextmanager
+def orders_at(moment: datetime) -> Iterator[None]:
+    """Let it be this time for the actions of the orders service."""
+    with patch.object(actions, "now", lambda: moment):
+        yield
 
 
 def an_order(

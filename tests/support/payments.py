@@ -78,9 +78,14 @@ class PaymentsService:
         return found
 
     async def published(self, order: OrderEvent) -> list[tuple[str, int, str]]:
-        """Subject, version and status of each outbox message of the order's payment."""
+        """Subject, version and status of each outbox message of the order's payment after the first.
+
+        The first message is the same for every payment: it says that Stripe is about to be asked.
+        """
         events = await self.served.outbox("payments", str((await self.stored(order))["_id"]))
-        return [(subject, body["version"], body["status"]) for subject, body in events]
+        first, *later = [(subject, body["version"], body["status"]) for subject, body in events]
+        assert first == ("payment.created", 0, "pending")
+        return later
 
     async def intents(self, order: OrderEvent) -> list[stripe.PaymentIntent]:
         """All payment intents of the order at Stripe."""

@@ -71,6 +71,14 @@ async def test_an_unpaid_reservation_expires_and_the_ticket_is_on_sale_again(sta
         assert answer.status_code == 409
 
 
+async def test_an_unpaid_reservation_expires_even_if_its_timer_never_fires(stack: Stack) -> None:
+    async with signed_up(stack.web, 2) as (seller, buyer), stack.paused("expiration"):
+        ticket = await seller.lists_ticket()
+        order = await buyer.reserves(ticket["id"], at=stack.short_window_orders)
+        await becomes(buyer, order["id"], "cancelled")
+        await until(lambda: buyer.ticket(ticket["id"]), lambda seen: seen["status"] == "available")
+
+
 async def test_the_timer_of_an_earlier_buyer_does_not_cancel_a_later_order(stack: Stack) -> None:
     """The first buyer reserves with a short time to pay and cancels. The second buyer reserves the ticket
     before the timer of the first order fires."""

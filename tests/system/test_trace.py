@@ -25,7 +25,7 @@ async def test_the_trace_of_a_purchase_and_of_an_expired_order_needs_no_search(s
         # The relay adds the last sequence numbers half a second after it has published the events.
         found = await until(lambda: events_of(order["id"]), len)
         assert sorted(found) == [
-            *("order.created", "order.updated", "payment.created", "payment.updated"),
+            *("order.created", "order.updated", "payment.created", "payment.updated", "payment.updated"),
             *("ticket.updated", "ticket.updated"),
         ]
         found = await until(lambda: events_of(expired["id"]), len)

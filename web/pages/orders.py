@@ -16,7 +16,7 @@ from contracts.events import LIVE_STATUSES
 from contracts.wire import now
 from web import stripe_checkout
 from web.api_client import Refused, ServiceDown
-from web.order_stage import CHECKING, UNPAID, Stage, on_return, stage_of, step_of
+from web.order_stage import CHECKING, CONFIRMING, UNPAID, Stage, on_return, stage_of, step_of
 from web.page_context import Page
 from web.pages.order_view import OrderView, is_free
 from web.pages.tickets import MAX_SIMILAR
@@ -25,6 +25,9 @@ from web.rendering.texts import N_, _
 
 T = TypeVar("T")
 S = TypeVar("S")
+
+UNKNOWN = {CHECKING.name, CONFIRMING.name}
+"""The stages in which the outcome of a payment isn't known yet."""
 
 OUTCOME_TIMEOUT = 2.0
 """Seconds to wait for the outcome of a payment before a page is sent without it."""
@@ -54,7 +57,7 @@ async def show(
     """Show the order. If the buyer returns from the bank or Stripe's page, wait briefly for the outcome."""
     came_back = not {"paid", "payment_intent"}.isdisjoint(page.request.query_params)
     if came_back and not page.request.wants_fragment:
-        outcome = await _outcome(page, order_id, lambda stage: on_return(stage).name != CHECKING.name)
+        outcome = await _outcome(page, order_id, lambda stage: on_return(stage).name not in UNKNOWN)
         if outcome:
             return page.redirect(_after(order_id, outcome))
     return await _show(page, order_id, came_back=came_back, goes_to_pay=step == "pay")
@@ -84,7 +87,7 @@ async def pay(
             alert, status = refused.problem.title, 422 if refused.status == 400 else refused.status
     if alert or page.request.wants_fragment:
         return await _show(page, order_id, alert=alert, status=status, goes_to_pay=True)
-    outcome = await _outcome(page, order_id, lambda stage: stage.name not in (CHECKING.name, UNPAID.name))
+    outcome = await _outcome(page, order_id, lambda stage: stage.name not in {*UNKNOWN, UNPAID.name})
     return page.redirect(_after(order_id, outcome))
 
 

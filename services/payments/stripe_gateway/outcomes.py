@@ -1,5 +1,7 @@
 """Translates Stripe's objects and errors into outcomes of a payment. Pure functions: none sends a request."""
 
+from datetime import UTC, datetime
+
 import stripe
 
 from contracts.events import DisputeStatus, PaymentStatus
@@ -51,7 +53,13 @@ def _of_intent(intent: shapes.Intent) -> Outcome:
         bank_check=intent.status == "requires_action",
         action_url=intent.action_url,
         processing=intent.status == "processing",
+        authorized_at=_authorized_at(intent),
     )
+
+
+def _authorized_at(intent: shapes.Intent) -> datetime | None:
+    charge = intent.latest_charge
+    return datetime.fromtimestamp(charge.created, UTC) if charge and charge.paid else None
 
 
 def of_session(found: stripe.checkout.Session, payment: PaymentState) -> Outcome:
@@ -80,6 +88,7 @@ def of_session(found: stripe.checkout.Session, payment: PaymentState) -> Outcome
         page_url=session.url if session.status == "open" and status == "pending" else None,
         bank_check=intent is not None and intent.status == "requires_action",
         processing=intent is not None and intent.status == "processing",
+        authorized_at=_authorized_at(intent) if intent else None,
     )
 
 

@@ -21,12 +21,15 @@ def intent(payment: PaymentState, description: str) -> PaymentIntentCreateParams
 
 
 def confirmation(token: str, return_url: str) -> PaymentIntentConfirmParams:
-    """Parameters of a confirmation with a card: a payment method, or a card token such as tok_visa."""
+    """Parameters of a confirmation with a card: a payment method, or a card token such as tok_visa.
+
+    The response contains the charge, which has the time of the authorization.
+    """
     if token.startswith("pm_"):
-        return {"payment_method": token, "return_url": return_url}
+        return {"payment_method": token, "return_url": return_url, "expand": ["latest_charge"]}
     # The stripe package's types leave out card tokens, because tokens share a field with raw card numbers.
     card = {"payment_method_data": {"type": "card", "card": {"token": token}}}
-    return cast("PaymentIntentConfirmParams", {**card, "return_url": return_url})
+    return cast("PaymentIntentConfirmParams", {**card, "return_url": return_url, "expand": ["latest_charge"]})
 
 
 def session(payment: PaymentState, title: str, order_page: str) -> SessionCreateParams:

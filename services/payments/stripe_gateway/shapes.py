@@ -54,6 +54,8 @@ class PaymentError(_Shape):
 
 
 class Charge(_Shape):
+    created: int
+    """When the amount was authorized, in seconds since 1970."""
     amount_captured: int
     amount_refunded: int
     captured: bool

@@ -20,7 +20,7 @@ from services.payments.documents import Payment
 from settings import Settings
 from tests.integration.audit.commands import run
 from tests.integration.conftest import Sandbox
-from tests.support.events import WINDOW, on_sale
+from tests.support.events import WINDOW, confirm_hold, on_sale
 from tests.support.operate import CommandResult
 from tests.support.payments import PaymentsService
 from tests.support.polling import TIMEOUT
@@ -38,6 +38,7 @@ class Marketplace:
 
     async def reserve(self) -> OrderEvent:
         answer = await self.orders.ask("POST", "/api/orders", by=new_id(), json={"ticketId": await on_sale()})
+        await confirm_hold(answer.json())
         return await self.deliver_order(answer.json()["id"])
 
     async def deliver_order(self, order_id: str) -> OrderEvent:

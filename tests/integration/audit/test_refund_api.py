@@ -15,7 +15,7 @@ from kit.secrets import operator_token
 from kit.stripe.errors import OutcomeUnknown
 from services.orders import actions
 from services.payments.settlement import Settlement
-from tests.support.events import WINDOW, on_sale
+from tests.support.events import WINDOW, confirm_hold, on_sale
 from tests.support.payments import PaymentsService
 from tests.support.service import Served, SettingsWith, messages, new_id, refusal, serving
 
@@ -212,6 +212,7 @@ async def test_a_refund_ends_the_order_and_its_ticket_stays_sold_unless_relisted
     ticket, buyer = await on_sale(), new_id()
     answer = await orders.ask("POST", "/api/orders", by=buyer, json={"ticketId": ticket})
     order = answer.json()
+    await confirm_hold(order)
     await _deliver_payment_event(order, 0, "authorized")
     assert await _reserve(orders, ticket) == 409
 
@@ -224,6 +225,7 @@ async def test_a_refund_ends_the_order_and_its_ticket_stays_sold_unless_relisted
 async def test_a_ticket_relisted_after_the_refund_stays_on_sale(orders: Served) -> None:
     ticket, buyer = await on_sale(), new_id()
     order = (await orders.ask("POST", "/api/orders", by=buyer, json={"ticketId": ticket})).json()
+    await confirm_hold(order)
     await _deliver_payment_event(order, 0, "authorized")
     for version, relist in ((2, False), (3, True), (2, False)):
         await _deliver_payment_event(order, version, "refunded", relist=relist)

@@ -51,7 +51,7 @@ async def test_concurrent_and_repeated_payments_lead_to_the_same_checkout_page(
     session = await session_of(service, order)
     assert (session.amount_total, session.client_reference_id, session.status) == (1999, order.id, "open")
     assert await service.intents(order) == []
-    assert await service.published(order) == [("payment.created", 0, "pending")]
+    assert await service.published(order) == [("payment.updated", 1, "pending")]
 
 
 async def test_the_checkout_page_links_back_to_the_order(service: PaymentsService) -> None:
@@ -108,7 +108,11 @@ async def test_an_event_is_published_for_a_bank_check_on_the_checkout_page(servi
     answer = await pay_on_page(service, await start_checkout(service, order), "tok_threeDSecure2Required")
     assert (await service.shown(order))["actionUrl"] is None
     key = str((await service.stored(order))["_id"])
-    assert [body["bankCheck"] for _, body in await service.served.outbox("payments", key)] == [False, True]
+    assert [body["bankCheck"] for _, body in await service.served.outbox("payments", key)] == [
+        False,
+        False,
+        True,
+    ]
     async with httpx.AsyncClient(base_url=service.stripe_url, timeout=TIMEOUT) as browser:
         await browser.post(urlsplit(answer.headers["location"]).path, data={"answer": "approve"})
     assert (await service.shown(order))["status"] == "authorized"

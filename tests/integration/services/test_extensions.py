@@ -8,7 +8,7 @@ import pytest
 
 from contracts.wire import now
 from services.orders import actions, api
-from tests.support.events import on_sale, timer_event
+from tests.support.events import fire_timer, on_sale
 from tests.support.service import Served, messages, new_id
 
 ANN, BOB = new_id(), new_id()
@@ -91,9 +91,9 @@ async def test_an_extension_is_published_and_the_earlier_timer_does_not_cancel_t
         ("order.created", order["expiresAt"]),
         ("order.updated", extended["expiresAt"]),
     ]
-    await actions.expire(timer_event(order))
+    await fire_timer(order)
     assert (await shown(orders, order))["status"] == "created"
-    await actions.expire(timer_event(extended))
+    await fire_timer(extended)
     assert (await shown(orders, order))["status"] == "cancelled"
 
 

@@ -8,14 +8,14 @@ import pytest
 import pytest_asyncio
 
 from kit.networks import NetworkHasher
-from services.orders import actions, holds
+from services.orders import holds
 from services.orders.documents import ONE_ORDER_A_HOLD, ONE_ORDER_A_NETWORK_SLOT, ONE_ORDER_A_WIDE_SLOT
 from tests.integration.services.test_reservations import (
     request_reservation,
     reserve,
     reserve_and_release_after_the_read,
 )
-from tests.support.events import follow_ticket_event, on_sale, timer_event
+from tests.support.events import fire_timer, follow_ticket_event, on_sale
 from tests.support.service import Served, SettingsWith, messages, new_id, serving
 
 ANN, BOB = new_id(), new_id()
@@ -65,7 +65,7 @@ async def test_the_total_time_that_a_buyer_holds_a_ticket_is_limited(settings_wi
     async with serving("orders", conf) as orders:
         ticket = await on_sale()
         order = await reserve(orders, ticket, ANN)
-        await actions.expire(timer_event(order))
+        await fire_timer(order)
         refused = await request_reservation(orders, ticket, ANN)
         assert refused.json()["type"] == "/problems/held-too-long"
         assert int(refused.headers["retry-after"]) > 3600

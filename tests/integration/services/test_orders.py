@@ -3,20 +3,33 @@
 import asyncio
 import re
 from datetime import timedelta
+from itertools import count
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from bson import ObjectId
 from prometheus_client import REGISTRY
 
-from services.orders import actions
-from tests.support.events import WINDOW, on_sale, payment_of, timer_event
+from contracts.events import GRACE
+from kit.changes import Changes
+from services.orders import actions, holds
+from services.orders.documents import Order
+from services.orders.rules import MAX_PENDING, PRIVATE
+from tests.support.events import WINDOW, confirm_hold, confirmation_of, fire_timer, on_sale, payment_of
 from tests.support.service import Served, messages, new_id, old_id
 
 ANN, BOB = new_id(), new_id()
 
 
 async def reserve(orders: Served, *, ticket: str | None = None, by: str = ANN) -> dict[str, Any]:
+    """An order whose hold tickets has confirmed."""
+    order = await reserve_unconfirmed(orders, ticket=ticket, by=by)
+    await confirm_hold(order)
+    return order
+
+
+async def reserve_unconfirmed(orders: Served, *, ticket: str | None = None, by: str = ANN) -> dict[str, Any]:
     body = {"ticketId": ticket or await on_sale()}
     answer = await orders.ask("POST", "/api/orders", by=by, json=body)
     assert answer.status_code == 201, answer.text
@@ -49,6 +62,83 @@ async def test_an_order_that_is_cancelled_several_times_publishes_one_cancellati
     ]
 
 
+async def test_an_order_without_an_answer_of_tickets_is_not_completed_by_its_payment(orders: Served) -> None:
+    order = await reserve_unconfirmed(orders)
+    for status in ("pending", "authorized"):
+        await actions.follow_payment(payment_of(order, status), WINDOW)
+    assert await status_of(orders, order) == "awaiting:payment"
+    await confirm_hold(order)
+    assert await published(orders, order) == [
+        ("order.created", 0, "created"),
+        ("order.updated", 1, "awaiting:payment"),
+        ("order.updated", 2, "complete"),
+    ]
+
+
+async def test_an_order_whose_hold_is_refused_is_cancelled_without_a_pause_for_its_buyer(
+    orders: Served,
+) -> None:
+    order = await reserve_unconfirmed(orders)
+    await confirm_hold(order, order_id=None, status="available", price="900")
+    shown = (await orders.ask("GET", f"/api/orders/{order['id']}", by=ANN)).json()
+    assert (shown["status"], shown["cancelReason"], shown["holdRefused"]) == ("cancelled", None, True)
+    (_, (subject, event)) = await orders.outbox("orders", order["id"])
+    assert (subject, event["holdRefused"]) == ("order.cancelled", True)
+    again = await reserve_unconfirmed(orders, ticket=order["ticket"]["id"])
+    assert again["ticket"]["price"] == 900
+    past = await holds.of_ticket(order["ticket"]["id"])
+    assert (past.newest, len(past.ended)) == (2, 1)  # of the two, only the live hold counts
+
+
+async def test_an_order_from_before_tickets_confirmed_holds_is_completed_by_its_payment(
+    orders: Served,
+) -> None:
+    order = await reserve_unconfirmed(orders)
+    added = dict.fromkeys(("held", "payment_version", "payment_status", "hold_refused"), 1)
+    await orders.database["orders"].update_one({"_id": ObjectId(order["id"])}, {"$unset": added})
+    for status in ("pending", "failed", "authorized"):
+        await actions.follow_payment(payment_of(order, status), WINDOW)
+    assert await status_of(orders, order) == "complete"
+
+
+async def decide_concurrently(orders: Served) -> str:
+    """The status of an order whose payment and confirmation arrive at the same time.
+
+    Each of the two has read the order before the other writes.
+    """
+    order, both_have_read = await reserve_unconfirmed(orders), asyncio.Barrier(2)
+    first, reads = Order.first, count(1)
+
+    async def read_together(which: dict[str, Any]) -> Any:
+        found = await first(which)
+        if next(reads) <= both_have_read.parties:
+            await both_have_read.wait()
+        return found
+
+    confirmation = await confirmation_of(order)
+    with patch.object(Order, "first", read_together):
+        await asyncio.gather(
+            actions.follow_ticket(confirmation),
+            actions.follow_payment(payment_of(order, "authorized"), WINDOW),
+        )
+    return await status_of(orders, order)
+
+
+async def test_a_concurrent_payment_and_confirmation_complete_the_order(orders: Served) -> None:
+    assert await decide_concurrently(orders) == "complete"
+
+
+async def test_without_the_guard_on_private_fields_a_paid_and_confirmed_order_would_wait_forever(
+    orders: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def careless(order: Order, changes: Changes) -> Order | None:
+        private = changes.keys() <= PRIVATE
+        return await (order.save_private(changes) if private else order.save_and_publish(changes))
+
+    monkeypatch.setattr(Order, "write", careless)
+    assert await decide_concurrently(orders) == "created"
+
+
 async def cancel_reasons(orders: Served, order: dict[str, Any]) -> list[str | None]:
     """The cancel reason that the buyer sees, then the cancel reasons in the order's events, oldest first."""
     shown = await orders.ask("GET", f"/api/orders/{order['id']}", by=order["userId"])
@@ -61,7 +151,7 @@ async def test_the_cancel_reason_stays_buyer_when_the_timer_fires_later(
 ) -> None:
     order = await reserve(orders)
     await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)
-    await actions.expire(timer_event(order))
+    await fire_timer(order)
     assert await cancel_reasons(orders, order) == ["buyer", None, "buyer"]
 
 
@@ -69,7 +159,7 @@ async def test_the_cancel_reason_stays_expired_when_the_buyer_cancels_later(
     orders: Served,
 ) -> None:
     order = await reserve(orders)
-    await actions.expire(timer_event(order))
+    await fire_timer(order)
     await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)
     assert await cancel_reasons(orders, order) == ["expired", None, "expired"]
 
@@ -113,7 +203,7 @@ async def test_a_completed_order_can_neither_be_cancelled_nor_expire(orders: Ser
     before = await orders.database["orders"].find_one()
     answer = await orders.ask("DELETE", f"/api/orders/{order['id']}", by=ANN)
     assert messages(answer, 409) == ["A completed order can't be cancelled"]
-    await actions.expire(timer_event(order))
+    await fire_timer(order)
     assert await orders.database["orders"].find_one() == before
 
 
@@ -186,15 +276,17 @@ async def test_an_order_expires_once_and_releases_its_ticket(orders: Served) -> 
     ticket = await on_sale()
     order = await reserve(orders, ticket=ticket)
     for _ in range(2):
-        await actions.expire(timer_event(order))
+        await fire_timer(order)
     assert await status_of(orders, order) == "cancelled"
     assert [version for _, version, _ in await published(orders, order)] == [0, 1]
     await reserve(orders, ticket=ticket, by=BOB)
 
 
-async def test_a_timer_for_an_earlier_deadline_does_not_cancel_the_order(orders: Served) -> None:
+async def test_a_timer_that_fires_before_the_end_of_the_grace_period_does_not_cancel_the_order(
+    orders: Served,
+) -> None:
     order = await reserve(orders)
-    await actions.expire(timer_event(order, later=timedelta(seconds=-1)))
+    await fire_timer(order, after=GRACE - timedelta(milliseconds=1))
     assert await status_of(orders, order) == "created"
 
 
@@ -202,7 +294,7 @@ async def test_an_order_awaiting_payment_is_cancelled_when_its_time_is_over(orde
     order = await reserve(orders)
     await actions.follow_payment(payment_of(order, "pending"), WINDOW)
     assert await status_of(orders, order) == "awaiting:payment"
-    await actions.expire(timer_event(order))
+    await fire_timer(order, after=MAX_PENDING)
     assert await published(orders, order) == [
         ("order.created", 0, "created"),
         ("order.updated", 1, "awaiting:payment"),
@@ -229,7 +321,7 @@ async def test_a_declined_payment_does_not_change_the_reservation(orders: Served
 async def test_a_late_payment_does_not_revive_a_cancelled_order(orders: Served) -> None:
     ticket = await on_sale()
     order = await reserve(orders, ticket=ticket)
-    await actions.expire(timer_event(order))
+    await fire_timer(order)
     await reserve(orders, ticket=ticket, by=BOB)
     for status in ("pending", "authorized", "captured"):
         await actions.follow_payment(payment_of(order, status), WINDOW)
@@ -260,7 +352,7 @@ async def test_a_concurrent_payment_and_expiration_either_complete_or_cancel_the
         order = await reserve(orders)
         await asyncio.gather(
             actions.follow_payment(payment_of(order, "authorized"), WINDOW),
-            actions.expire(timer_event(order)),
+            fire_timer(order),
         )
         events = await published(orders, order)
         assert [version for _, version, _ in events] == [0, 1]

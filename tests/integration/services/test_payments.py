@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from contracts.api import Order
+from contracts.wire import now
 from kit.errors import Forbidden
+from kit.stripe.errors import OutcomeUnknown
 from services.payments.documents import Payment
 from services.payments.rules import Outcome, PaymentState
 from services.payments.stripe_gateway.client import Gateway
@@ -57,29 +59,57 @@ async def test_the_authorized_amount_is_exactly_the_price(
     assert (intent.amount, minor(order)) == (amount, amount)
 
 
-async def test_an_authorized_payment_publishes_one_event_with_its_complete_state(
+async def test_a_payment_publishes_that_it_begins_and_then_its_complete_state(
     service: PaymentsService,
 ) -> None:
     order = await service.order()
     await service.pay(order)
     payment = await service.shown(order)
     (intent,) = await service.intents(order)
+    charge = await service.shop.v1.charges.retrieve_async(str(intent.latest_charge))
+    authorized_at = f"{datetime.fromtimestamp(charge.created, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    begun = {
+        "id": payment["id"],
+        "version": 0,
+        "orderId": order.id,
+        "status": "pending",
+        "amount": 1999,
+        "currency": "usd",
+        "bankCheck": False,
+        "relist": False,
+        "stripeId": None,
+        "authorizedAt": None,
+    }
+    authorized = {"status": "authorized", "stripeId": intent.id, "authorizedAt": authorized_at}
     assert await service.served.outbox("payments", payment["id"]) == [
-        (
-            "payment.created",
-            {
-                "id": payment["id"],
-                "version": 0,
-                "orderId": order.id,
-                "status": "authorized",
-                "amount": 1999,
-                "currency": "usd",
-                "bankCheck": False,
-                "relist": False,
-                "stripeId": intent.id,
-            },
-        )
+        ("payment.created", begun),
+        ("payment.updated", {**begun, **authorized, "version": 1}),
     ]
+
+
+async def test_a_payment_is_published_before_stripe_is_asked(
+    service: PaymentsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await service.order()
+    seen: list[list[tuple[str, int, str]]] = []
+
+    async def create(*_: object) -> Outcome:
+        seen.append(await service.published(order))
+        raise OutcomeUnknown
+
+    monkeypatch.setattr(Gateway, "create", create)
+    assert (await service.pay(order)).json()["status"] == "pending"
+    assert seen == [[]]  # nothing after the first event
+
+
+async def test_a_captured_payment_keeps_the_time_of_its_authorization(service: PaymentsService) -> None:
+    order = await service.order()
+    await service.pay(order)
+    authorized_at = (await service.stored(order))["authorized_at"]
+    await service.becomes(order, "complete")
+    captured = await service.stored(order)
+    assert (captured["status"], captured["authorized_at"]) == ("captured", authorized_at)
+    assert abs(now() - authorized_at) < timedelta(minutes=1)
 
 
 async def test_a_payment_method_id_is_accepted_like_a_card_token(service: PaymentsService) -> None:
@@ -105,7 +135,7 @@ async def test_concurrent_payments_of_one_order_charge_once(service: PaymentsSer
     assert await service.statuses(order) == ["requires_capture"]
     payment = await service.shown(order)
     assert payment["status"] == "authorized"
-    assert await service.published(order) == [("payment.created", 0, "authorized")]
+    assert await service.published(order) == [("payment.updated", 1, "authorized")]
 
 
 class GatewayWithNewKeys(Gateway):
@@ -179,9 +209,9 @@ async def test_after_a_decline_the_buyer_sees_stripes_message_and_can_use_anothe
     assert (await service.shown(order))["declineMessage"] is None
     assert await service.statuses(order) == ["requires_capture"]
     assert await service.published(order) == [
-        ("payment.created", 0, "failed"),
-        ("payment.updated", 1, "pending"),
-        ("payment.updated", 2, "authorized"),
+        ("payment.updated", 1, "failed"),
+        ("payment.updated", 2, "pending"),
+        ("payment.updated", 3, "authorized"),
     ]
 
 
@@ -209,7 +239,7 @@ async def test_a_payment_that_needs_a_bank_check_has_the_address_of_the_banks_pa
     assert (answer.status_code, answer.json()["status"]) == (201, "pending")
     payment = await service.shown(order)
     assert (payment["status"], "/3d_secure/" in payment["actionUrl"]) == ("pending", True)
-    assert await service.published(order) == [("payment.created", 0, "pending")]
+    assert await service.published(order) == [("payment.updated", 1, "pending")]
     again = await service.pay(order)
     assert again.json() == answer.json()
     assert await service.statuses(order) == ["requires_action"]
@@ -227,8 +257,8 @@ async def test_paying_again_after_the_bank_check_returns_its_result(
     payment = await service.shown(order)
     assert (payment["status"], payment["actionUrl"]) == (status, None)
     assert await service.published(order) == [
-        ("payment.created", 0, "pending"),
-        ("payment.updated", 1, status),
+        ("payment.updated", 1, "pending"),
+        ("payment.updated", 2, status),
     ]
 
 

@@ -17,7 +17,7 @@ from contracts.wire import now
 from services.orders import actions, holds
 from services.orders.documents import ONE_ORDER_A_HOLD, ONE_ORDER_A_SLOT, ONE_ORDER_A_TICKET
 from services.orders.rules import CODE_LENGTH, CODE_LETTERS
-from tests.support.events import SELLER, WINDOW, follow_ticket_event, on_sale, payment_of
+from tests.support.events import SELLER, WINDOW, confirm_hold, follow_ticket_event, on_sale, payment_of
 from tests.support.owners import FakeOwner
 from tests.support.service import Served, SettingsWith, messages, new_id, old_id, refusal, serving
 
@@ -72,6 +72,7 @@ async def test_a_reservation_creates_an_order_with_the_price_and_15_minutes_to_p
         "expiresAt": order["expiresAt"],
         "version": 0,
         "cancelReason": None,
+        "holdRefused": False,
         "relisted": False,
         "canExtend": False,
         "code": order["code"],
@@ -155,6 +156,7 @@ async def test_a_cancelled_or_paid_reservation_no_longer_counts_towards_the_limi
     first, second, *_ = [await reserve(orders, await on_sale()) for _ in range(5)]
     await orders.ask("DELETE", f"/api/orders/{first['id']}", by=ANN)
     await reserve(orders, await on_sale())
+    await confirm_hold(second)
     await actions.follow_payment(payment_of(second, "authorized"), WINDOW)
     await reserve(orders, await on_sale())
     assert (await request_reservation(orders, await on_sale())).status_code == 429
@@ -185,7 +187,9 @@ async def test_a_withdrawn_ticket_cannot_be_reserved(orders: Served) -> None:
 
 async def test_a_paid_ticket_cannot_be_reserved_again(orders: Served) -> None:
     ticket = await on_sale()
-    await actions.follow_payment(payment_of(await reserve(orders, ticket), "authorized"), WINDOW)
+    order = await reserve(orders, ticket)
+    await confirm_hold(order)
+    await actions.follow_payment(payment_of(order, "authorized"), WINDOW)
     assert messages(await request_reservation(orders, ticket, by=BOB), 409) == ["Ticket is already reserved"]
 
 
@@ -225,7 +229,9 @@ async def test_control_without_the_look_at_the_existing_order_a_repeated_reserva
 
 async def test_a_buyer_who_has_paid_cannot_reserve_the_ticket_again(orders: Served) -> None:
     ticket = await on_sale()
-    await actions.follow_payment(payment_of(await reserve(orders, ticket), "authorized"), WINDOW)
+    order = await reserve(orders, ticket)
+    await confirm_hold(order)
+    await actions.follow_payment(payment_of(order, "authorized"), WINDOW)
     assert messages(await request_reservation(orders, ticket), 409) == ["Ticket is already reserved"]
 
 

@@ -21,8 +21,8 @@ async def test_completing_the_order_captures_the_payment_once(service: PaymentsS
     (intent,) = await service.intents(order)
     assert (intent.status, intent.amount_received) == ("succeeded", 1999)
     assert await service.published(order) == [
-        ("payment.created", 0, "authorized"),
-        ("payment.updated", 1, "captured"),
+        ("payment.updated", 1, "authorized"),
+        ("payment.updated", 2, "captured"),
     ]
     again = await service.pay(order)
     assert (again.status_code, again.json()["status"]) == (201, "captured")
@@ -35,8 +35,8 @@ async def test_cancelling_the_order_voids_the_payment_once(service: PaymentsServ
         await service.becomes(order, "cancelled")
     assert await service.statuses(order) == ["canceled"]
     assert await service.published(order) == [
-        ("payment.created", 0, "authorized"),
-        ("payment.updated", 1, "voided"),
+        ("payment.updated", 1, "authorized"),
+        ("payment.updated", 2, "voided"),
     ]
     assert (await service.pay(order)).status_code == 409
 
@@ -112,8 +112,8 @@ async def test_concurrent_completion_events_capture_the_payment_once(service: Pa
     (intent,) = await service.intents(order)
     assert intent.amount_received == 1999
     assert await service.published(order) == [
-        ("payment.created", 0, "authorized"),
-        ("payment.updated", 1, "captured"),
+        ("payment.updated", 1, "authorized"),
+        ("payment.updated", 2, "captured"),
     ]
 
 

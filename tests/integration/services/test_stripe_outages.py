@@ -63,7 +63,7 @@ async def test_a_payment_is_pending_while_stripe_is_down_and_authorized_later(
             assert (await service.shown(order))["status"] == "authorized"
             assert (await service.pay(order)).json() == {**answer.json(), "status": "authorized"}
             assert await service.statuses(order) == ["requires_capture"]
-            assert await service.published(order) == [("payment.created", 0, "authorized")]
+            assert await service.published(order) == [("payment.updated", 1, "authorized")]
 
 
 async def test_cancelling_the_order_while_stripe_is_down_voids_the_payment_without_an_intent(
@@ -75,7 +75,7 @@ async def test_cancelling_the_order_while_stripe_is_down_voids_the_payment_witho
         await service.pay(order)
         await service.becomes(order, "cancelled")
         assert (await service.shown(order))["status"] == "voided"
-        assert await service.published(order) == [("payment.created", 0, "voided")]
+        assert await service.published(order) == [("payment.updated", 1, "voided")]
         async with running(sandbox.process(port, tmp_path), tmp_path / "log", signal.SIGKILL):
             assert len(await service.reconcile()) == 0
             assert messages(await service.pay(order), 409) == ["Cannot pay for a cancelled order"]
@@ -100,7 +100,7 @@ async def test_a_card_is_charged_once_when_stripes_response_is_lost(
         bank_opens.touch()
         await reconcile_until_authorized(service, order)
         assert await service.statuses(order) == ["requires_capture"]
-        assert await service.published(order) == [("payment.created", 0, "authorized")]
+        assert await service.published(order) == [("payment.updated", 1, "authorized")]
 
 
 async def test_a_buyer_does_not_wait_for_a_slow_bank_and_is_charged_once(
@@ -118,7 +118,7 @@ async def test_a_buyer_does_not_wait_for_a_slow_bank_and_is_charged_once(
         bank_opens.touch()
         await reconcile_until_authorized(service, order)
         assert await service.statuses(order) == ["requires_capture"]
-        assert await service.published(order) == [("payment.created", 0, "authorized")]
+        assert await service.published(order) == [("payment.updated", 1, "authorized")]
 
 
 async def test_unsettled_payments_are_settled_when_the_process_restarts(

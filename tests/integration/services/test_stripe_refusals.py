@@ -86,7 +86,7 @@ async def test_a_payment_whose_intent_was_refused_is_voided_when_its_order_is_ca
     order = await service.order(price="0.50")
     await service.pay(order)
     await service.becomes(order, "cancelled")
-    assert await service.published(order) == [("payment.created", 0, "voided")]
+    assert await service.published(order) == [("payment.updated", 1, "voided")]
 
 
 @pytest.mark.parametrize("request_to", ["confirm", "capture", "cancel"])

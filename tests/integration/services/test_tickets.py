@@ -47,9 +47,9 @@ async def shown(tickets: Served, ticket: dict[str, Any], *, by: str | None = Non
     return found
 
 
-def in_event(ticket: dict[str, Any]) -> dict[str, Any]:
-    """The ticket as its event shows it: without the order number."""
-    return {name: value for name, value in ticket.items() if name != "orderCode"}
+def in_event(ticket: dict[str, Any], *, hold: int | None = None) -> dict[str, Any]:
+    """The ticket as its event shows it: with the hold number instead of the order number."""
+    return {**{name: value for name, value in ticket.items() if name != "orderCode"}, "hold": hold}
 
 
 def order_fields(ticket: dict[str, Any], *, hold: int = 1) -> dict[str, Any]:
@@ -281,7 +281,7 @@ async def test_a_reserved_ticket_is_not_listed_and_cannot_be_changed(tickets: Se
     assert await refusals_of_changes(tickets, ticket["id"], ANN, 409) == {"Cannot edit a reserved ticket"}
     assert await shown(tickets, ticket, by=ANN) == held
     assert (await tickets.ask("GET", "/api/tickets")).json() == []
-    assert (await tickets.outbox("tickets", ticket["id"]))[1:] == [("ticket.updated", in_event(held))]
+    assert (await tickets.outbox("tickets", ticket["id"]))[1:] == [("ticket.updated", in_event(held, hold=1))]
 
 
 async def test_an_extension_changes_held_until_and_completion_clears_held_until(tickets: Served) -> None:
@@ -292,7 +292,10 @@ async def test_an_extension_changes_held_until_and_completion_clears_held_until(
     await actions.follow_order(extended)
     held = await shown(tickets, ticket, by=BOB)
     assert datetime.fromisoformat(held["heldUntil"]) == deadline
-    assert (await tickets.outbox("tickets", ticket["id"]))[-1] == ("ticket.updated", in_event(held))
+    assert (await tickets.outbox("tickets", ticket["id"]))[-1] == (
+        "ticket.updated",
+        in_event(held, hold=1),
+    )
     await actions.follow_order(OrderUpdated(version=2, status="complete", **order))
     assert (await shown(tickets, ticket))["heldUntil"] is None
 
@@ -369,15 +372,26 @@ async def test_no_event_contains_the_buyer(tickets: Served) -> None:
     assert BOB not in str(event)
 
 
-async def test_a_withdrawal_takes_effect_after_the_release_of_a_concurrent_hold(
-    tickets: Served,
-) -> None:
+async def test_a_withdrawal_or_a_hold_takes_effect_but_never_both(tickets: Served) -> None:
+    for _ in range(5):
+        ticket = await list_ticket(tickets)
+        withdrawal = tickets.ask("DELETE", f"/api/tickets/{ticket['id']}", by=ANN)
+        answer, order = await asyncio.gather(withdrawal, reserve(ticket))
+        kept = answer.status_code == 409
+        assert (await shown(tickets, ticket, by=ANN))["orderId"] == (order["id"] if kept else None)
+        assert (await shown(tickets, ticket))["status"] == ("reserved" if kept else "withdrawn")
+
+
+async def test_a_refused_hold_is_published_with_its_number_and_without_its_order(tickets: Served) -> None:
     ticket = await list_ticket(tickets)
-    await tickets.ask("DELETE", f"/api/tickets/{ticket['id']}", by=ANN)
+    body = {"title": "Hamlet", "price": 900}
+    await tickets.ask("PUT", f"/api/tickets/{ticket['id']}", by=ANN, json=body)
     order = await reserve(ticket)
-    assert (await shown(tickets, ticket))["status"] == "reserved"
+    subject, refused = (await tickets.outbox("tickets", ticket["id"]))[-1]
+    assert (subject, refused["version"]) == ("ticket.updated", 2)
+    assert (refused["status"], refused["orderId"], refused["hold"]) == ("available", None, 1)
     await actions.follow_order(OrderCancelled(version=1, status="cancelled", **order))
-    assert (await shown(tickets, ticket))["status"] == "withdrawn"
+    assert (await shown(tickets, ticket))["price"] == 900
 
 
 @pytest.mark.parametrize(

@@ -112,8 +112,8 @@ async def test_after_a_signed_webhook_the_payment_has_its_status_at_stripe(
         assert (answer.status_code, answer.json()) == (200, {"received": True})
     await wait_for_status(webhook_service, approved, "authorized")
     assert await webhook_service.published(approved) == [
-        ("payment.created", 0, "pending"),
-        ("payment.updated", 1, "authorized"),
+        ("payment.updated", 1, "pending"),
+        ("payment.updated", 2, "authorized"),
     ]
 
 

@@ -1,6 +1,7 @@
 """The pages on which a buyer reserves a ticket and pays, without JavaScript and with htmx."""
 
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import get_args
 
@@ -74,7 +75,7 @@ async def test_without_javascript_the_page_of_a_slow_payment_reloads_itself(
     monkeypatch.setattr("web.pages.orders.OUTCOME_TIMEOUT", 0.2)
     market.settle_after = None
     page = await client.submit(f"/orders/{order.id}/pay", token="tok_visa", follow=True)
-    assert "We are checking your payment" in text_of(page)
+    assert "We are confirming that the ticket is yours" in text_of(page)
     assert f'{REFRESH} content="10">' in page.text
 
 
@@ -137,6 +138,20 @@ async def test_an_order_cancelled_by_the_buyer_is_not_shown_as_expired_later(
     page = text_of(await client.get(f"/orders/{order.id}"))
     assert "You released this ticket" in page
     assert "Not paid in time" not in page
+
+
+async def test_an_order_whose_hold_was_refused_says_why_and_offers_the_ticket_as_it_is_now(
+    client: PageClient, market: Market, order: Order
+) -> None:
+    market.change_order(order.id, status="cancelled", hold_refused=True)
+    market.change_ticket(order.ticket.id, status="available", order_id=None, price=Decimal(900))
+    page = text_of(await client.get(f"/orders/{order.id}"))
+    assert "The seller changed or withdrew this ticket just before you reserved it" in page
+    assert "It is available as it is now: “Nick Cave” for $900.00." in page
+    market.payment(order, "authorized")
+    assert "the amount is being released" in text_of(await client.get(f"/orders/{order.id}"))
+    market.change_ticket(order.ticket.id, status="withdrawn")
+    assert "The seller withdrew the ticket." in text_of(await client.get(f"/orders/{order.id}"))
 
 
 async def test_cancelling_a_complete_order_is_refused(

@@ -32,6 +32,7 @@ ORDERS: dict[str, dict[str, Any]] = {
     "expired": {"status": "cancelled", "cancel_reason": "expired", "expires_at": NOW},
     "refunded": {"status": "refunded"},
     "relisted": {"status": "refunded", "relisted": True},
+    "refused": {"status": "cancelled", "hold_refused": True},
 }
 TABLE = """
            | created    created-late awaiting   awaiting-late complete  cancelled expired   refunded relisted
@@ -40,23 +41,26 @@ pending    | checking   checking     checking   checking      checking  voiding 
 bank       | bank-check expiring     bank-check expiring      bank-check voiding  voiding   refunded refunded
 page       | at-stripe  expiring     at-stripe  expiring      at-stripe voiding   voiding   refunded refunded
 failed     | declined   expiring     declined   expiring      declined  cancelled expired   refunded refunded
-authorized | checking   checking     checking   checking      paid      voiding   voiding   refunded refunded
+authorized | confirming confirming   confirming confirming     paid      voiding   voiding   refunded refunded
 captured   | checking   checking     checking   checking      captured  refunding refunding refunded refunded
 voided     | ended-at-stripe expiring ended-at-stripe expiring lapsed cancelled voided refunded refunded
 refunding  | checking   checking     checking   checking      refunding refunding refunding refunded refunded
 refunded   | checking   checking     checking   checking      refunding refunded  refunded  refunded refunded
 """
-"""The stage for each state of the payment (rows) and each state of the order (columns)."""
+"""The stage for each state of the payment (rows) and each state of the order (columns).
+
+A refused order has the stage of an expired one, but says why it ended.
+"""
 
 
 def cells() -> list[tuple[str, str, str]]:
     header, *rows = [line.split("|") for line in TABLE.strip("\n").splitlines()]
-    orders = header[1].split()
-    return [
-        (order, payment.strip(), expected)
-        for payment, states in rows
-        for order, expected in zip(orders, states.split(), strict=True)
-    ]
+    found = []
+    for payment, states in rows:
+        stages = dict(zip(header[1].split(), states.split(), strict=True))
+        stages["refused"] = "refused" if stages["expired"] in {"expired", "voided"} else stages["expired"]
+        found += [(order, payment.strip(), expected) for order, expected in stages.items()]
+    return found
 
 
 def stage(
@@ -112,7 +116,7 @@ def test_the_stage_determines_whether_an_order_can_be_paid_or_cancelled(
     held = {"unpaid", "declined", "bank-check", "at-stripe", "ended-at-stripe"}
     is_complete = order == "complete"
     assert found.has_deadline == (expected in held and not is_complete)
-    assert found.can_cancel == (expected in held | {"checking"} and not is_complete)
+    assert found.can_cancel == (expected in held | {"checking", "confirming"} and not is_complete)
 
 
 @pytest.mark.parametrize(("order", "payment", "expected"), cells())
@@ -120,8 +124,8 @@ def test_each_stage_belongs_to_one_step_of_the_checkout_or_to_none(
     order: str, payment: str, expected: str
 ) -> None:
     found = stage(order, payment)
-    paying = {"unpaid", "declined", "bank-check", "at-stripe", "ended-at-stripe", "checking", "expiring"}
-    paying |= {"lapsed"}
+    paying = {"unpaid", "declined", "bank-check", "at-stripe", "ended-at-stripe", "checking", "confirming"}
+    paying |= {"expiring", "lapsed"}
     owned = {"paid", "captured"} | ({"refunded"} if order == "refunded" else set())
     step = "pay" if expected in paying else "ticket" if expected in owned else None
     assert step_of(found, goes_to_pay=True) == step
@@ -130,7 +134,7 @@ def test_each_stage_belongs_to_one_step_of_the_checkout_or_to_none(
 
 @pytest.mark.parametrize(("order", "payment", "expected"), cells())
 def test_every_stage_except_the_final_ones_has_live_updates(order: str, payment: str, expected: str) -> None:
-    is_final = expected in {"cancelled", "expired", "voided"} or (
+    is_final = expected in {"cancelled", "expired", "voided", "refused"} or (
         expected == "refunded" and order != "refunded"
     )
     assert stage(order, payment).listens is not is_final
@@ -144,7 +148,7 @@ def test_a_buyer_who_returns_from_stripe_before_the_outcome_is_not_asked_to_pay_
     assert on_return(stage(order, payment)).name == ("checking" if expected in unknown else expected)
 
 
-@pytest.mark.parametrize("order", ["complete", "cancelled", "expired", "refunded", "relisted"])
+@pytest.mark.parametrize("order", ["complete", "cancelled", "expired", "refused", "refunded", "relisted"])
 @pytest.mark.parametrize("payment", PAYMENTS)
 def test_the_stage_of_a_finished_order_does_not_depend_on_the_time(order: str, payment: str) -> None:
     days = [NOW - timedelta(days=1), NOW, NOW + timedelta(days=1)]

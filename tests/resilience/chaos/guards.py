@@ -109,6 +109,17 @@ def arbiter() -> None:
     rules.follow_payment = careless
 
 
+def hold_confirmation() -> None:
+    """Complete an order as soon as its price is authorized, whatever tickets says."""
+    rules = _module("services.orders.rules")
+    follow_payment = rules.follow_payment
+
+    def careless(order: Any, payment: Any, longer: Any) -> Any:
+        return follow_payment(order.model_copy(update={"held": None}), payment, longer)
+
+    rules.follow_payment = careless
+
+
 def hold_register() -> None:
     """Apply every event of an order to its ticket, even an old one."""
     rules = _module("services.tickets.rules")
@@ -170,6 +181,12 @@ GUARDS: Mapping[str, Guard] = {
     "message-id": Guard(message_id, ("half-open",), PUBLISHED, TO_NATS),
     "idempotency-key": Guard(idempotency_key, ("stripe", "half-open", "slow"), MONEY, TO_STRIPE),
     "arbiter": Guard(arbiter, ("slow", "silent"), (*HELD_TWICE, *MONEY, *REVIVED), TO_NATS),
+    "hold-confirmation": Guard(
+        hold_confirmation,
+        ("slow", "silent", "cut"),
+        ("orders_complete_after_their_holds", "holds_are_of_what_the_seller_offers"),
+        (("tickets", "nats"),),
+    ),
     "hold-register": Guard(hold_register, ("replay", "echo"), ("tickets_follow_orders",)),
     "listing-key": Guard(listing_key, (), ("listings_match_responses",)),
     "replicas": Guard(replicas, ("replay", "echo"), ("replicas_are_up_to_date",)),

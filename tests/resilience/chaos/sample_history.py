@@ -92,7 +92,9 @@ def order(
         "live": True,
         "expires_at": expires_at,
         "extensions": 0,
+        "kept_until": None,
         "cancel_reason": None,
+        "hold_refused": False,
         "relisted": False,
         "refunded_minor": 0,
         "dispute": None,
@@ -109,6 +111,7 @@ def payment(key: str, of: str, *statuses: str) -> list[Stored]:
         "bank_check": False,
         "relist": False,
         "intent_id": f"pi_{of}",
+        "authorized_at": None,
         "status": statuses[0],
     }
     refund = {"id": f"re_{of}", "amount": PRICE, "status": "succeeded", "failure": None}
@@ -186,12 +189,13 @@ def _ticket_event(stored: Stored) -> Event:
         id=stored["_id"],
         price=Decimal(stored["price_minor"]) / 100,
         face_value=Decimal(stored["face_value_minor"]) / 100,
+        hold=stored["hold"] or None,
         **{name: stored[name] for name in (*names, *DETAILS)},
     )
 
 
 def _order_event(stored: Stored) -> Event:
-    names = "version status user_id cancel_reason relisted dispute expires_at hold code".split()
+    names = "version status user_id cancel_reason hold_refused relisted dispute expires_at hold code".split()
     price = Decimal(stored["price_minor"]) / 100
     kind = OrderUpdated if stored["version"] else OrderCreated
     return (OrderCancelled if stored["status"] == "cancelled" else kind)(

@@ -233,9 +233,16 @@ VIOLATIONS: Mapping[str, Iterable[Violation]] = {
         republished(O1, 0, body={"status": "complete"}),
         republished(T1, 0, body={"status": "unknown"}),
     ],
+    "holds_are_of_what_the_seller_offers": [
+        republished(T1, 2, body={"price": 44.0}),
+        republished(T5, 1, body={"title": "Another title"}),
+    ],
+    "orders_complete_after_their_holds": [
+        republished(T1, 4, body={"status": "available", "orderId": None}),
+        without("events", lambda event: (event.about, event.version) == (T5, 1)),
+    ],
     "orders_expire_after_their_deadline": [
-        without("events", lambda event: event.kind == "expiration"),
-        changed("orders", O4, expires_at=AT),
+        changed("orders", O4, expires_at=AT + timedelta(hours=1)),
         added("events", sample_history.expired(O9, AT)),
         added("events", replace(sample_history.expired(O4, sample_history.EARLIER), message_id="another")),
     ],
@@ -244,7 +251,8 @@ VIOLATIONS: Mapping[str, Iterable[Violation]] = {
         changed("sessions", S1, outbox=[{}]),
         changed("webhooks", "evt_1", processed=False),
         added("timers", Timer(O1, AT - timedelta(seconds=30))),
-        changed("orders", O3, expires_at=AT - timedelta(seconds=30)),
+        changed("orders", O3, expires_at=AT - timedelta(seconds=40)),
+        changed("orders", O3, kept_until=AT - timedelta(seconds=40)),
         without("timers"),
         lambda history: replace(history, unhandled={"orders-ticket-created": 1}),
     ],

@@ -1,4 +1,4 @@
-"""The guards of orders and payments. Each can be removed, which has to lead to violations."""
+"""The guards of orders, tickets and payments. Each can be removed, which has to lead to violations."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -53,8 +53,21 @@ def without_arbiter(world: World) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def without_hold_confirmation(world: World) -> Iterator[None]:
+    """Complete an order as soon as its price is authorized, whatever tickets says."""
+    follow_payment = rules.follow_payment
+
+    def careless(order: OrderState, payment: PaymentEvent, longer: datetime) -> Changes | None:
+        return follow_payment(order.model_copy(update={"held": None}), payment, longer)
+
+    with patch.object(rules, "follow_payment", careless):
+        yield
+
+
 GUARDS: Mapping[str, Callable[[World], AbstractContextManager[None]]] = {
     "unique-index": without_unique_index,
     "idempotency-key": without_idempotency_keys,
     "arbiter": without_arbiter,
+    "hold-confirmation": without_hold_confirmation,
 }

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from tests.resilience.saga.world import PRICE_MINOR, World
+from tests.resilience.saga.world import World
 
 FINAL = ("complete", "cancelled", "refunded")
 AFTER = {
@@ -27,6 +27,7 @@ async def settle_and_check(world: World) -> None:
     assert len(holding) <= 1, f"{len(holding)} orders hold one ticket"
     for key, order in stored.items():
         await _check_order(world, key, order)
+    _check_ticket(world.saga.history.get(world.saga.ticket, []), stored)
 
 
 async def _order(world: World, key: str) -> dict[str, Any]:
@@ -39,6 +40,7 @@ async def _check_order(world: World, key: str, order: dict[str, Any]) -> None:
     payments = await world.payments_of(key)
     intents = [await world.intent(intent) for intent in sorted(await world.intents_of(key))]
     assert order["status"] in FINAL, f"the order is {order['status']} at rest"
+    price = order["price_minor"]
     _check_history(world.saga.history.get(key, []))
     assert len(payments) <= 1, f"{len(payments)} payments of one order"
     assert len(intents) <= 1, f"{len(intents)} intents of one order"
@@ -49,10 +51,10 @@ async def _check_order(world: World, key: str, order: dict[str, Any]) -> None:
         intent["latest_charge"]["amount_refunded"] for intent in intents if intent["amount_received"]
     )
     assert not any(intent["amount_capturable"] for intent in intents), "an authorization is open"
-    assert captured == (PRICE_MINOR if order["status"] in ("complete", "refunded") else 0), (
+    assert captured == (price if order["status"] in ("complete", "refunded") else 0), (
         f"the order is {order['status']}, but {captured} was captured"
     )
-    assert refunded == (PRICE_MINOR if order["status"] == "refunded" else 0), (
+    assert refunded == (price if order["status"] == "refunded" else 0), (
         f"the order is {order['status']}, but {refunded} was refunded"
     )
     for payment in payments:
@@ -60,10 +62,27 @@ async def _check_order(world: World, key: str, order: dict[str, Any]) -> None:
     world.outcomes["/".join([order["status"], *(payment["status"] for payment in payments)])] += 1
 
 
+def _check_ticket(events: list[dict[str, Any]], orders: dict[str, dict[str, Any]]) -> None:
+    """Every order got the ticket as the seller offered it, and none got a withdrawn ticket."""
+    events = sorted(events, key=lambda event: event["version"])
+    for before, after in pairwise(events):
+        if after["orderId"] in (None, before["orderId"]):
+            continue
+        assert before["status"] != "withdrawn", "a withdrawn ticket was held"
+        assert (after["price"], after["title"]) == (before["price"], before["title"]), "outdated price"
+    owner = next((key for key, order in orders.items() if order["active"]), None)
+    newest = events[-1]
+    assert newest["orderId"] == owner, f"the order {owner} is active, but the ticket has {newest['orderId']}"
+    for key, order in orders.items():
+        if order["status"] in ("complete", "refunded"):
+            held = [event for event in events if event["orderId"] == key and event["status"] == "reserved"]
+            assert held, "an order was completed without a confirmed hold"
+
+
 def _check_payment(payment: dict[str, Any], order: dict[str, Any], intents: list[dict[str, Any]]) -> None:
     ended = {"complete": "captured", "refunded": "refunded", "cancelled": "voided"}[order["status"]]
     assert payment["status"] == ended, f"the order is {order['status']}, but its payment {payment['status']}"
-    assert payment["amount"] == PRICE_MINOR
+    assert payment["amount"] == order["price_minor"]
     if payment["intent_id"]:
         (intent,) = intents
         assert intent["id"] == payment["intent_id"]

@@ -11,6 +11,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+import services.orders.actions as orders
 from tests.resilience.saga import invariants
 from tests.resilience.saga.steps import Actor, End
 from tests.resilience.saga.world import BUYERS, World
@@ -33,14 +34,22 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
             super().__init__()
             self.at_checkout = False
 
-        @initialize(at_checkout=st.booleans(), is_known=st.sampled_from([True, True, True, False]))
-        def begin(self, at_checkout: bool, is_known: bool) -> None:
-            """Reserve the ticket. In most sagas, the payments service has a replica of the order at once."""
+        @initialize(
+            at_checkout=st.booleans(),
+            known_to=st.sampled_from(["both", "both", "payments", "nobody"]),
+            edited=st.sampled_from([False, False, False, False, False, True]),
+        )
+        def begin(self, at_checkout: bool, known_to: str, edited: bool) -> None:
+            """Reserve the ticket. In most sagas, payments has a replica of the order at once."""
             self.at_checkout = at_checkout
             world.run(world.begin())
             world.run(world.reserve(BUYERS[0]))
-            if is_known:
+            if edited:
+                world.edit(2999)
+            if known_to == "both":
                 world.run(world.come_to_rest())
+            elif known_to == "payments":
+                world.run(world.inform_payments())
 
         # --- User actions ---
 
@@ -70,6 +79,14 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
         @rule(which=which, card=st.sampled_from(CARDS))
         def pay_on_page(self, which: int, card: str) -> None:
             world.run(world.pay_on_page(self._order(which), card))
+
+        @rule(change=st.sampled_from(["nothing", "nothing", "nothing", "edit", "restore", "withdraw"]))
+        def seller_changes_ticket(self, change: str) -> None:
+            """Edit or withdraw the ticket, but not too often, because otherwise it is seldom sold."""
+            if change == "withdraw":
+                world.withdraw()
+            elif change != "nothing":
+                world.edit(2999 if change == "edit" else 1999)
 
         @rule(which=which, relist=st.booleans())
         def refund(self, which: int, relist: bool) -> None:
@@ -107,6 +124,10 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
         @rule()
         def reconcile(self) -> None:
             world.act("reconciler", world.reconciler.reconcile())
+
+        @rule()
+        def sweep(self) -> None:
+            world.act("sweeper", orders.sweep())
 
         @rule(which=which)
         def a_late_request_arrives(self, which: int) -> None:

@@ -12,8 +12,9 @@ VIOLATIONS = {
     "unique-index": "payments of one order",
     "idempotency-key": "intents of one order|a page is open",
     "arbiter": "cancelled became complete|can't be handled",
+    "hold-confirmation": "outdated price|a withdrawn ticket was held|without a confirmed hold",
 }
-SEED = 2
+SEED = 3
 """With this seed, 24 sagas have all outcomes that the test expects."""
 SEEDS = {"arbiter": 8, "idempotency-key": 8}
 """Seeds that lead to a violation within a few sagas. Another version of Hypothesis may need more sagas."""

@@ -1,4 +1,4 @@
-"""The orders and payments services. A test controls the messages between them, time and failures."""
+"""The orders, tickets and payments services. A test controls the messages between them, time and failures."""
 
 import asyncio
 import json
@@ -23,16 +23,18 @@ import services.payments.actions
 import services.payments.inbox
 import services.payments.reconciler
 import services.payments.settlement
+import services.tickets.actions as tickets
+from contracts.api import TicketBody
 from contracts.events import (
     ALL_EVENTS,
+    GRACE,
     LIVE_STATUSES,
     Event,
     ExpirationComplete,
     OrderEvent,
     PaymentEvent,
-    TicketCreated,
+    TicketEvent,
 )
-from contracts.money import from_minor_units
 from contracts.wire import now
 from kit.errors import ServiceError
 from kit.mongo import Database, database
@@ -46,7 +48,10 @@ from services.payments.documents import OrderReplica, Payment, WebhookEvent
 from services.payments.inbox import WebhookInbox
 from services.payments.reconciler import Reconciled, Reconciler
 from services.payments.settlement import Settlement
+from services.payments.stripe_gateway import outcomes
 from services.payments.stripe_gateway.client import Gateway
+from services.payments.stripe_gateway.shapes import Intent
+from services.tickets.documents import Ticket
 from settings import Settings
 from tests.resilience.saga.steps import Actor, End, StripeTransport, client_over, writes_are_effects
 from tests.support.owners import FakeOwner
@@ -58,6 +63,7 @@ StripeEvent = dict[str, Any]
 
 WINDOW = timedelta(minutes=15)
 PRICE_MINOR = 1999
+"""The price that the seller asks at first."""
 WEBHOOK_SECRET = "whsec_of_the_saga"
 SELLER = new_id()
 BUYERS = (new_id(), new_id())
@@ -68,9 +74,11 @@ _KINDS = {event.subject: event for event in ALL_EVENTS}
 
 @dataclass
 class Message:
-    """An event that is to be delivered to its subscriber, at least once."""
+    """An event that is to be delivered to one of its subscribers, at least once."""
 
     event: Event
+    to: str
+    """The service that receives it."""
     times: int = 0
 
 
@@ -84,8 +92,10 @@ class Saga:
     relayed: set[str] = field(default_factory=set)
     timers: set[tuple[str, datetime]] = field(default_factory=set)
     history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """The events of each order, in the order of versions."""
+    """The events of each order and of the ticket, in the order of versions."""
     actors: list[Actor] = field(default_factory=list)
+    authorized: dict[str, datetime] = field(default_factory=dict)
+    """When each PaymentIntent was authorized."""
     elapsed: timedelta = timedelta()
     """The simulated time since the saga began."""
 
@@ -132,6 +142,7 @@ class World:
         mongo = await enter(mongo_server(self._folder / "mongo"))
         self.stripe = await enter(stripe_sandbox(self._folder / "stripe"))
         self.orders_db: Database = await enter(database(mongo, "orders", [Order, TicketReplica]))
+        self.tickets_db: Database = await enter(database(mongo, "tickets", [Ticket]))
         self.payments_db: Database = await enter(
             database(mongo, "payments", [Payment, OrderReplica, WebhookEvent])
         )
@@ -155,10 +166,12 @@ class World:
             (kit.stripe.client, "RATE_LIMIT_DELAYS", (0.0, 0.0, 0.0)),
             (kit.aggregates, "sleep", _at_once),
             (orders, "now", self.now),
+            (tickets, "now", self.now),
             (services.payments.actions, "now", self.now),
             (services.payments.inbox, "now", self.now),
             (services.payments.reconciler, "now", self.now),
             (services.payments.settlement, "now", self.now),
+            (outcomes, "_authorized_at", self._authorized_at),
         ):
             self._open.enter_context(patch.object(module, name, value))
         self._open.enter_context(writes_are_effects())
@@ -166,23 +179,22 @@ class World:
     def now(self) -> datetime:
         return now() + self.saga.elapsed
 
+    def _authorized_at(self, intent: Intent) -> datetime | None:
+        """When an amount was authorized in simulated time: when payments first saw it, because the sandbox's
+        clock isn't simulated."""
+        charge = intent.latest_charge
+        return self.saga.authorized.setdefault(intent.id, self.now()) if charge and charge.paid else None
+
     # --- Actions ---
 
     async def begin(self) -> None:
         """Begin a new saga with a new ticket."""
         self.transport.answers.clear()
         self.transport.late.clear()
-        self.saga = Saga(new_id())
+        ticket = await tickets.offer(SELLER, offer_at(PRICE_MINOR))
+        self.saga = Saga(ticket.key)
         self.sagas += 1
-        ticket = TicketCreated(
-            id=self.saga.ticket,
-            version=0,
-            title="Hamlet",
-            price=from_minor_units(PRICE_MINOR),
-            user_id=SELLER,
-            status="available",
-        )
-        await orders.follow_ticket(ticket)
+        await orders.follow_ticket(ticket.event())
 
     async def reserve(self, buyer: str) -> None:
         terms = orders.Terms(window=WINDOW, max_live=5)
@@ -204,6 +216,12 @@ class World:
         found = await Order.find_one({"_id": kit.mongo.object_id(order)})
         assert found is not None
         await do(found.user_id)
+
+    def edit(self, price_minor: int) -> None:
+        self.act("seller", tickets.edit(self.saga.ticket, SELLER, offer_at(price_minor)))
+
+    def withdraw(self) -> None:
+        self.act("seller", tickets.withdraw(self.saga.ticket, SELLER))
 
     def refund(self, order: str, *, relist: bool) -> None:
         self.act("operator", self.payments.refund(order, relist=relist))
@@ -248,17 +266,20 @@ class World:
 
     async def relay(self) -> None:
         """Turn new events in the outboxes into messages, and fire timers that are due."""
-        for collection in (self.orders_db["orders"], self.payments_db["payments"]):
-            about = "_id" if collection.name == "orders" else "order_id"
-            for order in self.saga.orders:
-                key: Any = kit.mongo.object_id(order) if about == "_id" else order
-                async for document in collection.find({about: key}, {"outbox": 1}):
-                    for entry in document["outbox"]:
-                        self._publish(entry)
+        orders_of_saga = {"$in": [kit.mongo.object_id(order) for order in self.saga.orders]}
+        for collection, which in (
+            (self.tickets_db["tickets"], {"_id": kit.mongo.object_id(self.saga.ticket)}),
+            (self.orders_db["orders"], {"_id": orders_of_saga}),
+            (self.payments_db["payments"], {"order_id": {"$in": self.saga.orders}}),
+        ):
+            async for document in collection.find(which, {"outbox": 1}):
+                for entry in document["outbox"]:
+                    self._publish(entry)
         for timer in sorted(self.saga.timers):
-            if timer[1] <= self.now():
+            if timer[1] + GRACE <= self.now():
                 self.saga.timers.remove(timer)
-                self.saga.messages.append(Message(ExpirationComplete(order_id=timer[0], expires_at=timer[1])))
+                due = ExpirationComplete(order_id=timer[0], expires_at=timer[1])
+                self.saga.messages.append(Message(due, "orders"))
 
     def _publish(self, entry: dict[str, Any]) -> None:
         if entry["id"] in self.saga.relayed:
@@ -266,18 +287,23 @@ class World:
         self.saga.relayed.add(entry["id"])
         body = json.loads(entry["body"])
         event = _KINDS[entry["subject"]].model_validate(body)
-        self.saga.messages.append(Message(event))
-        if isinstance(event, OrderEvent):
+        receivers = ("payments", "tickets") if isinstance(event, OrderEvent) else ("orders",)
+        self.saga.messages += [Message(event, receiver) for receiver in receivers]
+        if isinstance(event, OrderEvent | TicketEvent):
             self.saga.history.setdefault(event.id, []).append(body)
-            if event.status in LIVE_STATUSES:
-                self.saga.timers.add((event.id, event.expires_at))
+        if isinstance(event, OrderEvent) and event.status in LIVE_STATUSES:
+            self.saga.timers.add((event.id, event.expires_at))
 
     async def handle(self, message: Message) -> None:
         """Handle an event as its subscriber does."""
         event = message.event
         match event:
+            case OrderEvent() if message.to == "tickets":
+                await tickets.follow_order(event)
             case OrderEvent():
                 await self.payments.follow_order(event)
+            case TicketEvent():
+                await orders.follow_ticket(event)
             case PaymentEvent():
                 await orders.follow_payment(event, WINDOW)
             case ExpirationComplete():
@@ -369,6 +395,13 @@ class World:
                 await self.webhook(event)
             await self.come_to_rest()
 
+    async def inform_payments(self) -> None:
+        """Deliver the events of orders to payments, before tickets receives them."""
+        await self.relay()
+        for message in [message for message in self.saga.messages if message.to == "payments"]:
+            self.saga.messages.remove(message)
+            await self._until_handled(message)
+
     async def come_to_rest(self) -> None:
         """Finish all actors and deliver all messages, until nothing changes."""
         for actor in self.actors():
@@ -380,7 +413,8 @@ class World:
                 await self._until_handled(message)
             reconciled = await self._reconcile()
             left = await self.inbox.process_inbox()
-            if not (waiting or reconciled or left):
+            swept = await orders.sweep()
+            if not (waiting or reconciled or left or swept):
                 return
         raise AssertionError("the saga doesn't come to rest")
 
@@ -397,6 +431,10 @@ class World:
                 return
             await self._reconcile()
         raise AssertionError(f"{message.event!r} can't be handled: {actor.error!r}") from actor.error
+
+
+def offer_at(price_minor: int) -> TicketBody:
+    return TicketBody.model_validate({"title": "Hamlet", "price": price_minor / 100})
 
 
 async def _at_once(*_: object) -> None:

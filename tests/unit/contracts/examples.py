@@ -57,6 +57,7 @@ PICTURE = "5eed" * 16
 CODE = "7K3WPD9RXE"
 
 DEADLINE = datetime(2027, 3, 1, 18, 45, tzinfo=UTC)
+AUTHORIZED_AT = datetime(2027, 3, 1, 18, 29, 59, tzinfo=UTC)
 STARTS_AT = datetime(2027, 6, 12, 19, 30, 0, 250_000, tzinfo=UTC)
 PRICE = Decimal("19.99")
 
@@ -69,6 +70,7 @@ EVENTS: tuple[Event, ...] = (
         price=Decimal(20),
         user_id=SELLER,
         order_id=ORDER,
+        hold=7,
         status="reserved",
         held_until=DEADLINE,
         starts_at=STARTS_AT,
@@ -123,7 +125,7 @@ EVENTS: tuple[Event, ...] = (
         hold=7,
         ticket=OrderedTicket(id=TICKET, title="Row 4", price=Decimal("0.01")),
     ),
-    PaymentCreated(id=PAYMENT, version=0, order_id=ORDER, status="authorized", amount=1999, currency="usd"),
+    PaymentCreated(id=PAYMENT, version=0, order_id=ORDER, status="pending", amount=1999, currency="usd"),
     PaymentUpdated(
         id=PAYMENT,
         version=1,
@@ -132,6 +134,7 @@ EVENTS: tuple[Event, ...] = (
         amount=1999,
         currency="usd",
         stripe_id="pi_3Example",
+        authorized_at=AUTHORIZED_AT,
     ),
     ExpirationComplete(order_id=ORDER, expires_at=DEADLINE),
     SessionEnded(session_id=SESSION, ended_at=DEADLINE),

@@ -14,6 +14,7 @@ from contracts.events import (
     PaymentEvent,
     PaymentStatus,
     PaymentUpdated,
+    TicketUpdated,
 )
 from services.orders.rules import OrderState, ReservableTicket
 from services.payments.rules import Outcome, Payable, PaymentState
@@ -47,6 +48,7 @@ def order(**special: Any) -> OrderState:
         "ticket_title": "Row 4",
         "price_minor": 1999,
         "hold": 1,
+        "held": True,
         "expires_at": SOON,
     }
     return OrderState.model_validate({**usual, **special})
@@ -82,6 +84,7 @@ def order_event(
     relisted: bool = False,
     expires_at: datetime = SOON,
     price: str = "19.99",
+    title: str = "Row 4",
     code: str | None = None,
     **fields: Any,
 ) -> OrderEvent:
@@ -96,8 +99,23 @@ def order_event(
         hold=hold,
         code=code,
         **fields,
-        ticket=OrderedTicket(id=TICKET, title="Row 4", price=Decimal(price)),
+        ticket=OrderedTicket(id=TICKET, title=title, price=Decimal(price)),
     )
+
+
+def ticket_event(**special: Any) -> TicketUpdated:
+    """The event of a ticket whose first hold tickets has confirmed, unless the fields say otherwise."""
+    usual = {
+        "id": TICKET,
+        "version": 1,
+        "title": "Row 4",
+        "price": "19.99",
+        "user_id": SELLER,
+        "status": "reserved",
+        "order_id": ORDER,
+        "hold": 1,
+    }
+    return TicketUpdated.model_validate({**usual, **special})
 
 
 def payment_event(status: PaymentStatus, *, amount: int = 1999, **fields: Any) -> PaymentEvent:

@@ -1,22 +1,32 @@
 from datetime import timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.events import OrderStatus, PaymentStatus, TicketStatus
+from contracts.events import GRACE, OrderStatus, PaymentStatus, TicketStatus
+from kit.changes import Changes
 from services.orders import rules
-from services.orders.rules import NotTheBuyer, OrderComplete, OwnTicket, TicketNotForSale, TooManyReservations
+from services.orders.rules import (
+    NotTheBuyer,
+    OrderComplete,
+    OrderState,
+    OwnTicket,
+    TicketNotForSale,
+    TooManyReservations,
+)
 from tests.unit.rules.builders import (
     BUYER,
     NOW,
+    ORDER,
     SELLER,
     SOON,
     STRANGER,
     order,
     payment_event,
     reservable_ticket,
+    ticket_event,
 )
 
 LIVE: tuple[OrderStatus, ...] = ("created", "awaiting:payment")
@@ -31,6 +41,11 @@ STAGE: dict[OrderStatus, int] = {
 
 LATER = SOON + timedelta(minutes=5)
 """The extended deadline during a bank check."""
+
+
+def apply(state: OrderState, changes: Changes | None) -> OrderState:
+    """The order after these changes."""
+    return state.model_copy(update=dict(changes or {}))
 
 
 def refusal_of(status: TicketStatus, buyer: str) -> type[Exception] | None:
@@ -101,10 +116,15 @@ def test_only_the_buyer_can_cancel_an_order(status: OrderStatus) -> None:
         rules.cancel(order(status=status), STRANGER, NOW)
 
 
+MILLISECOND = timedelta(milliseconds=1)
+
+
 @pytest.mark.parametrize("status", LIVE)
 @pytest.mark.parametrize("late", [timedelta(0), timedelta(seconds=1)])
-def test_an_unpaid_order_is_cancelled_at_its_deadline(status: OrderStatus, late: timedelta) -> None:
-    changes = rules.expire(order(status=status), SOON + late)
+def test_an_unpaid_order_is_cancelled_after_its_deadline_and_a_grace_period(
+    status: OrderStatus, late: timedelta
+) -> None:
+    changes = rules.expire(order(status=status), SOON + GRACE + late)
     assert changes == {
         "status": "cancelled",
         "active": False,
@@ -115,29 +135,104 @@ def test_an_unpaid_order_is_cancelled_at_its_deadline(status: OrderStatus, late:
 
 
 @pytest.mark.parametrize("status", LIVE)
-def test_the_timer_of_an_earlier_deadline_changes_nothing(status: OrderStatus) -> None:
-    assert rules.expire(order(status=status), SOON - timedelta(milliseconds=1)) is None
+def test_a_timer_that_fires_within_the_grace_period_changes_nothing(status: OrderStatus) -> None:
+    assert rules.expire(order(status=status), SOON + GRACE - MILLISECOND) is None
 
 
 @pytest.mark.parametrize("status", FINAL)
 def test_a_timer_of_an_order_in_a_final_status_changes_nothing(status: OrderStatus) -> None:
-    assert rules.expire(order(status=status), SOON + timedelta(days=1)) is None
+    assert rules.expire(order(status=status), SOON + timedelta(days=2)) is None
+
+
+def paid(state: OrderState, status: PaymentStatus, **fields: Any) -> OrderState:
+    """The order after an event of its payment."""
+    return apply(state, rules.follow_payment(state, payment_event(status, **fields), LATER))
+
+
+@pytest.mark.parametrize("early", [timedelta(0), timedelta(minutes=1)])
+def test_a_payment_that_was_authorized_before_the_deadline_completes_the_order_after_it(
+    early: timedelta,
+) -> None:
+    assert paid(order(), "authorized", authorized_at=SOON - early).status == "complete"
+
+
+def test_a_payment_that_was_authorized_after_the_deadline_does_not_complete_the_order() -> None:
+    for state in (order(), order(held=False), paid(order(), "pending", version=0)):
+        late = paid(state, "authorized", authorized_at=SOON + timedelta(seconds=1))
+        assert (late.status, late.kept_until) == (state.status, None)
+        assert apply(late, rules.expire(late, SOON + GRACE)).cancel_reason == "expired"
+
+
+def test_a_payment_without_the_time_of_its_authorization_counts_as_in_time() -> None:
+    """Earlier versions of payments publish such events."""
+    assert paid(order(), "authorized", authorized_at=None).status == "complete"
+
+
+def test_an_extension_that_arrives_after_the_authorization_in_the_extended_time_completes_the_order() -> None:
+    early = paid(order(), "authorized", version=2, authorized_at=SOON + timedelta(minutes=1))
+    assert early.status == "created"
+    assert paid(early, "pending", version=1, bank_check=True).status == "complete"
+
+
+def test_an_order_with_a_payment_without_an_outcome_is_kept_for_a_minute() -> None:
+    pending = paid(order(), "pending")
+    assert rules.expire(pending, SOON + rules.MAX_PENDING - MILLISECOND) is None
+    assert apply(pending, rules.expire(pending, SOON + rules.MAX_PENDING)).status == "cancelled"
+
+
+def test_an_extension_also_extends_the_minute_of_a_pending_payment() -> None:
+    pending = paid(order(), "pending", bank_check=True)
+    assert pending.expires_at == LATER
+    assert pending.kept_until == LATER + rules.MAX_PENDING
+    extended = apply(pending, rules.extend(pending, BUYER, LATER + GRACE, LATER - SOON, LATER - MILLISECOND))
+    assert extended.kept_until == LATER + GRACE + rules.MAX_PENDING
+
+
+def test_an_order_is_kept_no_longer_than_usual_after_a_decline() -> None:
+    declined = paid(paid(order(), "pending", version=0), "failed", version=1)
+    assert declined.kept_until is None
+    assert rules.expire(declined, SOON + GRACE) is not None
+    retried = paid(declined, "pending", version=2)
+    assert retried.kept_until == SOON + rules.MAX_PENDING
+    assert paid(retried, "failed", version=1).kept_until == SOON + rules.MAX_PENDING
+
+
+def test_an_order_that_is_paid_for_waits_a_day_for_tickets() -> None:
+    waiting = paid(order(held=False), "authorized", authorized_at=SOON)
+    assert rules.expire(waiting, SOON + rules.MAX_CONFIRMATION - MILLISECOND) is None
+    assert apply(waiting, rules.expire(waiting, SOON + rules.MAX_CONFIRMATION)).cancel_reason == "expired"
+
+
+def test_the_first_event_of_a_payment_changes_nothing_that_is_published() -> None:
+    changes = rules.follow_payment(order(), payment_event("pending", version=0), LATER)
+    assert changes is not None
+    assert changes.keys() <= rules.PRIVATE
+    asked = paid(order(), "pending", version=0, bank_check=True)  # from an earlier version of payments
+    assert asked.status == "awaiting:payment"
 
 
 @pytest.mark.parametrize("status", LIVE)
 @pytest.mark.parametrize("paid", ["authorized", "captured"])
 def test_an_authorized_payment_completes_a_live_order(status: OrderStatus, paid: PaymentStatus) -> None:
     changes = rules.follow_payment(order(status=status), payment_event(paid), LATER)
-    assert changes == {"status": "complete", "active": True, "live": False}
+    assert changes == {
+        "status": "complete",
+        "active": True,
+        "live": False,
+        "payment_version": 1,
+        "payment_status": paid,
+        "authorized_at": None,
+    }
 
 
 def test_a_pending_payment_makes_an_order_await_payment() -> None:
-    changes = rules.follow_payment(order(), payment_event("pending"), LATER)
-    assert changes == {"status": "awaiting:payment", "active": True, "live": True}
+    changed = apply(order(), rules.follow_payment(order(), payment_event("pending"), LATER))
+    assert (changed.status, changed.payment_status) == ("awaiting:payment", "pending")
 
 
-def test_another_pending_payment_event_changes_nothing() -> None:
-    assert rules.follow_payment(order(status="awaiting:payment"), payment_event("pending"), LATER) is None
+def test_a_repeated_pending_payment_event_changes_nothing() -> None:
+    changed = apply(order(), rules.follow_payment(order(), payment_event("pending"), LATER))
+    assert rules.follow_payment(changed, payment_event("pending"), LATER) is None
 
 
 @pytest.mark.parametrize("paid", get_args(PaymentStatus))
@@ -152,10 +247,11 @@ def test_only_a_refund_changes_a_complete_order(paid: PaymentStatus) -> None:
 
 @pytest.mark.parametrize("status", LIVE)
 @pytest.mark.parametrize("paid", ["failed", "voided", "refunded"])
-def test_a_failed_voided_or_refunded_payment_does_not_change_a_live_order(
+def test_a_failed_voided_or_refunded_payment_changes_nothing_that_is_published_of_a_live_order(
     status: OrderStatus, paid: PaymentStatus
 ) -> None:
-    assert rules.follow_payment(order(status=status), payment_event(paid), LATER) is None
+    changes = rules.follow_payment(order(status=status), payment_event(paid), LATER)
+    assert (changes or {}).keys() == {"payment_version", "payment_status", "authorized_at"} <= rules.PRIVATE
 
 
 @pytest.mark.parametrize("status", LIVE)
@@ -178,12 +274,99 @@ def test_a_bank_check_extends_the_deadline(status: OrderStatus) -> None:
 def test_a_bank_check_does_not_extend_the_deadline_twice() -> None:
     extended = order(status="awaiting:payment", expires_at=LATER, extended=True)
     again = LATER + timedelta(minutes=5)
-    assert rules.follow_payment(extended, payment_event("pending", bank_check=True), again) is None
+    changes = rules.follow_payment(extended, payment_event("pending", bank_check=True), again)
+    assert apply(extended, changes).expires_at == LATER
 
 
 def test_a_bank_check_never_shortens_the_deadline() -> None:
     waiting = order(status="awaiting:payment", expires_at=LATER)
-    assert rules.follow_payment(waiting, payment_event("pending", bank_check=True), SOON) is None
+    changes = rules.follow_payment(waiting, payment_event("pending", bank_check=True), SOON)
+    assert apply(waiting, changes).expires_at == LATER
+
+
+UNCONFIRMED = order(held=False)
+
+
+def test_an_order_that_is_paid_before_its_hold_is_confirmed_completes_with_the_confirmation() -> None:
+    waiting = paid(UNCONFIRMED, "authorized")
+    assert waiting.status == "created"
+    assert apply(waiting, rules.follow_ticket(waiting, ticket_event(), ORDER)).status == "complete"
+
+
+def test_an_order_whose_hold_is_confirmed_before_it_is_paid_completes_with_the_payment() -> None:
+    changes = rules.follow_ticket(UNCONFIRMED, ticket_event(), ORDER)
+    assert changes == {"held": True}
+    held = apply(UNCONFIRMED, changes)
+    assert apply(held, rules.follow_payment(held, payment_event("authorized"), LATER)).status == "complete"
+
+
+def test_an_order_from_before_tickets_confirmed_holds_completes_when_it_is_paid() -> None:
+    old = order(held=None)
+    assert apply(old, rules.follow_payment(old, payment_event("authorized"), LATER)).status == "complete"
+    for refusal in (ticket_event(order_id=None), ticket_event(order_id=None, hold=2)):
+        assert rules.follow_ticket(old, refusal, ORDER) is None
+
+
+@pytest.mark.parametrize("paid", [None, "pending", "authorized"])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"order_id": None, "status": "available", "price": "900"},
+        {"order_id": None, "status": "withdrawn"},
+        {"order_id": STRANGER, "hold": 2},
+        {"price": "900"},
+        {"title": "Row 5"},
+    ],
+    ids=["edited", "withdrawn", "a later hold", "held at another price", "held with another title"],
+)
+def test_an_order_whose_hold_is_refused_is_cancelled_and_stays_cancelled(
+    paid: PaymentStatus | None, refusal: dict[str, Any]
+) -> None:
+    waiting = UNCONFIRMED
+    if paid:
+        waiting = apply(waiting, rules.follow_payment(waiting, payment_event(paid), LATER))
+    cancelled = apply(waiting, rules.follow_ticket(waiting, ticket_event(**refusal), ORDER))
+    assert (cancelled.status, cancelled.hold_refused) == ("cancelled", True)
+    assert (cancelled.cancel_reason, cancelled.ended_at) == (None, None)
+    assert rules.follow_payment(cancelled, payment_event("authorized", version=2), LATER) is None
+    assert rules.follow_ticket(cancelled, ticket_event(), ORDER) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"order_id": None, "hold": None, "status": "available", "price": "900"},
+        {"order_id": STRANGER, "hold": 1},
+        {"order_id": None, "hold": 1, "status": "available"},
+    ],
+    ids=["an edit before the first hold", "the earlier hold", "the end of the earlier hold"],
+)
+def test_events_of_the_ticket_from_before_the_hold_neither_confirm_nor_refuse_it(
+    other: dict[str, Any],
+) -> None:
+    assert rules.follow_ticket(order(held=False, hold=2), ticket_event(**other), ORDER) is None
+
+
+def test_the_first_answer_of_tickets_to_a_hold_is_final() -> None:
+    for answer in (ticket_event(), ticket_event(order_id=None), ticket_event(order_id=None, hold=2)):
+        assert rules.follow_ticket(order(), answer, ORDER) is None
+
+
+def test_an_event_of_an_earlier_version_of_tickets_confirms_a_hold() -> None:
+    assert rules.follow_ticket(UNCONFIRMED, ticket_event(hold=None), ORDER) == {"held": True}
+
+
+def test_a_payment_that_is_voided_while_its_order_waits_no_longer_completes_it() -> None:
+    waiting = UNCONFIRMED
+    events: list[tuple[int, PaymentStatus]] = [(2, "voided"), (1, "authorized")]
+    for version, status in events:
+        event = payment_event(status, version=version)
+        waiting = apply(waiting, rules.follow_payment(waiting, event, LATER))
+    assert apply(waiting, rules.follow_ticket(waiting, ticket_event(), ORDER)).status == "created"
+
+
+def test_an_order_that_is_paid_for_can_be_cancelled_while_tickets_is_silent() -> None:
+    assert rules.cancel(paid(UNCONFIRMED, "authorized"), BUYER, NOW) is not None
 
 
 @pytest.mark.parametrize("status", FINAL)
@@ -247,21 +430,47 @@ def test_an_order_that_is_not_paid_records_no_refund(status: OrderStatus) -> Non
 
 
 @given(
-    st.lists(st.sampled_from(get_args(PaymentStatus)) | st.sampled_from(["cancel", "expire"]), max_size=10)
+    st.lists(
+        st.sampled_from(get_args(PaymentStatus)) | st.sampled_from(["cancel", "expire", "hold", "refuse"]),
+        max_size=10,
+    ),
+    st.sampled_from([None, False]),
 )
-def test_an_order_never_returns_to_an_earlier_stage(steps: list[str]) -> None:
-    state = order()
-    for step in steps:
+def test_an_order_never_returns_to_an_earlier_stage(steps: list[str], held: bool | None) -> None:
+    state = order(held=held)
+    for version, step in enumerate(steps):
         if step == "cancel":
             changes = None if state.status == "complete" else rules.cancel(state, BUYER, NOW)
         elif step == "expire":
-            changes = rules.expire(state, SOON)
+            changes = rules.expire(state, SOON + timedelta(days=2))
+        elif step in ("hold", "refuse"):
+            answer = ticket_event() if step == "hold" else ticket_event(order_id=None)
+            changes = rules.follow_ticket(state, answer, ORDER)
         else:
             status: PaymentStatus = step  # type: ignore[assignment] # the only other elements are statuses
-            changes = rules.follow_payment(state, payment_event(status), LATER)
-        before, state = state, state.model_copy(update=dict(changes or {}))
-        assert changes is None or STAGE[state.status] > STAGE[before.status]
-        assert (state.cancel_reason is None) == (state.status != "cancelled")
+            changes = rules.follow_payment(state, payment_event(status, version=version), LATER)
+        before, state = state, apply(state, changes)
+        if changes is not None and not changes.keys() <= rules.PRIVATE:
+            assert STAGE[state.status] > STAGE[before.status]
+        assert (state.cancel_reason is None) == (state.status != "cancelled" or state.hold_refused)
+        assert state.held is not False or state.status not in ("complete", "refunded")
+
+
+@given(st.permutations(["hold", "pending", "authorized", "authorized", "hold"]))
+def test_an_order_completes_in_whatever_sequence_its_payment_and_its_confirmation_arrive(
+    steps: list[str],
+) -> None:
+    versions: dict[PaymentStatus, int] = {"pending": 0, "authorized": 1}
+    state = order(held=False)
+    for step in steps:
+        if step == "hold":
+            changes = rules.follow_ticket(state, ticket_event(), ORDER)
+        else:
+            status: PaymentStatus = step  # type: ignore[assignment] # the only other elements are statuses
+            event = payment_event(status, version=versions[status])
+            changes = rules.follow_payment(state, event, LATER)
+        state = apply(state, changes)
+    assert state.status == "complete"
 
 
 @pytest.mark.parametrize(

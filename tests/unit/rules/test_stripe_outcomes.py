@@ -343,7 +343,7 @@ def test_a_record_shows_the_authorized_captured_and_refunded_amounts(
 REQUIRED = {
     "payment_intent": {"id", "object", "amount", "created", "currency", "status"},
     "charge": {
-        *("id", "object", "amount_captured", "amount_refunded", "captured", "paid", "refunded"),
+        *("id", "object", "created", "amount_captured", "amount_refunded", "captured", "paid", "refunded"),
     },
     "checkout.session": {"id", "object"},
     "refund": {"id", "object", "amount"},

@@ -129,7 +129,8 @@ def cancellations_match_responses(history: History) -> Iterator[str]:
             yield f"order {key(order)} is {order['status']}, but its cancellation was accepted"
         if order["cancel_reason"] == "buyer" and not _most(requests):
             yield f"order {key(order)} was cancelled, but its buyer sent no such request or was refused"
-        if (order["cancel_reason"] is None) == (order["status"] == "cancelled"):
+        has_reason = order["cancel_reason"] is not None or order["hold_refused"]
+        if has_reason != (order["status"] == "cancelled"):
             yield f"order {key(order)} is {order['status']} with the reason {order['cancel_reason']}"
         given, granted = order["extensions"], more_time.get(key(order), [])
         if not sum(request.is_done for request in granted) <= given <= _most(granted):

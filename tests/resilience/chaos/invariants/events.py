@@ -12,7 +12,10 @@ from tests.resilience.chaos.invariants.orders import DETAILS
 DEDUPLICATED_WITHIN = timedelta(minutes=10)
 """The duplicate window of the stream."""
 
-MOMENTS = {"heldUntil", "startsAt", "expiresAt", "endedAt"}
+MAX_CLOCK_ERROR = timedelta(minutes=5)
+"""By how much the fault `clock` shifts a clock."""
+
+MOMENTS = {"heldUntil", "startsAt", "expiresAt", "endedAt", "authorizedAt"}
 PRICES = {"price", "faceValue"}
 
 NEXT: Mapping[tuple[str, str], set[str]] = {
@@ -28,7 +31,6 @@ NEXT: Mapping[tuple[str, str], set[str]] = {
     ("ticket", "available"): {"reserved", "sold", "withdrawn"},
     ("ticket", "reserved"): {"available", "sold", "withdrawn"},
     ("ticket", "sold"): {"available", "reserved", "withdrawn"},
-    ("ticket", "withdrawn"): {"reserved", "sold"},
 }
 """The states that may follow a state. States without an entry are final."""
 
@@ -106,18 +108,49 @@ def final_states_stay_final(history: History) -> Iterator[str]:
                 yield f"{kind} {about} was {before} and then {after}"
 
 
+def holds_are_of_what_the_seller_offers(history: History) -> Iterator[str]:
+    """An order gets a ticket only at the price and with the title that the seller offered just before."""
+    for (kind, about), versions in published_of(history).items():
+        states = [versions[version].body for version in sorted(versions)] if kind == "ticket" else []
+        for before, after in pairwise(states):
+            if after["orderId"] in (None, before["orderId"]):
+                continue
+            for name in ("price", "title"):
+                if after[name] != before[name]:
+                    yield (
+                        f"order {after['orderId']} got ticket {about} with the {name} {after[name]!r};"
+                        f" the seller offered {before[name]!r}"
+                    )
+
+
+def orders_complete_after_their_holds(history: History) -> Iterator[str]:
+    """Every order that was completed had a confirmed hold before: its ticket was reserved for it."""
+    confirmed = {
+        event.body["orderId"]
+        for event in history.events
+        if event.kind == "ticket" and event.body.get("status") == "reserved"
+    }
+    for order in history.orders:
+        if order["status"] in ("complete", "refunded") and key(order) not in confirmed:
+            yield f"order {key(order)} was completed, but its hold wasn't confirmed"
+
+
 def orders_expire_after_their_deadline(history: History) -> Iterator[str]:
-    """An order that expired has an expiration event for its deadline. Expiration events belong to existing
-    orders."""
+    """An order that expired has an expiration event for its deadline, or was swept after the deadline, by a
+    clock that may be wrong. Expiration events belong to existing orders."""
     orders = by_key(history.orders)
     fired = grouped_by(
         (each for each in history.events if each.kind == "expiration"), lambda each: each.about
     )
+    ended = {each.about: each.at for each in history.events if each.subject == "order.cancelled"}
     for order in history.orders:
         if order["cancel_reason"] == "expired":
             times = [moment(each.body["expiresAt"]) for each in fired.get(key(order), [])]
+            swept = ended.get(key(order))
+            if swept is not None:
+                times.append(swept + MAX_CLOCK_ERROR)
             if not any(time >= order["expires_at"] for time in times):
-                yield f"order {key(order)} expired without an event of its deadline"
+                yield f"order {key(order)} expired before its deadline"
     for about, events in fired.items():
         if about not in orders:
             yield f"order {about} has an expiration event, but doesn't exist"
@@ -166,6 +199,7 @@ def _ticket(stored: Stored) -> dict[str, Any]:
         "status": stored["status"],
         "heldUntil": stored["held_until"],
         "refunded": stored["refunded"],
+        "hold": stored["hold"] or None,
         "faceValue": stored["face_value_minor"],
         "notes": stored["notes"],
         **_details(stored),
@@ -185,6 +219,7 @@ def _order(stored: Stored) -> dict[str, Any]:
         "status": stored["status"],
         "userId": stored["user_id"],
         "cancelReason": stored["cancel_reason"],
+        "holdRefused": stored["hold_refused"],
         "relisted": stored["relisted"],
         "refundedAmount": stored["refunded_minor"],
         "dispute": stored["dispute"],
@@ -209,6 +244,7 @@ def _payment(stored: Stored) -> dict[str, Any]:
         "refundFailed": False,  # the load uses no card whose bank rejects refunds
         "dispute": None,
         "stripeId": stored["intent_id"],
+        "authorizedAt": stored["authorized_at"],
     }
 
 

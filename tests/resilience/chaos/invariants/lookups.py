@@ -11,7 +11,7 @@ OPEN = {"created", "awaiting:payment"}
 """Orders that may still be paid for."""
 
 GRACE = timedelta(seconds=5)
-"""The maximum delay of timers, webhooks and cancellations."""
+"""The maximum delay of timers and webhooks."""
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
