@@ -199,7 +199,7 @@ async def test_documents_that_violate_a_unique_index_are_reported_and_other_inde
     for _ in range(2):
         with pytest.raises(NotMigrated, match=r"payments\.payments\.one_payment_an_order can't be created"):
             await run(settings)
-    assert await names(payments, "payments") == {"outbox", "intent", "status"}
+    assert await names(payments, "payments") == {"outbox", "intent", "next_look"}
     assert await names(client["orders"]) == needed()
     await payments["payments"].delete_one({})
     await run(settings)

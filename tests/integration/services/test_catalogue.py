@@ -13,6 +13,7 @@ from pymongo.asynchronous.cursor import AsyncCursor
 from contracts.api import Ticket as TicketView
 from contracts.api import TicketBody
 from contracts.events import OrderCancelled, OrderCreated, OrderedTicket
+from contracts.money import from_minor_units
 from contracts.wire import now
 from kit.background import running
 from kit.errors import Unavailable
@@ -67,16 +68,18 @@ def order_fields(ticket: Ticket) -> dict[str, Any]:
         "user_id": new_id(),
         "expires_at": now(),
         "hold": 1,
-        "ticket": OrderedTicket(id=ticket.key, title=ticket.title, price="10"),  # type: ignore[arg-type]
+        "ticket": OrderedTicket(
+            id=ticket.key, title=ticket.title, price=from_minor_units(ticket.price_minor)
+        ),
     }
 
 
 async def test_a_process_lists_its_own_writes_at_once(tickets: Served) -> None:
     ticket = await offer("Hamlet")
     assert await listed(tickets) == ["Hamlet"]
-    await rename(ticket, "Lear")
+    renamed = await rename(ticket, "Lear")
     assert await listed(tickets) == ["Lear"]
-    order = order_fields(ticket)
+    order = order_fields(renamed)
     await actions.follow_order(OrderCreated(version=0, status="created", **order))
     assert await listed(tickets) == []
     await actions.follow_order(OrderCancelled(version=1, status="cancelled", **order))
@@ -122,10 +125,10 @@ async def test_a_sweep_finds_new_edited_and_reserved_tickets(tickets: Served, ot
     ticket = await offer("Hamlet")
     await other.sweep()
     assert await seen(other) == ["Hamlet"]
-    await rename(ticket, "Lear")
+    renamed = await rename(ticket, "Lear")
     await other.sweep()
     assert await seen(other) == ["Lear"]
-    await actions.follow_order(OrderCreated(version=0, status="created", **order_fields(ticket)))
+    await actions.follow_order(OrderCreated(version=0, status="created", **order_fields(renamed)))
     await other.sweep()
     assert await seen(other) == []
 

@@ -39,7 +39,7 @@ async def test_the_buyer_can_pay_again_after_the_intent_was_cancelled_during_the
     order = await service.order()
     await cancelled_at_stripe(service, order)
     if is_known:
-        await service.reconciler.reconcile()
+        await service.reconcile()
         assert (await service.shown(order))["status"] == "voided"
     answer = await service.pay(order)
     assert (answer.status_code, answer.json()["status"]) == (201, "authorized")
@@ -68,13 +68,13 @@ async def test_an_outcome_of_the_cancelled_intent_that_arrives_late_does_not_end
     record: Callable[..., Awaitable[Payment]] = Settlement._record
     delayed: list[tuple[Any, ...]] = []
 
-    async def keep(settlement: Settlement, payment: Payment, outcome: Any) -> Payment:
-        delayed.append((settlement, payment, outcome))
+    async def keep(settlement: Settlement, payment: Payment, *rest: Any) -> Payment:
+        delayed.append((settlement, payment, *rest))
         return payment
 
     with monkeypatch.context() as patched:
         patched.setattr(Settlement, "_record", keep)
-        await service.reconciler.reconcile()
+        await service.reconcile()
     assert (await service.pay(order)).json()["status"] == "authorized"
     for late in delayed:
         await record(*late)

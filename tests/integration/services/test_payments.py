@@ -24,7 +24,7 @@ from tests.support.service import messages, new_id, old_id, refusal, token_for
 
 def authorized_body(payment: dict[str, Any]) -> dict[str, Any]:
     """The body of the response to a buyer whose payment was authorized."""
-    return {"id": payment["id"], "status": "authorized", "pageUrl": None}
+    return {"id": payment["id"], "status": "authorized", "pageUrl": None, "refundFailed": False}
 
 
 async def test_a_payment_is_authorized_at_stripe_but_not_captured(service: PaymentsService) -> None:
@@ -41,6 +41,10 @@ async def test_a_payment_is_authorized_at_stripe_but_not_captured(service: Payme
         "declineMessage": None,
         "actionUrl": None,
         "pageUrl": None,
+        "processing": False,
+        "refundedAmount": 0,
+        "refundFailed": False,
+        "dispute": None,
     }
     (intent,) = await service.intents(order)
     assert (intent.status, intent.amount, intent.amount_received) == ("requires_capture", 1999, 0)
@@ -77,6 +81,9 @@ async def test_a_payment_publishes_that_it_begins_and_then_its_complete_state(
         "currency": "usd",
         "bankCheck": False,
         "relist": False,
+        "refundedAmount": 0,
+        "refundFailed": False,
+        "dispute": None,
         "stripeId": None,
         "authorizedAt": None,
     }

@@ -59,9 +59,9 @@ async def dispute(service: PaymentsService, order: OrderEvent) -> stripe.Dispute
 async def test_a_pending_refund_is_requested_once_and_completed_later(service: PaymentsService) -> None:
     order = await bought(service, "tok_pendingRefund")
     assert (await service.payments.refund(order.id, relist=False)).status == "refunding"
-    await service.reconciler.reconcile()
+    await service.reconcile()
     await newest_refund_becomes(service, order, "succeeded")
-    await service.reconciler.reconcile()
+    await service.reconcile()
     assert (await service.shown(order))["status"] == "refunded"
     assert [refund.amount for refund in await refunds(service, order)] == [1999]
 
@@ -80,7 +80,7 @@ async def test_a_failed_refund_is_shown_to_the_buyer_and_the_operator_and_not_re
 ) -> None:
     order = await failed_refund(service)
     for _ in range(3):
-        await service.reconciler.reconcile()
+        await service.reconcile()
     shown = await service.shown(order)
     assert (shown["status"], shown["refundFailed"], shown["refundedAmount"]) == ("refunding", True, 0)
     assert len(await refunds(service, order)) == 1
@@ -96,7 +96,7 @@ async def test_without_the_check_of_failures_a_failed_refund_is_repeated_on_the_
     order = await failed_refund(service)
     monkeypatch.setattr(Payment, "refund_failed", False)
     monkeypatch.setattr(client, "_needs_refund", lambda payment, refunds: True)
-    await service.reconciler.reconcile()
+    await service.reconcile()
     assert len(await refunds(service, order)) == 2
 
 
@@ -156,7 +156,7 @@ async def test_a_refund_that_was_requested_before_the_dispute_was_known_waits_fo
     assert (payment.status, payment.dispute) == ("refunding", "open")
     evidence: Any = {"evidence": {"uncategorized_text": "winning_evidence"}}
     await service.shop.v1.disputes.update_async((await dispute(service, order)).id, evidence)
-    await service.reconciler.reconcile()
+    await service.reconcile()
     assert (await service.shown(order))["status"] == "refunded"
     assert [refund.amount for refund in await refunds(service, order)] == [1999]
 

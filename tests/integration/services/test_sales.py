@@ -9,7 +9,9 @@ import pytest
 from contracts.api import TicketBody
 from contracts.events import OrderCreated, OrderedTicket, OrderStatus, OrderUpdated
 from contracts.wire import now
+from kit.mongo import object_id
 from services.tickets import actions
+from services.tickets.documents import Ticket
 from tests.support.service import Served, messages, new_id, refusal
 
 ANN, BOB = new_id(), new_id()
@@ -30,6 +32,8 @@ async def apply_order_event(
 ) -> None:
     """Apply an order event with this status to the ticket."""
     kind = OrderCreated if status == "created" else OrderUpdated
+    ticket = await Ticket.first({"_id": object_id(key)})
+    assert ticket is not None
     await actions.follow_order(
         kind(
             id=new_id(),
@@ -41,7 +45,7 @@ async def apply_order_event(
             expires_at=now() + timedelta(minutes=15),
             hold=1,
             code=CODE,
-            ticket=OrderedTicket.model_validate({"id": key, "title": "Hamlet", "price": price}),
+            ticket=OrderedTicket.model_validate({"id": key, "title": ticket.title, "price": price}),
         )
     )
 

@@ -411,15 +411,15 @@ def test_a_refunded_ticket_is_released_only_once() -> None:
 def test_a_paid_order_records_what_its_buyer_got_back_and_a_dispute() -> None:
     partly = payment_event("captured", refunded_amount=500, dispute="open", version=3)
     changes = rules.follow_money_back(order(status="complete"), partly)
-    assert changes == {"refunded_minor": 500, "dispute": "open", "payment_version": 3}
+    assert changes == {"refunded_minor": 500, "dispute": "open", "money_back_version": 3}
     assert rules.follow_money_back(order(status="complete", **changes), partly) is None
     failed = payment_event("refunding", refunded_amount=0, version=4)
     changes = rules.follow_money_back(order(status="refunded", refunded_minor=1999), failed)
-    assert changes == {"refunded_minor": 0, "dispute": None, "payment_version": 4}
+    assert changes == {"refunded_minor": 0, "dispute": None, "money_back_version": 4}
 
 
 def test_an_old_event_does_not_change_what_the_buyer_got_back() -> None:
-    known = order(status="complete", refunded_minor=500, payment_version=3)
+    known = order(status="complete", refunded_minor=500, money_back_version=3)
     assert rules.follow_money_back(known, payment_event("captured", version=2)) is None
 
 
