@@ -78,6 +78,12 @@ test *ARGS: setup browser
 test-on VERSION *ARGS: setup browser (_environment ".venv-" + VERSION VERSION "requirements/dev.txt")
     @exec '.venv-{{ VERSION }}/bin/python' -m pytest -n auto --dist loadfile --no-loadscope-reorder {{ ARGS }}
 
+# Restart and kill two instances of everything one by one under load: some minutes, on a machine without other work
+[group("develop")]
+[no-exit-message]
+replicas: setup
+    @exec {{ python }} -m pytest tests/resilience/chaos/instances.py
+
 # Run the browser tests, keeping a trace of each failure: `just e2e --headed --slowmo 300`
 [group("develop")]
 [no-exit-message]

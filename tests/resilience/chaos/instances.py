@@ -1,4 +1,7 @@
-"""Two instances of each service and of web, which are restarted or killed one by one under load."""
+"""Two instances of each service and of web, which are restarted or killed one by one under load.
+
+`just replicas` runs these tests. They take minutes, so the file's name keeps them out of `just test`.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
