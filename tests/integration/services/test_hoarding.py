@@ -155,7 +155,11 @@ async def test_control_without_the_unique_index_more_reservations_from_one_wide_
 ) -> None:
     monkeypatch.setattr(holds, "WIDE_FACTOR", 0.7)
     await global_orders.database["orders"].drop_index(ONE_ORDER_A_WIDE_SLOT)
-    assert (await _statuses_of_eight_buyers(global_orders))[201] > 2
+    for _ in range(20):  # whether two buyers choose the same slot at the same time is chance
+        await global_orders.database["orders"].delete_many({})
+        if (await _statuses_of_eight_buyers(global_orders))[201] > 2:
+            return
+    pytest.fail("the limit was never exceeded")
 
 
 async def test_an_order_stores_a_hash_of_the_network_that_is_never_shown(
