@@ -214,10 +214,12 @@ class ReplicaSet:
 
     async def _catch_up(self) -> None:
         members = _Members()
-        for command in self.unreplicated:
-            await members.ask(self._majority, command)
-            self._replicated += 1
-        await members.close()
+        try:
+            for command in self.unreplicated:
+                await members.ask(self._majority, command)
+                self._replicated += 1
+        finally:
+            await members.close()
         await self._notify()
 
     async def _notify(self) -> None:
