@@ -50,7 +50,7 @@ MAX_DELAY_SECONDS = 60.0
 
 MAX_UPGRADE_ATTEMPTS = 68
 """Maximum attempts of a message with a value that this version doesn't know. They take an hour, in which the
-upgrade can reach a process that knows the value. The jitter of so many delays averages out.
+upgrade can reach a process that knows the value. Random differences of so many delays cancel out.
 """
 
 ATTEMPTS_BETWEEN_ALERTS = 10

@@ -23,7 +23,8 @@ class Gateway:
     """The requests that payments sends to Stripe. Every method may be repeated.
 
     `create`, `confirm` and `open_page` send idempotency keys. Capturing, voiding, closing and refunding
-    need none: Stripe carries out each only once, and with a key it would repeat an old rejection.
+    need none: Stripe carries out each only once, and with a key it would repeat an old rejection. Before a
+    refund is requested, the earlier ones are read, because one that failed could be made again.
 
     All methods raise OutcomeUnknown if there is no answer, and RequestRefused if Stripe rejects the request.
 
