@@ -18,12 +18,17 @@ COPY streams/ streams/
 COPY ops/ ops/
 COPY web/ web/
 COPY static/ static/
+# The developers' pages show these.
+COPY docs/asyncapi.yaml docs/openapi.yaml docs/
+COPY docs/quick-starts/ docs/quick-starts/
 COPY settings.py ./
 # unchecked-hash: Python doesn't compare the bytecode with its source, because the image never changes.
 RUN /venv/bin/python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash /venv/lib /app
 
 FROM base
+# The user has no home. Without HOME, the stripe package fails where the engine doesn't set it.
 ENV PATH=/venv/bin:$PATH \
+    HOME=/nonexistent \
     PYTHONPATH=/app \
     HOST=0.0.0.0 \
     DATA_DIR=/data \

@@ -84,6 +84,12 @@ test-on VERSION *ARGS: setup browser (_environment ".venv-" + VERSION VERSION "r
 replicas: setup
     @exec {{ python }} -m pytest tests/resilience/chaos/instances.py
 
+# Build the image without a container engine, and buy a ticket on it: some minutes, as root, on Debian or Ubuntu
+[group("develop")]
+[no-exit-message]
+image-check: setup
+    @exec {{ python }} -m tests.system.image
+
 # Run the browser tests, keeping a trace of each failure: `just e2e --headed --slowmo 300`
 [group("develop")]
 [no-exit-message]
@@ -112,9 +118,9 @@ _lint-python: setup
 
 [no-exit-message]
 _lint-front-end: _lint-tools
-    @.lint/node_modules/.bin/biome check --error-on-warnings biome.json .stylelintrc.json static/js static/css static/docs
-    @.lint/node_modules/.bin/stylelint --max-warnings 0 --config-basedir .lint 'static/css/**/*.css' 'static/docs/*.css'
-    @.lint/venv/bin/djlint --quiet --lint web/templates
+    @.lint/node_modules/.bin/biome check --error-on-warnings biome.json .stylelintrc.json static/js static/css static/console static/docs
+    @.lint/node_modules/.bin/stylelint --max-warnings 0 --config-basedir .lint 'static/css/**/*.css' 'static/console/*.css' 'static/docs/*.css'
+    @.lint/venv/bin/djlint --quiet --lint web/templates ops/console/templates sandbox/mailbox/templates
 
 # Install the tools that only `just lint` needs, unless they are installed
 _lint-tools: (_environment ".lint/venv" python_versions "requirements/lint.txt")
@@ -192,6 +198,15 @@ lock *ARGS:
     compile --python-version 3.11 lint.in -o lint.txt
     compile tools.in -o tools.txt
     compile --python-version 3.11 audit.in -o audit.txt
+    compile --python-version 3.11 clients.in -o clients.txt
+    compile --python-version 3.11 kubernetes.in -o kubernetes.txt
+
+# Write the AsyncAPI document of the events and the OpenAPI document of the HTTP API to docs/
+[group("develop")]
+[no-exit-message]
+docs: setup
+    @{{ python }} -m ops.api_documents
+    @{{ python }} -m sandbox.openapi
 
 # Write the current events and indexes to contracts/released, when a version is released
 [group("develop")]
@@ -199,11 +214,30 @@ lock *ARGS:
 release-contracts: setup
     @exec {{ python }} -m ops.releases
 
+# Print the address with which developers receive events from NATS
+[group("operate")]
+[no-exit-message]
+developer-url: _runtime
+    @exec {{ python }} -m ops developer-url
+
 # Print the history of an order, event by event
 [group("operate")]
 [no-exit-message]
+[positional-arguments]
 trace ORDER: _runtime
-    @exec {{ python }} -m ops trace {{ ORDER }}
+    @exec {{ python }} -m ops trace "$@"
+
+# Show all about an order, and what is missing: by id, page, code, ticket, Stripe's id, email address or trace
+[group("operate")]
+[no-exit-message]
+show WHAT: _runtime
+    @exec {{ python }} -m ops show {{ quote(WHAT) }}
+
+# List what lasts too long, and what is awaited: `just stuck --watch 30`
+[group("operate")]
+[no-exit-message]
+stuck *ARGS: _runtime
+    @exec {{ python }} -m ops stuck {{ ARGS }}
 
 # List, show, replay or drop dead letters
 [group("operate")]
@@ -220,20 +254,72 @@ audit *ARGS: _runtime
 # Refund an order; with --relist, also put its ticket on sale again
 [group("operate")]
 [no-exit-message]
+[positional-arguments]
 refund ORDER *ARGS: _runtime
-    @exec {{ python }} -m ops refund {{ ORDER }} {{ ARGS }}
+    @exec {{ python }} -m ops refund "$@"
+
+# Cancel an unpaid order: `just cancel ORDER --reason "…"`
+[group("operate")]
+[no-exit-message]
+[positional-arguments]
+cancel ORDER *ARGS: _runtime
+    @exec {{ python }} -m ops cancel "$@"
+
+# Give the buyer of an order more time to pay: `just extend ORDER --minutes 30`
+[group("operate")]
+[no-exit-message]
+[positional-arguments]
+extend ORDER *ARGS: _runtime
+    @exec {{ python }} -m ops extend "$@"
+
+# Take a ticket off sale for good: `just withdraw TICKET --reason "…"`
+[group("operate")]
+[no-exit-message]
+[positional-arguments]
+withdraw TICKET *ARGS: _runtime
+    @exec {{ python }} -m ops withdraw "$@"
 
 # Publish the current state of all tickets, orders or payments again, for a new subscriber
 [group("operate")]
 [no-exit-message]
+[positional-arguments]
 republish SERVICE: _runtime
-    @exec {{ python }} -m ops republish {{ SERVICE }}
+    @exec {{ python }} -m ops republish "$@"
 
 # Rebuild the replicas that orders or payments keeps, from the stream
 [group("operate")]
 [no-exit-message]
+[positional-arguments]
 rebuild SERVICE: _runtime
-    @exec {{ python }} -m ops rebuild {{ SERVICE }}
+    @exec {{ python }} -m ops rebuild "$@"
+
+# Let somebody sign in at the console, or no longer: `just operator grant NAME`, `just operator revoke NAME`
+[group("operate")]
+[no-exit-message]
+[positional-arguments]
+operator *ARGS="list": _runtime
+    @exec {{ python }} -m ops operator "$@"
+
+# Keep a person from signing in, and end all sessions: `just suspend ada@example.com --reason "…"`
+[group("operate")]
+[no-exit-message]
+[positional-arguments]
+suspend PERSON *ARGS: _runtime
+    @exec {{ python }} -m ops suspend "$@"
+
+# Let a suspended person sign in again
+[group("operate")]
+[no-exit-message]
+[positional-arguments]
+lift PERSON: _runtime
+    @exec {{ python }} -m ops lift "$@"
+
+# End all sessions of a person, who can sign in again
+[group("operate")]
+[no-exit-message]
+[positional-arguments]
+end-sessions PERSON: _runtime
+    @exec {{ python }} -m ops end-sessions "$@"
 
 # Create or update the JetStream streams and consumers; `just up` does it too
 [group("operate")]

@@ -5,10 +5,12 @@ docs/settings.md lists them; a test keeps both equal.
 
 import sys
 from collections.abc import Mapping
+from email.utils import parseaddr
 from functools import cache
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -25,8 +27,9 @@ from pydantic_settings import (
 from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE
 from contracts.money import OTHER_THAN_TWO_DECIMALS
 
-ServiceName = Literal["tickets", "auth", "orders", "expiration", "payments"]
-SERVICES: tuple[ServiceName, ...] = ("tickets", "auth", "orders", "expiration", "payments")
+ServiceName = Literal["auth", "tickets", "orders", "payments", "expiration", "mail"]
+SERVICES: tuple[ServiceName, ...] = get_args(ServiceName)
+"""All services. What belongs to each of them, such as its process and its database, is derived from this list."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 PerMinute = Annotated[int, Field(ge=0)]
@@ -60,6 +63,42 @@ def _majority(url: SecretStr | None) -> SecretStr | None:
         if required is not None and value.lower() != required:
             raise ValueError(f"{name} must be {required}, which it is by default")
     return url
+
+
+def _smtp(url: SecretStr | None) -> SecretStr | None:
+    """Check the form of the URL, and that a password is sent encrypted. `services/mail/smtp.py` reads it."""
+    if url is None:
+        return url
+    try:
+        parts = urlsplit(url.get_secret_value())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.scheme not in ("smtp", "smtps") or not host or parts.path.strip("/"):
+        raise ValueError("must be like smtp://user:password@host:587 or smtps://user:password@host:465")
+    if parts.query not in (("", "starttls=required", "starttls=off") if parts.scheme == "smtp" else ("",)):
+        raise ValueError("starttls must be required or off, and smtps has no options")
+    if parts.query == "starttls=off" and parts.password and not is_loopback(host):
+        raise ValueError("starttls=off would send the password unencrypted")
+    return url
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _sender(value: str | None) -> str | None:
+    if value is None:
+        return None
+    _, address = parseaddr(value)
+    local, _, domain = address.rpartition("@")
+    if not value.isprintable() or not local or not domain or not address.isascii() or " " in address:
+        raise ValueError("must be like Stagedoor <tickets@example.com>")
+    return value
 
 
 def _split(value: object) -> object:
@@ -122,10 +161,22 @@ class Settings(BaseSettings):
     orders_port: Port = Field(3002, description="Port of the orders service")
     expiration_port: Port = Field(3003, description="Port of the expiration service")
     payments_port: Port = Field(3004, description="Port of the payments service")
+    mail_port: Port = Field(3005, description="Port of the mail service")
+    console_port: Port = Field(3510, description="Port of the operator console, on this machine only")
+    console_web_url: str | None = Field(
+        None, description="Address at which the console reaches the web tier, if it isn't on this machine"
+    )
     nats_port: Port = Field(4222, description="Port of the embedded NATS server")
     mongo_port: Port = Field(27017, description="Port of the embedded database")
     stripe_sandbox_port: Port = Field(12111, description="Port of the Stripe sandbox")
-    web_url: str | None = Field(None, description="Address of the marketplace for browsers")
+    mailbox_port: Port = Field(
+        8025, description="Port of the embedded mailbox's pages, which show all mail that was sent"
+    )
+    mailbox_smtp_port: Port = Field(1025, description="Port on which the embedded mailbox receives mail")
+    web_url: str | None = Field(
+        None,
+        description="Address of the marketplace for browsers; passkeys belong to it, and need https and a name",
+    )
     tickets_url: str | None = Field(
         None, description="Address of the tickets service, if it isn't on this machine"
     )
@@ -139,8 +190,9 @@ class Settings(BaseSettings):
     payments_url: str | None = Field(
         None, description="Address of the payments service, if it isn't on this machine"
     )
+    mail_url: str | None = Field(None, description="Address of the mail service, if it isn't on this machine")
 
-    # NATS, MongoDB and Stripe
+    # NATS, MongoDB, Stripe and SMTP
     nats_url: SecretStr | None = Field(
         None,
         description="NATS servers (2.12 or later with JetStream), separated by commas, instead of the embedded one",
@@ -171,6 +223,9 @@ class Settings(BaseSettings):
         None,
         description="Signing secret of the webhook endpoint; required with a STRIPE_KEY, generated in DATA_DIR for the sandbox",
     )
+    previous_stripe_webhook_secret: SecretStr | None = Field(
+        None, description="The webhook secret before, which is accepted while it is replaced"
+    )
     stripe_requests_per_second: NoLimitAtZero = Field(
         20,
         description="Requests per second that all payments processes together may send to Stripe; the reconciler and webhooks use what buyers leave of it; 0 for no limit",
@@ -181,6 +236,17 @@ class Settings(BaseSettings):
     )
     checkout_url: str | None = Field(
         None, description="Address of Stripe's page, if the Stripe account uses a custom domain"
+    )
+    smtp_url: Annotated[SecretStr | None, AfterValidator(_smtp)] = Field(
+        None,
+        description="Mail server instead of the embedded mailbox: `smtps://USER:PASSWORD@HOST:465`, or `smtp://USER:PASSWORD@HOST:587`, which requires STARTTLS; `?starttls=off` only in a trusted network, and without a password",
+    )
+    mail_from: Annotated[str | None, AfterValidator(_sender)] = Field(
+        None,
+        description="Sender of all mail, such as `Stagedoor <tickets@example.com>`; required with an SMTP_URL",
+    )
+    mail_connections: int = Field(
+        4, ge=1, le=50, description="Connections to the mail server of one mail process"
     )
 
     # Rules of the marketplace
@@ -196,50 +262,85 @@ class Settings(BaseSettings):
     )
     max_live_reservations: int = Field(5, ge=1, le=100, description="Maximum unpaid reservations per user")
 
+    mail_max_age_days: float = Field(
+        3,
+        gt=0,
+        le=30,
+        description="Days after which nobody is told any more what happened; a new or restored mail service would tell everything again otherwise",
+    )
+    mail_give_up_hours: float = Field(
+        72, gt=0, le=240, description="Hours for which mail is sent again if the mail server doesn't take it"
+    )
+    mail_daily_limit: NoLimitAtZero = Field(
+        50,
+        description="Maximum optional mails to one person within 24 hours; more are dropped; 0 for no limit",
+    )
+
     # Security
     session_lifetime_seconds: int = Field(
         43_200, ge=60, le=2_592_000, description="Time until users must sign in again"
     )
-    session_idle_seconds: int = Field(
+    session_idle_seconds: NoLimitAtZero = Field(
         7_200,
-        ge=0,
         description="Time without a request after which a session ends, within minutes; 0 for no limit",
     )
     session_private_key: SecretStr | None = Field(
         None, description="Ed25519 private key in PEM; generated in DATA_DIR by default"
     )
+    session_verification_keys: str | None = Field(
+        None,
+        description="Ed25519 public keys in PEM, one after another, whose sessions are valid as well: the next key before it signs, and the previous one after that",
+    )
+    confirm_addresses: bool | None = Field(
+        None,
+        description="Whether new users must confirm their email address before they list or pay; by default only if `SMTP_URL` is set",
+    )
     cookie_secure: bool = Field(False, description="Send cookies over TLS only; set it behind TLS")
     operator_token: SecretStr | None = Field(
         None,
         min_length=32,
-        description="Bearer token of the operators' API (refunds); generated in DATA_DIR by default",
+        description="Bearer token of the operators' API; generated in DATA_DIR by default",
+    )
+    previous_operator_token: SecretStr | None = Field(
+        None, min_length=32, description="The operator token before, which is accepted while it is replaced"
     )
     internal_secret: SecretStr | None = Field(
         None,
         min_length=32,
         description="Key for client addresses that web vouches for, device cookies and hashes of networks; generated in DATA_DIR by default",
     )
+    previous_internal_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="The internal secret before, whose signatures are accepted while it is replaced",
+    )
+    mail_token: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Bearer token with which mail asks auth for addresses and one-time links, the same for both; generated in DATA_DIR by default",
+    )
     trusted_proxies: Annotated[list[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_split)] = Field(
         [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")],
         description="Networks of trusted proxies, whose X-Forwarded-For is used, separated by commas; a single comma for none",
     )
     rate_sign_in: PerMinute = Field(
-        20, description="Sign-ins per minute and network, password changes per user; 0 for no limit"
+        20, description="Sign-ins per minute and network, requests with the password per user; 0 for no limit"
     )
-    rate_sign_up: PerMinute = Field(10, description="Sign-ups per minute and network; 0 for no limit")
+    rate_sign_up: PerMinute = Field(
+        10, description="Sign-ups, and links for a new password, per minute and network; 0 for no limit"
+    )
     network_share: int = Field(
         75,
         ge=0,
         le=100,
         description="Percentage of a web process, and of auth's capacity to hash passwords, that one network may occupy; 0 for no limit",
     )
-    max_failed_sign_ins: int = Field(
+    max_failed_sign_ins: NoLimitAtZero = Field(
         5,
-        ge=0,
         description="Failed sign-ins per account or device after which each further one has to wait longer, up to 15 minutes; 0 for no limit",
     )
-    max_failures_per_network: int = Field(
-        100, ge=0, description="Failed sign-ins per hour and network; 0 for no limit"
+    max_failures_per_network: NoLimitAtZero = Field(
+        100, description="Failed sign-ins per hour and network; 0 for no limit"
     )
     alarm_failed_sign_ins: PerMinute = Field(
         100, description="Failed sign-ins per minute of all users that raise an alert; 0 for no alert"
@@ -266,6 +367,9 @@ class Settings(BaseSettings):
     rate_change: PerMinute = Field(
         60,
         description="Other changes of each kind per minute and user, such as edits and cancellations; 0 for no limit",
+    )
+    rate_export: PerMinute = Field(
+        3, description="Exports of personal data per minute and user; 0 for no limit"
     )
     rate_search: PerMinute = Field(
         300,
@@ -306,35 +410,32 @@ class Settings(BaseSettings):
         20_000,
         description="Segments of a JPEG, or chunks of a PNG or WebP (usually below 1,000); 0 for no limit",
     )
-    max_body_bytes: int = Field(
+    max_body_bytes: NoLimitAtZero = Field(
         16_384,
-        ge=0,
         description="Maximum size of JSON bodies, and of forms without a picture; 0 for no limit",
     )
-    max_webhook_bytes: int = Field(
-        262_144, ge=0, description="Maximum size of Stripe's webhooks; 0 for no limit"
+    max_webhook_bytes: NoLimitAtZero = Field(
+        262_144, description="Maximum size of Stripe's webhooks; 0 for no limit"
     )
-    max_target_bytes: int = Field(
-        8192, ge=0, description="Maximum length of the path and the query of a request; 0 for no limit"
+    max_target_bytes: NoLimitAtZero = Field(
+        8192, description="Maximum length of the path and the query of a request; 0 for no limit"
     )
-    max_header_bytes: int = Field(
-        32_768, ge=0, description="Maximum size of all headers of a request; 0 for no limit"
+    max_header_bytes: NoLimitAtZero = Field(
+        32_768, description="Maximum size of all headers of a request; 0 for no limit"
     )
     body_timeout_seconds: float = Field(
         10, ge=0, description="Maximum time between two parts of a body that web receives; 0 for no limit"
     )
-    min_body_rate: int = Field(
+    min_body_rate: NoLimitAtZero = Field(
         50_000,
-        ge=0,
         description="Minimum bytes per second of a body that web receives, after its first `BODY_TIMEOUT_SECONDS`; 0 for no limit",
     )
-    body_memory_mb: int = Field(
+    body_memory_mb: NoLimitAtZero = Field(
         48,
-        ge=0,
         description="Megabytes of bodies that a web process holds; those that stalled longest are rejected first; 0 for no limit",
     )
-    body_memory_mb_per_network: int = Field(
-        12, ge=0, description="Megabytes of bodies that a web process holds for one network; 0 for no limit"
+    body_memory_mb_per_network: NoLimitAtZero = Field(
+        12, description="Megabytes of bodies that a web process holds for one network; 0 for no limit"
     )
 
     # Operation
@@ -349,6 +450,13 @@ class Settings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that is logged"
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="`text` to read, or `json`, one object a line, for a log collector"
+    )
+    otel_exporter_otlp_endpoint: Annotated[str, Field(pattern="^https?://")] | None = Field(
+        None,
+        description="Address of an OpenTelemetry collector (OTLP over HTTP), such as `http://localhost:4318`; without it, no spans are recorded",
     )
     outbox_sweep_seconds: float = Field(
         5, gt=0, le=3600, description="Interval of the sweep for unpublished events"
@@ -389,6 +497,11 @@ class Settings(BaseSettings):
             raise PydanticCustomError(
                 "webhook_secret",
                 "STRIPE_WEBHOOK_SECRET: must be set together with a STRIPE_KEY, or anybody could sign a webhook",
+            )
+        if self.smtp_url and not self.mail_from:
+            raise PydanticCustomError(
+                "mail_from",
+                "MAIL_FROM: must be set together with an SMTP_URL, which sends for that domain only",
             )
         if self.events_days is not None and self.session_lifetime_seconds > self.events_days * 86_400:
             raise PydanticCustomError(
@@ -439,6 +552,30 @@ class Settings(BaseSettings):
         if self.uses_stripe_sandbox:
             return f"http://127.0.0.1:{self.stripe_sandbox_port}"
         return self.stripe_api_base
+
+    @property
+    def confirms_addresses(self) -> bool:
+        """Whether new users must confirm their email address."""
+        if self.confirm_addresses is not None:
+            return self.confirm_addresses
+        return self.smtp_url is not None
+
+    @property
+    def uses_mailbox(self) -> bool:
+        """Whether mail goes to the embedded mailbox instead of a mail server."""
+        return self.smtp_url is None
+
+    @property
+    def smtp(self) -> str:
+        """The URL of the mail server."""
+        if self.smtp_url is None:
+            return f"smtp://127.0.0.1:{self.mailbox_smtp_port}"
+        return self.smtp_url.get_secret_value()
+
+    @property
+    def sender(self) -> str:
+        """The sender of all mail, as a mailbox of RFC 5322."""
+        return self.mail_from or "Stagedoor <mail@stagedoor.localhost>"
 
     @property
     def session_cookie(self) -> str:

@@ -83,6 +83,10 @@ def parser() -> argparse.ArgumentParser:
         "--seconds", type=float, default=None, help=f"of each run, {usual.seconds:g} by default"
     )
     found.add_argument("--payments", type=int, help="with which the Stripe sandbox is filled")
+    found.add_argument(
+        "--backlog", type=int, help=f"unpublished events of `backlog`, {usual.backlog:,} by default"
+    )
+    found.add_argument("--messages", type=int, help=f"queued emails, {usual.messages:,} by default")
     found.add_argument("--quick", action="store_true", help="one short run of each, to try the suite")
     found.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     found.add_argument(
@@ -92,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def effort_of(given: argparse.Namespace) -> Effort:
-    chosen = {name: getattr(given, name) for name in ("runs", "seconds", "payments")}
+    chosen = {name: getattr(given, name) for name in ("runs", "seconds", "payments", "backlog", "messages")}
     return replace(
         QUICK if given.quick else Effort(),
         **{name: value for name, value in chosen.items() if value is not None},
@@ -106,8 +110,16 @@ def main() -> int:
     effort = effort_of(given)
     if unknown := set(names) - WORKLOADS.keys():
         arguments.error(f"there is no workload {', '.join(sorted(unknown))}")
-    if effort.runs < 1 or effort.seconds < 1 or not 1 <= effort.payments <= MAX_PAYMENTS:
-        arguments.error(f"runs and seconds must be at least 1, and payments from 1 to {MAX_PAYMENTS:,}")
+    if (
+        effort.runs < 1
+        or effort.seconds < 1
+        or not 1 <= effort.payments <= MAX_PAYMENTS
+        or effort.backlog < 1
+        or effort.messages < 1
+    ):
+        arguments.error(
+            f"runs, seconds, backlog and messages must be at least 1, and payments from 1 to {MAX_PAYMENTS:,}"
+        )
     before = Report.model_validate_json(given.compare.read_text()) if given.compare else None
     try:
         find_wrk()

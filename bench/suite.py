@@ -23,10 +23,22 @@ class Effort:
     browsers: int = 500
     pages: int = 1_000
     """Open Checkout pages."""
+    backlog: int = 100_000
+    """Unpublished events."""
+    messages: int = 10_000
+    """Queued emails."""
 
 
 QUICK = Effort(
-    runs=1, seconds=1.0, tickets=(100, 1_000), orders=(10, 100), payments=100, browsers=50, pages=50
+    runs=1,
+    seconds=1.0,
+    tickets=(100, 1_000),
+    orders=(10, 100),
+    payments=100,
+    browsers=50,
+    pages=50,
+    backlog=5_000,
+    messages=500,
 )
 
 

@@ -1,12 +1,14 @@
 """Request and response bodies of the services' HTTP APIs, as listed in docs/api.md."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from contracts.events import (
     CancelReason,
@@ -19,6 +21,7 @@ from contracts.events import (
 from contracts.identity import Email, EmailInput
 from contracts.money import PriceInput
 from contracts.passwords import NewPassword, TypedPassword
+from contracts.text import line, schema
 from contracts.tickets import (
     Category,
     CategoryInput,
@@ -34,7 +37,7 @@ from contracts.tickets import (
     Title,
     Venue,
 )
-from contracts.wire import Id, Moment, Wire
+from contracts.wire import Id, Moment, Wire, left_out_if_none
 
 POSITION = "Stagedoor-Position"
 """A header of the tickets service for the web tier: the sequence number in the stream EVENTS up to which the
@@ -83,9 +86,209 @@ class PasswordBody(Body):
     new_password: NewPassword
 
 
+LinkText = Annotated[str, StringConstraints(max_length=200)]
+"""The value of `link` in the address that a mail contains."""
+
+
+class PasswordResetRequest(Body):
+    """The address of the account whose password was forgotten."""
+
+    email: EmailInput
+
+
+class PasswordReset(Body):
+    """A new password instead of a forgotten one."""
+
+    link: LinkText
+    new_password: NewPassword
+
+
+class EmailChange(Body):
+    """A new address, confirmed by the password."""
+
+    email: Email
+    current_password: TypedPassword
+
+
+class LinkBody(Body):
+    link: LinkText
+
+
+class EmailChangeUndo(PasswordReset):
+    """A new password for the account that returns to its address before."""
+
+
+def _reject_address(name: str) -> str:
+    if "@" in unicodedata.normalize("NFKC", name):
+        raise PydanticCustomError("name_address", "Name must not be an email address: everybody can read it")
+    return name
+
+
+DisplayName = Annotated[str, line("Name", 50), AfterValidator(_reject_address), schema(50)]
+"""The name that others see."""
+
+
+class NameBody(Body):
+    """The name that others see, or null to remove it."""
+
+    name: DisplayName | None
+
+
+class AccountDeletion(Body):
+    """The deletion of the caller's account, confirmed by the password."""
+
+    current_password: TypedPassword
+
+
+MatterKind = TypeAliasType("MatterKind", Literal["reservation", "purchase", "payment", "listing", "sale"])
+"""What is open: a hold that isn't paid, a paid ticket whose event hasn't begun, a payment that isn't settled,
+a ticket on sale or reserved, or a sold one whose event hasn't begun or whose buyer disputes the payment."""
+
+
+class OpenMatter(Wire):
+    """Money or a ticket that is open, so that the account can't be deleted yet."""
+
+    kind: MatterKind
+    ticket_id: Id | None = None
+    """The ticket, unless the kind is `payment`."""
+    order_id: Id | None = None
+    """The order, if the user is the buyer."""
+    title: str | None = None
+    """The ticket's title, if it is known."""
+    starts_at: Moment | None = None
+    """When the event begins, if it has a date."""
+    until: Moment | None = None
+    """When the matter ends by itself, if that is known."""
+
+
 class User(Wire):
     id: Id
     email: str
+
+
+class MyAccount(User):
+    """What only the user sees."""
+
+    name: str | None
+    """The name that others see. Null if the user has chosen none."""
+    since: Moment
+    """When the user signed up."""
+    confirmed: bool
+    """Whether the user has proved to receive mail at the address."""
+    restricted: bool
+    """Whether the user can't list or pay until the address is confirmed."""
+
+
+class SessionView(Wire):
+    """A session of the user."""
+
+    id: Id
+    device: str | None
+    """The browser and the operating system, such as `Firefox on Linux`. Null if they aren't known."""
+    network: str | None
+    """Roughly where the session started, such as `203.0.113.0/24`. Null for an address that isn't global."""
+    started_at: Moment | None
+    """Null for a session of an earlier version."""
+    used_at: Moment
+    """When the session was last used, within about five minutes."""
+    current: bool
+    """Whether this request belongs to the session."""
+
+
+PasskeyName = Annotated[str, line("Name", 50), schema(50)]
+
+Base64Url = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", max_length=10_000)]
+"""Bytes as base64url without padding, as in WebAuthn's JSON."""
+
+
+class PasswordProof(Body):
+    """The caller's password, before something that a stolen session must not be able to do."""
+
+    current_password: TypedPassword
+
+
+class PasskeyOptions(Wire):
+    """What the browser needs to make or use a passkey."""
+
+    public_key: dict[str, Any]
+    """The options in WebAuthn's JSON, as `PublicKeyCredential.parseCreationOptionsFromJSON()` and
+    `parseRequestOptionsFromJSON()` read them."""
+
+
+class Attestation(Wire):
+    client_data_json: Base64Url = Field(alias="clientDataJSON")
+    attestation_object: Base64Url
+    transports: Annotated[list[Annotated[str, StringConstraints(max_length=50)]], Field(max_length=10)]
+    """How browsers reach the authenticator, such as `internal`. May be empty."""
+
+
+class NewCredential(Wire):
+    """`RegistrationResponseJSON` of WebAuthn. Other fields are ignored."""
+
+    id: Base64Url
+    response: Attestation
+
+
+class Assertion(Wire):
+    client_data_json: Base64Url = Field(alias="clientDataJSON")
+    authenticator_data: Base64Url
+    signature: Base64Url
+    user_handle: Base64Url
+    """The id of the user, which the authenticator stores with the passkey."""
+
+
+class UsedCredential(Wire):
+    """`AuthenticationResponseJSON` of WebAuthn. Other fields are ignored."""
+
+    id: Base64Url
+    response: Assertion
+
+
+class NewPasskey(Body):
+    """A passkey that the browser has made."""
+
+    name: PasskeyName | None = None
+    """How the user recognizes it. Without a name it is called after the browser."""
+    credential: NewCredential
+
+
+class PasskeyNameBody(Body):
+    name: PasskeyName
+
+
+class PasskeySignIn(Body):
+    """A passkey that the browser has used."""
+
+    credential: UsedCredential
+
+
+class RecoveredUser(User):
+    """The user whose password was reset."""
+
+    passkeys: int
+    """How many passkeys the account has. They still work."""
+
+
+class PasskeyView(Wire):
+    """A passkey of the user."""
+
+    id: Id
+    name: str
+    created_at: Moment
+    used_at: Moment | None
+    """When somebody last signed in with it. Null if nobody has."""
+
+
+class SignedInUser(User):
+    """The user who signed up or in."""
+
+    model_config = ConfigDict(json_schema_extra=left_out_if_none("token"))
+
+    token: str | None = None
+    """The session token, for the header `Authorization: Bearer …`. Only if the request has `token=true`."""
+
+    def to_json(self) -> str:
+        return self.model_dump_json(by_alias=True, exclude_none=True)
 
 
 class Profile(Wire):
@@ -94,9 +297,36 @@ class Profile(Wire):
     id: Id
     since: Moment
     """When the user signed up."""
+    name: str | None = None
+    """The name that the user has chosen. Null if there is none. It is never derived from the address."""
+    deleted: bool = False
+    """Whether the user has deleted the account."""
 
 
-class CurrentUser(Wire):
+MAX_REASON = 500
+"""Maximum number of characters of an operator's reason."""
+
+Reason = Annotated[str, line("Reason", MAX_REASON), schema(MAX_REASON)]
+"""Why an operator does something, for other operators. The reason of a suspension is stored with the account.
+Others are in the security log."""
+
+
+class SuspensionBody(Body):
+    reason: Reason
+
+
+class Account(Wire):
+    """A user's account, as operators see it."""
+
+    id: Id
+    suspended_at: Moment | None
+    """Since when the user can't sign in."""
+    suspension_reason: str | None
+    ended_sessions: Annotated[int, Field(ge=0)]
+    """How many sessions this request has ended."""
+
+
+class CurrentUserResult(Wire):
     current_user: User | None
 
 
@@ -126,9 +356,11 @@ class PrivateNoteBody(Body):
 
 
 class Ticket(PublicTicket):
+    model_config = ConfigDict(json_schema_extra=left_out_if_none("privateNote", "refundedAmount", "dispute"))
+
     category: Category | None = None
     order_code: str | None = None
-    """The number of the order `order_id`. Like the id, only the seller and the buyer see it."""
+    """The number of the order `orderId`. Like the id, only the seller and the buyer see it."""
     refunded_amount: int | None = None
     """How much of the price the buyer of a sold ticket got back, in minor units. Only the seller sees it."""
     dispute: DisputeStatus | None = None
@@ -235,6 +467,8 @@ class Order(Wire):
     """Whether the buyer cancelled the order (`buyer`) or didn't pay in time (`expired`)."""
     hold_refused: bool = False
     """Whether the order was cancelled because the seller had changed or withdrawn the ticket before."""
+    cancelled_by_operator: bool = False
+    """Whether an operator of the marketplace cancelled the order."""
     relisted: bool = False
     """Whether the ticket of a refunded order is on sale again."""
     can_extend: bool = False
@@ -250,10 +484,8 @@ TOKEN = re.compile(r"^(tok|pm)_[A-Za-z0-9_]{1,200}$", re.ASCII)
 class PaymentBody(Body):
     order_id: Annotated[str, Field(min_length=1, max_length=64)]
     token: Annotated[str, WithJsonSchema({"type": "string", "pattern": TOKEN.pattern})] | None = None
-    """A Stripe card token or payment method. Required if buyers pay on our page, else it must be omitted.
-
-    The payments service checks its format, because the order has to be checked first.
-    """
+    """A Stripe card token or payment method. Required if buyers pay on our page, else it must be omitted."""
+    # The payments service checks its format, because the order has to be checked first.
 
 
 class PaymentResult(Wire):
@@ -273,6 +505,23 @@ class RefundBody(Body):
     """After a refund that failed, try once more."""
     returned: bool = False
     """After a refund that failed, record that the money was returned in another way."""
+
+
+class CancellationBody(Body):
+    order_id: Annotated[str, Field(min_length=1, max_length=64)]
+    reason: Reason
+
+
+class ExtensionBody(Body):
+    order_id: Annotated[str, Field(min_length=1, max_length=64)]
+    expires_at: Moment
+    """The new deadline. It is a time, not a number of minutes, so that a repetition changes nothing."""
+    reason: Reason | None = None
+
+
+class WithdrawalBody(Body):
+    ticket_id: Annotated[str, Field(min_length=1, max_length=64)]
+    reason: Reason
 
 
 class Payment(Wire):

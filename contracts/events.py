@@ -8,16 +8,33 @@ are harmless. Unknown fields are ignored, so that a listener may be older than t
 from datetime import timedelta
 from typing import ClassVar, Literal
 
+from typing_extensions import TypeAliasType
+
 from contracts.money import MinorUnits, MinorUnitsFromZero, Price
 from contracts.tickets import TicketSummary
 from contracts.wire import Count, Id, Moment, Version, Wire
 
-TicketStatus = Literal["available", "reserved", "sold", "withdrawn"]
-OrderStatus = Literal["created", "awaiting:payment", "complete", "cancelled", "refunded"]
-CancelReason = Literal["buyer", "expired"]
-DisputeStatus = Literal["open", "won", "lost"]
+TicketStatusName = Literal["available", "reserved", "sold", "withdrawn"]
+"""For parameters of HTTP requests, which msgspec reads. It doesn't know the named type `TicketStatus`."""
+
+TicketStatus = TypeAliasType("TicketStatus", TicketStatusName)
+OrderStatus = TypeAliasType(
+    "OrderStatus", Literal["created", "awaiting:payment", "complete", "cancelled", "refunded"]
+)
+CancelReason = TypeAliasType("CancelReason", Literal["buyer", "expired"])
+DisputeStatus = TypeAliasType("DisputeStatus", Literal["open", "won", "lost"])
 """Who the buyer's bank decided for: `won` is the marketplace's success, `lost` is the buyer's."""
-PaymentStatus = Literal["pending", "authorized", "captured", "failed", "voided", "refunding", "refunded"]
+PaymentStatus = TypeAliasType(
+    "PaymentStatus", Literal["pending", "authorized", "captured", "failed", "voided", "refunding", "refunded"]
+)
+
+LinkKind = TypeAliasType(
+    "LinkKind",
+    Literal["confirm-email", "reset-password", "change-email", "undo-email-change", "email-replaced"],
+)
+"""What a one-time link does: confirm the address of an account, choose a new password, confirm a new address,
+or return to the address before. `email-replaced` does nothing: an address that was never confirmed is only
+told that its account has another one."""
 
 LIVE_STATUSES: frozenset[OrderStatus] = frozenset({"created", "awaiting:payment"})
 """Statuses of an order that holds its ticket but is not paid yet."""
@@ -43,17 +60,21 @@ class PublicTicket(TicketSummary):
     """The public state of a ticket."""
 
     version: Version
+    """Counts the changes of the ticket."""
     user_id: Id
     """The seller's id."""
     order_id: Id | None = None
     """The id of the order that holds the ticket, or for which it was sold."""
     status: TicketStatus
+    """Whether the ticket can be reserved."""
     held_until: Moment | None = None
     """When the hold of a reserved ticket ends, unless the buyer pays or gets more time."""
     refunded: bool = False
     """Whether the buyer of a sold ticket was refunded. The ticket stays sold."""
     face_value: Price | None = None
+    """The original price of all tickets of the listing together."""
     notes: str | None = None
+    """The seller's notes for everyone."""
 
 
 class TicketEvent(PublicTicket, Event):
@@ -90,14 +111,25 @@ class OrderEvent(Event):
     """The public state of an order."""
 
     id: Id
+    """The order's id."""
     version: Version
+    """Counts the changes of the order."""
     status: OrderStatus
+    """`complete` means paid."""
     user_id: Id
     """The buyer's id."""
+    seller_id: Id | None = None
+    """The seller's id. None for an order that was made before orders kept it."""
+    paid_at: Moment | None = None
+    """When the order became `complete`. None before."""
+    refunded_at: Moment | None = None
+    """When the order became `refunded`. None before."""
     cancel_reason: CancelReason | None = None
-    """Why the order was cancelled. None if it wasn't, or if the hold was refused."""
+    """Why the order was cancelled. None if it wasn't, or if tickets or an operator ended it: see below."""
     hold_refused: bool = False
     """Whether the order was cancelled because the seller had changed or withdrawn the ticket before."""
+    cancelled_by_operator: bool = False
+    """Whether an operator of the marketplace cancelled the order."""
     relisted: bool = False
     """Whether the ticket of a refunded order is on sale again."""
     refunded_amount: MinorUnitsFromZero = 0
@@ -105,11 +137,13 @@ class OrderEvent(Event):
     dispute: DisputeStatus | None = None
     """The state of the dispute, if the buyer disputed the payment."""
     expires_at: Moment
+    """When the time to pay ends."""
     hold: Count
     """The hold number. It counts the orders of a ticket from 1, which orders them without clocks."""
     code: str | None = None
     """The order number, which only the buyer and the seller may see. None for an order without one."""
     ticket: OrderedTicket
+    """The ticket as it was at the time of the reservation."""
 
     @property
     def about(self) -> str:
@@ -129,7 +163,7 @@ class OrderUpdated(OrderEvent):
 
 
 class OrderCancelled(OrderEvent):
-    """The buyer cancelled the order or didn't pay in time, or tickets refused the hold."""
+    """The buyer or an operator cancelled the order, its time to pay ended, or tickets refused the hold."""
 
     subject: ClassVar[str] = "order.cancelled"
 
@@ -138,12 +172,17 @@ class PaymentEvent(Event):
     """The public state of an order's only payment."""
 
     id: Id
+    """The payment's id."""
     version: Version
+    """Counts the changes of the payment."""
     order_id: Id
+    """The order that is paid."""
     status: PaymentStatus
     """`pending` is published before Stripe is asked, so that orders waits for the outcome."""
     amount: MinorUnits
+    """The amount in minor units, such as cents."""
     currency: str
+    """The ISO 4217 code of the currency in lower case."""
     bank_check: bool = False
     """Whether the payment waits for the bank: it asks the buyer for a confirmation (3-D Secure), or takes its
     time to approve."""
@@ -178,16 +217,109 @@ class PaymentUpdated(PaymentEvent):
 
 
 class ExpirationComplete(Event):
-    """The time to pay for an order ended at `expires_at`, and `GRACE` has passed since then."""
+    """The time to pay for an order ended at `expires_at`, and a few seconds of grace have passed."""
 
     subject: ClassVar[str] = "expiration.complete"
 
     order_id: Id
+    """The order's id."""
     expires_at: Moment
+    """The deadline that has passed."""
 
     @property
     def about(self) -> str:
         return self.order_id
+
+
+class UserEvent(Event):
+    """The public state of an account. Its address stays in auth."""
+
+    id: Id
+    """The user's id."""
+    version: Version
+    """Counts the changes of the account."""
+    name: str | None = None
+    """The name that others see. None if the user has chosen none."""
+    confirmed: bool = False
+    """Whether the user has proved to receive mail at the account's address."""
+    suspended: bool = False
+    """Whether an operator has suspended the account."""
+    deleted: bool = False
+    """Whether the account was deleted. Services forget what they needn't keep about the user."""
+    password_changed_at: Moment | None = None
+    """When the password was last changed or reset."""
+    email_changed_at: Moment | None = None
+    """When the address was last changed."""
+    passkeys_changed_at: Moment | None = None
+    """When a passkey was last added or removed."""
+
+    @property
+    def about(self) -> str:
+        return self.id
+
+
+class UserCreated(UserEvent):
+    """Somebody signed up."""
+
+    subject: ClassVar[str] = "user.created"
+
+
+class UserUpdated(UserEvent):
+    """An account changed, was suspended or was deleted."""
+
+    subject: ClassVar[str] = "user.updated"
+
+
+class LinkEvent(Event):
+    """The state of a one-time link. The link itself and the address that receives it stay in auth."""
+
+    id: Id
+    """The link's id. It isn't a secret: nobody can derive the link from it."""
+    version: Version
+    """Counts the changes of the link."""
+    user_id: Id
+    """The account that the link is for."""
+    kind: LinkKind
+    """What the link does."""
+    expires_at: Moment
+    """When the link stops working."""
+    used_at: Moment | None = None
+    """When the link was used. It works once."""
+
+    @property
+    def about(self) -> str:
+        return self.id
+
+
+class LinkCreated(LinkEvent):
+    """A link has to be mailed."""
+
+    subject: ClassVar[str] = "link.created"
+
+
+class LinkUpdated(LinkEvent):
+    """A link was used, or replaced by a newer one."""
+
+    subject: ClassVar[str] = "link.updated"
+
+
+class SessionStarted(Event):
+    """A session started on a device on which the user hadn't signed in before."""
+
+    subject: ClassVar[str] = "session.started"
+
+    session_id: Id
+    """The session's id."""
+    user_id: Id
+    """Who signed in."""
+    started_at: Moment
+    """When the session started."""
+    device: str | None = None
+    """The browser and the operating system, such as `Firefox on Linux`. None if they aren't known."""
+
+    @property
+    def about(self) -> str:
+        return self.session_id
 
 
 class SessionEnded(Event):
@@ -196,7 +328,9 @@ class SessionEnded(Event):
     subject: ClassVar[str] = "session.ended"
 
     session_id: Id
+    """The session's id, which its tokens contain."""
     ended_at: Moment
+    """When the session ended."""
 
     @property
     def about(self) -> str:
@@ -212,5 +346,10 @@ ALL_EVENTS: tuple[type[Event], ...] = (
     PaymentCreated,
     PaymentUpdated,
     ExpirationComplete,
+    UserCreated,
+    UserUpdated,
+    LinkCreated,
+    LinkUpdated,
+    SessionStarted,
     SessionEnded,
 )

@@ -37,14 +37,15 @@ Email = Annotated[
 _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 
 
-def _normalised(value: str) -> str:
+def normalised_email(value: str) -> str:
+    """The address as it is stored. A malformed one is only trimmed and lower-cased."""
     try:
         return _EMAIL.validate_python(value)
     except ValidationError:
         return value.strip().lower()
 
 
-EmailInput = Annotated[str, StringConstraints(max_length=320), AfterValidator(_normalised)]
+EmailInput = Annotated[str, StringConstraints(max_length=320), AfterValidator(normalised_email)]
 """An e-mail address given at sign-in, normalised like the stored addresses.
 
 A malformed address is only trimmed and lower-cased, so that sign-in fails like for an unknown address.
@@ -57,3 +58,5 @@ class Identity(Wire):
     id: Id
     email: str
     session_id: str
+    unconfirmed: bool = False
+    """Whether the user has yet to confirm the address, and may therefore neither list nor pay."""

@@ -32,7 +32,10 @@ def parse_price(value: object, name: str = "Price") -> Decimal:
     # which can't be compared.
     if isinstance(value, int | float) and value > float(MAX_PRICE):
         raise PydanticCustomError("price_high", f"{name} must be at most {MAX_PRICE}")
-    match = _PLAIN_NUMBER.fullmatch(str(value).strip())
+    text = str(value).strip()
+    if not text:  # as the Node version says
+        raise PydanticCustomError("price_low", f"{name} must be greater than 0")
+    match = _PLAIN_NUMBER.fullmatch(text)
     if match is None:
         raise PydanticCustomError("price_type", f"{name} must be a number")
     price = Decimal(match[0])
@@ -52,6 +55,7 @@ PRICE_SCHEMA = {
     "maximum": float(MAX_PRICE),
     "multipleOf": 0.01,
 }
+"""JSON Schema of a price. Documents describe the multiple in words (kit/http/openapi.py)."""
 
 Price = Annotated[
     Decimal,

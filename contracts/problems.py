@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 
-from contracts.wire import Wire
+from pydantic import ConfigDict
+
+from contracts.wire import Wire, left_out_if_none
 
 PROBLEM_JSON = "application/problem+json"
 
 
 class ProblemItem(Wire):
     """One error. If an input field caused the error, `field` names the input field."""
+
+    model_config = ConfigDict(json_schema_extra=left_out_if_none("field"))
 
     message: str
     field: str | None = None
@@ -17,7 +21,10 @@ class ProblemItem(Wire):
 class Problem(Wire):
     """The body of every response with a status of 400 or more."""
 
+    model_config = ConfigDict(json_schema_extra=left_out_if_none("reference"))
+
     type: str
+    """`/problems/` and the name of the error, or `about:blank`."""
     title: str
     status: int
     errors: Sequence[ProblemItem]

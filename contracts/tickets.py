@@ -9,19 +9,24 @@ from typing import Annotated, Any, Literal, cast, get_args
 from pydantic import (
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainSerializer,
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from contracts.codes import without_codes
 from contracts.money import PRICE_INPUT_SCHEMA, PRICE_SCHEMA, Price, parse_price
 from contracts.text import line, paragraphs, schema
 from contracts.wire import Count, Id, Moment, Wire
 
-Category = Literal["music", "theatre", "comedy", "sport", "festival", "family", "art", "other"]
-CATEGORIES: tuple[Category, ...] = get_args(Category)
+CategoryName = Literal["music", "theatre", "comedy", "sport", "festival", "family", "art", "other"]
+"""For parameters of HTTP requests, which msgspec reads. It doesn't know the named type `Category`."""
+
+Category = TypeAliasType("Category", CategoryName)
+CATEGORIES: tuple[Category, ...] = get_args(CategoryName)
 
 MAX_QUANTITY = 10
 
@@ -32,14 +37,18 @@ MAX_PICTURE_BYTES = 5 * 1024 * 1024
 class TicketDetails(BaseModel):
     """The event and the seats of a ticket. An order keeps their values from the time of its reservation."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     starts_at: Moment | None = None
     """When the event begins."""
     venue: str | None = None
+    """Where the event takes place."""
     city: str | None = None
+    """The venue's city."""
     time_zone: str | None = None
     """The IANA time zone of the event's location."""
     category: str | None = None
-    """One of `CATEGORIES`, or one that a newer publisher has added."""
+    """Such as `music`. Categories may be added."""
     seat: str | None = None
     """Seat or area."""
     quantity: Count = 1
@@ -50,13 +59,16 @@ class TicketOffer(BaseModel):
     """Title and price. List this base class last: pydantic then puts its fields first."""
 
     title: str
+    """What the ticket is for."""
     price: Price
+    """The price of all tickets of the listing together."""
 
 
 class TicketSummary(TicketDetails, TicketOffer, Wire):
     """The fields that describe a ticket in events and responses, without the state of its sale."""
 
     id: Id
+    """The ticket's id."""
     picture: str | None = None
     """Name of the picture in /api/tickets/pictures/{name}/small and …/large."""
 

@@ -98,6 +98,7 @@ _LISTED_BY_SCENES = {
 }
 OTHER_LISTINGS = [listing for listing in PROGRAMME if listing.event.title not in _LISTED_BY_SCENES]
 """The listings of the demo for all events that the scenes don't list themselves."""
+EVENT_PAGE = "/developers/events/order.updated"
 SECONDS_LEFT = 280
 """Time left to pay in the scene about more time, which buyers can request when a third or less is left."""
 
@@ -271,17 +272,73 @@ def _accounts(market: Market) -> Iterator[Scene]:
     unknown = _filled_in("Sign in", email=f"{secrets.token_hex(4)}@example.com", password=PASSWORD)
     yield Scene("sign-in-wrong", "Sign in, with a wrong password", "/signin", action=unknown)
     yield Scene("account", "My account", "/account", market.seller)
+    yield Scene("add-passkey", "Add a passkey", "/account/passkeys/add", market.seller)
+    yield Scene("forgot", "Forgot the password", "/account/forgot")
+    yield Scene(
+        "forgot-wrong",
+        "Forgot the password, without an address",
+        "/account/forgot",
+        action=_clicks("Send the link"),
+    )
+    yield Scene("forgot-sent", "A link to choose a new password was sent", "/account/forgot?sent")
+    reset = f"/account/reset?link={'a' * 24}.{'0' * 64}"
+    yield Scene("reset", "Choose a new password", reset)
+    weak = _chooses("password1", "Change password")
+    yield Scene("reset-expired", "The link has expired", reset, action=weak)
+    yield Scene("reset-done", "The password was changed", "/account/reset?done")
+    yield Scene("confirm", "Confirm the address", "/account/confirm", market.seller)
+    yield Scene("confirm-link", "Confirm the address with the link", "/account/confirm?link=x", market.seller)
+    confirms = _clicks("Yes, confirm it")
+    expired = "Confirm the address with an expired link"
+    yield Scene("confirm-expired", expired, "/account/confirm?link=x", market.seller, confirms)
+    yield Scene("email", "Change the address", "/account/email", market.seller)
+    yield Scene("change-email", "Use the new address", "/account/change-email?link=x", market.seller)
+    uses = _clicks("Use the new address")
+    expired = "Use the new address with an expired link"
+    yield Scene("change-email-expired", expired, "/account/change-email?link=x", market.seller, uses)
+    yield Scene("export", "Download personal data", "/account/export", market.seller)
+    yield Scene("delete", "Delete the account", "/account/delete", market.newcomer)
+    yield Scene(
+        "delete-wrong",
+        "Delete the account, with a wrong password",
+        "/account/delete",
+        market.newcomer,
+        _clicks("Delete my account"),
+    )
+    opened = "Delete the account, while tickets are open"
+    yield Scene("delete-open", opened, "/account/delete", market.seller)
+    yield Scene("deleted", "The account was deleted", "/account/deleted")
+    yield Scene("undo-email-change", "Undo the change of an address", "/account/undo-email-change?link=x")
 
 
 def _developers(_: Market) -> Iterator[Scene]:
-    yield Scene("developers", "Documentation of the APIs and events", "/developers")
+    yield Scene("developers", "The portal: the HTTP API, the events, and quick starts", "/developers")
+    yield Scene("developers-events", "Who publishes and receives each event", "/developers/events")
+    yield Scene("developers-event", "One event: its meaning, its fields and an example", EVENT_PAGE)
+
+
+def _clicks(button: str) -> Action:
+    async def action(page: Page) -> None:
+        await page.get_by_role("button", name=button).click()
+        await page.get_by_role("main").get_by_role("alert").wait_for()
+
+    return action
+
+
+def _chooses(password: str, button: str) -> Action:
+    async def action(page: Page) -> None:
+        await page.get_by_label("New password").fill(password)
+        await page.get_by_role("button", name=button).click()
+        await page.get_by_role("main").get_by_role("alert").wait_for()
+
+    return action
 
 
 def _filled_in(button: str, *, email: str, password: str) -> Action:
     async def action(page: Page) -> None:
         await page.get_by_label("Email").fill(email)
         await page.get_by_label("Password").fill(password)
-        await page.get_by_role("button", name=button).click()
+        await page.get_by_role("button", name=button, exact=True).click()
         await page.locator("#error-summary").wait_for()
 
     return action

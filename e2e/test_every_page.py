@@ -45,7 +45,7 @@ async def test_every_page_uses_only_its_own_host_reports_no_error_and_fits_a_nar
     )
     pages = [
         *await every_page(stack, seller, buyer),
-        *((guest, path) for path in ("/signin", "/signup", "/")),
+        *((guest, path) for path in ("/signin", "/signup", "/mail/unsubscribe?token=x", "/")),
     ]
     too_wide = []
     for visitor, path in pages:

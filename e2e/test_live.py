@@ -33,7 +33,7 @@ class Streams:
 
     async def _open(self, http: httpx.AsyncClient) -> float:
         metrics = (await http.get(self._metrics)).text
-        return float(re.findall("^web_live_streams (.*)$", metrics, re.MULTILINE)[0])
+        return float(re.findall("^stagedoor_web_live_streams (.*)$", metrics, re.MULTILINE)[0])
 
 
 async def another_tab(visitor: Visitor) -> Visitor:

@@ -32,9 +32,10 @@ EXPECTED_MESSAGES = (
     "Failed to load resource",
     "htmx: htmx:error: Failed to fetch",
     "Transition was",
+    "Blocked script execution in",
 )
 """The beginnings of console messages that tests tolerate: about responses with a status of 400 or more, a
-lost connection, and a skipped page transition."""
+lost connection, a skipped page transition, and Playwright's own script in a frame that allows none."""
 
 
 @dataclass
@@ -59,7 +60,8 @@ class Visitor:
         )
 
     def button(self, name: str | re.Pattern[str]) -> Locator:
-        return self.page.get_by_role("button", name=name)
+        # "Sign in with a passkey" is beside "Sign in".
+        return self.page.get_by_role("button", name=name, exact=name == "Sign in")
 
     def link(self, name: str | re.Pattern[str]) -> Locator:
         return self.page.get_by_role("link", name=name)

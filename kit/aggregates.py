@@ -18,11 +18,12 @@ from contracts.events import Event
 from contracts.wire import now
 from kit.changes import Changes
 from kit.errors import NotFound, Unavailable
-from kit.tracing import traceparent
+from kit.tracing import annotate, traceparent
 
 log = logging.getLogger(__name__)
 
-OUTBOX_INDEX = IndexModel([("outbox.id", ASCENDING)], name="outbox", sparse=True)
+OUTBOX_INDEX = IndexModel([("outbox.time", ASCENDING)], name="unpublished", sparse=True)
+"""Of documents with outbox messages, in the order in which the messages were written."""
 
 WITHOUT_OUTBOX = {"outbox": 0, "sequences": 0}
 """A projection without the two arrays that aren't fields of a model (kit/outbox.py)."""
@@ -132,11 +133,16 @@ class Aggregate(Document):
         return await self.save_and_publish(changes)
 
     @classmethod
-    async def republish(cls, document_id: Any) -> None:
-        """Publish the current state again, for a listener that is new or was down for a long time."""
+    async def republish(cls, document_id: Any) -> bool:
+        """Publish the current state again, for a listener that is new or was down for a long time.
+
+        The event gets an id of its own, so that JetStream doesn't drop it as a repetition. Returns False if
+        there is nothing to publish, or if another writer has just published a newer state.
+        """
         found = await cls.first({"_id": document_id})
-        if found is not None and found.version >= 0:
-            await found._update({"$push": {"outbox": _entry(found.event())}}, {})
+        if found is None or found.version < 0:
+            return False
+        return await found._update({"$push": {"outbox": _entry(found.event())}}, {})
 
     async def _update(self, update: dict[str, Any], expected: dict[str, Any]) -> bool:
         """Update the document in a guarded write. Return False if the guard prevented the write."""
@@ -198,6 +204,7 @@ _CHANGES = TypeAdapter(dict[str, Any])
 
 
 def _entry(event: Event) -> dict[str, Any]:
+    annotate(event)
     return {
         "id": str(uuid4()),
         "subject": event.subject,

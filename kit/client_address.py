@@ -8,7 +8,7 @@ from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
-from kit.secrets import internal_secret
+from kit.secrets import accepted_internal_secrets
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class Vouching:
 
     def sign(self, address: str) -> str:
         """The value of the header `CLIENT`."""
-        return f"{address} {self._signature(address)}"
+        return f"{address} {_signature(address, self._keys[0])}"
 
     def of(self, scope: Mapping[str, Any]) -> str:
         """The client's address if web vouches for it, otherwise the address of the connection's peer."""
@@ -122,16 +122,20 @@ class Vouching:
         if not value:
             return None
         address, _, signature = value.partition(" ")
-        if hmac.compare_digest(signature.encode(), self._signature(address).encode()):
+        if any(
+            hmac.compare_digest(signature.encode(), _signature(address, key).encode()) for key in self._keys
+        ):
             return address
         if not self._has_warned:
             self._has_warned = True
             log.warning("a client's address isn't signed with our INTERNAL_SECRET, and is ignored")
         return None
 
-    def _signature(self, address: str) -> str:
-        return hmac.new(self._key, address.encode(), sha256).hexdigest()
-
     @cached_property
-    def _key(self) -> bytes:
-        return f"client address {internal_secret(self._settings)}".encode()
+    def _keys(self) -> Sequence[bytes]:
+        """The key that signs, and all others whose signatures are accepted."""
+        return [f"client address {secret}".encode() for secret in accepted_internal_secrets(self._settings)]
+
+
+def _signature(address: str, key: bytes) -> str:
+    return hmac.new(key, address.encode(), sha256).hexdigest()

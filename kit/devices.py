@@ -7,7 +7,7 @@ https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Co
 import hmac
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
@@ -16,7 +16,7 @@ from litestar.datastructures import Cookie
 
 from contracts.devices import device_cookie
 from contracts.wire import now
-from kit.secrets import internal_secret
+from kit.secrets import derived_keys
 from settings import Settings
 
 LIFETIME = timedelta(days=365)
@@ -46,8 +46,9 @@ class Devices:
     def cookie(self, user_id: str, given: str | None) -> Cookie:
         """The cookie for a device on which this user has just signed in. `given` is its present cookie."""
         device = self.device_of(user_id, given) or secrets.token_hex(16)
-        entries = [self._signed(f"{user_id}.{device}.{_seconds(now() + LIFETIME)}")]
-        entries += [self._signed(entry[0]) for entry in self._valid(given) if entry["user"] != user_id]
+        key = self._keys[0]
+        entries = [_signed(f"{user_id}.{device}.{_seconds(now() + LIFETIME)}", key)]
+        entries += [_signed(entry[0], key) for entry in self._valid(given) if entry["user"] != user_id]
         return Cookie(
             key=self.name,
             value=_SEPARATOR.join(entries[:MAX_USERS]),
@@ -62,16 +63,20 @@ class Devices:
         """The entries with a valid signature that haven't expired."""
         for text in (cookie or "").split(_SEPARATOR)[:MAX_USERS]:
             entry = _ENTRY.fullmatch(text.rpartition(".")[0])
-            is_signed = entry and hmac.compare_digest(self._signed(entry[0]).encode(), text.encode())
-            if entry and is_signed and int(entry["expires"]) > _seconds(now()):
+            if entry and self._is_signed(text, entry[0]) and int(entry["expires"]) > _seconds(now()):
                 yield entry
 
-    @cached_property
-    def _key(self) -> bytes:
-        return hmac.new(internal_secret(self._settings).encode(), b"device cookie", sha256).digest()
+    def _is_signed(self, text: str, entry: str) -> bool:
+        return any(hmac.compare_digest(_signed(entry, key).encode(), text.encode()) for key in self._keys)
 
-    def _signed(self, entry: str) -> str:
-        return f"{entry}.{hmac.new(self._key, entry.encode(), sha256).hexdigest()}"
+    @cached_property
+    def _keys(self) -> Sequence[bytes]:
+        """The key that signs, and all others whose signatures are accepted."""
+        return derived_keys(self._settings, b"device cookie")
+
+
+def _signed(entry: str, key: bytes) -> str:
+    return f"{entry}.{hmac.new(key, entry.encode(), sha256).hexdigest()}"
 
 
 def _seconds(moment: datetime) -> int:

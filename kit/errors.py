@@ -1,7 +1,7 @@
 """Errors with a message for users and an HTTP status."""
 
 import re
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ServiceError(Exception):
@@ -9,6 +9,13 @@ class ServiceError(Exception):
 
     status: ClassVar[int] = 500
     message: ClassVar[str] = "Something went wrong"
+    code: ClassVar[str] = "service-error"
+    """The last part of the problem's type, such as ticket-reserved for TicketReserved."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "code" not in vars(cls):
+            cls.code = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
 
     def __init__(
         self, message: str | None = None, *, retry_after: int | None = None, field: str | None = None
@@ -19,11 +26,6 @@ class ServiceError(Exception):
         self.retry_after = retry_after
         """Seconds after which a retry may succeed."""
         super().__init__(self.detail)
-
-    @property
-    def code(self) -> str:
-        """The last part of the problem's type, such as ticket-reserved for TicketReserved."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
 
 
 class Invalid(ServiceError):
@@ -49,9 +51,22 @@ class NotAnOperator(ServiceError):
     message = "This is for operators: send OPERATOR_TOKEN as a bearer token"
 
 
+class NotAService(ServiceError):
+    status = 401
+    message = "This is for services of the marketplace"
+
+
 class Forbidden(ServiceError):
     status = 403
     message = "That isn't yours"
+
+
+class Unconfirmed(Forbidden):
+    message = "Confirm your email address first: open the link that we sent to it"
+
+
+class AccountClosed(Forbidden):
+    message = "Your account is being deleted"
 
 
 class CrossSite(Forbidden):

@@ -41,6 +41,12 @@ def networks_of(address: str) -> Networks | None:
     return Networks(_network(parsed, narrow), _network(parsed, wide))
 
 
+def shown_network(address: str) -> str | None:
+    """The wide network of a global address, by which users recognize a session of theirs. None for others."""
+    networks = networks_of(address)
+    return networks.wide if networks is not None and address != MALFORMED else None
+
+
 class NetworkHasher:
     """Hashes networks for storage: without the key, nobody can tell which network a hash stands for."""
 

@@ -10,31 +10,37 @@ import asyncio
 import logging
 import math
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
-from pymongo import UpdateOne
+from pymongo import ASCENDING, UpdateOne
 
 from kit.aggregates import Aggregate, OutboxEntry
 
 log = logging.getLogger(__name__)
 
-BATCH_SIZE = 200
-"""Maximum number of documents in a batch of `Outbox.pending`."""
+BATCH_SIZE = 50
+"""Maximum number of documents in a batch of `Outbox.pending`. The relay extends its lease before each."""
+
+MAX_COUNTED = 1_000
+"""How many documents with outbox messages `Outbox.backlog` reads and counts."""
 
 MAX_SEQUENCES = 50
 """How many sequence numbers a document keeps: those of the messages that were published last."""
 
-HAS_OUTBOX_MESSAGES: Mapping[str, Any] = {"outbox.id": {"$gt": ""}}
+MAX_KEPT = 1_000
+"""How many documents the relay keeps in memory to publish them again after a failure."""
+
+HAS_OUTBOX_MESSAGES: Mapping[str, Any] = {"outbox.time": {"$exists": True}}
 """A filter for documents with outbox messages.
 
-The embedded database uses the sparse index for this filter, but reads the whole collection for
-{"outbox.0": {"$exists": true}}.
+MongoDB and the embedded database use the sparse index for it. MongoDB also reads the documents in the order
+of the index. With limits of the time it would sort them, because the field is in an array.
 """
 
 
@@ -81,6 +87,15 @@ def _removal(document_id: Any, published: Mapping[str, int]) -> tuple[dict[str, 
         {"_id": document_id, "outbox.id": {"$in": ids}},
         {"$pull": {"outbox": {"id": {"$in": ids}}}, "$push": {"sequences": added}},
     )
+
+
+class Backlog(NamedTuple):
+    """What a service has yet to publish."""
+
+    documents: int
+    """The number of documents with outbox messages, at most `MAX_COUNTED` of each class."""
+    oldest: datetime | None
+    """When the oldest message was written."""
 
 
 class Outbox:
@@ -132,9 +147,21 @@ class Outbox:
         has_unknown, self._has_unknown = self._has_unknown, False
         return has_unknown
 
-    def forget_writes(self) -> None:
-        """Drop the messages that `wait_for_write` would return, because `pending` will read them."""
-        self._written.clear()
+    def keep(self, documents: Iterable[PendingDocument]) -> bool:
+        """Let `wait_for_write` return these documents again, because their messages weren't published.
+
+        Returns False and drops them and all others if there are more than `MAX_KEPT`. `pending` reads them.
+        """
+        kept = {(document.kind, document.id): document for document in documents}
+        for key, document in kept.items():
+            if later := self._written.pop(key, None):
+                kept[key] = PendingDocument(*key, [*document.events, *later.events])
+        self._written = {**kept, **self._written}
+        if len(self._written) > MAX_KEPT:
+            self._written.clear()
+            return False
+        self._woken.set()
+        return True
 
     def is_published(self, document: PendingDocument, event: OutboxMessage) -> bool:
         """Whether `remove_published` is about to remove this message."""
@@ -156,7 +183,7 @@ class Outbox:
             published.clear()
 
     async def pending(self) -> AsyncGenerator[Sequence[PendingDocument], None]:
-        """All documents with outbox messages, in batches.
+        """All documents with outbox messages, in batches, those first whose messages are the oldest.
 
         Messages that can't be read stay in the outbox and don't delay the others.
         """
@@ -164,7 +191,10 @@ class Outbox:
             # A single cursor reads all documents, because the embedded database scans all matches again for
             # each new cursor, even with a limit.
             async with kind.get_pymongo_collection().find(
-                HAS_OUTBOX_MESSAGES, {"outbox": 1}, batch_size=BATCH_SIZE
+                HAS_OUTBOX_MESSAGES,
+                {"outbox": 1},
+                sort=[("outbox.time", ASCENDING)],
+                batch_size=BATCH_SIZE,
             ) as found:
                 batch = []
                 async for raw in found:
@@ -176,6 +206,23 @@ class Outbox:
                         batch = []
             if batch:
                 yield batch
+
+    async def backlog(self) -> Backlog:
+        """The size and age of what the service has yet to publish, with one bounded read of each class."""
+        documents, oldest = 0, None
+        for kind in self.kinds:
+            found = kind.get_pymongo_collection().find(
+                HAS_OUTBOX_MESSAGES,
+                {"outbox.time": 1},
+                sort=[("outbox.time", ASCENDING)],
+                limit=MAX_COUNTED,
+            )
+            async for raw in found:
+                documents += 1
+                times = [entry.get("time") for entry in raw["outbox"] if isinstance(entry, dict)]
+                known = [time for time in (*times, oldest) if isinstance(time, datetime)]
+                oldest = min(known, default=None)
+        return Backlog(documents, oldest)
 
     def _read(self, entry: Any, document_id: Any) -> OutboxMessage | None:
         try:

@@ -1,4 +1,4 @@
-"""Asking the service that owns an entity, while another service has no replica of it."""
+"""Asking another service: about an entity of which there is no replica yet, or about a user."""
 
 import logging
 from http import HTTPStatus
@@ -32,8 +32,9 @@ class Owner:
     otherwise that the entity's first event hasn't arrived yet.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, seconds: float = SECONDS) -> None:
         self._url = url
+        self._seconds = seconds
         self._running = 0
 
     async def get(self, path: str, kind: type[W], *, session: str | None = None) -> W:
@@ -43,11 +44,15 @@ class Owner:
             NotFound, NotSignedIn, Forbidden: the owner's answer.
             Unavailable: the owner doesn't answer in time, or too many requests wait for it.
         """
+        return await self.send("GET", path, kind, session=session)
+
+    async def send(self, method: str, path: str, kind: type[W], *, session: str | None = None) -> W:
+        """Like `get`, with another method. If it isn't safe, a request that fails may have taken effect."""
         if self._running >= MAX_CONCURRENT:
             raise Unavailable(retry_after=RETRY_AFTER)
         self._running += 1
         try:
-            status, body = await self._request(path, session)
+            status, body = await self._request(method, path, session)
             return _answered(status, body, kind)
         except (aiohttp.ClientError, TimeoutError, ValidationError) as error:
             log.warning("%s%s gave no valid response: %r", self._url, path, error)
@@ -55,15 +60,15 @@ class Owner:
         finally:
             self._running -= 1
 
-    async def _request(self, path: str, session: str | None) -> tuple[int, bytes]:
+    async def _request(self, method: str, path: str, session: str | None) -> tuple[int, bytes]:
         headers = {"traceparent": traceparent()}
         if session is not None:
             headers["Authorization"] = f"Bearer {session}"
         # These requests are rare, so a client that stays open would bring nothing.
-        timeout = aiohttp.ClientTimeout(total=SECONDS)
+        timeout = aiohttp.ClientTimeout(total=self._seconds)
         async with (
             aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as client,
-            client.get(self._url + path, headers=headers, allow_redirects=False) as answer,
+            client.request(method, self._url + path, headers=headers, allow_redirects=False) as answer,
         ):
             return answer.status, await answer.read()
 

@@ -1,14 +1,17 @@
 """Secrets that operators may set. A secret that isn't set is generated once and stored in the data folder."""
 
+import hmac
 import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from pydantic import SecretStr
 
+from kit.redaction import learn
 from settings import SERVICES, Settings
 
 MIN_LENGTH = 32
@@ -16,7 +19,10 @@ MIN_LENGTH = 32
 OPERATOR = "provision"
 """The user of NATS for operators, who may do anything."""
 
-NATS_USERS = (*SERVICES, "web", OPERATOR)
+DEVELOPER = "developer"
+"""The user of NATS for developers, who may only receive live events."""
+
+NATS_USERS = (*SERVICES, "web", DEVELOPER, OPERATOR)
 """The users in deploy/nats/users.conf."""
 
 
@@ -25,9 +31,44 @@ def operator_token(settings: Settings) -> str:
     return _given(settings.operator_token) or stored_secret(settings.data_dir / "operator-token")
 
 
+def accepted_operator_tokens(settings: Settings) -> list[str]:
+    """The bearer token of operators, and the one before while it is replaced."""
+    return _with_previous(operator_token(settings), settings.previous_operator_token)
+
+
 def internal_secret(settings: Settings) -> str:
     """The key with which web signs the addresses of clients for the services."""
     return _given(settings.internal_secret) or stored_secret(settings.data_dir / "internal-secret")
+
+
+def accepted_internal_secrets(settings: Settings) -> list[str]:
+    """The internal secret, and the one before while it is replaced."""
+    return _with_previous(internal_secret(settings), settings.previous_internal_secret)
+
+
+def derived_keys(settings: Settings, purpose: bytes) -> list[bytes]:
+    """The key for this purpose, and the one before while the internal secret is replaced."""
+    accepted = accepted_internal_secrets(settings)
+    return [hmac.new(secret.encode(), purpose, sha256).digest() for secret in accepted]
+
+
+def mail_token(settings: Settings) -> str:
+    """The bearer token with which mail asks auth for addresses and one-time links. Only the two know it."""
+    return _given(settings.mail_token) or stored_secret(settings.data_dir / "mail-token")
+
+
+def internal_token(settings: Settings) -> str:
+    """The bearer token with which web passes on to mail what visitors choose."""
+    return _token_of(internal_secret(settings))
+
+
+def accepted_internal_tokens(settings: Settings) -> list[str]:
+    """The bearer tokens of web, derived from each accepted internal secret."""
+    return [_token_of(secret) for secret in accepted_internal_secrets(settings)]
+
+
+def _token_of(secret: str) -> str:
+    return hmac.new(secret.encode(), b"requests between services", sha256).hexdigest()
 
 
 def webhook_secret(settings: Settings) -> str | None:
@@ -35,6 +76,11 @@ def webhook_secret(settings: Settings) -> str | None:
     if settings.stripe_webhook_secret is None and settings.uses_stripe_sandbox:
         return stored_secret(settings.data_dir / "stripe" / "webhook-secret")
     return _given(settings.stripe_webhook_secret)
+
+
+def accepted_webhook_secrets(settings: Settings) -> list[str]:
+    """The key that signs webhooks, and the one before while it is replaced. It may be empty: see above."""
+    return _with_previous(webhook_secret(settings), settings.previous_stripe_webhook_secret)
 
 
 def nats_password(settings: Settings, user: str) -> str:
@@ -52,6 +98,8 @@ def nats_servers(settings: Settings, user: str) -> list[str]:
 def stored_secret(path: Path, generate: Callable[[], str] = lambda: secrets.token_hex(32)) -> str:
     """Read the secret in the file `path`. If there is no file, generate one that only its owner can read.
 
+    From then on, the process's logs don't contain the secret.
+
     Processes that start at the same time use the same secret: the first to link its complete file wins.
 
     Raises:
@@ -68,7 +116,12 @@ def stored_secret(path: Path, generate: Callable[[], str] = lambda: secrets.toke
     secret = path.read_text()
     if len(secret) < MIN_LENGTH:
         raise ValueError(f"{path} is too short for a secret: remove it, and a new one is made")
+    learn(secret)
     return secret
+
+
+def _with_previous(current: str | None, previous: SecretStr | None) -> list[str]:
+    return [secret for secret in (current, _given(previous)) if secret]
 
 
 def _given(setting: SecretStr | None) -> str | None:

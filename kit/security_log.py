@@ -1,14 +1,14 @@
 """The security log: one line of JSON for each event that matters in an investigation.
 
 docs/security.md lists the events. An event contains no email address, password or token, and no text that a
-user wrote.
+user wrote. Events about orders and tickets contain the reasons that operators wrote.
 """
 
 import hmac
 import json
 import logging
 from collections import Counter as Counts
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from prometheus_client import Counter
 
 from contracts.wire import now
 from kit.errors import ServiceError
+from kit.logs import EXTRA
 from kit.networks import networks_of
 
 log = logging.getLogger("security")
@@ -26,7 +27,7 @@ log = logging.getLogger("security")
 Outcome = Literal["success", "failure", "refused"]
 
 EVENTS = Counter(
-    "security_events",
+    "stagedoor_security_events",
     "Events of the security log, also those that were too many to log",
     ["event", "outcome"],
 )
@@ -36,6 +37,9 @@ MAX_ALIKE = 20
 
 MAX_KINDS = 10_000
 """Combinations of event, outcome and actor or network that are counted in a minute: about 2 MB."""
+
+OPERATOR = "operator"
+"""The actor of events of operators. They need a token, so no number of them is a flood."""
 
 _network: ContextVar[str | None] = ContextVar("network", default=None)
 
@@ -50,15 +54,15 @@ def record(event: str, outcome: Outcome, *, actor: str | None = None, **details:
     """Write an event with the time and the client's network.
 
     Args:
-        event: what was tried; a label of the metric `security_events_total`.
-        actor: the id of the user, or `operator`.
+        event: what was tried; a label of the metric `stagedoor_security_events_total`.
+        actor: the id of the user, or `OPERATOR`.
         details: what else helps an investigation.
     """
     EVENTS.labels(event, outcome).inc()
     network = _network.get()
-    if _floods.is_flooded_by((event, outcome, actor or network)):
+    if actor != OPERATOR and _floods.is_flooded_by((event, outcome, actor or network)):
         return
-    fields = {
+    fields: dict[str, str | int | None] = {
         "time": now().isoformat(),
         "event": event,
         "outcome": outcome,
@@ -66,7 +70,12 @@ def record(event: str, outcome: Outcome, *, actor: str | None = None, **details:
         "network": network,
     }
     known = {name: value for name, value in {**fields, **details}.items() if value is not None}
-    log.info(json.dumps(known))
+    _write(logging.INFO, known, f"{event} {outcome}")
+
+
+def _write(level: int, fields: Mapping[str, str | int | None], summary: str) -> None:
+    """Write the fields as JSON, or as a part of the line if all lines are JSON."""
+    log.log(level, json.dumps(fields), extra={EXTRA: {"message": summary, "security": fields}})
 
 
 @dataclass
@@ -116,7 +125,12 @@ class _Floods:
 
     def _begin(self, minute: int) -> None:
         if self._omitted:
-            log.warning(json.dumps({"time": now().isoformat(), "event": "omitted", "count": self._omitted}))
+            omitted: dict[str, str | int | None] = {
+                "time": now().isoformat(),
+                "event": "omitted",
+                "count": self._omitted,
+            }
+            _write(logging.WARNING, omitted, "omitted")
         self._counts.clear()
         self._minute, self._omitted = minute, 0
 

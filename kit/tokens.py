@@ -1,11 +1,14 @@
-"""Session tokens: auth signs them (EdDSA, RFC 8037), and every service verifies them without calling auth."""
+"""Tokens that auth signs (EdDSA, RFC 8037), and that every service verifies without calling auth.
+
+Session tokens identify users. Request tokens identify auth itself when it asks another service.
+"""
 
 import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from http.client import HTTPException
 from typing import Any, NamedTuple
 from urllib.request import urlopen
@@ -19,6 +22,7 @@ from contracts.identity import Identity
 from contracts.wire import now
 from kit.errors import Unavailable
 from kit.sessions import EndedSessions
+from settings import ServiceName
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +30,9 @@ ALGORITHM = "EdDSA"
 ISSUER = "stagedoor-auth"
 AUDIENCE = "stagedoor"
 """All processes of the marketplace. Tokens for anybody else must not open sessions here."""
+
+REQUEST_LIFETIME = timedelta(minutes=2)
+"""How long a request token is valid: longer than a request, because clocks differ."""
 
 REFETCH_SECONDS = 5
 """Minimum time between two fetches of auth's keys. A token with an unknown key id triggers a fetch."""
@@ -41,14 +48,19 @@ PublicKeys = Mapping[str, Ed25519PublicKey]
 
 
 class Signer:
-    """Signs session tokens with auth's private key."""
+    """Signs tokens with auth's private key.
 
-    def __init__(self, private_key: Ed25519PrivateKey) -> None:
+    Args:
+        others: public keys of which tokens are valid as well.
+    """
+
+    def __init__(self, private_key: Ed25519PrivateKey, others: Sequence[Ed25519PublicKey] = ()) -> None:
         self._private_key = private_key
-        public = OKPAlgorithm.to_jwk(private_key.public_key(), as_dict=True)
-        self.key_id = public["x"][:16]
-        self.jwks = {"keys": [{**public, "kid": self.key_id, "use": "sig", "alg": ALGORITHM}]}
-        """The public key as a JSON Web Key Set (RFC 7517)."""
+        own = _jwk(private_key.public_key())
+        self.key_id = own["kid"]
+        by_id = {key["kid"]: key for key in (own, *map(_jwk, others))}
+        self.jwks = {"keys": [*by_id.values()]}
+        """The public keys as a JSON Web Key Set (RFC 7517), the one that signs first."""
 
     async def own_keys(self) -> Mapping[str, Any]:
         """The JSON Web Key Set for auth itself, which doesn't fetch it by HTTP."""
@@ -64,7 +76,17 @@ class Signer:
             "sid": identity.session_id,
             "iat": now(),
             "exp": expires_at,
+            **({"unconfirmed": True} if identity.unconfirmed else {}),
         }
+        return self._encode(claims)
+
+    def sign_request(self, service: ServiceName) -> str:
+        """A token with which auth asks this service. No other service accepts it, nor as a session."""
+        moment = now()
+        audience = _audience_for_auth(service)
+        return self._encode({"iss": ISSUER, "aud": audience, "iat": moment, "exp": moment + REQUEST_LIFETIME})
+
+    def _encode(self, claims: dict[str, Any]) -> str:
         return jwt.encode(claims, self._private_key, algorithm=ALGORITHM, headers={"kid": self.key_id})
 
 
@@ -77,7 +99,7 @@ class Verified(NamedTuple):
 
 
 class Sessions:
-    """Verifies session tokens."""
+    """Verifies the tokens that auth signs."""
 
     def __init__(self, fetch_keys: Callable[[], Awaitable[Mapping[str, Any]]], ended: EndedSessions) -> None:
         self.ended = ended
@@ -109,26 +131,30 @@ class Sessions:
         """
         return self._verified.get(token) or await self._verify(token)
 
+    async def is_request_of_auth(self, token: str, service: ServiceName) -> bool:
+        """Whether auth has signed the token to ask this service (`Signer.sign_request`).
+
+        Raises:
+            Unavailable: as `identify`
+        """
+        audience = _audience_for_auth(service)
+        try:
+            return await self._claims(token, audience, ["exp"], verify_exp=True) is not None
+        except (jwt.PyJWTError, TypeError, ValueError):
+            return False
+
     async def _verify(self, token: str) -> Verified | None:
         try:
-            key = await self._key(str(jwt.get_unverified_header(token).get("kid")))
-            if key is None:
+            # `identify` checks the expiry.
+            claims = await self._claims(token, AUDIENCE, ["exp", "iat", "sub", "sid"], verify_exp=False)
+            if claims is None:
                 return None
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=[ALGORITHM],
-                issuer=ISSUER,
-                audience=AUDIENCE,
-                # `identify` checks the expiry. The issue time isn't checked: a user who has just
-                # signed in would be rejected if this clock is slightly behind auth's.
-                options={
-                    "require": ["exp", "iat", "sub", "sid"],
-                    "verify_exp": False,
-                    "verify_iat": False,
-                },
+            identity = Identity(
+                id=claims["sub"],
+                email=claims["email"],
+                session_id=claims["sid"],
+                unconfirmed=claims.get("unconfirmed", False),
             )
-            identity = Identity(id=claims["sub"], email=claims["email"], session_id=claims["sid"])
             verified = Verified(identity, int(claims["exp"]))
         except (jwt.PyJWTError, ValidationError, KeyError, TypeError, ValueError):
             return None
@@ -136,6 +162,30 @@ class Sessions:
         if len(self._verified) > MAX_VERIFIED:
             del self._verified[next(iter(self._verified))]
         return verified
+
+    async def _claims(
+        self, token: str, audience: str, required: list[str], *, verify_exp: bool
+    ) -> dict[str, Any] | None:
+        """What a token for this audience says. None if no key of auth has its id.
+
+        The issue time isn't checked: who has just signed in would be rejected if this clock is slightly
+        behind auth's.
+
+        Raises:
+            PyJWTError: the token is malformed, forged, or for another audience.
+            Unavailable: as `identify`
+        """
+        key = await self._key(str(jwt.get_unverified_header(token).get("kid")))
+        if key is None:
+            return None
+        return jwt.decode(
+            token,
+            key,
+            algorithms=[ALGORITHM],
+            issuer=ISSUER,
+            audience=audience,
+            options={"require": required, "verify_exp": verify_exp, "verify_iat": False},
+        )
 
     async def _key(self, key_id: str) -> Ed25519PublicKey | None:
         if key_id in self._keys:
@@ -171,6 +221,16 @@ def fetch_from(url: str) -> Callable[[], Awaitable[Mapping[str, Any]]]:
             return keys
 
     return lambda: asyncio.to_thread(fetch)
+
+
+def _audience_for_auth(service: ServiceName) -> str:
+    """The audience of tokens with which auth asks a service. It differs from that of sessions."""
+    return f"{AUDIENCE}-{service}"
+
+
+def _jwk(key: Ed25519PublicKey) -> dict[str, Any]:
+    public = OKPAlgorithm.to_jwk(key, as_dict=True)
+    return {**public, "kid": public["x"][:16], "use": "sig", "alg": ALGORITHM}
 
 
 def _public_key(jwk: Mapping[str, Any]) -> Ed25519PublicKey:

@@ -7,7 +7,7 @@ module only when it runs, because importing all modules takes seconds and would 
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,10 +15,12 @@ from typing import Annotated, Literal
 import typer
 
 from ops.action_log import logged
-from ops.command_line import OrderId, OrderIds, fail, moment, print_lines, run
+from ops.command_line import OrderId, OrderIds, Reason, TicketId, fail, moment, print_lines, run
+from ops.operator_commands import operator
 from settings import load
 
 Letters = Annotated[list[str], typer.Argument(metavar="NUMBER", help="Numbers of dead letters, or `all`.")]
+Person = Annotated[str, typer.Argument(metavar="PERSON", help="An email address or a person's id.")]
 Owner = Literal["tickets", "orders", "payments"]
 Follower = Literal["orders", "payments"]
 
@@ -35,6 +37,24 @@ dead = typer.Typer(
     rich_markup_mode=None,
 )
 cli.add_typer(dead, name="dead")
+cli.add_typer(operator, name="operator")
+
+
+@cli.command()
+def developer_url() -> None:
+    """Print the address of the embedded NATS server for developers, who may only receive events.
+
+    \b
+    Exit codes:
+      0  printed
+      1  another NATS server is configured, whose passwords only the operator knows
+    """
+    from kit.secrets import DEVELOPER, nats_servers
+
+    settings = load()
+    if settings.nats_url is not None:
+        fail("NATS_URL is set: ask the operator for the password of the user developer")
+    typer.echo(nats_servers(settings, DEVELOPER)[0])
 
 
 @cli.command()
@@ -55,6 +75,75 @@ def trace(order: OrderId) -> None:
 
     warn = partial(typer.echo, err=True)
     print_lines(trace(load(), order, warn), "The events can't be read")
+
+
+@cli.command("show")
+def show_order(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="An order's id, page or code, a ticket's id, an id of Stripe, an email address, or a trace.",
+        ),
+    ],
+) -> None:
+    """Show all about an order: what happened, what is missing, and which component is awaited.
+
+    For a ticket or a person, lists the orders. Ids of Stripe begin with pi_, cs_, re_ or ch_. A trace id is
+    searched for among the events of a day.
+
+    \b
+    Exit codes:
+      0  shown
+      1  nothing was found
+      2  NATS or the databases can't be read, or wrong arguments
+    """
+    from ops.show import show
+
+    print_lines(show(load(), what), "The order can't be shown")
+
+
+@cli.command()
+def stuck(
+    watch: Annotated[
+        float | None,
+        typer.Option("--watch", metavar="SECONDS", min=1, help="Look again and again until Ctrl-C."),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port", min=1, max=65535, help="With --watch, serve Prometheus on this local port."
+        ),
+    ] = None,
+) -> None:
+    """List what lasts too long, with the reason and the component that is awaited.
+
+    Writes nothing. At most 200 of each state are listed. docs/operations.md shows how long each state may
+    last. With --watch, each finding is printed when it appears and when it ends, and --metrics-port serves
+    the gauge stagedoor_overdue.
+
+    \b
+    Exit codes:
+      0  nothing is overdue
+      1  something is overdue
+      2  NATS or the databases can't be read, or wrong arguments
+    """
+    from contracts.wire import now
+    from ops.stuck import stuck
+    from ops.stuck import watch as watch_states
+
+    if watch is not None:
+        print_lines(watch_states(load(), watch, metrics_port), "The states can't be read")
+        return
+    if metrics_port is not None:
+        raise typer.BadParameter("--metrics-port needs --watch")
+    found = run(stuck(load()), "The states can't be read")
+    moment = now()
+    for finding in found:
+        typer.echo(finding.line(moment))
+    if not found:
+        typer.echo("Nothing is overdue.")
+    raise typer.Exit(int(bool(found)))
 
 
 @dead.command("list")
@@ -200,6 +289,78 @@ def refund(
 
 @cli.command()
 @logged
+def cancel(order: OrderId, reason: Reason) -> None:
+    """Cancel an unpaid order, so that its ticket goes on sale again.
+
+    Repeating the command is harmless. The buyer isn't charged: an authorized payment is released. A paid
+    order has to be refunded instead. The orders service has to be running.
+
+    \b
+    Exit codes:
+      0  cancelled, or it had ended already
+      1  not cancelled; the reason is shown
+      2  wrong arguments
+    """
+    from ops.interventions import cancel
+
+    typer.echo(run(cancel(load(), order, reason), "Not cancelled"))
+
+
+@cli.command()
+@logged
+def extend(
+    order: OrderId,
+    minutes: Annotated[
+        int | None,
+        typer.Option("--minutes", min=1, max=1440, help="Minutes from now until the new deadline."),
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(parser=moment, metavar="TIME", help="The new deadline, such as 2027-03-01T18:30."),
+    ] = None,
+    reason: Reason = "",
+) -> None:
+    """Give the buyer of an unpaid order more time to pay.
+
+    The deadline never becomes earlier, so repeating the command is harmless. It may be up to 24 hours after
+    the reservation. A TIME is in UTC unless it has a zone. The orders service has to be running.
+
+    \b
+    Exit codes:
+      0  the order has this deadline, or a later one
+      1  not extended; the reason is shown
+      2  wrong arguments
+    """
+    from contracts.wire import now
+    from ops.interventions import extend
+
+    if (minutes is None) == (until is None):
+        raise typer.BadParameter("either --minutes or --until")
+    deadline = until or now() + timedelta(minutes=minutes or 0)
+    typer.echo(run(extend(load(), order, deadline, reason), "Not extended"))
+
+
+@cli.command()
+@logged
+def withdraw(ticket: TicketId, reason: Reason) -> None:
+    """Take a ticket off sale for good, like its seller can.
+
+    Repeating the command is harmless. The order of a reserved ticket has to be cancelled first. The tickets
+    service has to be running.
+
+    \b
+    Exit codes:
+      0  withdrawn
+      1  not withdrawn; the reason is shown
+      2  wrong arguments
+    """
+    from ops.interventions import withdraw
+
+    typer.echo(run(withdraw(load(), ticket, reason), "Not withdrawn"))
+
+
+@cli.command()
+@logged
 def republish(service: Annotated[Owner, typer.Argument(help="The service whose state to publish.")]) -> None:
     """Publish the current state of all tickets, orders or payments again.
 
@@ -248,6 +409,69 @@ def rebuild(
             f"The stream has no event of {counts['missing']} {owner} any more. Start the {owner} service,"
             " which publishes them again, and repeat the command."
         )
+
+
+@cli.command()
+@logged
+def suspend(
+    person: Person,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; only operators see it.")],
+) -> None:
+    """Keep a person from signing in, and end all their sessions.
+
+    Their orders and listings stay as they are. Repeating the command is harmless: do so if it fails. The auth
+    service has to be running.
+
+    \b
+    Exit codes:
+      0  suspended
+      1  not suspended, or not all sessions have ended; the reason is shown
+      2  wrong arguments
+    """
+    from ops.people import id_of, suspend
+
+    async def act() -> str:
+        return await suspend(load(), await id_of(load(), person), reason)
+
+    typer.echo(run(act(), "Not suspended"))
+
+
+@cli.command()
+@logged
+def lift(person: Person) -> None:
+    """Lift a person's suspension. Repeating the command is harmless. The auth service has to be running.
+
+    \b
+    Exit codes:
+      0  the person can sign in
+      1  not lifted; the reason is shown
+      2  wrong arguments
+    """
+    from ops.people import id_of, lift
+
+    async def act() -> str:
+        return await lift(load(), await id_of(load(), person))
+
+    typer.echo(run(act(), "Not lifted"))
+
+
+@cli.command()
+@logged
+def end_sessions(person: Person) -> None:
+    """End all sessions of a person, who can sign in again. The auth service has to be running.
+
+    \b
+    Exit codes:
+      0  ended, or there was none
+      1  not all sessions have ended; the reason is shown
+      2  wrong arguments
+    """
+    from ops.people import end_sessions, id_of
+
+    async def act() -> str:
+        return await end_sessions(load(), await id_of(load(), person))
+
+    typer.echo(run(act(), "Not all sessions have ended"))
 
 
 @cli.command()
@@ -347,7 +571,7 @@ def provision(
     from streams.topology import set_limits
 
     settings = load()
-    log_to_stdout(settings.log_level)
+    log_to_stdout(settings)
     bus = nats_servers(settings, OPERATOR)
 
     async def provision_bus() -> None:

@@ -1,9 +1,11 @@
-"""The log of operators' commands that change something: `operator-actions.jsonl` in DATA_DIR."""
+"""The log of operators' actions that change something: `operator-actions.jsonl` in DATA_DIR."""
 
 import getpass
 import json
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -12,7 +14,8 @@ import typer
 
 from contracts.wire import now
 from ops.command_line import fail
-from settings import load
+from ops.errors import CommandError
+from settings import Settings, load
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -47,7 +50,42 @@ def logged(command: F) -> F:
     return cast("F", run)
 
 
-def _actor() -> str:
+@dataclass
+class Action:
+    """An action of the console that is in progress."""
+
+    result: str = ""
+    """What it did, in a sentence."""
+
+
+@asynccontextmanager
+async def acted(
+    settings: Settings, operator: str, command: str, arguments: Mapping[str, Any]
+) -> AsyncIterator[Action]:
+    """Log an action of the console, when it starts and how it ends.
+
+    Args:
+        operator: the name that the personal token was granted to.
+
+    Raises:
+        CommandError: the action can't be logged, and must not be done.
+    """
+    path = settings.data_dir / FILE
+    fields = {"actor": operator, "via": "console", "command": command, "arguments": arguments}
+    try:
+        _append(path, **fields, outcome="started")
+    except OSError as error:
+        raise CommandError(f"The action can't be logged, and wasn't done: {error}") from error
+    action = Action()
+    try:
+        yield action
+    except BaseException as error:
+        _append(path, **fields, outcome="failure", result=str(error) or repr(error))
+        raise
+    _append(path, **fields, outcome="success", result=action.result)
+
+
+def shell_user() -> str:
     """The user who runs the command: the name, or the number of a user without a name, as in a container."""
     try:
         return getpass.getuser()
@@ -56,7 +94,7 @@ def _actor() -> str:
 
 
 def _append(path: Path, **fields: Any) -> None:
-    line = json.dumps({"time": now().isoformat(), "actor": _actor(), **fields}, default=str)
+    line = json.dumps({"time": now().isoformat(), "actor": shell_user(), **fields}, default=str)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:

@@ -21,9 +21,22 @@ def order_id(given: str) -> str:
     Raises:
         typer.BadParameter: there is no id in it.
     """
+    return _id(given, "an order")
+
+
+def ticket_id(given: str) -> str:
+    """The same for a ticket.
+
+    Raises:
+        typer.BadParameter: there is no id in it.
+    """
+    return _id(given, "a ticket")
+
+
+def _id(given: str, whose: str) -> str:
     found = given.rstrip("/").rpartition("/")[2]
     if not ORDER_ID.fullmatch(found):
-        raise typer.BadParameter("an order's id is the 24 digits at the end of the address of its page")
+        raise typer.BadParameter(f"{whose}'s id is the 24 digits at the end of the address of its page")
     return found
 
 
@@ -32,6 +45,15 @@ OrderId = Annotated[
     typer.Argument(parser=order_id, metavar="ORDER", help="The order's id, or the address of its page."),
 ]
 
+
+TicketId = Annotated[
+    str,
+    typer.Argument(parser=ticket_id, metavar="TICKET", help="The ticket's id, or the address of its page."),
+]
+
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the logs, for other operators.")
+]
 
 OrderIds = Annotated[
     list[str] | None,

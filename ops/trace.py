@@ -24,14 +24,14 @@ async def trace(settings: Settings, order_id: str, warn: Callable[[str], None]) 
     """
     start: datetime | None = None
     async with jetstream(settings) as js:
-        async for event in _events(js, settings, order_id, warn):
+        async for event in events(js, settings, order_id, warn):
             start = start or event.message.stored_at
             yield line(event, start)
     if start is None:
         raise CommandError(f"The event stream has no order {order_id}.")
 
 
-async def _events(
+async def events(
     js: JetStreamContext, settings: Settings, order_id: str, warn: Callable[[str], None]
 ) -> AsyncIterator[StoredEvent]:
     """The events about the order, oldest first."""

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.secrets import NATS_USERS, nats_password
-from settings import ServiceName, Settings
+from settings import SERVICES, ServiceName, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 BINARIES = Path(sys.executable).parent
 DATABASE_SERVER = ROOT / ".database-venv" / "bin" / "secantusd-py"
-START_ORDER: tuple[ServiceName, ...] = ("auth", "tickets", "orders", "payments", "expiration")
 
 GRANIAN = {
     "GRANIAN_INTERFACE": "asgi",
@@ -57,6 +56,8 @@ class Process:
     port: int | None = None
     port_setting: str = ""
     """The environment variable that changes the port."""
+    more_ports: Mapping[str, int] = field(default_factory=dict)
+    """Further ports by the variables that change them."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables in addition to the runner's environment."""
     chatter: str | None = None
@@ -79,8 +80,10 @@ def groups(settings: Settings) -> list[list[Process]]:
         embedded.append(mongo(settings.mongo_port, settings.data_dir / "mongo"))
     if settings.uses_stripe_sandbox:
         stand_ins.append(stripe(settings.stripe_sandbox_port, settings.data_dir))
-    services = [service(name, settings) for name in START_ORDER]
-    return [embedded, stand_ins, [provisioning(), *services, web(settings)]]
+    if settings.uses_mailbox:
+        stand_ins.append(mailbox(settings.mailbox_port, settings.mailbox_smtp_port, settings.data_dir))
+    services = [service(name, settings) for name in SERVICES]
+    return [embedded, stand_ins, [provisioning(), *services, web(settings), console(settings)]]
 
 
 def nats(port: int, store: Path, passwords: Mapping[str, str] | None = None) -> Process:
@@ -140,6 +143,23 @@ def stripe(port: int, data_dir: Path) -> Process:
     )
 
 
+def mailbox(port: int, smtp_port: int, data_dir: Path) -> Process:
+    return Process(
+        name="mailbox",
+        command=granian("sandbox.mailbox.app:app", "127.0.0.1", port),
+        ready=answering(port, "/health"),
+        port=port,
+        port_setting="MAILBOX_PORT",
+        more_ports={"MAILBOX_SMTP_PORT": smtp_port},
+        environment={
+            **FROM_CHECKOUT,
+            "DATA_DIR": str(data_dir.absolute()),
+            "MAILBOX_PORT": str(port),
+            "MAILBOX_SMTP_PORT": str(smtp_port),
+        },
+    )
+
+
 def provisioning() -> Process:
     """The command that creates streams, consumers and indexes. One process
     starts faster than two."""
@@ -157,6 +177,11 @@ def service(name: ServiceName, settings: Settings) -> Process:
 
 def web(settings: Settings) -> Process:
     return _http("web", "web.app:app", settings.host, settings.web_port)
+
+
+def console(settings: Settings) -> Process:
+    """The operator console. Only this machine reaches it."""
+    return _http("console", "ops.console.app:app", "127.0.0.1", settings.console_port)
 
 
 def _http(name: str, app: str, host: str, port: int) -> Process:

@@ -26,10 +26,18 @@ def main() -> int:
     os.chdir(ROOT)  # the base of .env and of a relative DATA_DIR
     os.umask(OWNER_ONLY)
     given = settings.load()
-    return up(groups(given), given.data_dir, given.site)
+    console = f"http://localhost:{given.console_port}/ops"
+    mailbox = f"http://localhost:{given.mailbox_port}" if given.uses_mailbox else None
+    return up(groups(given), given.data_dir, given.site, console, mailbox)
 
 
-def up(stack: Sequence[Sequence[Process]], data_dir: Path, address: str) -> int:
+def up(
+    stack: Sequence[Sequence[Process]],
+    data_dir: Path,
+    address: str,
+    console: str | None = None,
+    mailbox: str | None = None,
+) -> int:
     """Run until a signal, and return the exit code: 1 if the start or a process failed."""
     try:
         with locked(data_dir) as lock:
@@ -37,7 +45,7 @@ def up(stack: Sequence[Sequence[Process]], data_dir: Path, address: str) -> int:
             check_ports(processes)
             with Watchdog(lock) as watchdog:
                 log = Log([process.name for process in processes])
-                asyncio.run(_until_stopped(Runner(stack, log, watchdog), log, address))
+                asyncio.run(_until_stopped(Runner(stack, log, watchdog), log, address, console, mailbox))
     except (Refused, Failed) as reason:
         sys.stdout.flush()
         sys.stderr.write(f"\n{reason}\n")
@@ -45,13 +53,18 @@ def up(stack: Sequence[Sequence[Process]], data_dir: Path, address: str) -> int:
     return 0
 
 
-async def _until_stopped(runner: Runner, log: Log, address: str) -> None:
+async def _until_stopped(
+    runner: Runner, log: Log, address: str, console: str | None, mailbox: str | None
+) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     def announce() -> None:
-        log.headline(f"Stagedoor is ready: {address} ({time.monotonic() - STARTED:.1f} s)")
+        seconds = time.monotonic() - STARTED
+        mail = f", mail {mailbox}" if mailbox else ""
+        operators = f", for operators {console} (token: just operator grant NAME)" if console else ""
+        log.headline(f"Stagedoor is ready: {address} ({seconds:.1f} s){mail}{operators}")
 
     await runner.run(announce, stop)
 
@@ -62,14 +75,16 @@ def check_ports(processes: Iterable[Process]) -> None:
     Raises:
         Refused: names each port that is in use or assigned twice, and the setting that changes it.
     """
-    users: dict[int, list[Process]] = defaultdict(list)
+    users: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for process in processes:
         if process.port is not None:
-            users[process.port].append(process)
+            users[process.port].append((process.name, process.port_setting))
+        for setting, port in process.more_ports.items():
+            users[port].append((process.name, setting))
     problems = []
     for port, sharing in users.items():
-        names = " and ".join(process.name for process in sharing)
-        variables = " or ".join(process.port_setting for process in sharing)
+        names = " and ".join(name for name, _ in sharing)
+        variables = " or ".join(setting for _, setting in sharing)
         if len(sharing) > 1:
             problems.append(f"Port {port} is assigned to {names}. Set {variables} to another port.")
         elif _in_use(port):

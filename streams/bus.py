@@ -72,6 +72,7 @@ class Bus:
     def __init__(self, settings: Settings, listener: Listener, ended: EndedSessions) -> None:
         self.service = listener.service
         self.consumers = listener.consumers
+        self._live = listener.live
         self.started = asyncio.Event()
         self.broker = NatsBroker(
             **connection_options(nats_servers(settings, listener.service), listener.service),
@@ -102,7 +103,8 @@ class Bus:
             self._sessions.apply(event)
 
     def feed(self, feed: Feed, subject: str, decode: Decode) -> None:
-        """Pass on live events whose subject matches, such as ticket.*, from the start of the bus."""
+        """Pass on live events from the start of the bus. The service's listener declares `subject`."""
+        assert subject in self._live, f"{self.service} doesn't declare that it follows {subject}"
         self._feeds.append(feed)
 
         async def decode_with_position(message: StreamMessage[Msg]) -> NumberedEvent:

@@ -26,10 +26,12 @@ from contracts.events import Event
 from kit import mongo
 from kit.alerts import alert
 from kit.errors import Unavailable
+from kit.logs import bound_contextvars
 from kit.nats import EVENTS, OUTAGE, PUBLISH_SECONDS, inbox_prefix
-from kit.tracing import continue_trace
+from kit.tracing import annotate, span
 from settings import ServiceName
-from streams.topology import ACK_WAIT, DEAD, DEAD_PREFIX, Consumer
+from streams.metrics import DEAD_LETTERS, record_handled
+from streams.topology import ACK_WAIT, DEAD, DEAD_PREFIX, TIMERS, Consumer
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ MAX_DELAY_SECONDS = 60.0
 
 MAX_UPGRADE_ATTEMPTS = 68
 """Maximum attempts of a message with a value that this version doesn't know. They take an hour, in which the
-upgrade can reach a process that knows the value. Random differences of so many delays cancel out.
+upgrade can reach a process that knows the value. The random parts of the delays cancel out.
 """
 
 ATTEMPTS_BETWEEN_ALERTS = 10
@@ -70,7 +72,12 @@ class DeadLetter:
     CONSUMER = "Stagedoor-Consumer"
     ATTEMPTS = "Stagedoor-Attempts"
     ERROR = "Stagedoor-Error"
-    ADDED = (SUBJECT, CONSUMER, ATTEMPTS, ERROR)
+    ADDED: Mapping[str, str] = {
+        SUBJECT: "The subject of the original message",
+        CONSUMER: "The durable consumer that delivered it",
+        ATTEMPTS: "How often it was delivered",
+        ERROR: "The last error, in ASCII and one line",
+    }
 
 
 class Delivery(BaseMiddleware[Any, Any]):
@@ -86,7 +93,30 @@ class Delivery(BaseMiddleware[Any, Any]):
     """
 
     async def consume_scope(self, call_next: Any, msg: StreamMessage[Msg]) -> Any:
-        continue_trace(msg.headers.get("traceparent"))
+        names = _names(msg)
+        metadata = msg.raw_message.metadata
+        attributes = {
+            "messaging.system": "nats",
+            "messaging.destination.name": names["event"],
+            "messaging.consumer.group.name": metadata.consumer,
+            "messaging.message.id": names.get("event_id", ""),
+        }
+        # A timer fires minutes later. A trace that takes so long would be hard to read.
+        is_timer = metadata.stream == TIMERS
+        caller = msg.headers.get("traceparent")
+        with (
+            bound_contextvars(**names),
+            span(
+                "consumer",
+                f"process {names['event']}",
+                None if is_timer else caller,
+                attributes,
+                links=[caller] if is_timer else [],
+            ),
+        ):
+            return await self._handle(call_next, msg)
+
+    async def _handle(self, call_next: Any, msg: StreamMessage[Msg]) -> Any:
         try:
             await msg.decode()
         except Exception as error:
@@ -95,9 +125,11 @@ class Delivery(BaseMiddleware[Any, Any]):
             raise await self._to_dead_letters(msg.raw_message, error) from error
         try:
             async with asyncio.timeout(HANDLER_SECONDS):
-                return await call_next(msg)
+                result = await call_next(msg)
         except Exception as error:
             raise await self._failed(msg.raw_message, error) from error
+        record_handled(msg.raw_message)
+        return result
 
     async def _failed(self, msg: Msg, error: Exception) -> NackMessage | RejectMessage:
         """The exception that retries the message, or rejects it after its last attempt."""
@@ -134,6 +166,7 @@ class Delivery(BaseMiddleware[Any, Any]):
         except OUTAGE as failure:
             log.error("%s can't be moved to %s, next attempt in a minute: %r", msg.subject, DEAD, failure)
             return NackMessage(delay=MAX_DELAY_SECONDS)
+        DEAD_LETTERS.labels(metadata.consumer).inc()
         log.error(
             "%s went to %s after %s attempts: %r",
             msg.subject,
@@ -143,6 +176,19 @@ class Delivery(BaseMiddleware[Any, Any]):
             exc_info=error,
         )
         return RejectMessage()
+
+
+def _names(msg: StreamMessage[Msg]) -> dict[str, str]:
+    """What the log lines of a message name. The subject of a timer ends with the id of its order."""
+    subject = msg.raw_message.subject
+    if msg.raw_message.metadata.stream == TIMERS:
+        event, _, order_id = subject.rpartition(".")
+        return {"event": event, "aggregate_id": order_id}
+    names = {"event": subject}
+    for name, header in (("event_id", "ce-id"), ("aggregate_id", "ce-subject")):
+        if value := msg.headers.get(header):
+            names[name] = value
+    return names
 
 
 def _is_outage(error: Exception) -> bool:
@@ -208,6 +254,7 @@ class Subscription:
         _, *others = inspect.signature(self.handler).parameters
 
         async def handle(event: Event) -> None:
+            annotate(event)
             await self.handler(event, **{name: provided[name] for name in others})
 
         handle.__name__ = getattr(self.handler, "__name__", type(self.handler).__name__)
@@ -216,10 +263,15 @@ class Subscription:
 
 
 class Listener:
-    """A service's subscriptions. Handlers are plain functions, which `router` subscribes."""
+    """A service's subscriptions. Handlers are plain functions, which `router` subscribes.
 
-    def __init__(self, service: ServiceName) -> None:
+    Args:
+        live: why the service also follows live events, by subject, such as `ticket.*`.
+    """
+
+    def __init__(self, service: ServiceName, live: Mapping[str, str] = NOTHING) -> None:
         self.service = service
+        self.live = live
         self.subscriptions: list[Subscription] = []
 
     @property

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from faststream.nats import NatsBroker
-from faststream.specification import AsyncAPI
+from faststream import FastStream
 from litestar import MediaType, Request, Response, get
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
@@ -44,9 +43,8 @@ def openapi(title: str, description: str, session_cookie: str = SESSION_COOKIE) 
     )
 
 
-def asyncapi_routes(broker: NatsBroker, title: str, description: str) -> list[ControllerRouterHandler]:
+def asyncapi_routes(stream: FastStream) -> list[ControllerRouterHandler]:
     """The routes of the process's AsyncAPI 3 document and of a read-only page that shows the document."""
-    document = AsyncAPI(broker, title=title, version=VERSION, description=description)
 
     @get("/docs/asyncapi", include_in_schema=False, media_type=MediaType.HTML, sync_to_thread=False)
     def page() -> bytes:
@@ -54,7 +52,7 @@ def asyncapi_routes(broker: NatsBroker, title: str, description: str) -> list[Co
 
     @get("/docs/asyncapi.json", include_in_schema=False, sync_to_thread=False)
     def schema() -> Response[str]:
-        return Response(document.to_specification().to_json(), media_type=MediaType.JSON)
+        return Response(stream.schema.to_specification().to_json(), media_type=MediaType.JSON)
 
     assets = create_static_files_router("/docs/assets", [STATIC], include_in_schema=False)
     return [page, schema, assets]

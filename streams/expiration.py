@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from faststream import FastStream
 from litestar import Litestar
 
 import settings
 from contracts.events import ExpirationComplete, OrderCancelled, OrderCreated, OrderUpdated
 from services.expiration import actions
-from streams.app import Service, ServiceState, service_app
+from streams.app import Service, ServiceState, service_app, stream_app
 from streams.delivery import Listener
 from streams.timers import JetStreamTimers
 from streams.topology import DUE_TIMERS, TIMERS
@@ -58,3 +59,7 @@ service = Service(
 
 def app() -> Litestar:
     return service_app(service, settings.load())
+
+
+def stream() -> FastStream:
+    return stream_app(service, settings.load())

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from faststream import FastStream
 from litestar import Litestar
 
 import settings
@@ -16,17 +17,20 @@ from contracts.events import (
     PaymentUpdated,
     TicketCreated,
     TicketUpdated,
+    UserUpdated,
 )
 from kit.background import running
+from kit.closed_users import ClosedUser
 from kit.lease import Lease
 from kit.networks import NetworkHasher
 from kit.owners import Owner
 from kit.periodic import every
 from kit.rate_limits import RateCounter
-from services.orders import actions
+from services.orders import actions, leaving
 from services.orders.api import API
 from services.orders.documents import Order, TicketReplica
-from streams.app import Service, ServiceState, service_app
+from services.orders.users_api import USERS_API
+from streams.app import Service, ServiceState, service_app, stream_app
 from streams.delivery import Listener
 
 SWEEP_SECONDS = 5.0
@@ -68,6 +72,12 @@ async def follow_payment(event: PaymentUpdated, window: timedelta) -> None:
     await actions.follow_payment(event, window)
 
 
+@listener.on(UserUpdated)
+async def follow_user(event: UserUpdated) -> None:
+    """Forget the networks of a user who was deleted."""
+    await leaving.follow_user(event)
+
+
 @asynccontextmanager
 async def lifespan(state: ServiceState) -> AsyncIterator[None]:
     """Make the time to pay available to the subscribers and the rest to the HTTP handlers, and sweep."""
@@ -92,8 +102,9 @@ service = Service(
     summary="Reservations and purchases of tickets",
     listener=listener,
     publishes=(OrderCreated, OrderUpdated, OrderCancelled),
-    api=API,
-    documents=[Order, TicketReplica, RateCounter],
+    repairs_gaps=True,
+    api=[*API, *USERS_API],
+    documents=[Order, TicketReplica, ClosedUser, RateCounter],
     lifespan=lifespan,
     provides=["tickets", "networks"],
 )
@@ -101,3 +112,7 @@ service = Service(
 
 def app() -> Litestar:
     return service_app(service, settings.load())
+
+
+def stream() -> FastStream:
+    return stream_app(service, settings.load())

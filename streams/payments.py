@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from faststream import FastStream
 from litestar import Litestar
 
 import settings
@@ -12,18 +13,20 @@ from kit.background import running
 from kit.owners import Owner
 from kit.periodic import every
 from kit.rate_limits import RateCounter
-from kit.secrets import webhook_secret
+from kit.secrets import accepted_webhook_secrets
 from kit.stripe.budget import Budget, StripeUse
 from services.payments.actions import Payments
 from services.payments.api import API
 from services.payments.documents import OrderReplica, Payment, WebhookEvent
 from services.payments.inbox import WebhookInbox
-from services.payments.reconciler import Reconciler
+from services.payments.reconciler import Reconciler, measure_undecided
 from services.payments.schedule import Schedule
 from services.payments.settlement import Settlement
 from services.payments.stripe_gateway.client import Gateway
-from streams.app import Service, ServiceState, service_app
+from services.payments.users_api import USERS_API
+from streams.app import Service, ServiceState, service_app, stream_app
 from streams.delivery import Listener
+from streams.metrics import MEASURE_SECONDS
 
 listener = Listener("payments")
 
@@ -59,12 +62,13 @@ async def lifespan(state: ServiceState) -> AsyncIterator[None]:
     background = Settlement(in_background, times)
     orders = Owner(configured.url_of("orders"))
     payments = Payments(settlement, orders, configured.currency, at_checkout=configured.pays_at_checkout)
-    inbox = WebhookInbox(background, webhook_secret(configured))
+    inbox = WebhookInbox(background, accepted_webhook_secrets(configured))
     state.payments = payments
     state.inbox = inbox
     state.bus.provided["payments"] = payments
     async with (
         running(every(seconds, Reconciler(background).reconcile)),
+        running(every(MEASURE_SECONDS, measure_undecided)),
         running(every(seconds, inbox.process_received, wake=inbox.received)),
         running(every(1, budget.report)),
     ):
@@ -78,7 +82,8 @@ service = Service(
     summary="Payments of orders through Stripe",
     listener=listener,
     publishes=(PaymentCreated, PaymentUpdated),
-    api=API,
+    repairs_gaps=True,
+    api=[*API, *USERS_API],
     documents=[Payment, OrderReplica, WebhookEvent, RateCounter, StripeUse],
     lifespan=lifespan,
     provides=["payments", "inbox"],
@@ -87,3 +92,7 @@ service = Service(
 
 def app() -> Litestar:
     return service_app(service, settings.load())
+
+
+def stream() -> FastStream:
+    return stream_app(service, settings.load())

@@ -7,6 +7,7 @@ from faststream.nats import JStream, NatsBroker
 
 from contracts.events import Event
 from kit.nats import EVENTS, PUBLISH_SECONDS
+from kit.tracing import id_of, span
 from settings import ServiceName
 from streams import cloudevents
 
@@ -47,13 +48,20 @@ class Publishers:
         publisher = self._publishers.get(subject)
         if publisher is None:
             raise UndeclaredEvent(f"{self._service} doesn't declare that it publishes {subject}")
-        headers = cloudevents.headers(
-            event_id=event_id,
-            subject=subject,
-            about=about,
-            time=time,
-            traceparent=traceparent,
-            source=self._service,
-        )
-        acknowledgement = await publisher.publish(body.encode(), headers=headers, stream=EVENTS)
+        attributes = {
+            "messaging.system": "nats",
+            "messaging.destination.name": subject,
+            "messaging.message.id": event_id,
+            **id_of(subject, about),
+        }
+        with span("producer", f"send {subject}", traceparent, attributes) as parent:
+            headers = cloudevents.headers(
+                event_id=event_id,
+                subject=subject,
+                about=about,
+                time=time,
+                traceparent=parent,
+                source=self._service,
+            )
+            acknowledgement = await publisher.publish(body.encode(), headers=headers, stream=EVENTS)
         return acknowledgement.seq

@@ -19,8 +19,9 @@ CONCURRENCY = 32
 """Number of just-written documents whose messages are published concurrently. Each document's messages stay
 in order."""
 
-SWEEP_CONCURRENCY = 8
-"""The same for a sweep, which may have a large backlog and must not delay what was just written."""
+SWEEP_CONCURRENCY = 4
+"""The same for a sweep, which may have a large backlog and must not delay what was just written. After each
+group, the sweep pauses for as long as the group took."""
 
 RETRY_SECONDS = 1.0
 
@@ -32,9 +33,9 @@ class Relay:
     """Publishes outbox messages as soon as a process writes them.
 
     Beside that, it sweeps the outboxes at start and every few seconds, to find messages that a crash or an
-    outage left behind. Messages of the same document may then be published in another order than they were
-    written, as by two processes; consumers go by the version of a state. A repeated message has the same id,
-    so that JetStream drops duplicates.
+    outage left behind. It publishes the oldest first, and pauses half of the time. Messages of the same
+    document may then be published in another order than they were written, as by two processes; consumers go
+    by the version of a state. A repeated message has the same id, so that JetStream drops duplicates.
 
     A message that this process has just written is published from memory. Published messages are removed
     together a moment later, so that subscribers don't wait for the removal.
@@ -52,6 +53,7 @@ class Relay:
         self._sweep_seconds = sweep_seconds
         self._lease = lease
         self._sweep_is_due = asyncio.Event()
+        self._remove_at = math.inf
         self._logged: set[str] = set()
         """Ids of the unpublishable messages that were logged, so that each message is logged only once."""
 
@@ -75,24 +77,21 @@ class Relay:
                     error,
                     exc_info=None if is_outage else error,
                 )
-                # The next sweep finds what was written meanwhile, and keeping it would take memory.
-                self._outbox.forget_writes()
-                self._sweep_is_due.set()
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _publish_writes(self) -> None:
         """Publish messages as they are written. Never ends."""
-        loop, remove_at = asyncio.get_running_loop(), math.inf
+        loop = asyncio.get_running_loop()
         while True:
-            written = await self._outbox.wait_for_write(remove_at - loop.time())
+            written = await self._outbox.wait_for_write(self._remove_at - loop.time())
             if self._outbox.takes_unknown_writes():
                 self._sweep_is_due.set()
             if written:
-                remove_at = min(remove_at, loop.time() + REMOVE_SECONDS)
+                self._remove_at = min(self._remove_at, loop.time() + REMOVE_SECONDS)
                 await self._publish_written(written)
-            if remove_at <= loop.time():
+            if self._remove_at <= loop.time():
                 await self._outbox.remove_published()
-                remove_at = math.inf
+                self._remove_at = math.inf
 
     async def _sweep(self) -> None:
         """Publish what is left in the outboxes, and wait until the next sweep is due."""
@@ -103,12 +102,21 @@ class Relay:
                 await self._sweep_is_due.wait()
 
     async def _publish_written(self, documents: Sequence[PendingDocument]) -> None:
+        """Publish these messages. Those that fail are tried again, ahead of the backlog, if they are few."""
+        left = {(document.kind, document.id): document for document in documents}
+
         async def publish(document: PendingDocument) -> None:
             for event in document.events:
                 if (sequence := await self._publish(event)) is not None:
                     self._outbox.remove_later(document, event, sequence)
+            del left[document.kind, document.id]
 
-        await self._for_each(documents, publish, CONCURRENCY)
+        try:
+            await self._for_each(documents, publish, CONCURRENCY)
+        except Exception:
+            if not self._outbox.keep(left.values()):
+                self._sweep_is_due.set()
+            raise
 
     async def relay_all(self) -> None:
         """Publish all outbox messages. An unpublishable message stays in its outbox and doesn't block others.
@@ -119,7 +127,7 @@ class Relay:
             nats.errors.Error, TimeoutError: the stream didn't acknowledge a message. Later messages may not
                 be published.
         """
-        unpublishable: set[str] = set()
+        loop, unpublishable = asyncio.get_running_loop(), set[str]()
 
         async def relay(document: PendingDocument) -> None:
             for event in document.events:
@@ -134,7 +142,11 @@ class Relay:
             async for documents in pending:
                 if self._lease is not None and not await self._lease.hold():
                     return
-                await self._for_each(documents, relay, SWEEP_CONCURRENCY)
+                for begin in range(0, len(documents), SWEEP_CONCURRENCY):
+                    began = loop.time()
+                    group = documents[begin : begin + SWEEP_CONCURRENCY]
+                    await self._for_each(group, relay, SWEEP_CONCURRENCY)
+                    await asyncio.sleep(loop.time() - began)
         if self._lease is not None:
             await self._lease.release()
         self._logged &= unpublishable  # forget messages that are no longer in an outbox
@@ -145,12 +157,23 @@ class Relay:
         relay: Callable[[PendingDocument], Awaitable[None]],
         concurrency: int,
     ) -> None:
-        """Relay the documents, some at a time. Raise the first error after all have ended."""
+        """Relay the documents, some at a time.
+
+        After an error, begin no other document, and raise the error when those that were begun have ended.
+        """
         permits = asyncio.Semaphore(concurrency)
+        has_failed = False
 
         async def limited(document: PendingDocument) -> None:
+            nonlocal has_failed
             async with permits:
-                await relay(document)
+                if has_failed:
+                    return
+                try:
+                    await relay(document)
+                except BaseException:
+                    has_failed = True
+                    raise
 
         for result in await asyncio.gather(*map(limited, documents), return_exceptions=True):
             if isinstance(result, BaseException):

@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from faststream import StreamMessage
+from faststream import FastStream, StreamMessage
 from litestar.types import ASGIApp
 from nats.aio.msg import Msg
 from pydantic import ValidationError
@@ -17,22 +17,25 @@ from contracts.events import (
     TicketCreated,
     TicketEvent,
     TicketUpdated,
+    UserUpdated,
 )
 from kit.background import running
+from kit.closed_users import ClosedUser
 from kit.periodic import every
 from kit.rate_limits import RateCounter
-from services.tickets import actions, pictures
+from services.tickets import actions, leaving, pictures
 from services.tickets.api import API
 from services.tickets.catalogue import Catalogue
 from services.tickets.documents import Picture, Ticket
 from services.tickets.images.upload_queue import UploadQueue
 from services.tickets.list_cache import ListCache
-from streams.app import Service, ServiceState, service_app
+from services.tickets.users_api import USERS_API
+from streams.app import Service, ServiceState, service_app, stream_app
 from streams.delivery import Listener
 
 log = logging.getLogger(__name__)
 
-listener = Listener("tickets")
+listener = Listener("tickets", live={"ticket.*": "Keep the catalogue of all instances up to date."})
 
 
 @listener.on(OrderCreated)
@@ -51,6 +54,12 @@ async def sell_ticket(event: OrderUpdated) -> None:
 async def free_ticket(event: OrderCancelled) -> None:
     """Put the ticket back on sale."""
     await actions.follow_order(event)
+
+
+@listener.on(UserUpdated)
+async def follow_user(event: UserUpdated) -> None:
+    """Take the tickets of a deleted user off sale, and forget their notes."""
+    await leaving.follow_user(event)
 
 
 async def decode(message: StreamMessage[Msg]) -> TicketEvent | None:
@@ -82,8 +91,9 @@ service = Service(
     summary="Tickets, their listings and pictures",
     listener=listener,
     publishes=(TicketCreated, TicketUpdated),
-    api=API,
-    documents=[Ticket, Picture, RateCounter],
+    repairs_gaps=True,
+    api=[*API, *USERS_API],
+    documents=[Ticket, Picture, ClosedUser, RateCounter],
     lifespan=lifespan,
     provides=["catalogue", "upload_queue"],
 )
@@ -91,3 +101,7 @@ service = Service(
 
 def app() -> ASGIApp:
     return ListCache(service_app(service, settings.load()))
+
+
+def stream() -> FastStream:
+    return stream_app(service, settings.load())

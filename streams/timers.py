@@ -1,13 +1,20 @@
 """The timers of the expiration service: scheduled messages of JetStream (ADR-51)."""
 
 from faststream.nats import Schedule
+from prometheus_client import Histogram
 
 from contracts.events import GRACE, ExpirationComplete
 from contracts.wire import now
 from kit.nats import PUBLISH_SECONDS
-from kit.tracing import traceparent
+from kit.tracing import span, traceparent
 from streams.publishers import Publishers
 from streams.topology import TIMERS
+
+LATENESS = Histogram(
+    "stagedoor_timer_lateness_seconds",
+    "Time from the moment at which a timer is due until it is announced",
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
+)
 
 
 class JetStreamTimers:
@@ -24,14 +31,20 @@ class JetStreamTimers:
         deadline.
         """
         milliseconds = int(due.expires_at.timestamp() * 1000)
-        await self._broker.publish(
-            due.to_json().encode(),
-            f"timers.set.{due.order_id}.{milliseconds}",
-            headers={"content-type": "application/json", "traceparent": traceparent()},
-            stream=TIMERS,
-            timeout=PUBLISH_SECONDS,
-            schedule=Schedule(time=due.expires_at + GRACE, target=f"timers.due.{due.order_id}"),
-        )
+        attributes = {
+            "messaging.system": "nats",
+            "messaging.destination.template": "timers.set.{order}.{due}",
+            "stagedoor.order.id": due.order_id,
+        }
+        with span("producer", "send timers.set", traceparent(), attributes) as parent:
+            await self._broker.publish(
+                due.to_json().encode(),
+                f"timers.set.{due.order_id}.{milliseconds}",
+                headers={"content-type": "application/json", "traceparent": parent},
+                stream=TIMERS,
+                timeout=PUBLISH_SECONDS,
+                schedule=Schedule(time=due.expires_at + GRACE, target=f"timers.due.{due.order_id}"),
+            )
 
     async def announce(self, due: ExpirationComplete) -> None:
         """Publish the event of a timer that fired. If it fires twice, the stream drops the second event."""
@@ -44,6 +57,7 @@ class JetStreamTimers:
             time=now(),
             traceparent=traceparent(),
         )
+        LATENESS.observe(max(0.0, (now() - due.expires_at - GRACE).total_seconds()))
 
     async def clear(self, order_id: str) -> None:
         """Delete the timers of an order that has ended."""

@@ -16,18 +16,26 @@ from contracts.api import (
     POSITION,
     VALID_UNTIL,
     Facets,
+    MyAccount,
+    OpenMatter,
     Order,
+    PasskeyView,
     Payment,
     PaymentResult,
     Profile,
+    RecoveredUser,
     SalesSummary,
     Seller,
+    SessionView,
     Ticket,
     User,
 )
+from contracts.events import LinkKind
+from contracts.internal import LinkTarget
 from contracts.problems import Problem
 from contracts.wire import now
 from kit.client_address import CLIENT
+from kit.secrets import internal_token
 from kit.tracing import traceparent
 from settings import ServiceName, Settings
 from web import upstream
@@ -36,6 +44,12 @@ T = TypeVar("T")
 
 _USER = TypeAdapter(User)
 _PROFILE = TypeAdapter(Profile)
+_ACCOUNT = TypeAdapter(MyAccount)
+_SESSIONS = TypeAdapter(list[SessionView])
+_RECOVERED = TypeAdapter(RecoveredUser)
+_LINK_TARGET = TypeAdapter(LinkTarget)
+_PASSKEYS = TypeAdapter(list[PasskeyView])
+_MATTERS = TypeAdapter(list[OpenMatter])
 _SELLER = TypeAdapter(Seller)
 _SALES = TypeAdapter(SalesSummary)
 _TICKET = TypeAdapter(Ticket)
@@ -82,12 +96,16 @@ class Caller:
     """The browser's address, signed by web."""
     device: str | None = None
     """The cookie of a device with its name, as auth expects it."""
+    user_agent: str | None = None
+    """What the browser calls itself. Auth names the device of a session after it."""
 
     def headers(self, service: ServiceName) -> dict[str, str]:
         headers = {"traceparent": traceparent(), CLIENT: self.client}
         cookies = [self.session_cookie] if self.session_cookie else []
         if self.device and service == "auth":
             cookies.append(self.device)
+        if self.user_agent and service == "auth":
+            headers["User-Agent"] = self.user_agent
         if cookies:
             headers["Cookie"] = "; ".join(cookies)
         return headers
@@ -191,6 +209,81 @@ class ApiClient:
         body = {"currentPassword": current, "newPassword": new}
         await self._call("auth", "POST", "/api/users/password", body=body)
 
+    async def account(self) -> MyAccount:
+        return (await self._call("auth", "GET", "/api/users/me")).parse(_ACCOUNT)
+
+    async def rename(self, name: str | None) -> None:
+        await self._call("auth", "PATCH", "/api/users/me", body={"name": name})
+
+    async def sessions(self) -> list[SessionView]:
+        return (await self._call("auth", "GET", "/api/users/sessions")).parse(_SESSIONS)
+
+    async def end_session(self, session_id: str) -> None:
+        await self._call("auth", "DELETE", f"/api/users/sessions/{validated_id(session_id)}")
+
+    async def passkeys(self) -> list[PasskeyView]:
+        return (await self._call("auth", "GET", "/api/users/passkeys")).parse(_PASSKEYS)
+
+    async def rename_passkey(self, passkey_id: str, name: str) -> None:
+        path = f"/api/users/passkeys/{validated_id(passkey_id)}"
+        await self._call("auth", "PATCH", path, body={"name": name})
+
+    async def remove_passkey(self, passkey_id: str, password: str) -> None:
+        path = f"/api/users/passkeys/{validated_id(passkey_id)}/remove"
+        await self._call("auth", "POST", path, body={"currentPassword": password})
+
+    async def renew_session(self) -> bool:
+        """Whether auth has replaced the token, which says something that isn't true any more."""
+        await self._call("auth", "GET", "/api/users/currentuser")
+        return bool(self.set_cookies)
+
+    async def request_password_reset(self, email: str) -> None:
+        await self._call("auth", "POST", "/api/users/password-reset", body={"email": email})
+
+    async def reset_password(self, link: str, new: str) -> RecoveredUser:
+        body = {"link": link, "newPassword": new}
+        return (await self._call("auth", "POST", "/api/users/password-reset/complete", body=body)).parse(
+            _RECOVERED
+        )
+
+    async def request_confirmation(self) -> None:
+        await self._call("auth", "POST", "/api/users/confirmation", body={})
+
+    async def confirm_address(self, link: str) -> None:
+        await self._call("auth", "POST", "/api/users/confirmation/complete", body={"link": link})
+
+    async def request_email_change(self, email: str, password: str) -> None:
+        body = {"email": email, "currentPassword": password}
+        await self._call("auth", "POST", "/api/users/email-change", body=body)
+
+    async def address_of_link(self, link: str, kind: LinkKind) -> str | None:
+        """The address that got a link of this kind. None if the link doesn't work, or auth doesn't say."""
+        try:
+            answer = await self._call(
+                "auth", "POST", "/internal/link-targets", body={"link": link}, headers=self._as_service()
+            )
+        except (Refused, ServiceDown):  # the page works without it, and says the rest when the link is used
+            return None
+        target = answer.parse(_LINK_TARGET)
+        return target.email if target.kind == kind else None
+
+    async def change_email(self, link: str) -> None:
+        await self._call("auth", "POST", "/api/users/email-change/complete", body={"link": link})
+
+    async def undo_email_change(self, link: str, new: str) -> User:
+        body = {"link": link, "newPassword": new}
+        return (await self._call("auth", "POST", "/api/users/email-change/undo", body=body)).parse(_USER)
+
+    async def open_matters(self) -> list[OpenMatter]:
+        return (await self._call("auth", "GET", "/api/users/me/open-matters")).parse(_MATTERS)
+
+    async def delete_account(self, password: str) -> None:
+        await self._call("auth", "POST", "/api/users/me/deletion", body={"currentPassword": password})
+
+    async def export(self) -> bytes:
+        """The archive with the user's personal data, as JSON."""
+        return (await self._call("auth", "GET", "/api/users/me/export")).body
+
     async def profile(self, user_id: str) -> Profile:
         return (await self._call("auth", "GET", f"/api/users/{validated_id(user_id)}")).parse(_PROFILE)
 
@@ -271,10 +364,22 @@ class ApiClient:
         payments = await self.payments_of([order_id])
         return payments[-1] if payments else None
 
+    async def document(self, service: ServiceName, kind: str) -> bytes:
+        """The API document of a service: `kind` is asyncapi or openapi."""
+        return (await self._call(service, "GET", f"/docs/{kind}.json")).body
+
     async def payments_of(self, order_ids: Sequence[str]) -> list[Payment]:
         """The payments for these orders, which may be fewer than the orders."""
         answer = await self._call("payments", "GET", "/api/payments", query={"orderId": order_ids})
         return answer.parse(_PAYMENTS)
+
+    async def choose_mail(self, token: str, *, is_wanted: bool) -> None:
+        """Stop or resume the emails that the token is for."""
+        body = {"token": token, "wanted": is_wanted}
+        await self._call("mail", "POST", "/internal/choices", body=body, headers=self._as_service())
+
+    def _as_service(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {internal_token(self._settings)}"}
 
     async def _call(
         self,

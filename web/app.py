@@ -10,7 +10,6 @@ from litestar import Litestar
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import NamedDependency, Provide
-from litestar.logging import LoggingConfig
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template.config import TemplateConfig
 from litestar.types import ASGIApp, Message, Scope
@@ -21,16 +20,15 @@ from kit.background import running
 from kit.client_address import ClientAddresses, Vouching
 from kit.devices import Devices
 from kit.errors import Unavailable
-from kit.http.address import RejectMalformedAddress
 from kit.http.cross_site import RejectCrossSite
-from kit.http.head import HeadForGet, WithoutBodyForHead
+from kit.http.head import HeadForGet, WithoutBodyForHead, omit_body_for_head
 from kit.http.metrics import request_metrics
 from kit.http.options import AllMethodsAllowed
-from kit.http.request_head import LimitRequestHead
+from kit.http.request_head import CheckRequestHead, HeadRules
 from kit.http.security_log import RememberClient, record_refusal
 from kit.http.state import from_state
-from kit.http.tracing import ContinueTrace
-from kit.logs import OneLineFormatter
+from kit.http.tracing import ContinueTrace, exporting_spans
+from kit.logs import log_to_stdout
 from kit.security_log import record
 from kit.session_use import SessionUse, report_to
 from kit.sessions import EndedSessions
@@ -55,7 +53,21 @@ from web.page_cache.renderings import FOR_MEMBERS
 from web.page_cache.store import Store
 from web.page_cache.viewers import Viewers
 from web.page_context import Page, Viewer, render_viewer
-from web.pages import browse, developers, orders, pictures, purchases, sales, sell, tickets, users
+from web.pages import (
+    accounts,
+    browse,
+    departures,
+    developers,
+    mail,
+    orders,
+    passkeys,
+    pictures,
+    purchases,
+    sales,
+    sell,
+    tickets,
+    users,
+)
 from web.recorded_user import check_recorded_user
 from web.rendering import assets
 from web.rendering.templating import engine
@@ -63,7 +75,6 @@ from web.request import UseLocale, WebRequest
 from web.security import add_security_headers, api_security_headers, security_headers
 from web.session_use import NoteSessionUse
 
-LOG_FORMAT = "%(levelname)s - %(asctime)s - %(name)s - %(module)s - %(message)s"
 MAX_FORM_PARTS = 50
 """The most parts of a form with a picture. No form has as many fields."""
 COMPRESSED_PAGES = CompressionConfig(
@@ -80,6 +91,7 @@ def app() -> ASGIApp:
 
 def web_app(settings: Settings) -> ASGIApp:
     """The process's ASGI app: the page cache, and behind admission control everything else."""
+    log_to_stdout(settings)
     templates = engine(settings)
     sessions = Sessions(
         fetch_from(f"{settings.url_of('auth')}/.well-known/jwks.json"),
@@ -103,7 +115,7 @@ def web_app(settings: Settings) -> ASGIApp:
         Devices(settings),
     )
     viewers = Viewers(sessions, use, settings.session_cookie, partial(render_viewer, templates.engine))
-    return PageCache(admission, pages, cards, viewers, security)
+    return PageCache(admission, pages, cards, viewers, security, HeadRules(settings))
 
 
 def body_reader(settings: Settings) -> BodyReader:
@@ -119,7 +131,10 @@ def create(
     settings: Settings, templates: JinjaTemplateEngine, sessions: Sessions, use: SessionUse, feed: Feed
 ) -> Litestar:
     addresses = ClientAddresses(settings.trusted_proxies)
-    areas = (browse, tickets, sell, pictures, sales, orders, purchases, users, developers)
+    areas = (
+        *(browse, tickets, sell, pictures, sales, orders, purchases),
+        *(users, accounts, passkeys, departures, mail, developers),
+    )
     return Litestar(
         route_handlers=[
             *(area.router for area in areas),
@@ -140,12 +155,11 @@ def create(
         template_config=TemplateConfig(instance=templates),
         middleware=[
             WithoutBodyForHead(),
-            LimitRequestHead(settings),
-            RejectMalformedAddress(),
+            CheckRequestHead(settings),
             ContinueTrace(),
             RememberClient(addresses.of),
             UseLocale(),
-            request_metrics("web", prefix="http", exclude="exclude_from_metrics"),
+            request_metrics("web", exclude="exclude_from_metrics"),
             RejectCrossSite(settings),
             NoteSessionUse(sessions, use),
         ],
@@ -153,15 +167,11 @@ def create(
         plugins=[HeadForGet(), AllMethodsAllowed()],
         compression_config=COMPRESSED_PAGES,
         before_request=check_recorded_user,
-        before_send=[add_security_headers(settings), pass_on_cookies],
+        before_send=[add_security_headers(settings), pass_on_cookies, omit_body_for_head],
         request_max_body_size=settings.max_body_bytes or None,
         multipart_form_part_limit=MAX_FORM_PARTS,
         openapi_config=None,
-        # web/errors.py logs unexpected errors. All other errors are ordinary responses.
-        logging_config=LoggingConfig(
-            formatters={"standard": {"()": OneLineFormatter, "format": LOG_FORMAT}},
-            root={"level": settings.log_level, "handlers": ["queue_listener"]},
-        ),
+        logging_config=None,
         state=State(
             {
                 "settings": settings,
@@ -183,6 +193,7 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
     feed: Feed = app.state.feed
     use: SessionUse = app.state.use
     async with (
+        exporting_spans(settings, "web"),
         upstream.Upstream() as http,
         running(use.report(report_to(settings.url_of("auth")))),
         running(feed.hub.keep_alive()),
@@ -190,7 +201,8 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
     ):
         app.state.http, app.state.bus_is_reachable = http, bus_is_reachable
         with sse.closed_on_signals(feed.hub):
-            yield
+            async with running(health.measure(bus_is_reachable)):
+                yield
 
 
 def _raise_limit_of_open_files() -> None:
@@ -209,7 +221,7 @@ async def _api_client(
     device = f"{name}={request.cookies[name]}" if name in request.cookies else None
     token = request.cookies.get(settings.session_cookie)
     session = f"{settings.session_cookie}={token}" if token else None
-    api = ApiClient(http, settings, Caller(session, client, device))
+    api = ApiClient(http, settings, Caller(session, client, device, request.headers.get("User-Agent")))
     request.state.api = api
     return api
 

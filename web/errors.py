@@ -29,6 +29,7 @@ _SERVICE_DOWN = {
     "orders": N_("Orders are temporarily unavailable"),
     "payments": N_("Payments are temporarily unavailable"),
     "expiration": N_("Part of the marketplace is temporarily unavailable"),
+    "mail": N_("Email settings are temporarily unavailable"),
 }
 
 

@@ -1,5 +1,7 @@
 """The health checks and metrics of a web process."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from litestar import Response, get
@@ -9,8 +11,18 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
 from litestar.plugins.prometheus import PrometheusController
 
+from kit.http.metrics import READY
 from kit.networks import networks_of
 from web.request import WebRequest
+
+MEASURE_SECONDS = 15.0
+
+
+async def measure(bus_is_reachable: Callable[[], Awaitable[bool]]) -> None:
+    """Measure now and then whether NATS responds. Never ends."""
+    while True:
+        READY.labels("nats").set(await bus_is_reachable())
+        await asyncio.sleep(MEASURE_SECONDS)
 
 
 async def local_only(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:

@@ -64,6 +64,8 @@ CANCELLED = Stage("cancelled", N_("Released"), "quiet")
 EXPIRED = Stage("expired", N_("Not paid in time"), "quiet")
 REFUSED = Stage("refused", N_("Ticket changed"), "quiet")
 """The seller had changed or withdrawn the ticket before its hold."""
+STOPPED = Stage("stopped", N_("Cancelled"), "quiet")
+"""An operator cancelled the order."""
 VOIDING = Stage("voiding", N_("Cancelling payment"), "waiting", is_waiting=True, listens=True)
 VOIDED = Stage("voided", N_("Not paid in time"), "quiet")
 REFUNDING = Stage("refunding", N_("Refund in progress"), "waiting", is_waiting=True, listens=True)
@@ -145,7 +147,12 @@ def _complete(payment: Payment | None) -> Stage:
 
 def _cancelled(order: Order, status: PaymentStatus | None) -> Stage:
     expired = order.cancel_reason == "expired"
-    ended = REFUSED if order.hold_refused else EXPIRED if expired else CANCELLED
+    if order.hold_refused:
+        ended = REFUSED
+    elif order.cancelled_by_operator:
+        ended = STOPPED
+    else:
+        ended = EXPIRED if expired else CANCELLED
     match status:
         case "pending" | "authorized":
             return VOIDING

@@ -33,6 +33,8 @@ class Viewer:
     user: User | None = None
     """The signed-in user; None for a guest."""
     session_id: str | None = None
+    unconfirmed: bool = False
+    """Whether the user has yet to confirm the address, as far as the viewer's token knows."""
     known: bool = True
     """Whether the viewer's token could be verified; false while the public keys of auth are unknown."""
     is_valid: Callable[[], bool] = lambda: True
@@ -41,7 +43,7 @@ class Viewer:
     @classmethod
     def of(cls, identity: Identity, is_valid: Callable[[], bool] = lambda: True) -> "Viewer":
         user = User(id=identity.id, email=identity.email)
-        return cls(user, identity.session_id, is_valid=is_valid)
+        return cls(user, identity.session_id, identity.unconfirmed, is_valid=is_valid)
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ class Page:
         replace_url: str | None = None,
         then: str | None = None,
         back: str | None = None,
+        has_secret: bool = False,
     ) -> HTMXTemplate:
         """Render the fragment for an htmx request, and the whole page otherwise, from the same context.
 
@@ -158,7 +161,10 @@ class Page:
             replace_url: the address that htmx shows instead of the current one.
             then: the address of the page after signing in, if it isn't this page.
             back: the address of a link that replaces the navigation at the top of the page.
+            has_secret: whether the page's address contains a secret. No cache stores such a page, and signing
+                in doesn't lead back to it.
         """
+        then = "/" if has_secret else then
         is_partial = self.request.wants_fragment
         layout = layout_context(
             self.request, self.viewer, self.request.address, position=self.position, then=then, back=back
@@ -170,9 +176,17 @@ class Page:
             headers=cache_headers(self.viewer),
             push_url=push_url,
         )
+        if has_secret:
+            response.headers["Cache-Control"] = "no-store"
         if replace_url is not None:  # HTMXTemplate has no parameter for it
             response.headers[HTMXHeaders.REPLACE_URL.value] = replace_url
         return response
+
+    async def confirmed_meanwhile(self) -> Response[Any] | None:
+        """The same page again with a new token, if the user has confirmed the address in another browser."""
+        if self.viewer.unconfirmed and await self.api.renew_session():
+            return self.redirect(self.request.address)
+        return None
 
     def redirect(self, address: str) -> Response[Any]:
         """Send the browser to another page."""

@@ -18,6 +18,7 @@ from contracts.api import POSITION, VALID_UNTIL
 from contracts.problems import Problem
 from kit.client_address import CLIENT
 from kit.http.problems import TITLES, problem_response
+from kit.http.tracing import name_request
 from kit.tracing import traceparent
 from settings import ServiceName, Settings
 from web import upstream
@@ -132,6 +133,7 @@ def _target(scope: HTTPScope, settings: Settings) -> tuple[ServiceName, URL]:
     route = public_route(scope["raw_path"].partition(b"?")[0])
     if route is None:
         raise _Failed(Problem.of(404, TITLES[404]))
+    name_request(scope["method"], route.template)
     if scope["method"] not in route.methods:
         raise _Failed(Problem.of(405, TITLES[405]), allow=route.allow)
     query = scope["query_string"].decode("latin-1")

@@ -20,6 +20,25 @@ ROUTES: Mapping[ServiceName, Mapping[str, str]] = {
         "/api/users/password": "POST",
         "/api/users/currentuser": "GET",
         "/api/users/session-use": "POST",
+        "/api/users/me": "GET PATCH",
+        "/api/users/me/open-matters": "GET",
+        "/api/users/me/deletion": "POST",
+        "/api/users/me/export": "GET",
+        "/api/users/sessions": "GET",
+        "/api/users/sessions/:id": "DELETE",
+        "/api/users/password-reset": "POST",
+        "/api/users/password-reset/complete": "POST",
+        "/api/users/confirmation": "POST",
+        "/api/users/confirmation/complete": "POST",
+        "/api/users/email-change": "POST",
+        "/api/users/email-change/complete": "POST",
+        "/api/users/email-change/undo": "POST",
+        "/api/users/passkeys": "GET POST",
+        "/api/users/passkeys/begin": "POST",
+        "/api/users/passkeys/:id": "PATCH",
+        "/api/users/passkeys/:id/remove": "POST",
+        "/api/users/passkey-signin": "POST",
+        "/api/users/passkey-signin/begin": "POST",
         "/api/users/:id": "GET",
     },
     "tickets": {
@@ -56,6 +75,8 @@ class PublicRoute:
     service: ServiceName
     path: str
     """The requested path, decoded and without additional slashes."""
+    template: str
+    """The path in `ROUTES`."""
     methods: frozenset[str]
 
     @property
@@ -77,9 +98,9 @@ def public_route(raw_path: bytes) -> PublicRoute | None:
     if _ENCODED_SLASH.search(encoded):
         return None
     path = "/" + "/".join(filter(None, unquote(encoded).split("/")))
-    for pattern, service, methods in _PATTERNS:
+    for pattern, service, template, methods in _PATTERNS:
         if pattern.fullmatch(path):
-            return PublicRoute(service, path, methods)
+            return PublicRoute(service, path, template, methods)
     return None
 
 
@@ -92,7 +113,7 @@ def _methods(given: str) -> frozenset[str]:
 
 
 _PATTERNS = [
-    (_pattern(path), service, _methods(given))
+    (_pattern(path), service, path, _methods(given))
     for service, routes in ROUTES.items()
     for path, given in routes.items()
 ]

@@ -13,6 +13,10 @@ _OF_API = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none
 nothing for it."""
 
 
+HTTP_API = "/developers/http-api"
+"""The page of Swagger UI, whose styles contain pictures."""
+
+
 def security_headers(settings: Settings) -> Mapping[str, str]:
     """Security headers of all responses, with the values for pages."""
     headers = {
@@ -35,11 +39,14 @@ def api_security_headers(settings: Settings) -> Mapping[str, str]:
 
 def add_security_headers(settings: Settings) -> BeforeMessageSendHookHandler:
     security, for_api = security_headers(settings), api_security_headers(settings)
+    policy = security["Content-Security-Policy"].replace("img-src 'self'", "img-src 'self' data:")
+    of_swagger = {**security, "Content-Security-Policy": policy}
 
     async def add(message: Message, scope: Scope) -> None:
         if message["type"] == "http.response.start":
             headers = MutableScopeHeaders.from_message(message)
-            headers.update(for_api if is_api(requested_path(scope)) else security)
+            path = requested_path(scope)
+            headers.update(for_api if is_api(path) else of_swagger if path == HTTP_API else security)
             headers.setdefault("Cache-Control", "no-store")
 
     return add

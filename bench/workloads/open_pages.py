@@ -19,7 +19,7 @@ from bench.suite import Suite, Workload
 from contracts.wire import now
 from kit.mongo import database
 from sandbox.testing import mongo_server
-from services.payments import rules
+from services.payments import attempts
 from services.payments.documents import OrderReplica, Payment
 from services.payments.reconciler import Reconciler
 from services.payments.rules import Outcome, PaymentState
@@ -93,7 +93,7 @@ async def open_page(number: int, window: timedelta, clock: Clock, schedule: Sche
         token=None,
         session_id=f"cs_{number}",
         page_url="https://checkout.example",
-        page_expires_at=rules.page_expires_at(order, clock.time),
+        page_expires_at=attempts.page_expires_at(order, clock.time),
         attempt_began_at=clock.time,
     )
     look_at = schedule.next_look(order, payment, clock.time, began_at=clock.time)

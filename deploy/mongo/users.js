@@ -1,5 +1,5 @@
 // MongoDB's image runs this script once, on an empty volume.
-const services = ["auth", "tickets", "orders", "payments"];
+const services = ["auth", "tickets", "orders", "payments", "mail"];
 
 function passwordOf(user) {
   const password = process.env[`MONGO_${user.toUpperCase()}_PASSWORD`];
@@ -57,4 +57,11 @@ admin.createUser({
   user: "audit",
   pwd: passwordOf("audit"),
   roles: ["orders", "payments"].map((service) => ({ role: "read", db: service })),
+});
+
+// The user of the operator console, `ops show` and `ops stuck`: it may read all databases and write none.
+admin.createUser({
+  user: "console",
+  pwd: passwordOf("console"),
+  roles: services.map((service) => ({ role: "read", db: service })),
 });

@@ -17,6 +17,10 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 OWN = {b"same-origin", b"none"}
 """Values of Sec-Fetch-Site for requests of this site's pages, and of the user alone (W3C Fetch Metadata)."""
 
+PERSONAL = "/api/users/me/export"
+"""The path of a GET request that only this site may make: another one could let a visitor's browser download
+the file, and use up the visitor's limit."""
+
 FORM_TYPES = {b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain"}
 """The media types of forms, also of those without a field. A page of another site can send them without a
 preflight request."""
@@ -37,7 +41,8 @@ class RejectCrossSite(ASGIMiddleware):
         self._vouching = Vouching(settings)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        if scope["method"] not in SAFE_METHODS and not self.comes_from_here(scope):  # type: ignore[typeddict-item]
+        may_come_from_anywhere = scope["method"] in SAFE_METHODS and scope["path"] != PERSONAL  # type: ignore[typeddict-item]
+        if not may_come_from_anywhere and not self.comes_from_here(scope):
             route = f"{scope['method']} {scope['raw_path'][:200].decode('latin-1')}"  # type: ignore[typeddict-item]
             record("cross-site", "refused", route=route)
             raise CrossSite

@@ -1,13 +1,14 @@
-"""Guards that admit signed-in users or operators. They run before the body is read."""
+"""Guards that admit signed-in users, operators or other processes. They run before the body is read."""
 
 import hmac
+from collections.abc import Sequence
 
 from litestar.handlers import BaseRouteHandler
 
-from kit.errors import NotAnOperator, NotSignedIn, Unavailable
+from kit.errors import NotAnOperator, NotAService, NotSignedIn, Unavailable, Unconfirmed
 from kit.http.authentication import bearer_token
 from kit.http.state import AnyConnection, state_of
-from kit.secrets import operator_token
+from kit.secrets import accepted_internal_tokens, accepted_operator_tokens, mail_token
 
 
 async def signed_in(connection: AnyConnection, _: BaseRouteHandler) -> None:
@@ -22,13 +23,58 @@ async def signed_in(connection: AnyConnection, _: BaseRouteHandler) -> None:
         raise NotSignedIn
 
 
+async def confirmed(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    """Reject callers who have yet to confirm their address. The guard `signed_in` has to come first.
+
+    Raises:
+        Unconfirmed
+    """
+    if connection.user.unconfirmed:
+        raise Unconfirmed
+
+
 async def operators_only(connection: AnyConnection, _: BaseRouteHandler) -> None:
     """Reject callers without the operator token.
 
     Raises:
         NotAnOperator
     """
-    expected = operator_token(state_of(connection).settings)
-    given = bearer_token(connection) or ""
-    if not hmac.compare_digest(given.encode(), expected.encode()):
+    if not _has_token(connection, accepted_operator_tokens(state_of(connection).settings)):
         raise NotAnOperator
+
+
+async def services_only(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    """Reject callers that don't know the internal secret.
+
+    Raises:
+        NotAService
+    """
+    if not _has_token(connection, accepted_internal_tokens(state_of(connection).settings)):
+        raise NotAService
+
+
+async def mail_only(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    """Reject callers other than mail.
+
+    Raises:
+        NotAService
+    """
+    if not _has_token(connection, [mail_token(state_of(connection).settings)]):
+        raise NotAService
+
+
+async def auth_only(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    """Reject callers other than auth. What auth has sent to another service isn't accepted here.
+
+    Raises:
+        NotAService
+        Unavailable: tokens can't be verified now.
+    """
+    token, state = bearer_token(connection), state_of(connection)
+    if token is None or not await state.sessions.is_request_of_auth(token, state.name):
+        raise NotAService
+
+
+def _has_token(connection: AnyConnection, accepted: Sequence[str]) -> bool:
+    given = (bearer_token(connection) or "").encode()
+    return any(hmac.compare_digest(given, token.encode()) for token in accepted)

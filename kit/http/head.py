@@ -27,7 +27,10 @@ class HeadForGet(ReceiveRoutePlugin):
 
 
 class WithoutBodyForHead(ASGIMiddleware):
-    """Sends the same headers in response to HEAD as in response to GET, and ends the response there."""
+    """Sends the same headers in response to HEAD as in response to GET, and ends the response there.
+
+    Middleware is called for known routes only. `omit_body_for_head` covers the errors for all others.
+    """
 
     scopes = (ScopeType.HTTP,)
 
@@ -38,6 +41,12 @@ class WithoutBodyForHead(ASGIMiddleware):
             await next_app(scope, response.receive, response.send)
         else:
             await next_app(scope, receive, send)
+
+
+async def omit_body_for_head(message: Message, scope: Scope) -> None:
+    """Send no body in response to HEAD. A hook `before_send` of Litestar."""
+    if message["type"] == "http.response.body" and scope.get("method") == "HEAD":
+        message["body"] = b""
 
 
 class _Response:

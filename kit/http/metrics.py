@@ -1,4 +1,4 @@
-"""Prometheus metrics of a process's HTTP requests, with a bounded number of series."""
+"""Prometheus metrics of a process's HTTP requests, with a bounded number of series, and of its readiness."""
 
 from http import HTTPMethod
 from typing import Any
@@ -6,9 +6,12 @@ from typing import Any
 from litestar import Request
 from litestar.middleware import DefineMiddleware
 from litestar.plugins.prometheus import PrometheusConfig, PrometheusMiddleware
+from prometheus_client import Gauge
 
 METHODS = frozenset(HTTPMethod)
 OTHER = "other"
+
+READY = Gauge("stagedoor_ready", "1 while a part is available that the process needs, else 0", ["part"])
 
 
 class _KnownMethods(PrometheusMiddleware):
@@ -19,16 +22,15 @@ class _KnownMethods(PrometheusMiddleware):
         return {**labels, "method": labels["method"] if labels["method"] in METHODS else OTHER}
 
 
-def request_metrics(process: str, prefix: str = "litestar", exclude: str | None = None) -> DefineMiddleware:
+def request_metrics(process: str, exclude: str | None = None) -> DefineMiddleware:
     """The middleware that counts and measures the requests of a process, by the template of their path.
 
     Args:
-        prefix: the beginning of the metrics' names.
         exclude: the name of an option. Requests to routes with it aren't measured.
     """
     return PrometheusConfig(
         app_name=process,
-        prefix=prefix,
+        prefix="http",
         group_path=True,
         exclude_opt_key=exclude,
         middleware_class=_KnownMethods,

@@ -45,7 +45,7 @@ MAX_ERRORS = 20
 _MISSING = re.compile(r"Missing required \w+ parameter '([^']+)'")
 
 TITLES = {
-    404: "There is nothing at this address",
+    404: "Not Found",
     405: "That can't be done here",
     413: "The body is too large",
 }

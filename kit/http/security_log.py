@@ -8,13 +8,14 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from contracts.identity import Identity
-from kit.errors import CrossSite, Forbidden, NotAnOperator, ServiceError, TooManyRequests
+from kit.errors import CrossSite, Forbidden, NotAnOperator, NotAService, ServiceError, TooManyRequests
 from kit.security_log import record, remember_client
 
 _EVENTS: Mapping[type[ServiceError], str] = {
     TooManyRequests: "rate-limit",
     Forbidden: "access",
     NotAnOperator: "operator",
+    NotAService: "service",
 }
 
 

@@ -9,7 +9,7 @@ from litestar.di import Provide
 from kit.client_address import Vouching
 from kit.session_use import SessionUse
 from kit.tokens import Sessions
-from settings import Settings
+from settings import ServiceName, Settings
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
@@ -20,6 +20,7 @@ class ProcessState(State):
     Its parts are injected into handlers. Middleware and guards use `state_of`.
     """
 
+    name: ServiceName
     settings: Settings
     sessions: Sessions
     vouching: Vouching

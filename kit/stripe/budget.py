@@ -17,6 +17,7 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from contracts.wire import now
+from kit.stripe.metrics import PAUSED, WAITED
 
 BACKGROUND_SHARE = 10
 """Background work gets at least the budget divided by this number, and at least 1, whatever buyers need."""
@@ -54,6 +55,7 @@ class Budget:
         self._turn = asyncio.Lock()
         self._paused_until = 0.0
         self._rejections = 0
+        PAUSED.set_function(lambda: self.is_paused)
 
     @property
     def is_paused(self) -> bool:
@@ -67,8 +69,9 @@ class Budget:
     async def take(self) -> None:
         """Wait until background work may send a request."""
         async with self._turn:
-            while seconds := await self._wait_or_take():  # noqa: ASYNC110 - other processes set no event
+            while seconds := await self._wait_or_take():
                 await sleep(seconds)
+                WAITED.inc(seconds)
 
     async def report(self) -> None:
         """Store how many requests the buyers of this process have caused. To be called every second."""

@@ -11,6 +11,7 @@ import stripe
 
 from kit.stripe.budget import Budget
 from kit.stripe.errors import OutcomeUnknown, failure, is_rejection
+from kit.stripe.metrics import measured
 from settings import Settings
 
 API_VERSION = "2026-10-28.endive"
@@ -60,7 +61,9 @@ class StripeHttp(stripe.AIOHTTPClient):
         elif self.budget is not None:
             self.budget.count()
         try:
-            content, status, received = await super().request_async(method, url, headers, post_data)
+            with measured("background" if self.in_background else "buyers") as answer:
+                content, status, received = await super().request_async(method, url, headers, post_data)
+                answer.status = status
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             message = f"Network error: {error!r}"
             unsent = stripe.APIConnectionError(message, should_retry=True)  # type: ignore[no-untyped-call] # stripe leaves it untyped

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from contracts.events import OrderStatus
 from contracts.money import from_minor_units
 from services.payments.money_back import Dispute, MoneyBack
-from services.payments.rules import OTHER_WAY
+from services.payments.refunds import OTHER_WAY
 from services.payments.stripe_gateway.ledger import CLOCK_SKEW, StripeRecord
 
 

@@ -5,10 +5,7 @@ docs/decisions/0018-backups.md explains the order of the steps.
 
 from kit.nats import EVENTS
 from ops.errors import CommandError
-from settings import ServiceName
 from streams.topology import DEAD, TIMERS
-
-DATABASES: tuple[ServiceName, ...] = ("auth", "tickets", "orders", "payments")
 
 STREAMS = (EVENTS, TIMERS, DEAD)
 """The streams in the order in which they are saved. A consumer sets a timer or stores a dead letter before it

@@ -179,11 +179,9 @@ class Databases:
 
     async def remove_outbox_messages(self, ids: Iterable[str]) -> None:
         """Remove the outbox messages with these ids. Repeating it is harmless."""
+        removed = {"$pull": {"outbox": {"id": {"$in": list(ids)}}}}
         async for collection in self._collections():
-            for message_id in ids:
-                await collection.update_one(
-                    {"outbox.id": message_id}, {"$pull": {"outbox": {"id": message_id}}}
-                )
+            await collection.update_many(HAS_OUTBOX_MESSAGES, removed)
 
     async def _collections(self) -> AsyncIterator[AsyncCollection[dict[str, Any]]]:
         for name in self._names:

@@ -13,14 +13,14 @@ from nats.js.errors import NotFoundError
 
 from kit.nats import EVENTS, connection_to, read_stream
 from kit.secrets import OPERATOR, nats_servers
-from ops.backup import DATABASES, STREAMS, BackupError, stream_snapshots, trailing_events
+from ops.backup import STREAMS, BackupError, stream_snapshots, trailing_events
 from ops.backup.folder import Manifest, checked
 from ops.backup.mongo_dump import Databases, databases
 from ops.backup.running_services import running
 from ops.migrate import create_indexes
 from ops.provision import provision
 from settings import Settings
-from streams.processes import PROCESSES
+from streams.processes import DATABASES, PROCESSES
 from streams.topology import set_limits
 
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=1)
@@ -86,10 +86,8 @@ async def remove_published(stored: Databases, js: JetStreamContext) -> None:
     if not written:
         return
     oldest = min(written.values()) - MAX_CLOCK_DIFFERENCE
-    stored_ids = [
-        message.headers.get(Header.MSG_ID, "") async for message in read_stream(js, EVENTS, ">", oldest)
-    ]
-    await stored.remove_outbox_messages(written.keys() & stored_ids)
+    ids = (message.headers.get(Header.MSG_ID, "") async for message in read_stream(js, EVENTS, ">", oldest))
+    await stored.remove_outbox_messages({id_ async for id_ in ids if id_ in written})
 
 
 async def _filled(js: JetStreamContext) -> list[str]:

@@ -7,11 +7,12 @@ from pathlib import Path
 from contracts.wire import now
 from kit.nats import EVENTS, connection_to
 from kit.secrets import OPERATOR, nats_servers
-from ops.backup import DATABASES, STREAMS, BackupError, stream_snapshots, trailing_events
+from ops.backup import STREAMS, BackupError, stream_snapshots, trailing_events
 from ops.backup.folder import FORMAT, MANIFEST, Manifest, draft
 from ops.backup.mongo_dump import Counts, DatabaseReader, Databases, databases
 from ops.backup.running_services import running
 from settings import Settings
+from streams.processes import DATABASES
 
 
 async def save(settings: Settings, folder: Path) -> Manifest:

@@ -52,6 +52,7 @@ def update_dispute(dispute_id: str, tree: Tree) -> Job:
         dispute = replace(
             dispute,
             evidence=text or dispute.evidence,
+            is_submitted=dispute.is_submitted or (submits and text is not None),
             status=decided,
             metadata={**dispute.metadata, **metadata},
         )

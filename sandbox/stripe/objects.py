@@ -105,7 +105,8 @@ def payment_error(error: PaymentError) -> Json:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def charge(charge: Charge, refunds: Iterable[Refund], *, more_refunds: bool) -> Json:
+def charge(charge: Charge) -> Json:
+    """The charge without the list of its refunds, which only an expanded charge has."""
     failure = charge.failure
     return {
         "id": charge.id,
@@ -141,7 +142,6 @@ def charge(charge: Charge, refunds: Iterable[Refund], *, more_refunds: bool) -> 
         "receipt_number": None,
         "receipt_url": None,
         "refunded": charge.amount_refunded == (charge.amount_captured or charge.amount),
-        "refunds": listing(map(refund, refunds), f"/v1/charges/{charge.id}/refunds", has_more=more_refunds),
         "review": None,
         "shipping": None,
         "source": None,
@@ -152,6 +152,11 @@ def charge(charge: Charge, refunds: Iterable[Refund], *, more_refunds: bool) -> 
         "transfer_data": None,
         "transfer_group": charge.transfer_group,
     }
+
+
+def refunds_of(charge_id: str, refunds: Iterable[Refund], *, has_more: bool) -> Json:
+    """https://docs.stripe.com/changelog/2022-11-15/deprecates-charges-auto-expand"""
+    return listing(map(refund, refunds), f"/v1/charges/{charge_id}/refunds", has_more=has_more)
 
 
 def _outcome(charge: Charge) -> Json:
@@ -292,7 +297,8 @@ def dispute(dispute: Dispute) -> Json:
             "enhanced_eligibility": {},
             "has_evidence": dispute.evidence is not None,
             "past_due": False,
-            "submission_count": int(dispute.evidence is not None),
+            "submission_count": int(dispute.is_submitted),
+            "submission_method": "manual" if dispute.is_submitted else "not_submitted",
         },
         "is_charge_refundable": False,
         "livemode": False,

@@ -9,7 +9,7 @@ from contracts.money import minimum_charge
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.forms import Form
 
-INTENT_EXPANDS = "latest_charge payment_method"
+INTENT_EXPANDS = "latest_charge latest_charge.refunds payment_method"
 REFUND_EXPANDS = "charge payment_intent payment_intent.latest_charge"
 DISPUTE_EXPANDS = "charge payment_intent"
 SESSION_EXPANDS = "payment_intent payment_intent.latest_charge payment_intent.payment_method"

@@ -29,7 +29,7 @@ def intent(intent_id: str, tree: Tree) -> Job:
 
 
 def charge(charge_id: str, tree: Tree) -> Job:
-    return _one(Charge, "charge", charge_id, tree, "payment_intent", "charge")
+    return _one(Charge, "charge", charge_id, tree, "payment_intent refunds", "charge")
 
 
 def refund(refund_id: str, tree: Tree) -> Job:

@@ -50,7 +50,10 @@ class Renderer:
             name, _, rest = path.partition(".")
             within[name] += [rest] if rest else []
         for name, inner_expand in within.items():
-            if inner := ledger.find(_EXPANDED[name], body[name]):
+            if name == "refunds":
+                refunds, has_more = ledger.listed(Refund, Page(), charge=body["id"])
+                body[name] = objects.refunds_of(body["id"], refunds, has_more=has_more)
+            elif inner := ledger.find(_EXPANDED[name], body[name]):
                 body[name] = self.shown(ledger, inner, tuple(inner_expand))
         return body
 
@@ -58,8 +61,7 @@ class Renderer:
         if isinstance(thing, Intent):
             return objects.payment_intent(thing, base_url=self._base_url)
         if isinstance(thing, Charge):
-            refunds, has_more = ledger.listed(Refund, Page(), charge=thing.id)
-            return objects.charge(thing, refunds, more_refunds=has_more)
+            return objects.charge(thing)
         if isinstance(thing, Refund):
             return objects.refund(thing)
         if isinstance(thing, Dispute):

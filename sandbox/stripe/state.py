@@ -101,13 +101,19 @@ RefundStatus = Literal["pending", "succeeded", "failed"]
 
 
 @dataclass(frozen=True)
-class Refund:
+class Reversal:
+    """Money of a charge that goes back to the buyer: a refund or a dispute."""
+
     id: str
     created: int
     amount: int
     currency: str
     charge: str
     payment_intent: str
+
+
+@dataclass(frozen=True)
+class Refund(Reversal):
     metadata: dict[str, str]
     reason: str | None = None
     status: RefundStatus = "succeeded"
@@ -121,18 +127,14 @@ DisputeStatus = Literal["needs_response", "won", "lost"]
 
 
 @dataclass(frozen=True)
-class Dispute:
-    id: str
-    created: int
-    amount: int
-    currency: str
-    charge: str
-    payment_intent: str
+class Dispute(Reversal):
     last4: str
     brand: str
     status: DisputeStatus = "needs_response"
     evidence: str | None = None
-    """The text that the seller submitted."""
+    """The text that the seller gave."""
+    is_submitted: bool = False
+    """Whether the seller has submitted the text to the bank."""
     metadata: dict[str, str] = field(default_factory=dict)
 
 

@@ -19,6 +19,7 @@ class Client:
 
     address: str
     device_cookie: str | None = None
+    user_agent: str | None = None
 
     @property
     def networks(self) -> Networks | None:

@@ -1,15 +1,21 @@
-"""The private key that signs session tokens."""
+"""The private key that signs session tokens, and further public keys that verify them."""
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+import re
+from collections.abc import Sequence
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     load_pem_private_key,
+    load_pem_public_key,
 )
 
 from kit.secrets import stored_secret
 from settings import Settings
+
+_PEM = re.compile(r"-----BEGIN .*?-----END [^-]*-----", re.DOTALL)
 
 
 def private_key(settings: Settings) -> Ed25519PrivateKey:
@@ -28,6 +34,28 @@ def private_key(settings: Settings) -> Ed25519PrivateKey:
         raise ValueError("SESSION_PRIVATE_KEY is encrypted; it must be set without a password") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise ValueError("SESSION_PRIVATE_KEY is no Ed25519 key")
+    return key
+
+
+def verification_keys(settings: Settings) -> Sequence[Ed25519PublicKey]:
+    """The keys in SESSION_VERIFICATION_KEYS.
+
+    Raises:
+        ValueError: they aren't all Ed25519 public keys in PEM.
+    """
+    text = (settings.session_verification_keys or "").replace("\\n", "\n")
+    if _PEM.sub("", text).strip():
+        raise ValueError("SESSION_VERIFICATION_KEYS contains something else than public keys in PEM")
+    return [_public_key(pem) for pem in _PEM.findall(text)]
+
+
+def _public_key(pem: str) -> Ed25519PublicKey:
+    try:
+        key = load_pem_public_key(pem.encode())
+    except ValueError:
+        raise ValueError("SESSION_VERIFICATION_KEYS contains something else than public keys") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise ValueError("SESSION_VERIFICATION_KEYS contains a key that is no Ed25519 key")
     return key
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,15 +16,16 @@ from pymongo.errors import DuplicateKeyError
 from contracts.events import ExpirationComplete, PaymentEvent, PublicTicket, TicketEvent
 from contracts.money import to_minor_units
 from contracts.wire import now
+from kit import closed_users
 from kit.aggregates import change
 from kit.alerts import alert
 from kit.changes import Changes
-from kit.errors import NotFound, Unavailable
+from kit.errors import AccountClosed, NotFound, Unavailable
 from kit.mongo import object_id
 from kit.networks import Networks
 from kit.owners import Owner
 from kit.replicas import State
-from services.orders import hoarding, holds, rules
+from services.orders import hoarding, holds, leaving, rules
 from services.orders.documents import ONE_ORDER_A_TICKET, Order, ShownOrder, TicketReplica
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ async def reserve(
 
     Raises:
         NotFound, OwnTicket, TicketNotForSale, TicketReserved, TooManyReservations, TooManyFromNetwork,
-        ReservedTooOften, HeldTooLong, Unavailable
+        ReservedTooOften, HeldTooLong, AccountClosed, Unavailable
     """
     ticket = await TicketReplica.stored_or_asked(ticket_id, partial(_ask, tickets))
     rules.check_may_reserve(ticket, buyer)
@@ -103,6 +104,10 @@ async def reserve(
                 raise rules.TicketReserved from None
             # Another order of the ticket has ended, or no majority has it yet. Then it may be this buyer's.
             continue  # a concurrent request took the hold number, a slot or the code
+        if await closed_users.is_closed(buyer):
+            await cancel(order.key, buyer)  # if this process stops here, the order expires
+            await leaving.forget_networks({"_id": order.id})  # the deletion may be over already
+            raise AccountClosed
         return Reservation(order, is_new=True)
     raise Unavailable
 
@@ -110,6 +115,7 @@ async def reserve(
 def _new_order(ticket: TicketReplica, buyer: str, hold: int, slots: Mapping[str, Any], terms: Terms) -> Order:
     return Order(
         user_id=buyer,
+        seller_id=ticket.user_id,
         ticket_id=ticket.key,
         ticket_version=ticket.version,
         ticket_title=ticket.title,
@@ -155,6 +161,26 @@ async def extend(order_id: str, buyer: str, window: timedelta) -> Order:
     moment = now()
     longer = rules.extended_deadline(object_id(order_id).generation_time, window, moment)
     return await _change(order_id, lambda order: rules.extend(order, buyer, longer, window, moment))
+
+
+async def cancel_by_operator(order_id: str) -> Order:
+    """Cancel an unpaid order for an operator. A repeated call changes nothing.
+
+    Raises:
+        NotFound, OrderComplete
+    """
+    return await _change(order_id, lambda order: rules.cancel_by_operator(order, now()))
+
+
+async def extend_by_operator(order_id: str, until: datetime) -> Order:
+    """Move an unpaid order's deadline to `until`, unless it is later already.
+
+    Raises:
+        NotFound, NoMoreTime, DeadlineNotAllowed
+    """
+    return await _change(
+        order_id, lambda order: rules.extend_by_operator(order, until, order.reserved_at, now())
+    )
 
 
 async def expire(event: ExpirationComplete) -> None:

@@ -1,30 +1,40 @@
 """HTTP API of orders."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
 
 from litestar import Response, Router, delete, get, post
-from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter, RequestBody
 
+from contracts.api import CancellationBody, ExtensionBody, OrderBody
 from contracts.api import Order as OrderView
-from contracts.api import OrderBody, OrderTicket
-from contracts.money import from_minor_units
-from contracts.wire import now
-from kit.http.guards import signed_in
+from kit.errors import AccountClosed, NotFound, Unconfirmed
+from kit.http.guards import operators_only, signed_in
 from kit.http.limits import Limited
-from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
+from kit.http.openapi import CREATED_ID, OPERATORS, SIGNED_IN, ApiOperation, PageOperation, PathId, refusals
 from kit.http.request import ApiRequest
 from kit.http.responses import ModelResponse
 from kit.networks import NetworkHasher
 from kit.owners import Owner
-from kit.paging import link_to_next
+from kit.paging import BadCursor, link_to_next
+from kit.security_log import OPERATOR, record
 from services.orders import actions
-from services.orders.documents import Order, ShownOrder
-from services.orders.hoarding import Limits
-from services.orders.rules import extended_deadline, may_extend
+from services.orders.documents import ShownOrder
+from services.orders.hoarding import HeldTooLong, Limits, ReservedTooOften, TooManyFromNetwork
+from services.orders.rules import (
+    DeadlineNotAllowed,
+    NoMoreTime,
+    NotTheBuyer,
+    OrderComplete,
+    OwnTicket,
+    TicketNotForSale,
+    TicketReserved,
+    TooManyReservations,
+)
+from services.orders.views import view_of
 from settings import Settings
 
 InjectedSettings = NamedDependency[Settings]
@@ -35,10 +45,9 @@ MAX_PAGE = 1000
 
 @get(
     "/",
+    operation_class=PageOperation,
     summary="The caller's orders, newest first",
-    response_headers=[
-        ResponseHeader(name="Link", documentation_only=True, description="The next page, if there is one")
-    ],
+    responses=refusals(BadCursor),
 )
 async def list_orders(
     request: ApiRequest,
@@ -50,12 +59,12 @@ async def list_orders(
     window = _window(settings)
     orders, following = await ShownOrder.of_buyer(request.user.id, after, limit)
     headers = link_to_next("/api/orders", request.query_params.multi_items(), following)
-    return ModelResponse([_view(order, window) for order in orders], headers=headers)
+    return ModelResponse([view_of(order, window) for order in orders], headers=headers)
 
 
-@get("/{order_id:str}", summary="One of the caller's orders")
+@get("/{order_id:str}", summary="One of the caller's orders", responses=refusals(NotTheBuyer))
 async def show_order(request: ApiRequest, order_id: PathId, settings: InjectedSettings) -> OrderView:
-    return _view(await actions.show(order_id, request.user.id), _window(settings))
+    return view_of(await actions.show(order_id, request.user.id), _window(settings))
 
 
 class ReserveOperation(ApiOperation):
@@ -71,7 +80,15 @@ class ReserveOperation(ApiOperation):
     guards=[Limited("reserve", "rate_reserve")],
     operation_class=ReserveOperation,
     summary="Reserve a ticket",
-    responses={200: ResponseSpec(OrderView, description="The caller already holds the ticket")},
+    responses={
+        200: ResponseSpec(
+            OrderView, description="The caller already holds the ticket", generate_examples=False
+        ),
+        **refusals(
+            *(NotFound, OwnTicket, TicketReserved, TicketNotForSale, TooManyReservations),
+            *(TooManyFromNetwork, ReservedTooOften, HeldTooLong, Unconfirmed, AccountClosed),
+        ),
+    },
 )
 async def reserve_ticket(
     request: ApiRequest,
@@ -82,10 +99,17 @@ async def reserve_ticket(
 ) -> Response[OrderView]:
     """A buyer who already holds the ticket gets the existing order, with status 200 instead of 201."""
     terms = _terms(settings)
+    if request.user.unconfirmed:
+        terms = replace(terms, max_live=1)
     of_client = networks.of(request.client_address)
-    reservation = await actions.reserve(data.ticket_id, request.user.id, terms, tickets, of_client)
+    try:
+        reservation = await actions.reserve(data.ticket_id, request.user.id, terms, tickets, of_client)
+    except TooManyReservations:
+        if request.user.unconfirmed:
+            raise Unconfirmed("Confirm your email address to hold more than one ticket") from None
+        raise
     return ModelResponse(
-        _view(reservation.order, terms.window), status_code=201 if reservation.is_new else 200
+        view_of(reservation.order, terms.window), status_code=201 if reservation.is_new else 200
     )
 
 
@@ -94,15 +118,54 @@ async def reserve_ticket(
     status_code=200,
     guards=[Limited("extend", "rate_change")],
     summary="Extend the time to pay for an order",
+    responses=refusals(NotTheBuyer, NoMoreTime),
 )
 async def extend_order(request: ApiRequest, order_id: PathId, settings: InjectedSettings) -> OrderView:
     window = _window(settings)
-    return _view(await actions.extend(order_id, request.user.id, window), window)
+    return view_of(await actions.extend(order_id, request.user.id, window), window)
 
 
-@delete("/{order_id:str}", guards=[Limited("cancel", "rate_change")], summary="Cancel an unpaid order")
+@delete(
+    "/{order_id:str}",
+    guards=[Limited("cancel", "rate_change")],
+    summary="Cancel an unpaid order",
+    responses=refusals(NotTheBuyer, OrderComplete),
+)
 async def cancel_order(request: ApiRequest, order_id: PathId) -> None:
     await actions.cancel(order_id, request.user.id)
+
+
+@post(
+    "/cancellations",
+    status_code=200,
+    exclude_from_auth=True,
+    guards=[operators_only],
+    security=OPERATORS,
+    summary="Cancel any unpaid order",
+    responses=refusals(NotFound, OrderComplete),
+)
+async def cancel_any_order(data: RequestBody[CancellationBody], settings: InjectedSettings) -> OrderView:
+    """Repeating it changes nothing. A paid order has to be refunded instead."""
+    order = await actions.cancel_by_operator(data.order_id)
+    record("order-cancellation", "success", actor=OPERATOR, order=order.key, reason=data.reason)
+    return view_of(order, _window(settings))
+
+
+@post(
+    "/extensions",
+    status_code=200,
+    exclude_from_auth=True,
+    guards=[operators_only],
+    security=OPERATORS,
+    summary="Extend the time to pay for any order",
+    responses=refusals(NotFound, NoMoreTime, DeadlineNotAllowed),
+)
+async def extend_any_order(data: RequestBody[ExtensionBody], settings: InjectedSettings) -> OrderView:
+    """Set a later deadline. If the present one is as late or later, nothing changes."""
+    order = await actions.extend_by_operator(data.order_id, data.expires_at)
+    until = order.expires_at.isoformat()
+    record("order-extension", "success", actor=OPERATOR, order=order.key, until=until, reason=data.reason)
+    return view_of(order, _window(settings))
 
 
 API = [
@@ -112,7 +175,8 @@ API = [
         guards=[signed_in],
         security=SIGNED_IN,
         tags=["orders"],
-    )
+    ),
+    Router("/api/orders", route_handlers=[cancel_any_order, extend_any_order], tags=["orders"]),
 ]
 
 
@@ -130,27 +194,3 @@ def _terms(settings: Settings) -> actions.Terms:
 
 def _window(settings: Settings) -> timedelta:
     return timedelta(seconds=settings.expiration_window_seconds)
-
-
-def _view(order: Order | ShownOrder, window: timedelta) -> OrderView:
-    moment = now()
-    longer = extended_deadline(order.reserved_at, window, moment)
-    return OrderView(
-        id=order.key,
-        status=order.status,
-        user_id=order.user_id,
-        expires_at=order.expires_at,
-        version=order.version,
-        cancel_reason=order.cancel_reason,
-        hold_refused=order.hold_refused,
-        relisted=order.relisted,
-        can_extend=may_extend(order, longer, window, moment),
-        code=order.code,
-        ticket=OrderTicket(
-            id=order.ticket_id,
-            title=order.ticket_title,
-            price=from_minor_units(order.price_minor),
-            version=order.ticket_version,
-            **dict(order.details),
-        ),
-    )

@@ -10,11 +10,12 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from contracts.events import GRACE, OrderCancelled, OrderCreated, OrderedTicket, OrderEvent, OrderUpdated
 from contracts.money import from_minor_units
+from contracts.wire import now
 from kit.aggregates import OUTBOX_INDEX, Aggregate
 from kit.changes import Changes
 from kit.paging import newest_first
 from kit.replicas import Replica
-from services.orders.rules import PRIVATE, OrderState, ReservableTicket
+from services.orders.rules import PRIVATE, OrderState, ReservableTicket, times_of
 
 ONE_ORDER_A_TICKET = "one_order_a_ticket"
 ONE_ORDER_A_HOLD = "one_order_a_hold"
@@ -114,7 +115,7 @@ class Order(OrderState, Aggregate):
         expected = {name: getattr(self, name) for name in PRIVATE}
         if changes.keys() <= PRIVATE:
             return await self.save_private(changes, **expected)
-        return await self.save_and_publish(changes, **expected)
+        return await self.save_and_publish({**changes, **times_of(self, changes, now())}, **expected)
 
     def event(self) -> OrderEvent:
         return self._kind_of_event()(
@@ -122,8 +123,12 @@ class Order(OrderState, Aggregate):
             version=self.version,
             status=self.status,
             user_id=self.user_id,
+            seller_id=self.seller_id,
+            paid_at=self.paid_at,
+            refunded_at=self.refunded_at,
             cancel_reason=self.cancel_reason,
             hold_refused=self.hold_refused,
+            cancelled_by_operator=self.cancelled_by_operator,
             relisted=self.relisted,
             refunded_amount=self.refunded_minor,
             dispute=self.dispute,

@@ -22,7 +22,7 @@ from contracts.money import to_minor_units
 from contracts.tickets import TicketDetails
 from contracts.wire import Moment
 from kit.changes import Changes
-from kit.errors import Conflict, Forbidden, TooManyRequests
+from kit.errors import Conflict, Forbidden, Invalid, TooManyRequests
 
 
 class TicketReserved(Conflict):
@@ -47,6 +47,12 @@ class OrderComplete(Conflict):
 
 class NoMoreTime(Conflict):
     message = "The time to pay can no longer be extended"
+
+
+class DeadlineNotAllowed(Invalid):
+    """An operator asked for a deadline in the past, or for one that is too late."""
+
+    message = "The new deadline must be in the future"
 
 
 class NotTheBuyer(Forbidden):
@@ -75,6 +81,8 @@ class OrderState(BaseModel):
 
     user_id: str
     """The buyer's id."""
+    seller_id: str | None = None
+    """The seller's id. None for an order from before orders kept it."""
     ticket_id: str
     ticket_version: int
     ticket_title: str
@@ -91,9 +99,11 @@ class OrderState(BaseModel):
     extensions: int = 0
     """How many times the deadline was extended at the buyer's request."""
     cancel_reason: CancelReason | None = None
-    """Why the order was cancelled. None if it wasn't, or if the hold was refused."""
+    """Why the order was cancelled. None if it wasn't, or if tickets or an operator ended it: see below."""
     hold_refused: bool = False
     """Whether the order was cancelled because tickets refused its hold."""
+    cancelled_by_operator: bool = False
+    """Whether an operator cancelled the order."""
     relisted: bool = False
     """Whether the ticket of a refunded order is on sale again."""
     refunded_minor: int = 0
@@ -115,6 +125,10 @@ class OrderState(BaseModel):
     which is `GRACE` after the deadline."""
     ended_at: Moment | None = None
     """When the hold of a cancelled order ended. It isn't published."""
+    paid_at: Moment | None = None
+    """When the order became complete. None before, and for an order from before orders kept it."""
+    refunded_at: Moment | None = None
+    """When the order became refunded. None before, and for an order from before orders kept it."""
 
 
 PRIVATE = frozenset({"held", "payment_version", "payment_status", "authorized_at", "kept_until"})
@@ -130,6 +144,11 @@ MAX_CONFIRMATION = timedelta(days=1)
 """How long after its deadline an order that is paid for waits for tickets. Authorizations last for days."""
 
 MAX_EXTENSIONS = 2
+
+MAX_OPERATOR_HOLD = timedelta(hours=24)
+"""Maximum time from the reservation to a deadline that an operator sets. Buyers themselves get `MAX_HOLD`.
+
+It is time for a bank or a buyer in trouble. The seller's ticket isn't blocked for longer."""
 
 CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 """Digits and letters that nobody confuses when reading them aloud or writing them down."""
@@ -186,6 +205,23 @@ def cancel(order: OrderState, by: str, now: datetime) -> Changes | None:
     if order.status == "complete":
         raise OrderComplete
     return _cancelled("buyer", now) if order.status in LIVE_STATUSES else None
+
+
+def cancel_by_operator(order: OrderState, now: datetime) -> Changes | None:
+    """Cancel an unpaid order for an operator, like its buyer could. A repeated call changes nothing.
+
+    If the payment is authorized already, payments releases it, as after every cancellation.
+
+    Raises:
+        OrderComplete: the buyer has paid and has to be refunded instead.
+    """
+    if order.status == "refunded":
+        raise OrderComplete("A refunded order can't be cancelled")
+    if order.status == "complete":
+        raise OrderComplete("A completed order can't be cancelled. Refund it instead")
+    if order.status not in LIVE_STATUSES:
+        return None
+    return {**move_to("cancelled"), "cancelled_by_operator": True, "ended_at": now}
 
 
 def expire(order: OrderState, now: datetime) -> Changes | None:
@@ -318,9 +354,46 @@ def extend(order: OrderState, by: str, longer: datetime, window: timedelta, now:
     return _with_consequences(order, {"expires_at": longer, "extensions": order.extensions + 1})
 
 
+def extend_by_operator(
+    order: OrderState, until: datetime, reserved_at: datetime, now: datetime
+) -> Changes | None:
+    """Move the deadline to `until` for an operator. It isn't one of the buyer's own extensions.
+
+    The deadline never becomes earlier: if the present one is as late or later, nothing changes. So a
+    request that is repeated or overtaken has no effect. An order whose deadline has passed gets no more time,
+    because payments may have begun to release its payment.
+
+    Raises:
+        NoMoreTime, DeadlineNotAllowed
+    """
+    if order.status not in LIVE_STATUSES:
+        raise NoMoreTime("Only an unpaid order can get more time to pay")
+    if order.expires_at <= now:
+        raise NoMoreTime("The time to pay is over")
+    if until <= now:
+        raise DeadlineNotAllowed(field="expiresAt")
+    if until <= order.expires_at:
+        return None
+    if until > reserved_at + MAX_OPERATOR_HOLD:
+        hours = MAX_OPERATOR_HOLD // timedelta(hours=1)
+        raise DeadlineNotAllowed(
+            f"The new deadline must be at most {hours} hours after the reservation", field="expiresAt"
+        )
+    return _with_consequences(order, {"expires_at": until})
+
+
 def extended_deadline(reserved_at: datetime, window: timedelta, now: datetime) -> datetime:
     """The deadline after an extension: a `window` from now, but at most MAX_HOLD after the reservation."""
     return min(now + window, reserved_at + MAX_HOLD)
+
+
+def times_of(order: OrderState, changes: Changes, now: datetime) -> Changes:
+    """The times that the order keeps of the status that the changes give it."""
+    status = changes.get("status", order.status)
+    if status == order.status:
+        return {}
+    kept: Mapping[OrderStatus, str] = {"complete": "paid_at", "refunded": "refunded_at"}
+    return {kept[status]: now} if status in kept else {}
 
 
 def pays(payment: PaymentEvent, order: OrderState) -> bool:

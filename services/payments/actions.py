@@ -21,7 +21,8 @@ from kit.errors import Forbidden, Invalid, Unavailable
 from kit.owners import Owner
 from kit.replicas import State
 from kit.stripe.errors import OutcomeUnknown, RequestRefused
-from services.payments import rules
+from kit.tracing import traceparent
+from services.payments import attempts, refunds, rules
 from services.payments.documents import OrderReplica, Payment, ShownPayment
 from services.payments.settlement import Settlement
 
@@ -89,7 +90,7 @@ class Payments:
             order = await OrderReplica.stored(order_id)
             if order.status in rules.OVER:
                 raise rules.OrderCancelled
-        raise rules.PaymentEnded
+        raise attempts.PaymentEnded
 
     async def _attempt(self, order: OrderReplica, token: str | None) -> Payment:
         payment = await self._begin(order, token)
@@ -138,7 +139,7 @@ class Payments:
         """
         payment = await change(
             lambda: Payment.first({"order_id": order_id}),
-            lambda stored: rules.refund(stored, relist=relist, again=again, now=now()),
+            lambda stored: refunds.refund(stored, relist=relist, again=again, now=now()),
         )
         log.info("refund of order %s was requested, relist: %s, again: %s", order_id, relist, again)
         try:
@@ -156,7 +157,7 @@ class Payments:
         """
         payment = await change(
             lambda: Payment.first({"order_id": order_id}),
-            lambda stored: rules.returned(stored, relist=relist),
+            lambda stored: refunds.returned(stored, relist=relist),
         )
         log.info("the money of order %s was returned without Stripe", order_id)
         return payment
@@ -206,9 +207,9 @@ class Payments:
         may_start = self.settlement.pay_after_start or order.status not in LIVE_STATUSES
         is_too_late = not may_start and order.has_begun(now())
         if is_too_late and await Payment.first({"order_id": order.key}) is None:
-            raise rules.EventBegun
+            raise attempts.EventBegun
         moment = now()
-        page_expires_at = rules.page_expires_at(order, moment) if token is None else None
+        page_expires_at = attempts.page_expires_at(order, moment) if token is None else None
         # This request claims the payment for as long as it takes. If it dies, the reconciler continues then.
         claim: Changes = {"attempt_began_at": moment, "next_look_at": moment + CLAIM}
         payment = Payment(
@@ -218,6 +219,7 @@ class Payments:
             currency=self.currency,
             token=token,
             page_expires_at=page_expires_at,
+            traceparent=traceparent(),
         ).model_copy(update=dict(claim))
         try:
             await payment.add()
@@ -226,7 +228,7 @@ class Payments:
                 partial(_existing, order.key),
                 lambda stored: _and(
                     claim,
-                    rules.retry(stored, token, page_expires_at=page_expires_at, is_too_late=is_too_late),
+                    attempts.retry(stored, token, page_expires_at=page_expires_at, is_too_late=is_too_late),
                 ),
             )
         return payment

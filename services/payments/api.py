@@ -4,20 +4,34 @@ from typing import Annotated
 
 from litestar import Router, get, post
 from litestar.di import NamedDependency
+from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.params import HeaderParameter, QueryParameter, RawBody, RequestBody
 from msgspec import Meta
 
 from contracts.api import Payment as PaymentView
 from contracts.api import PaymentBody, PaymentResult, RefundBody
+from kit.errors import NotFound
 from kit.http.body_limits import MAX_BODY
-from kit.http.guards import operators_only, signed_in
+from kit.http.guards import confirmed, operators_only, signed_in
 from kit.http.limits import Limited
-from kit.http.openapi import OPERATORS, SIGNED_IN, ApiOperation, problems
+from kit.http.openapi import OPERATORS, SIGNED_IN, ApiOperation, refusals
 from kit.http.request import ApiRequest
-from kit.security_log import record
-from services.payments.actions import Payments
+from kit.security_log import OPERATOR, record
+from services.payments.actions import Payments, TokenInvalid, TokenRefused
+from services.payments.attempts import EventBegun, PaymentEnded, StartedOnAnotherPage
 from services.payments.documents import Payment
 from services.payments.inbox import WebhookInbox
+from services.payments.refunds import NotCaptured, PaymentDisputed, RefundNotFailed
+from services.payments.rules import (
+    NotTheBuyer,
+    OrderCancelled,
+    OrderExpired,
+    PaymentDeclined,
+    PaymentsUnavailable,
+    PriceTooLow,
+)
+from services.payments.stripe_gateway.webhook import BadSignature
+from services.payments.views import view_of
 
 InjectedPayments = NamedDependency[Payments]
 
@@ -30,16 +44,30 @@ class PayOperation(ApiOperation):
 
 
 class WebhookOperation(ApiOperation):
-    accepts = ("application/json",)
+    accepts = {
+        "application/json": Schema(
+            type=OpenAPIType.OBJECT,
+            description="An event of Stripe (https://docs.stripe.com/api/events/object)",
+            properties={
+                "id": Schema(type=OpenAPIType.STRING),
+                "object": Schema(type=OpenAPIType.STRING, const="event"),
+                "type": Schema(type=OpenAPIType.STRING),
+            },
+            examples=[{"id": "evt_1Example", "object": "event", "type": "payment_intent.succeeded"}],
+        )
+    }
 
 
 @post(
     "/",
     operation_class=PayOperation,
-    guards=[signed_in, Limited("pay", "rate_pay")],
+    guards=[signed_in, confirmed, Limited("pay", "rate_pay")],
     security=SIGNED_IN,
     summary="Pay for an order",
-    responses=problems({402: "The card was declined, with Stripe's message"}),
+    responses=refusals(
+        *(NotFound, NotTheBuyer, OrderCancelled, OrderExpired, EventBegun, PriceTooLow, TokenInvalid),
+        *(TokenRefused, PaymentDeclined, PaymentEnded, StartedOnAnotherPage, PaymentsUnavailable),
+    ),
 )
 async def pay(
     request: ApiRequest, data: RequestBody[PaymentBody], payments: InjectedPayments
@@ -53,6 +81,7 @@ async def pay(
     guards=[operators_only],
     security=OPERATORS,
     summary="Refund a buyer",
+    responses=refusals(NotFound, NotCaptured, PaymentDisputed, RefundNotFailed),
 )
 async def refund(data: RequestBody[RefundBody], payments: InjectedPayments) -> PaymentResult:
     """Refund the captured amount, or record that it was returned in another way."""
@@ -60,7 +89,7 @@ async def refund(data: RequestBody[RefundBody], payments: InjectedPayments) -> P
         payment = await payments.record_returned(data.order_id, relist=data.relist)
     else:
         payment = await payments.refund(data.order_id, relist=data.relist, again=data.again)
-    record("refund", "success", actor="operator", order=data.order_id)
+    record("refund", "success", actor=OPERATOR, order=data.order_id)
     return _result(payment)
 
 
@@ -73,23 +102,7 @@ async def list_payments(
     ],
     payments: InjectedPayments,
 ) -> list[PaymentView]:
-    return [
-        PaymentView(
-            id=payment.key,
-            order_id=payment.order_id,
-            status=payment.status,
-            amount=payment.amount,
-            currency=payment.currency,
-            decline_message=payment.decline_message,
-            action_url=payment.action_url,
-            page_url=payment.page_url,
-            processing=payment.processing,
-            refunded_amount=payment.refunded_amount,
-            refund_failed=payment.refund_failed,
-            dispute=payment.dispute,
-        )
-        for payment in await payments.of_orders(order_ids, request.user.id)
-    ]
+    return [view_of(payment) for payment in await payments.of_orders(order_ids, request.user.id)]
 
 
 @post(
@@ -99,6 +112,7 @@ async def list_payments(
     operation_class=WebhookOperation,
     opt={MAX_BODY: "max_webhook_bytes"},
     summary="Receive Stripe's webhooks",
+    responses=refusals(BadSignature),
 )
 async def webhook(
     body: RawBody,

@@ -10,6 +10,7 @@ from typing import TypeVar
 from kit.errors import NotFound, Unavailable
 from kit.mongo import DatabaseError
 from kit.stripe.errors import OutcomeUnknown
+from kit.tracing import fail_span
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +53,17 @@ async def within_claim(work: Awaitable[Result]) -> Result:
 
 @contextmanager
 def isolated(item: str) -> Iterator[None]:
-    """Log an error of the block instead of raising it. A database error is raised: it affects all items."""
+    """Log an error of the block instead of raising it, and mark the current span as failed.
+
+    A database error is raised: it affects all items.
+    """
     try:
         yield
     except (Unavailable, NotFound) as error:
+        fail_span(type(error).__name__)
         log.warning("%s isn't settled yet: %s", item, error)
     except DatabaseError:
         raise
-    except Exception:
+    except Exception as error:
+        fail_span(type(error).__name__)
         log.exception("%s can't be settled", item)

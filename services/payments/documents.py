@@ -6,12 +6,15 @@ from typing import Any, Self
 
 from beanie import Document, PydanticObjectId
 from pydantic import Field, TypeAdapter
-from pymongo import ASCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from contracts.events import PaymentCreated, PaymentEvent, PaymentStatus, PaymentUpdated
 from contracts.wire import Moment, now
 from kit.aggregates import OUTBOX_INDEX, Aggregate
+from kit.changes import Changes
 from kit.replicas import Replica
+from kit.tracing import Attributes
+from services.payments.metrics import count_outcome
 from services.payments.money_back import MoneyBack
 from services.payments.rules import Payable, PaymentState
 from services.payments.schedule import OPEN_STATUSES
@@ -19,6 +22,9 @@ from services.payments.schedule import OPEN_STATUSES
 FIRST_DELAY = timedelta(seconds=5)
 MAX_DELAY = timedelta(hours=1)
 """Maximum time between two attempts to process a webhook event."""
+
+MAX_UNDECIDED = 1_000
+"""How many authorized payments `Payment.undecided_since` reads."""
 
 KEPT_SECONDS = 30 * 24 * 3600
 """How long webhook events are kept. That must be longer than Stripe repeats them, which is three days."""
@@ -40,6 +46,8 @@ class Payment(PaymentState, Aggregate):
     A process claims a payment by moving this time forward before it looks at the payment. If the process
     dies, the claim lapses at this time, and another process looks at the payment.
     """
+    traceparent: str | None = None
+    """The trace of the request that created the payment, to which each look at the payment is linked."""
 
     class Settings:
         name = "payments"
@@ -47,6 +55,7 @@ class Payment(PaymentState, Aggregate):
             OUTBOX_INDEX,
             IndexModel([("order_id", ASCENDING)], name="one_payment_an_order", unique=True),
             IndexModel([("intent_id", ASCENDING)], name="intent"),
+            IndexModel([("user_id", ASCENDING), ("_id", DESCENDING)], name="of_buyer"),
             IndexModel([("status", ASCENDING), ("next_look_at", ASCENDING)], name="next_look"),
         ]
 
@@ -79,6 +88,22 @@ class Payment(PaymentState, Aggregate):
         )
         return claimed.matched_count == 1
 
+    @classmethod
+    async def undecided_since(cls) -> list[datetime]:
+        """When the authorized payments that are neither captured nor voided were authorized."""
+        found = cls.get_pymongo_collection().find(
+            {"status": "authorized"}, {"authorized_at": 1}, limit=MAX_UNDECIDED
+        )
+        times = [payment.get("authorized_at") async for payment in found]
+        return [time for time in times if isinstance(time, datetime)]
+
+    async def save_and_publish(self, changes: Changes, **expected: Any) -> Self | None:
+        """Write the changes and their event, as for all documents, and count what the payment became."""
+        changed = await super().save_and_publish(changes, **expected)
+        if changed is not None:
+            count_outcome(self, changed)
+        return changed
+
     async def schedule(self, look_at: datetime) -> None:
         """Set the time of the next look, unless another process has set it meanwhile."""
         guard = {"_id": self.id, "next_look_at": self.next_look_at}
@@ -94,6 +119,11 @@ class Payment(PaymentState, Aggregate):
         """When the current attempt began."""
         assert self.id is not None, "every payment has an id"
         return self.attempt_began_at or self.id.generation_time
+
+    @property
+    def span_attributes(self) -> Attributes:
+        """The ids that a span about the payment has."""
+        return {"stagedoor.order.id": self.order_id, "stagedoor.payment.id": self.key}
 
     def event(self) -> PaymentEvent:
         kind = PaymentCreated if self.version == 0 else PaymentUpdated
@@ -161,6 +191,8 @@ class WebhookEvent(Document):
     """When to process the event next. The delay grows with each failure."""
     failures: int = 0
     processed: bool = False
+    traceparent: str | None = None
+    """The trace of the request that brought the event. Processing continues it."""
 
     class Settings:
         name = "webhook_events"

@@ -13,6 +13,7 @@ from contracts.wire import now
 from kit.errors import Unavailable
 from kit.lease import Lease
 from kit.security_log import record
+from kit.tracing import add_attributes, span, traceparent
 from services.payments import rules
 from services.payments.batch import CLAIM, for_each, isolated, within_claim
 from services.payments.documents import Payment, WebhookEvent
@@ -36,8 +37,8 @@ StoredEvent = Mapping[str, Any]
 @dataclass(frozen=True)
 class WebhookInbox:
     settlement: Settlement
-    webhook_secret: str | None
-    """The key that verifies Stripe's signatures. Without it, every webhook is rejected."""
+    webhook_secrets: Sequence[str]
+    """The keys that verify Stripe's signatures. Without any, every webhook is rejected."""
     received: asyncio.Event = field(default_factory=asyncio.Event)
     """A flag that is set when a new webhook event was stored."""
 
@@ -49,7 +50,7 @@ class WebhookInbox:
             Unavailable: the event is stored, but no majority has it yet. Stripe sends it again.
         """
         try:
-            webhook = verify(body, signature, self.webhook_secret)
+            webhook = verify(body, signature, self.webhook_secrets)
         except BadSignature:
             record("webhook", "refused")
             raise
@@ -63,6 +64,7 @@ class WebhookInbox:
             status=webhook.status,
             received_at=moment,
             due=moment,
+            traceparent=traceparent(),
         )
         try:
             await event.add()
@@ -100,27 +102,34 @@ class WebhookInbox:
     async def _process(self, stored: Sequence[StoredEvent]) -> int | None:
         """Process the events of one payment. Return how many, or None if another replica has the payment.
 
-        Processing them again after a crash is harmless.
+        Processing them again after a crash is harmless. The span continues the trace of the request that
+        brought the first event, and is linked to those of the others.
         """
-        with isolated(f"webhook {stored[0]['_id']}"):
+        name = f"webhook {stored[0]['_id']}"
+        with isolated(name):
             events = [WebhookEvent.model_validate(each) for each in stored]
-            # An event that names only the PaymentIntent may have come before we know that PaymentIntent.
-            payment = await next((event for event in events if event.order_id), events[0]).payment()
-            if payment is None or all(
-                rules.is_known(payment, each.intent_id, each.status) for each in events
-            ):
-                await WebhookEvent.close([each.id for each in events])
-                return len(events)
-            lease = Lease(WebhookEvent.get_pymongo_collection().database, f"webhooks of {payment.key}", CLAIM)
-            if not await lease.hold():
-                return None
-            try:
-                return await self._ask(payment, events)
-            finally:
-                await lease.release()
+            first, *others = [event.traceparent for event in events]
+            with span("consumer", "process webhook", first, links=others), isolated(name):
+                return await self._settle(events)
         for each in stored:
             await WebhookEvent.postpone(each["_id"], each.get("failures"))
         return 0
+
+    async def _settle(self, events: Sequence[WebhookEvent]) -> int | None:
+        # An event that names only the PaymentIntent may have come before we know that PaymentIntent.
+        payment = await next((event for event in events if event.order_id), events[0]).payment()
+        if payment is not None:
+            add_attributes(payment.span_attributes)
+        if payment is None or all(rules.is_known(payment, each.intent_id, each.status) for each in events):
+            await WebhookEvent.close([each.id for each in events])
+            return len(events)
+        lease = Lease(WebhookEvent.get_pymongo_collection().database, f"webhooks of {payment.key}", CLAIM)
+        if not await lease.hold():
+            return None
+        try:
+            return await self._ask(payment, events)
+        finally:
+            await lease.release()
 
     async def _ask(self, payment: Payment, events: Sequence[WebhookEvent]) -> int:
         """Read the payment at Stripe, unless the previous holder of the lease has processed the events."""

@@ -28,39 +28,10 @@ class OrderExpired(Conflict):
     message = "The time to pay for this order is over"
 
 
-class EventBegun(Conflict):
-    message = "The event has begun, so this ticket can no longer be paid for"
-
-
 class PriceTooLow(Conflict):
     """The ticket was listed before sellers had to ask for an amount that Stripe charges."""
 
     message = "This ticket can't be paid for, because its price is too low. Release the ticket"
-
-
-class NotCaptured(Conflict):
-    message = "Only an order that is paid for can be refunded"
-
-
-class PaymentDisputed(Conflict):
-    """Stripe refunds no disputed payment: its bank has already taken the money back."""
-
-    message = "The buyer disputes this payment at the bank, so it can't be refunded"
-
-
-class RefundNotFailed(Conflict):
-    message = "Only money whose refund failed can be returned in another way"
-
-
-class StartedOnAnotherPage(Conflict):
-    code = "begun-elsewhere"  # part of the HTTP API
-    message = "This payment was started on another page. Release the ticket and reserve it again"
-
-
-class PaymentEnded(Conflict):
-    """The PaymentIntent or the Checkout session was ended at Stripe. Another attempt may succeed."""
-
-    message = "This payment was cancelled. You haven't been charged. Try again"
 
 
 class PaymentsUnavailable(Unavailable):
@@ -156,9 +127,6 @@ class Outcome:
     authorized_at: datetime | None = None
     """When the amount was authorized, if the response contains the charge."""
 
-
-OTHER_WAY = "other"
-"""The ids of refunds begin with this if an operator returned the money without Stripe."""
 
 MIN_PAGE_LIFETIME = timedelta(minutes=31)
 """Minimum remaining lifetime of a page that is opened again to be closed. Stripe requires 30 minutes."""
@@ -351,108 +319,3 @@ def matches(payment: PaymentState, outcome: Outcome) -> bool:
     if outcome.status in ("voided", "refunded"):
         return True
     return (outcome.amount, outcome.currency) == (payment.amount, payment.currency)
-
-
-def retry(
-    payment: PaymentState,
-    token: str | None,
-    *,
-    page_expires_at: datetime | None = None,
-    is_too_late: bool = False,
-) -> Changes | None:
-    """Start another attempt after a decline, or after the last one ended at Stripe without a charge.
-
-    In any other status the payment continues. Call this only if the order isn't over: the payment of such an
-    order is voided by us, and must stay so.
-
-    Args:
-        page_expires_at: when Stripe closes the page of the new attempt.
-        is_too_late: whether no attempt may start, because the event has begun.
-
-    Raises:
-        EventBegun: another attempt would be too late.
-        StartedOnAnotherPage: the payment was declined on our page, but buyers now pay on Stripe's page, which
-            would create a second PaymentIntent.
-    """
-    if payment.status not in ("failed", "voided"):
-        return None
-    if is_too_late:
-        raise EventBegun
-    if payment.status == "failed" and token is None:
-        raise StartedOnAnotherPage
-    return {
-        **(_without_ended(payment, page_expires_at) if payment.status == "voided" else {}),
-        "status": "pending",
-        "attempt": payment.attempt + 1,
-        "token": token,
-        "decline_code": None,
-        "decline_message": None,
-        "bank_check": False,
-        "action_url": None,
-        "processing": False,
-    }
-
-
-def _without_ended(payment: PaymentState, page_expires_at: datetime | None) -> Changes:
-    """Let the next attempt create an object at Stripe, because the last one can't be authorized any more."""
-    last = filter(None, (payment.intent_id, payment.session_id))
-    return {
-        "intent_id": None,
-        "session_id": None,
-        "page_url": None,
-        "page_expires_at": page_expires_at,
-        "authorized_at": None,
-        "ended": [*payment.ended, *last],
-    }
-
-
-def abandon(payment: PaymentState) -> Changes | None:
-    """Mark a payment voided if it has no PaymentIntent or session. Any other has to be voided at Stripe."""
-    known = payment.intent_id or payment.session_id
-    return None if known or payment.status == "voided" else {"status": "voided"}
-
-
-def refund(payment: PaymentState, *, relist: bool, again: bool = False, now: datetime) -> Changes | None:
-    """Refund the captured amount once. A repeated request can only add `relist`.
-
-    Args:
-        again: after a refund that failed, try once more.
-
-    Raises:
-        NotCaptured, PaymentDisputed
-    """
-    attempt = {"refund_requested_at": now, "refund_attempts": len(payment.failed_refunds) + 1}
-    match payment.status:
-        case "captured" if payment.dispute in ("open", "lost"):
-            raise PaymentDisputed
-        case "captured":
-            return {"status": "refunding", "relist": relist, **attempt}
-        case "refunding" | "refunded":
-            changes = {"relist": True} if relist and not payment.relist else {}
-            return {**changes, **(attempt if again and payment.refund_failed else {})} or None
-        case _:
-            raise NotCaptured
-
-
-def returned(payment: PaymentState, *, relist: bool) -> Changes | None:
-    """Record that an operator returned the money without Stripe, because the refund failed.
-
-    Raises:
-        RefundNotFailed: the refund may still succeed, so that the buyer would get the money twice.
-    """
-    if payment.status == "refunded":
-        return None
-    if not payment.refund_failed:
-        raise RefundNotFailed
-    number = len(payment.refunds) + 1
-    left = payment.amount - payment.refunded_amount
-    refunds = [*payment.refunds, Refund(id=f"{OTHER_WAY}-{number}", amount=left, status="succeeded")]
-    return {"status": "refunded", "refunds": refunds, "relist": relist or payment.relist}
-
-
-def page_expires_at(order: Payable, now: datetime) -> datetime:
-    """When Stripe's page expires: after the order, and within Stripe's limits of 30 minutes to 24 hours.
-
-    https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-expires_at
-    """
-    return min(max(order.expires_at, now) + timedelta(hours=1), now + timedelta(hours=23))

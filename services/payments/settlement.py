@@ -8,7 +8,7 @@ from kit.alerts import alert
 from kit.changes import Changes
 from kit.errors import Unavailable
 from kit.stripe.errors import KeyExhausted
-from services.payments import rules
+from services.payments import attempts, rules
 from services.payments.documents import OrderReplica, Payment
 from services.payments.rules import Outcome, Step
 from services.payments.schedule import OPEN_STATUSES, Schedule
@@ -132,7 +132,7 @@ class Settlement:
 
     async def _abandon(self, payment: Payment) -> Payment:
         """Mark a payment voided that has no object at Stripe. A concurrent `_create` then finds it voided."""
-        changes = rules.abandon(payment)
+        changes = attempts.abandon(payment)
         if changes is None:
             return payment
         abandoned = await payment.save_and_publish(changes, intent_id=None, session_id=None)

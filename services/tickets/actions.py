@@ -10,11 +10,12 @@ from contracts.api import TicketBody
 from contracts.events import OrderEvent
 from contracts.money import MinimumCharge, to_minor_units
 from contracts.wire import now
+from kit import closed_users
 from kit.aggregates import change
 from kit.changes import Changes
-from kit.errors import NotFound, Unavailable
+from kit.errors import AccountClosed, NotFound, Unavailable
 from kit.mongo import object_id
-from services.tickets import pictures, rules
+from services.tickets import leaving, pictures, rules
 from services.tickets.documents import Ticket
 from services.tickets.images.results import Rendered
 from services.tickets.views import WITH_PRIVATE_NOTE, StoredTicket, stored
@@ -28,7 +29,7 @@ async def offer(
     A repeated request returns the ticket in its current state, even if its event has begun meanwhile.
 
     Raises:
-        EventInThePast, PriceTooLow, IdempotencyKeyReused
+        EventInThePast, PriceTooLow, IdempotencyKeyReused, AccountClosed
         Unavailable: no majority has the ticket of an earlier request yet.
     """
     request_hash = _hash_of(body)
@@ -48,6 +49,10 @@ async def offer(
         if known.request_hash != request_hash:
             raise rules.IdempotencyKeyReused from None
         return known
+    if await closed_users.is_closed(seller):
+        # If this process stops here, `leaving.follow_user` does it, unless the deletion is over already.
+        await leaving.take_off_sale(object_id(ticket.key))
+        raise AccountClosed
     return ticket
 
 
@@ -76,12 +81,18 @@ async def set_private_note(ticket_id: str, seller: str, note: str | None) -> Tic
     """Set or remove the private note, also of a reserved or sold ticket. No event is published.
 
     Raises:
-        NotFound, NotTheSeller
+        NotFound, NotTheSeller, AccountClosed
     """
     ticket = await _load(ticket_id)
     rules.check_is_seller(ticket, seller)
+    if await closed_users.is_closed(seller):
+        raise AccountClosed
     # The seller never changes, and nothing else depends on the note, so this write needs no version.
-    await Ticket.get_pymongo_collection().update_one({"_id": ticket.id}, {"$set": {"private_note": note}})
+    tickets = Ticket.get_pymongo_collection()
+    await tickets.update_one({"_id": ticket.id}, {"$set": {"private_note": note}})
+    if note is not None and await closed_users.is_closed(seller):  # closed meanwhile, and perhaps deleted
+        await tickets.update_one({"_id": ticket.id, "private_note": note}, {"$set": {"private_note": None}})
+        raise AccountClosed
     return ticket.model_copy(update={"private_note": note})
 
 
@@ -92,6 +103,15 @@ async def withdraw(ticket_id: str, seller: str) -> None:
         NotFound, NotTheSeller, TicketReserved, TicketSold
     """
     await _change(ticket_id, lambda ticket: rules.withdraw(ticket, seller))
+
+
+async def withdraw_by_operator(ticket_id: str) -> Ticket:
+    """Take any ticket off sale. A repeated call changes nothing.
+
+    Raises:
+        NotFound, TicketReserved, TicketSold
+    """
+    return await _change(ticket_id, rules.withdraw_by_operator)
 
 
 async def check_may_edit(ticket_id: str, seller: str) -> None:

@@ -6,22 +6,32 @@ from litestar import Request, Response, Router, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, RequestBody
 
-from contracts.api import PrivateNoteBody, TicketBody
+from contracts.api import PrivateNoteBody, TicketBody, WithdrawalBody
 from contracts.api import Ticket as TicketView
 from contracts.identity import Identity
 from contracts.money import minimum_charge
 from contracts.problems import Problem, ProblemItem
 from contracts.wire import now
-from kit.http.guards import signed_in
+from kit.errors import AccountClosed, NotFound
+from kit.http.guards import confirmed, operators_only, signed_in
 from kit.http.limits import Limited
-from kit.http.openapi import CREATED_ID, SIGNED_IN, ApiOperation, PathId
+from kit.http.openapi import CREATED_ID, OPERATORS, SIGNED_IN, ApiOperation, PathId, refusals
 from kit.http.problems import problem_response
 from kit.http.request import ApiRequest
 from kit.http.responses import ModelResponse
+from kit.security_log import OPERATOR, record
 from services.tickets import actions, browse_api, picture_api, rules, sales_api
 from services.tickets.catalogue import Catalogue
 from services.tickets.responses import freshness
-from services.tickets.rules import EventInThePast
+from services.tickets.rules import (
+    EventInThePast,
+    IdempotencyKeyReused,
+    NotTheSeller,
+    PriceTooLow,
+    TicketReserved,
+    TicketSold,
+    TicketWithdrawn,
+)
 from services.tickets.views import for_viewer
 from settings import Settings
 
@@ -77,10 +87,11 @@ class OfferOperation(ApiOperation):
 
 @post(
     "/",
-    guards=[signed_in, Limited("list", "rate_list")],
+    guards=[signed_in, confirmed, Limited("list", "rate_list")],
     operation_class=OfferOperation,
     security=SIGNED_IN,
     summary="Offer a ticket",
+    responses=refusals(EventInThePast, PriceTooLow, IdempotencyKeyReused, AccountClosed),
 )
 async def offer_ticket(
     request: ApiRequest,
@@ -98,6 +109,9 @@ async def offer_ticket(
     guards=[signed_in, Limited("edit", "rate_change")],
     security=SIGNED_IN,
     summary="Edit a ticket",
+    responses=refusals(
+        EventInThePast, PriceTooLow, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
+    ),
 )
 async def edit_ticket(
     request: ApiRequest,
@@ -115,6 +129,7 @@ async def edit_ticket(
     guards=[signed_in, Limited("edit", "rate_change")],
     security=SIGNED_IN,
     summary="Set the private note",
+    responses=refusals(NotTheSeller, AccountClosed),
 )
 async def set_private_note(
     request: ApiRequest, ticket_id: PathId, data: RequestBody[PrivateNoteBody]
@@ -129,9 +144,26 @@ async def set_private_note(
     guards=[signed_in, Limited("withdraw", "rate_change")],
     security=SIGNED_IN,
     summary="Withdraw a ticket",
+    responses=refusals(NotTheSeller, TicketReserved, TicketSold),
 )
 async def withdraw_ticket(request: ApiRequest, ticket_id: PathId) -> None:
     await actions.withdraw(ticket_id, request.user.id)
+
+
+@post(
+    "/withdrawals",
+    status_code=200,
+    exclude_from_auth=True,
+    guards=[operators_only],
+    security=OPERATORS,
+    summary="Withdraw any ticket",
+    responses=refusals(NotFound, TicketReserved, TicketSold),
+)
+async def withdraw_any_ticket(data: RequestBody[WithdrawalBody]) -> Response[TicketView]:
+    """Repeating it changes nothing. The order of a reserved ticket has to be cancelled first."""
+    ticket = await actions.withdraw_by_operator(data.ticket_id)
+    record("ticket-withdrawal", "success", actor=OPERATOR, ticket=ticket.key, reason=data.reason)
+    return ModelResponse(for_viewer(ticket, None))
 
 
 API = [
@@ -146,6 +178,7 @@ API = [
             edit_ticket,
             set_private_note,
             withdraw_ticket,
+            withdraw_any_ticket,
         ],
         exception_handlers={EventInThePast: _event_in_the_past},
         tags=["tickets"],

@@ -5,21 +5,21 @@ from datetime import date, datetime
 from typing import Annotated
 
 from litestar import Response, get
-from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.exceptions import ValidationException
+from litestar.openapi.spec import OpenAPIFormat, OpenAPIHeader, OpenAPIType, Schema
 from litestar.params import QueryParameter
 
 from contracts.api import Facets
 from contracts.api import Ticket as TicketView
-from contracts.tickets import Category
+from contracts.tickets import CategoryName
 from contracts.wire import now
 from kit.errors import Invalid
 from kit.http.limits import Limited, LocalNetwork
-from kit.http.openapi import PathId
+from kit.http.openapi import PageOperation, PathId, refusals
 from kit.http.request import ApiRequest
 from kit.http.responses import ModelResponse
-from kit.paging import link_to_next
+from kit.paging import BadCursor, link_to_next
 from services.tickets import actions
 from services.tickets.catalogue import Catalogue
 from services.tickets.paging import DEFAULT_PAGE, MAX_PAGE, cursor_of, key_of
@@ -36,8 +36,13 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 Text = Annotated[str, QueryParameter(name="q", max_length=200)]
 City = Annotated[str, QueryParameter(name="city", max_length=200)]
-OfCategory = Annotated[Category | None, QueryParameter(name="category")]
-_A_BOUND = {"anyOf": [{"format": "date"}, {"format": "date-time"}]}
+OfCategory = Annotated[CategoryName | None, QueryParameter(name="category")]
+_A_BOUND = {
+    "any_of": [
+        Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE),
+        Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE_TIME),
+    ],
+}
 From = Annotated[
     str | None,
     QueryParameter(
@@ -60,15 +65,22 @@ SEARCHES = Limited("search", "rate_search", by=LocalNetwork())
 """Repeated searches are answered by the list cache in front of this API, and don't count."""
 
 
+class SearchOperation(PageOperation):
+    headers = {
+        **PageOperation.headers,
+        TOTAL: OpenAPIHeader(
+            schema=Schema(type=OpenAPIType.INTEGER, minimum=0), description="Number of matches on all pages"
+        ),
+    }
+
+
 @get(
     "/",
     exclude_from_auth=True,
     guards=[SEARCHES],
+    operation_class=SearchOperation,
     summary="Tickets that can be bought",
-    response_headers=[
-        ResponseHeader(name=TOTAL, documentation_only=True, description="Number of matches on all pages"),
-        ResponseHeader(name="Link", documentation_only=True, description="The next page, if there is one"),
-    ],
+    responses=refusals(BadCursor),
 )
 async def list_tickets(
     request: ApiRequest,

@@ -13,6 +13,9 @@ from kit.aggregates import OUTBOX_INDEX, Aggregate
 from kit.changes import Changes
 from services.tickets.rules import TicketState
 
+SUMMARIZED = ("user_id", "status", "refunded", "price_minor", "refunded_minor")
+"""The fields from which a seller's tickets are counted and their prices added up."""
+
 
 class Ticket(TicketState, Aggregate):
     """A listed ticket: available, reserved, sold or withdrawn."""
@@ -32,7 +35,8 @@ class Ticket(TicketState, Aggregate):
             OUTBOX_INDEX,
             IndexModel([("status", ASCENDING), ("_id", DESCENDING)], name="on_sale"),
             IndexModel([("user_id", ASCENDING), ("_id", DESCENDING)], name="of_seller"),
-            IndexModel([("user_id", ASCENDING), ("status", ASCENDING)], name="sales"),
+            # With all fields of `sales.summary`, so that MongoDB reads no documents for it.
+            IndexModel([(field, ASCENDING) for field in SUMMARIZED], name="summary"),
             IndexModel(
                 [("user_id", ASCENDING), ("idempotency_key", ASCENDING)],
                 name="one_ticket_a_key",

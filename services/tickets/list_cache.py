@@ -4,15 +4,16 @@ from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from litestar import Litestar
 from litestar.enums import ScopeType
-from litestar.types import HTTPResponseBodyEvent, Message, Receive, Scope, Send
+from litestar.types import HTTPResponseBodyEvent, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import Counter
 
 from contracts.api import VALID_UNTIL
 from contracts.wire import now
+from kit.http.request_head import HeadRules
 from services.tickets.catalogue import Catalogue
 
 PATHS = frozenset({"/api/tickets", "/api/tickets/facets"})
@@ -23,7 +24,8 @@ MAX_QUERY_BYTES = 500
 OVERHEAD_BYTES = 2_000
 """About how much memory a kept response takes in addition to its body."""
 
-HITS = Counter("tickets_list_cache_hits", "Lists of tickets that were answered from memory")
+HITS = Counter("stagedoor_tickets_list_cache_hits", "Lists of tickets that were answered from memory")
+MISSES = Counter("stagedoor_tickets_list_cache_misses", "Lists of tickets that were made for the request")
 
 _VALID_UNTIL = VALID_UNTIL.lower().encode()
 
@@ -50,6 +52,7 @@ class ListCache:
 
     def __init__(self, app: Litestar) -> None:
         self.app = app
+        self._rules = HeadRules(app.state.settings)
         self._revision: tuple[Catalogue, Hashable] | None = None
         """The catalogue of which responses are kept, and its revision."""
         self._kept: OrderedDict[tuple[str, bytes], _Response] = OrderedDict()
@@ -58,7 +61,7 @@ class ListCache:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         catalogue: Catalogue | None = self.app.state.get("catalogue")
-        if catalogue is None or not _is_list(scope):
+        if catalogue is None or not _is_list(scope) or not self._rules.are_followed(scope):
             await self.app(scope, receive, send)
             return
         revision = catalogue, catalogue.revision
@@ -73,6 +76,7 @@ class ListCache:
             await send(kept.start)
             await send(kept.body)
             return
+        MISSES.inc()
         messages: list[Message] = []
 
         async def send_and_collect(message: Message) -> None:
@@ -95,7 +99,7 @@ class ListCache:
             self._bytes -= dropped.size
 
 
-def _is_list(scope: Scope) -> bool:
+def _is_list(scope: Scope) -> TypeGuard[HTTPScope]:
     return (
         scope["type"] == ScopeType.HTTP
         and scope["method"] == "GET"

@@ -1,25 +1,55 @@
 """HTTP API of pictures."""
 
+from typing import Annotated, cast
+
 from litestar import Response, delete, get, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Schema
+from litestar.params import PathParameter
 
 from contracts.api import Ticket as TicketView
 from contracts.tickets import MAX_PICTURE_BYTES
 from kit.http.guards import signed_in
 from kit.http.limits import Limited
-from kit.http.openapi import SIGNED_IN, ApiOperation, PathId, problems
+from kit.http.openapi import SIGNED_IN, ApiOperation, PathId, problems, refusals
 from kit.http.request import ApiRequest
 from kit.networks import networks_of
 from services.tickets import actions, pictures
-from services.tickets.images.upload_queue import UploadQueue
+from services.tickets.images.results import (
+    NotAPicture,
+    PictureTooComplex,
+    PictureTooLarge,
+    PictureTooSmall,
+    UnreadablePicture,
+)
+from services.tickets.images.upload_queue import PictureInProgress, PicturesBusy, UploadQueue
+from services.tickets.rules import NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
 from services.tickets.views import view_of
 
 WEBP = "image/webp"
 
 
+_BINARY = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+"""The bytes of a picture, as code generators know it."""
+
+
 class UploadOperation(ApiOperation):
-    accepts = ("image/jpeg", "image/png", WEBP)
+    accepts = dict.fromkeys(("image/jpeg", "image/png", WEBP), _BINARY)
+
+
+class PictureOperation(ApiOperation):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        responses = cast("dict[str, OpenAPIResponse]", self.responses)
+        responses["200"].content = {WEBP: OpenAPIMediaType(schema=_BINARY)}
+
+
+# Both are only documented, not checked, because another path is a 404 rather than a 400.
+PictureName = Annotated[str, PathParameter(schema_extra={"pattern": "^[0-9A-Za-z_-]{1,100}$"})]
+Size = Annotated[str, PathParameter(schema_extra={"enum": ["small", "large"]})]
+
+_ERRORS = (NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn)
 
 
 @put(
@@ -29,9 +59,13 @@ class UploadOperation(ApiOperation):
     request_max_body_size=MAX_PICTURE_BYTES,
     operation_class=UploadOperation,
     summary="Set a ticket's picture",
-    responses=problems(
-        {413: "The picture is larger than 5 MB", 415: "The picture is not a JPEG, PNG or WebP"}
-    ),
+    responses={
+        **refusals(
+            *(UnreadablePicture, PictureTooLarge, PictureTooSmall, PictureTooComplex, NotAPicture),
+            *(*_ERRORS, PictureInProgress, PicturesBusy),
+        ),
+        **problems({413: "The picture is larger than 5 MB"}),
+    },
 )
 async def set_picture(
     request: ApiRequest, ticket_id: PathId, upload_queue: NamedDependency[UploadQueue]
@@ -51,6 +85,7 @@ async def set_picture(
     guards=[signed_in, Limited("remove-picture", "rate_change")],
     security=SIGNED_IN,
     summary="Remove a ticket's picture",
+    responses=refusals(*_ERRORS),
 )
 async def remove_picture(request: ApiRequest, ticket_id: PathId) -> None:
     await actions.remove_picture(ticket_id, request.user.id)
@@ -60,9 +95,11 @@ async def remove_picture(request: ApiRequest, ticket_id: PathId) -> None:
     "/pictures/{name:str}/{size:str}",
     exclude_from_auth=True,
     media_type=WEBP,
+    operation_class=PictureOperation,
     summary="A picture, `small` or `large`",
+    responses={304: ResponseSpec(None, description="The picture that `If-None-Match` names")},
 )
-async def show_picture(request: ApiRequest, name: FromPath[str], size: FromPath[str]) -> Response[bytes]:
+async def show_picture(request: ApiRequest, name: PictureName, size: Size) -> Response[bytes]:
     """A WebP picture of 480 by 270 or 1280 by 720 pixels. The picture with a given name never changes."""
     etag = f'"{name}-{size}"'
     headers = {

@@ -166,7 +166,33 @@ def withdraw(ticket: TicketState, by: str) -> Changes | None:
         NotTheSeller, TicketReserved, TicketSold
     """
     _check_seller_may_change(ticket, by)
-    return None if ticket.withdrawn else {"withdrawn": True, "status": "withdrawn"}
+    return _withdrawn(ticket)
+
+
+def withdraw_by_operator(ticket: TicketState) -> Changes | None:
+    """Take any ticket off sale for good, like its seller could. A repeated call changes nothing.
+
+    Raises:
+        TicketReserved, TicketSold
+    """
+    if ticket.status == "reserved":
+        raise TicketReserved(f"Order {ticket.order_id} holds the ticket. Cancel the order first")
+    if ticket.status == "sold":
+        raise TicketSold(f"The ticket is sold to order {ticket.order_id}, and can't be withdrawn")
+    return _withdrawn(ticket)
+
+
+def leave(ticket: TicketState) -> Changes | None:
+    """Forget the notes of a seller who leaves, and take the ticket off sale for good, unless somebody has it.
+
+    Title and price stay, because the orders of buyers refer to them. If the buyer of a sold ticket is
+    refunded later, the ticket doesn't return on sale.
+    """
+    changes: Changes = {"withdrawn": True, "notes": None}
+    if ticket.status == "available":
+        changes = {**changes, "status": "withdrawn"}
+    is_done = all(getattr(ticket, name) == value for name, value in changes.items())
+    return None if is_done else changes
 
 
 def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
@@ -238,6 +264,10 @@ def _frees_ticket(order: OrderEvent) -> bool:
     A refund without a relisting doesn't free the ticket, because the buyer may have used it.
     """
     return order.status == "cancelled" or (order.status == "refunded" and order.relisted)
+
+
+def _withdrawn(ticket: TicketState) -> Changes | None:
+    return None if ticket.withdrawn else {"withdrawn": True, "status": "withdrawn"}
 
 
 def _check_seller_may_change(ticket: TicketState, by: str) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-from beanie import PydanticObjectId
 from pydantic import BaseModel, Field
 
 from contracts.api import SalesSummary, Sum
@@ -33,12 +32,12 @@ async def page_of_tickets(
 
 
 async def count_sales(seller: str) -> int:
-    """Number of tickets sold and not refunded.
+    """Number of tickets sold and not refunded, counted by the database.
 
-    The ids are read and counted here, because the embedded database counts slowly.
+    Raises:
+        NotFound: the text isn't the id of a user.
     """
-    sold = {"user_id": str(object_id(seller)), "status": "sold", "refunded": False}
-    return len(await Ticket.find(sold).project(_TicketKey).to_list())
+    return await Ticket.find({"user_id": str(object_id(seller)), "status": "sold", "refunded": False}).count()
 
 
 async def summary(seller: str) -> SalesSummary:
@@ -64,10 +63,6 @@ async def summary(seller: str) -> SalesSummary:
             amount=sum(group.refunded for group in groups),
         ),
     )
-
-
-class _TicketKey(BaseModel):
-    id: PydanticObjectId = Field(alias="_id")
 
 
 class _State(BaseModel):

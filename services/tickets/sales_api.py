@@ -3,18 +3,17 @@
 from typing import Annotated
 
 from litestar import Response, get
-from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from contracts.api import SalesSummary, Seller
 from contracts.api import Ticket as TicketView
-from contracts.events import TicketStatus
+from contracts.events import TicketStatusName
 from kit.http.guards import signed_in
-from kit.http.openapi import SIGNED_IN, PathId
+from kit.http.openapi import SIGNED_IN, PageOperation, PathId, refusals
 from kit.http.request import ApiRequest
 from kit.http.responses import ModelResponse
-from kit.paging import link_to_next
+from kit.paging import BadCursor, link_to_next
 from services.tickets import sales
 from services.tickets.catalogue import Catalogue
 from services.tickets.responses import freshness
@@ -25,14 +24,13 @@ from services.tickets.views import view_of
     "/mine",
     guards=[signed_in],
     security=SIGNED_IN,
+    operation_class=PageOperation,
     summary="All tickets that the caller listed, newest first",
-    response_headers=[
-        ResponseHeader(name="Link", documentation_only=True, description="The next page, if there is one")
-    ],
+    responses=refusals(BadCursor),
 )
 async def my_tickets(
     request: ApiRequest,
-    status: Annotated[TicketStatus | None, QueryParameter(name="status")] = None,
+    status: Annotated[TicketStatusName | None, QueryParameter(name="status")] = None,
     after: Annotated[str | None, QueryParameter(name="after", max_length=200)] = None,
     limit: Annotated[int, QueryParameter(name="limit", ge=1, le=sales.MAX_PAGE)] = sales.MAX_PAGE,
 ) -> Response[list[TicketView]]:

@@ -1,7 +1,9 @@
+const events = document.getElementById("events");
+
 AsyncApiStandalone.render(
   {
-    schema: { url: "/docs/asyncapi.json" },
+    schema: { url: events.dataset.document },
     config: { show: { sidebar: true, errors: true }, expand: { messageExamples: false } },
   },
-  document.getElementById("events"),
+  events,
 );

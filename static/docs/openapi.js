@@ -1,5 +1,5 @@
 SwaggerUIBundle({
-  url: "/docs/openapi.json",
+  url: document.getElementById("api").dataset.document,
   dom_id: "#api",
   presets: [SwaggerUIBundle.presets.apis],
   deepLinking: true,

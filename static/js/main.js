@@ -6,6 +6,7 @@ import "./live/availability-alerts.js";
 import "./countdown.js";
 import "./forms/feedback.js";
 import "./forms/filters.js";
+import "./forms/passkeys.js";
 import "./forms/search.js";
 import "./forms/show-more.js";
 import "./print.js";

@@ -1,7 +1,7 @@
 """Run an ASGI app in this process, with its lifespan, and send requests to it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -37,8 +37,17 @@ async def alive(app: ASGIApp) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def client_of(app: ASGIApp, address: str = ADDRESS) -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client whose requests go to the app; an unhandled error becomes a 500 as on a real server."""
+async def client_of(
+    app: ASGIApp, address: str = ADDRESS, *, check: Callable[[httpx.Response], Awaitable[None]] | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client whose requests go to the app; an unhandled error becomes a 500 as on a real server.
+
+    Args:
+        check: is called with each response.
+    """
     transport = httpx.ASGITransport(cast("Any", app), raise_app_exceptions=False, client=(address, 40000))
-    async with httpx.AsyncClient(transport=transport, base_url="http://stagedoor.test") as http:
+    hooks = {"response": [check] if check else []}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://stagedoor.test", event_hooks=hooks
+    ) as http:
         yield http

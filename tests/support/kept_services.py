@@ -11,6 +11,7 @@ from beanie import init_beanie
 from kit.mongo import Database, Documents
 from settings import ServiceName, Settings
 from tests.support.asgi import client_of
+from tests.support.documented import documented
 from tests.support.service import Served, documents_of, serving
 
 Indexes = dict[str, Any]
@@ -43,7 +44,7 @@ class KeptServices:
         if name not in self._kept:
             self._kept[name] = await _started(name, conf)
         served = self._kept[name].served
-        async with client_of(served.asgi) as http:
+        async with client_of(served.asgi, check=documented(name)) as http:
             yield replace(served, http=http)
 
     async def close(self) -> None:

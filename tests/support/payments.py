@@ -10,10 +10,11 @@ import stripe
 
 from contracts.events import OrderEvent
 from services.payments.actions import Payments
+from services.payments.documents import Payment
 from services.payments.inbox import WebhookInbox
 from services.payments.reconciler import Reconciled, Reconciler
 from tests.support.events import an_order, next_event
-from tests.support.polling import TIMEOUT
+from tests.support.polling import TIMEOUT, until
 from tests.support.service import Served, new_id
 
 
@@ -58,11 +59,37 @@ class PaymentsService:
         """Deliver the order's new status to the payments service."""
         await self.payments.follow_order(next_event(order, status))
 
+    async def refresh(self, order: OrderEvent) -> Payment:
+        """Read the payment at Stripe, as a webhook causes it."""
+        payment = await Payment.first({"order_id": order.id})
+        assert payment is not None
+        return await self.payments.settlement.advance(payment, refresh=True)
+
     async def pay(
         self, order: OrderEvent, token: str | None = "tok_visa", *, by: str | None = None
     ) -> httpx.Response:
         body = {"orderId": order.id} | ({} if token is None else {"token": token})
         return await self.served.ask("POST", "/api/payments", by=by or order.user_id, json=body)
+
+    async def bought(self, token: str = "tok_visa") -> OrderEvent:
+        """A complete order, whose payment is captured."""
+        order = await self.order()
+        await self.pay(order, token)
+        await self.becomes(order, "complete")
+        return order
+
+    async def refunds(self, order: OrderEvent) -> list[stripe.Refund]:
+        """The order's refunds at Stripe, newest first."""
+        (intent,) = await self.intents(order)
+        return (await self.shop.v1.refunds.list_async({"payment_intent": intent.id})).data
+
+    async def newest_refund_becomes(self, order: OrderEvent, status: str) -> None:
+        """Wait until Stripe reports this status of the order's newest refund."""
+
+        async def newest() -> str | None:
+            return (await self.refunds(order))[0].status
+
+        await until(newest, lambda found: found == status)
 
     async def shown(self, order: OrderEvent) -> dict[str, Any]:
         """The order's only payment, as its buyer sees it."""

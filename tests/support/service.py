@@ -29,6 +29,7 @@ from services.auth.passwords import Passwords
 from services.tickets.list_cache import ListCache
 from settings import ServiceName, Settings
 from tests.support.asgi import ADDRESS, alive, client_of
+from tests.support.documented import documented
 
 INTERNALS = ("Traceback", "pymongo", "beanie", "pydantic", "litestar", "services.", "hash", "outbox", "$")
 """Words that reveal internals and must not appear in a response."""
@@ -51,9 +52,17 @@ def old_id() -> str:
     return str(ObjectId.from_datetime(yesterday))[:16] + f"{next(_counter):08x}"
 
 
-def token_for(user: str, *, lifetime: timedelta = timedelta(hours=1), signer: Signer = SIGNER) -> str:
+def token_for(
+    user: str,
+    *,
+    lifetime: timedelta = timedelta(hours=1),
+    signer: Signer = SIGNER,
+    unconfirmed: bool = False,
+) -> str:
     """A session token as auth signs it, for a user without an account."""
-    return signer.sign(Identity(id=user, email=f"{user}@example.com", session_id=new_id()), now() + lifetime)
+    email = f"{user}@example.com"
+    identity = Identity(id=user, email=email, session_id=new_id(), unconfirmed=unconfirmed)
+    return signer.sign(identity, now() + lifetime)
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,7 @@ async def serving(
     asgi = _app(name, conf)
     app = asgi.app if isinstance(asgi, ListCache) else asgi
     app.state.sessions = Sessions(SIGNER.own_keys, app.state.sessions.ended)
-    async with alive(app), client_of(asgi, address) as http:
+    async with alive(app), client_of(asgi, address, check=documented(name)) as http:
         yield Served(app, http, asgi)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -107,7 +107,6 @@ def environment_of(folder: Path, **variables: str) -> dict[str, str]:
     Args:
         variables: additional variables, or other values.
     """
-    names = "WEB TICKETS AUTH ORDERS EXPIRATION PAYMENTS NATS MONGO STRIPE_SANDBOX".split()
     return {
         "DATA_DIR": str(folder),
         "EXPIRATION_WINDOW_SECONDS": str(WINDOW_SECONDS),
@@ -117,7 +116,7 @@ def environment_of(folder: Path, **variables: str) -> dict[str, str]:
         "OUTBOX_SWEEP_SECONDS": "1",
         "RESERVE_COOL_DOWN_SECONDS": "0",
         "MAX_TICKET_HOLD_SECONDS": "0",
-        **{f"{name}_PORT": str(free_port()) for name in names},
+        **{name.upper(): str(free_port()) for name in Settings.model_fields if name.endswith("_port")},
         **variables,
     }
 
@@ -143,11 +142,18 @@ async def run_to_end(process: Process, log: Path) -> None:
 
 @asynccontextmanager
 async def stagedoor(
-    folder: Path, *, variants: bool = True, fast_passwords: bool = True, **variables: str
+    folder: Path,
+    change: Callable[[Process], Process] | None = None,
+    /,
+    *,
+    variants: bool = True,
+    fast_passwords: bool = True,
+    **variables: str,
 ) -> AsyncIterator[Stack]:
-    """A running marketplace on free ports, without rate limits, with its data in `folder`.
+    """A running marketplace on free ports, without rate limits and console, with its data in `folder`.
 
     Args:
+        change: changes the process of each service, such as `often`. `fast_passwords` has no effect then.
         variants: whether four more processes run: orders with a short time to pay, payments with Stripe's
             page, and a web process for each of the two.
         fast_passwords: whether auth uses a fast, insecure password hash.
@@ -159,7 +165,10 @@ async def stagedoor(
     stack = Stack(folder, settings, environment)
     try:
         *first, services = groups(settings)
-        if fast_passwords:
+        services = [process for process in services if process.name != "console"]
+        if change is not None:
+            services = [process if process.ready is None else change(process) for process in services]
+        elif fast_passwords:
             services = [_cheap_auth(process) if process.name == "auth" else process for process in services]
         for group in first:
             await asyncio.gather(*(stack.run(process) for process in group))
@@ -175,7 +184,7 @@ async def stagedoor(
 def auth() -> Litestar:
     """The auth service with a fast, insecure password hash, because almost every test signs users up."""
     patch.object(streams.auth, "Passwords", cheap_passwords).start()
-    return streams.auth.app()
+    return service_app(streams.auth.service, load())
 
 
 def _cheap_auth(process: Process) -> Process:

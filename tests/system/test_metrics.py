@@ -2,11 +2,14 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sandbox.processes import ROOT
 from settings import SERVICES
 from tests.support.people import Person, signed_up
 from tests.support.polling import TIMEOUT, until
@@ -69,3 +72,25 @@ async def test_no_label_of_a_metric_contains_an_id_and_orders_add_no_series(stac
     # A coincidence, such as the first retry, may add a few.
     added = Counter((process, metric) for process, metric, _ in after - before)
     assert max(added.values(), default=0) < 9, added
+
+
+def documented() -> Mapping[str, str]:
+    """The metrics in the table of docs/operations.md, and the processes that have them."""
+    document = (ROOT / "docs" / "operations.md").read_text()
+    table = document.partition("| metric | of | shows |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    cells = [row.split("|") for row in table.splitlines()]
+    return {name: where.strip() for _, names, where, *_ in cells for name in re.findall(r"`(\w+)`", names)}
+
+
+# The stack runs auth with the code of other services, so auth exposes their metrics too.
+@pytest.mark.parametrize("process", [*(name for name in SERVICES if name != "auth"), "web"])
+async def test_the_operations_document_lists_our_metrics_of_each_process(stack: Stack, process: str) -> None:
+    address = stack.web if process == "web" else stack.settings.url_of(process)  # type: ignore[arg-type] # a service
+    async with httpx.AsyncClient(timeout=TIMEOUT) as http:
+        text = (await http.get(f"{address}/metrics")).text
+    exposed = set(re.findall(r"^# TYPE (stagedoor_\w+)", text, re.MULTILINE))
+    groups = {"all", process, *(["services"] if process != "web" else [])}
+    listed = {name for name, where in documented().items() if where in groups}
+    ours = {name for name in listed if name.startswith("stagedoor_")}
+    assert {name for name in exposed if not name.endswith("_created")} == ours
+    assert listed - ours - set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)) == set()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from settings import Settings
+from settings import SERVICES, ServiceName, Settings
+from streams.processes import CONSUMERS
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +44,7 @@ OUTSIDE = {
     *("authSource", "rs.initiate", "writeConcernMajorityJournalDefault"),
     "noop_writes_wait_for_write_concern.js",
     # Files that aren't in git, and a file of another project.
-    *(".data", ".venv", ".database-venv", ".tools", "schema/compose-spec.json"),
+    *(".data", ".venv", ".database-venv", ".tools", "operators.json", "schema/compose-spec.json"),
 }
 """Names in documents that this repository doesn't contain."""
 
@@ -88,6 +89,28 @@ def anchors_of(document: Path) -> set[str]:
     """The anchors of a document's headings, as GitHub generates them."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", document.read_text("utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_document_of_the_architecture_has_every_service(service: ServiceName) -> None:
+    document = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    port = Settings.model_fields[f"{service}_port"].default
+    row = f"| {service} | {port} | `streams.{service}:app` |"
+    assert row in document, f"docs/architecture.md: the table of processes needs a row: {row}"
+    node = f'{service}["{service} :{port}"]'
+    assert node in document, f"docs/architecture.md: the diagram needs {node}"
+
+
+def test_the_table_of_events_has_every_consumer() -> None:
+    document = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    missing = [consumer.name for consumer in CONSUMERS if f"`{consumer.name}`" not in document]
+    assert not missing, f"docs/architecture.md: add to the table of events: {missing}"
+
+
+def test_the_documented_restore_stops_every_process() -> None:
+    document = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    (stopped,) = re.findall(r"^docker compose stop (web .*)$", document, re.MULTILINE)
+    assert {*SERVICES, "web"} == set(stopped.split()), "docs/operations.md: `docker compose stop …`"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

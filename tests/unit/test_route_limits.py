@@ -12,7 +12,20 @@ from settings import SERVICES
 SAFE = {"GET", "HEAD", "OPTIONS"}
 
 OTHERWISE_PROTECTED = {
+    "POST /api/orders/cancellations": "only for operators",
+    "POST /api/orders/extensions": "only for operators",
+    **{
+        f"{method} /internal/users/{{user_id:str}}/closing/{{attempt:str}}": "only for services"
+        for method in ("PUT", "DELETE")
+    },
+    "POST /internal/links/{link_id:str}": "only for services",
     "POST /api/payments/refunds": "only for operators",
+    "PUT /api/users/{user_id:str}/suspension": "only for operators",
+    "DELETE /api/users/{user_id:str}/suspension": "only for operators",
+    "DELETE /api/users/{user_id:str}/sessions": "only for operators",
+    "POST /api/tickets/withdrawals": "only for operators",
+    "POST /internal/link-targets": "only for web, and without a link of ours it says nothing",
+    "POST /internal/choices": "only for web, and without a token of ours it does nothing",
     "POST /api/payments/webhook": "only for Stripe, whose signature is checked first",
 }
 

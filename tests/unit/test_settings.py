@@ -223,10 +223,12 @@ def test_passwords_and_keys_are_secrets() -> None:
 def test_every_secret_can_be_read_from_a_file(
     variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "secret").write_text("s3cret" * 8 + "\n")
+    secret = "smtps://me:s3cret@mail.example.com" if variable == "SMTP_URL" else "s3cret" * 8
+    (tmp_path / "secret").write_text(f"{secret}\n")
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRET_FILE", str(tmp_path / "secret"))  # required with a STRIPE_KEY
+    monkeypatch.setenv("MAIL_FROM", "tickets@example.com")  # required with an SMTP_URL
     settings = given(monkeypatch, **{f"{variable}_FILE": str(tmp_path / "secret"), variable: ""})
-    assert getattr(settings, variable.lower()).get_secret_value() == "s3cret" * 8
+    assert getattr(settings, variable.lower()).get_secret_value() == secret
 
 
 def test_a_file_of_a_secret_can_be_named_in_the_env_file(tmp_path: Path) -> None:
@@ -283,13 +285,63 @@ def test_the_embedded_servers_are_used_by_default() -> None:
     assert settings.uses_stripe_sandbox
     assert settings.stripe_base == "http://127.0.0.1:12111"
     assert settings.site == "http://localhost:3500"
-    assert [settings.url_of(service) for service in SERVICES] == [
-        "http://127.0.0.1:3000",
-        "http://127.0.0.1:3001",
-        "http://127.0.0.1:3002",
-        "http://127.0.0.1:3003",
-        "http://127.0.0.1:3004",
-    ]
+    assert settings.url_of("tickets") == "http://127.0.0.1:3000"
+
+
+def test_every_process_has_a_port_of_its_own() -> None:
+    for service in SERVICES:
+        wanted = {f"{service}_port", f"{service}_url"}
+        assert wanted <= Settings.model_fields.keys(), f"settings.py: add the settings {sorted(wanted)}"
+    ports = {name: field.default for name, field in Settings.model_fields.items() if name.endswith("_port")}
+    assert len(set(ports.values())) == len(ports), ports
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mail.example.com",
+        "http://mail.example.com",
+        "smtp://",
+        "smtp://mail.example.com:port",
+        "smtp://mail.example.com/inbox",
+        "smtp://mail.example.com?starttls=maybe",
+        "smtps://mail.example.com?starttls=off",
+        "smtp://me:s3cret@mail.example.com?starttls=off",
+        "smtp://me:s3cret@127.evil.example?starttls=off",
+    ],
+)
+def test_an_address_of_a_mail_server_that_could_mislead_or_reveal_a_password_is_refused(url: str) -> None:
+    refused = loaded(SMTP_URL=url, MAIL_FROM="tickets@example.com")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("SMTP_URL: ")
+    assert "s3cret" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "smtps://me:s3cret@mail.example.com",
+        "smtp://me:s3cret@mail.example.com:587",
+        "smtp://mail.internal:25?starttls=off",
+        "smtp://me:s3cret@127.0.0.1:25?starttls=off",
+    ],
+)
+def test_an_address_of_a_mail_server_is_accepted(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = given(monkeypatch, SMTP_URL=url, MAIL_FROM="Stagedoor <tickets@example.com>")
+    assert settings.smtp == url
+    assert not settings.uses_mailbox
+
+
+def test_a_mail_server_needs_a_sender_of_a_domain_for_which_it_may_send() -> None:
+    refused = loaded(SMTP_URL="smtps://mail.example.com")
+    assert refused.stderr.startswith("MAIL_FROM: must be set together with an SMTP_URL")
+
+
+@pytest.mark.parametrize(
+    "sender", ["Stagedoor", "a@b\r\nBcc: c@d", "Stagedoor <tickets@>", "Stagedoor <@example.com>"]
+)
+def test_a_sender_that_is_no_address_is_refused(sender: str) -> None:
+    assert loaded(MAIL_FROM=sender).stderr.startswith("MAIL_FROM: ")
 
 
 def test_the_addresses_of_embedded_servers_contain_the_configured_ports(

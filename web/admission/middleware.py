@@ -23,8 +23,11 @@ from web.admission.policy import LimiterName, limiter_of
 from web.admission.request_body import MAX_BODY_BYTES, BodyReader, BodyRejected, declared_length, discard
 from web.admission.responses import RejectionResponses
 
-IN_PROGRESS = Gauge("web_admission_in_progress", "Requests that are being served", ["limiter"])
-REJECTED = Counter("web_admission_rejected", "Requests that were rejected", ["limiter", "status"])
+IN_USE = Gauge("stagedoor_web_admission_permits_used", "Requests that are being served", ["limiter"])
+PERMITS = Gauge("stagedoor_web_admission_permits", "The most requests that are served at once", ["limiter"])
+REJECTED = Counter("stagedoor_web_admission_rejected", "Requests that were rejected", ["limiter", "status"])
+STATUSES = (400, 408, 413, 429, 503)
+"""Statuses of rejections."""
 
 
 def normalized(path: str) -> str:
@@ -56,7 +59,10 @@ class AdmissionControl:
         self._devices = devices
         self._device_cookie = Cookie(devices.name)
         for name in get_args(LimiterName):
-            IN_PROGRESS.labels(name).set_function(lambda limiter=limiters[name]: limiter.in_use)  # type: ignore[misc]
+            PERMITS.labels(name).set(limiters[name].limit)
+            for status in STATUSES:
+                REJECTED.labels(name, str(status))
+            IN_USE.labels(name).set_function(lambda limiter=limiters[name]: limiter.in_use)  # type: ignore[misc]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:  # usually the lifespan

@@ -8,7 +8,11 @@ from kit.limiter import Limiter, share_of
 LimiterName = Literal["pages", "orders", "payments", "webhooks", "passwords", "known-devices", "live"]
 
 _ALWAYS_ADMITTED = re.compile(r"/health/\w+|/metrics|/static/[^/]+")
-_PASSWORDS = re.compile(r"/sign(in|up)|/account/password|/api/users/(sign(in|up)|password)")
+_PASSWORDS = re.compile(
+    r"/sign(in|up)|/account/(password|reset|email|undo-email-change|delete|passkeys/[^/]+/remove)"
+    r"|/api/users/(sign(in|up)|password|password-reset/complete|email-change(/undo)?|me/deletion)"
+    r"|/api/users/passkeys/(begin|[^/]+/remove)"
+)
 _PAYMENTS = re.compile(r"/orders/[^/]+/pay|/api/payments")
 _ORDERS = re.compile(r"/orders(/.*)?|/tickets/[^/]+/buy|/api/(orders|payments)(/.*)?")
 

@@ -107,7 +107,8 @@ class RejectionResponses:
         headers |= {"cache-control": "no-store", "content-length": str(len(content))}
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
-        await send({"type": "http.response.body", "body": content, "more_body": False})
+        shown = b"" if scope["method"] == "HEAD" else content
+        await send({"type": "http.response.body", "body": shown, "more_body": False})
 
     def _content(self, status: int, scope: HTTPScope, body: bytes) -> tuple[bytes, dict[str, str]]:
         if is_api(scope["path"]) or scope["path"] == "/live":

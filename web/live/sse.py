@@ -32,7 +32,7 @@ UNKNOWN = -1
 """The position of a browser that sent an invalid position. All changes follow it, so that the browser fetches
 everything."""
 
-OPEN_STREAMS = Gauge("web_live_streams", "Open streams of live updates")
+OPEN_STREAMS = Gauge("stagedoor_web_live_streams", "Open streams of live updates")
 
 
 @contextmanager

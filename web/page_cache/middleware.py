@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import Collection, Iterable, Mapping, Set
 from functools import lru_cache
+from time import time_ns
 from typing import Any
 
 from litestar.enums import ScopeType
@@ -17,6 +18,9 @@ from prometheus_client import Counter
 
 from contracts.identity import Identity
 from kit.errors import Unavailable
+from kit.http.request_head import HeadRules
+from kit.http.tracing import record_answered
+from kit.tracing import Attributes, are_spans_recorded
 from web.live.changes import Topic
 from web.page_cache.cards import Cards
 from web.page_cache.renderings import (
@@ -57,12 +61,22 @@ WRITES_TICKET = re.compile(r"/sell|(?:/api)?/tickets(?:/([0-9a-f]{24})(?!/buy)(?
 MAX_QUERY_BYTES = 1_000
 """Maximum length of the query string of a shared page. Requests with a longer one go to the app."""
 
-REQUESTS = Counter("web_page_cache_requests", "Requests for pages that may be shared", ["result"])
+REQUESTS = Counter("stagedoor_web_page_cache_requests", "Requests for pages that may be shared", ["result"])
 HITS, MISSES = REQUESTS.labels("hit"), REQUESTS.labels("miss")
+
+FROM_MEMORY: Attributes = {"stagedoor.page_cache": "hit"}
+"""The attribute of spans of requests that were answered from the store."""
+
+_ID = re.compile("[0-9a-f]{24}")
 
 _ENCODING = frozenset({b"accept-encoding", b"if-none-match", b"if-modified-since", b"range"})
 _PERSONAL = _ENCODING | {b"cookie", b"authorization"}
 """Headers that the app doesn't receive when it renders for everyone."""
+
+
+def route_of(path: str) -> str:
+    """The pattern of a shared path, as the app names it in its spans."""
+    return _ID.sub(":id" if path.startswith("/api/") else "{ticket_id}", path)
 
 
 class Response:
@@ -99,11 +113,13 @@ class PageCache:
         cards: Cards,
         viewers: Viewers,
         security_headers: Mapping[str, str],
+        rules: HeadRules,
     ) -> None:
         self.app = app
         self.pages = pages
         self._cards = cards
         self._viewers = viewers
+        self._rules = rules
         self._security_headers = [
             (name.lower().encode(), value.encode()) for name, value in security_headers.items()
         ]
@@ -115,6 +131,8 @@ class PageCache:
             await self.app(scope, receive, send)
         elif scope["method"] not in {"GET", "HEAD"}:
             await self._change(scope, receive, send)
+        elif not self._rules.are_followed(scope):
+            await self.app(scope, receive, send)  # it refuses the request
         elif SHARED.fullmatch(scope["path"]) and len(scope["query_string"]) <= MAX_QUERY_BYTES:
             await self._serve(scope, receive, send)
         elif scope["path"] == CARDS:
@@ -145,20 +163,26 @@ class PageCache:
         if given.has_bearer:
             await self.app(scope, receive, send)
             return
+        began = time_ns()
         found, viewer = await self._find(scope, given)
         if found is None:
             await self.app(scope, receive, send)
-        elif isinstance(found, Response):
+            return
+        if isinstance(found, Response):
             await _send(send, scope["method"], found.status, found.headers, bytes(found.body))
-        elif viewer is not None:
+            return
+        if viewer is not None:
             body = found.personal(self._viewers.segment(viewer), is_gzip=given.accepts_gzip)
-            await _send(send, scope["method"], 200, body.headers, body.content)
         else:
             body = found.gzip if given.accepts_gzip else found.identity
-            if given.if_none_match and body.is_known_to(given.if_none_match):
-                await _send(send, "HEAD", 304, body.headers_of_not_modified, b"")
-            else:
-                await _send(send, scope["method"], 200, body.headers, body.content)
+        is_known = viewer is None and given.if_none_match and body.is_known_to(given.if_none_match)
+        if is_known:
+            await _send(send, "HEAD", 304, body.headers_of_not_modified, b"")
+        else:
+            await _send(send, scope["method"], 200, body.headers, body.content)
+        if given.is_kept and are_spans_recorded():  # otherwise the app has recorded its own
+            route = route_of(scope["path"])
+            record_answered(scope, route, 304 if is_known else 200, began, FROM_MEMORY)
 
     async def _serve_cards(self, scope: HTTPScope, send: Send) -> None:
         """Several cards in one response, each as a partial by which htmx replaces the card on the page.
@@ -166,6 +190,7 @@ class PageCache:
         Tickets that don't exist are left out. If another card is unavailable, the response is a 503.
         """
         given = _Given(scope["headers"])
+        began = time_ns()
         segments: list[Segment] = []
         for ticket_id in CARD_ID.findall(scope["query_string"])[:MAX_CARDS]:
             card = await self._card(ticket_id.decode(), scope, given)
@@ -185,6 +210,8 @@ class PageCache:
             ],
         )
         await _send(send, scope["method"], 200, body.headers, body.content)
+        if are_spans_recorded():
+            record_answered(scope, CARDS, 200, began, {"stagedoor.cards": len(segments)})
 
     async def _card(self, ticket_id: str, scope: HTTPScope, given: "_Given") -> Segment | Response:
         """A ticket's card for the viewer as a partial, or the response to the request for it if that isn't a
@@ -212,6 +239,7 @@ class PageCache:
         found: Rendering | Response | None = self.pages.get(key)
         if found is not None:
             HITS.inc()
+            given.is_kept = True
         else:
             MISSES.inc()
             found = await self._render_once(key, scope)
@@ -269,13 +297,13 @@ class PageCache:
 
 
 class _Given:
-    """The headers of a request that decide about its response."""
+    """The headers of a request that decide about its response, and whether the page was in the store."""
 
-    __slots__ = ("accepts_gzip", "cookies", "country", "has_bearer", "if_none_match")
+    __slots__ = ("accepts_gzip", "cookies", "country", "has_bearer", "if_none_match", "is_kept")
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.cookies = self.if_none_match = b""
-        self.accepts_gzip = self.has_bearer = False
+        self.accepts_gzip = self.has_bearer = self.is_kept = False
         language = b""
         for name, value in headers:
             if name == b"cookie":

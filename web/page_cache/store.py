@@ -24,10 +24,11 @@ class Key(NamedTuple):
 BRIEF_SECONDS = 2.0
 """How long a rendering is kept if events about it may have been missed."""
 
-RENDERINGS = Gauge("web_page_cache_renderings", "Renderings in the page cache")
-BYTES = Gauge("web_page_cache_bytes", "Estimated size of the renderings in the page cache")
+RENDERINGS = Gauge("stagedoor_web_page_cache_renderings", "Renderings in the page cache")
+BYTES = Gauge("stagedoor_web_page_cache_bytes", "Estimated size of the renderings in the page cache")
 IS_BRIEF = Gauge(
-    "web_page_cache_is_brief", "1 while renderings are kept for 2 seconds, because events may be missed"
+    "stagedoor_web_page_cache_is_brief",
+    "1 while renderings are kept for 2 seconds, because events may be missed",
 )
 
 

@@ -55,6 +55,8 @@ async def show(
     page: NamedDependency[Page], order_id: FromPath[str], step: FromQuery[str | None] = None
 ) -> Response[Any]:
     """Show the order. If the buyer returns from the bank or Stripe's page, wait briefly for the outcome."""
+    if not page.request.wants_fragment and (again := await page.confirmed_meanwhile()) is not None:
+        return again
     came_back = not {"paid", "payment_intent"}.isdisjoint(page.request.query_params)
     if came_back and not page.request.wants_fragment:
         outcome = await _outcome(page, order_id, lambda stage: on_return(stage).name not in UNKNOWN)

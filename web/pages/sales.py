@@ -29,7 +29,7 @@ LABELS: dict[str, str] = {
     "sold": N_("Sold"),
     "withdrawn": N_("Withdrawn"),
 }
-assert set(LABELS) == {"", *get_args(TicketStatus)}
+assert set(LABELS) == {"", *get_args(TicketStatus.__value__)}
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ def _texts(data: Mapping[str, Any]) -> dict[str, str]:
 async def new(page: NamedDependency[Page]) -> Response[Any]:
     if page.viewer.known and page.user is None:
         return page.redirect(sign_in_address("/sell"))
+    if page.viewer.unconfirmed:
+        return await page.confirmed_meanwhile() or page.redirect("/account/confirm")
     values = BLANK | {"timeZone": await _last_zone(page) or UTC, "idempotency_key": _new_key()}
     return render_form(page, Form(values, _wrong_picture(page)), is_new=True)
 

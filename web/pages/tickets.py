@@ -61,6 +61,10 @@ class SellerView:
     """Number of tickets that the seller has sold."""
     since: datetime | None
     """When the seller signed up. None while auth is down."""
+    name: str | None = None
+    """The name that the seller has chosen, if any."""
+    is_deleted: bool = False
+    """Whether the seller has deleted the account."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +222,11 @@ async def _seller(page: Page, user_id: str) -> SellerView | None:
     profile, seller = await asyncio.gather(
         page.optional(page.api.profile(user_id)), page.optional(page.api.seller(user_id))
     )
-    return SellerView(seller.sold, profile.since if profile else None) if seller else None
+    if seller is None:
+        return None
+    if profile is None:
+        return SellerView(seller.sold, None)
+    return SellerView(seller.sold, profile.since, profile.name, profile.deleted)
 
 
 async def _similar(page: Page, ticket: Ticket) -> Sequence[Ticket]:

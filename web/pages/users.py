@@ -1,24 +1,39 @@
 """The pages to sign up and sign in, signing out, and the account page."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import URLEncodedBody
+from litestar.params import FromPath, URLEncodedBody
 
 from web.api_client import Refused, ServiceDown
 from web.forms import Fields, Form
 from web.page_context import Page
+from web.pages.passkeys import passkey_origin
 from web.redirects import local_address, sign_in_address
-from web.rendering.texts import _
+from web.rendering.texts import N_, _
 from web.request import WebRequest
 
 Purpose = Literal["signin", "signup"]
 
 PASSWORDS = Fields(("currentPassword", "newPassword"))
 FIELDS = Fields(("email", "password"))
+NAME = Fields(("name",))
 SECRET = frozenset({"password"})
+
+_DONE = {
+    "changed": N_("Your password was changed, and you were signed out on all other devices."),
+    "named": N_("Your name was saved."),
+    "passkey-added": N_("Your passkey was added. From now on, you can sign in with it."),
+    "passkey-named": N_("The name of your passkey was saved."),
+    "passkey-removed": N_("The passkey was removed. Where you have signed in with it, you stay signed in."),
+    "ended": N_("The session has ended. The device may take a second to notice."),
+    "email-sent": N_("We sent a link to your new address. Open it within an hour to use the address."),
+    "email-changed": N_("Your email address was changed, and you were signed out on all other devices."),
+}
+"""What an action has done, by the parameter with which it leads back to the account page."""
 
 
 @get("/signin")
@@ -70,6 +85,34 @@ async def change_password(page: NamedDependency[Page], data: URLEncodedBody[dict
     return page.redirect("/account?changed")
 
 
+@post("/account/name")
+async def rename(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str]]) -> Response[Any]:
+    try:
+        await page.api.rename(data.get("name", "").strip() or None)
+    except Refused as refused:
+        if refused.status == 401:
+            return page.redirect(sign_in_address("/account"))
+        form = NAME.with_errors(NAME.values(data), refused.problem)
+        return await _account(page, Form(), 422 if refused.status == 400 else refused.status, name_form=form)
+    return page.redirect("/account?named")
+
+
+@post("/account/sessions/{session_id:str}/end")
+async def end_session(page: NamedDependency[Page], session_id: FromPath[str]) -> Response[Any]:
+    """End a session. One that has ended meanwhile, or never was, is as good as ended."""
+    try:
+        await page.api.end_session(session_id)
+    except Refused as refused:
+        if refused.status == 401:
+            return page.redirect(sign_in_address("/account"))
+        if refused.status != 404:
+            raise
+    if session_id == page.viewer.session_id:
+        await page.api.sign_out()  # removes the cookie
+        return page.redirect("/")
+    return page.redirect("/account?ended")
+
+
 @post("/account/signout")
 async def sign_out_everywhere(page: NamedDependency[Page]) -> Response[Any]:
     try:
@@ -80,16 +123,27 @@ async def sign_out_everywhere(page: NamedDependency[Page]) -> Response[Any]:
     return page.redirect("/")
 
 
-async def _account(page: Page, form: Form, status: int = 200) -> Response[Any]:
+async def _account(
+    page: Page, form: Form, status: int = 200, *, name_form: Form | None = None
+) -> Response[Any]:
     if page.user is None:
         if page.viewer.known:
             return page.redirect(sign_in_address("/account"))
         raise ServiceDown("auth")
-    profile = await page.api.profile(page.user.id)
+    if (again := await page.confirmed_meanwhile()) is not None:
+        return again
+    account, sessions, passkeys = await asyncio.gather(
+        page.api.account(), page.api.sessions(), page.optional(page.api.passkeys())
+    )
+    done = next((text for name, text in _DONE.items() if name in page.request.query_params), None)
     context = {
         "form": form,
-        "since": profile.since,
-        "changed": "changed" in page.request.query_params,
+        "name_form": name_form or Form({"name": account.name or ""}),
+        "account": account,
+        "sessions": sessions,
+        "passkeys": passkeys,
+        "passkey_origin": passkey_origin(page),
+        "done": _(done) if done else None,
     }
     return page.render("users/account.html", context, fragment="users/_account.html", status=status)
 
@@ -115,7 +169,7 @@ async def _refused(page: Page, purpose: Purpose, data: Mapping[str, str], refuse
         if refused.status != 401
         else Form(values, general=(_("The email and password don't match"),))
     )
-    status = 422 if refused.status in {400, 401, 409} else refused.status
+    status = 422 if refused.status in {400, 401, 403, 409} else refused.status
     answer = _form(page, purpose, form, local_address(data.get("next")), status)
     if refused.retry_after:
         answer.headers["Retry-After"] = refused.retry_after
@@ -123,7 +177,7 @@ async def _refused(page: Page, purpose: Purpose, data: Mapping[str, str], refuse
 
 
 def _form(page: Page, purpose: Purpose, form: Form, then: str, status: int = 200) -> Response[Any]:
-    context = {"form": form, "next": then}
+    context = {"form": form, "next": then, "passkey_origin": passkey_origin(page)}
     return page.render(
         f"users/{purpose}.html", context, fragment=f"users/_{purpose}.html", status=status, then=then
     )
@@ -133,6 +187,6 @@ router = Router(
     "/",
     route_handlers=[
         *(sign_in_page, sign_up_page, sign_in, sign_up, sign_out),
-        *(account, change_password, sign_out_everywhere),
+        *(account, change_password, rename, end_session, sign_out_everywhere),
     ],
 )

@@ -7,8 +7,10 @@ styles are one file. Scripts are ES modules.
 import gzip
 import hashlib
 import re
+from asyncio import to_thread
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,38 @@ ASSETS: Mapping[str, Asset] = {
 }
 
 
+_REFERENCE = {
+    path.name: path
+    for path in (
+        STATIC / "vendor" / "swagger-ui" / "swagger-ui-bundle.js",
+        STATIC / "vendor" / "swagger-ui" / "swagger-ui.css",
+        STATIC / "docs" / "openapi.js",
+        STATIC / "docs" / "docs.css",
+    )
+}
+"""Files of Swagger UI by name. They are megabytes that few people need, so each is compressed when it is
+first requested."""
+
+
+@cache
+def find(name: str) -> Asset | None:
+    """The asset with this file name; None if there is none."""
+    if name in _REFERENCE:
+        return _asset(name, _REFERENCE[name].read_bytes())
+    return ASSETS.get(name)
+
+
+def address(name: str) -> str:
+    """The address of an asset with the hash of its content.
+
+    Raises:
+        KeyError: there is no such asset.
+    """
+    if (found := find(name)) is None:
+        raise KeyError(name)
+    return found.address
+
+
 @get("/static/{name:str}", opt={"exclude_from_metrics": True})
 async def asset(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[bytes]:
     """The asset with this hashed name.
@@ -107,7 +141,7 @@ async def asset(request: Request[Any, Any, Any], name: FromPath[str]) -> Respons
     response is then that process's version of the asset, which the browser must not cache.
     """
     match = _HASHED.fullmatch(name)
-    found = ASSETS.get(match["stem"] + match["suffix"]) if match else None
+    found = await to_thread(find, match["stem"] + match["suffix"]) if match else None
     if match is None or found is None:
         raise NotFoundException
     is_current = match["hash"] == found.hash

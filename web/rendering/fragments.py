@@ -1,12 +1,15 @@
 """Parts of pages that are rendered once for the same ticket, because many pages show the same tickets."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from datetime import datetime
-from functools import lru_cache
+from functools import _lru_cache_wrapper, lru_cache
 from typing import Any, Protocol
 
 from jinja2 import Environment
 from markupsafe import Markup
+from prometheus_client import REGISTRY, Metric
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from web.rendering import locales
 from web.rendering.ticket_texts import has_begun, is_distant
@@ -58,4 +61,29 @@ def _kept(environment: Environment, template: str, macro: str) -> Callable[..., 
         module: Any = environment.get_template(template).module
         return Markup(getattr(module, macro)(*arguments))  # noqa: S704 - the macro escapes its arguments
 
+    REQUESTS.caches[macro] = render
     return lambda time, *arguments: render(locales.current(), time, *arguments)
+
+
+class _Requests(Collector):
+    """The metric of these caches, which count their hits and misses themselves."""
+
+    def __init__(self) -> None:
+        self.caches: dict[str, _lru_cache_wrapper[Markup]] = {}
+        """By the name of the macro."""
+
+    def collect(self) -> Iterator[Metric]:
+        counts = CounterMetricFamily(
+            "stagedoor_web_fragment_cache_requests",
+            "Fragments that were needed for pages",
+            labels=["fragment", "result"],
+        )
+        for name, cache in self.caches.items():
+            found = cache.cache_info()
+            counts.add_metric([name, "hit"], found.hits)
+            counts.add_metric([name, "miss"], found.misses)
+        yield counts
+
+
+REQUESTS = _Requests()
+REGISTRY.register(REQUESTS)

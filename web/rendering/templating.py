@@ -1,6 +1,7 @@
 """The template engine, and its filters for prices, times and tickets."""
 
 import math
+import re
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -11,14 +12,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context,
 from jinja2.runtime import Context
 from jinja2.utils import htmlsafe_json_dumps
 from litestar.plugins.jinja import JinjaTemplateEngine
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from contracts.api import MAX_HOLD
 from contracts.tickets import TicketDetails
 from contracts.wire import now
 from settings import Settings
 from web.rendering import fragments, locales, texts, ticket_texts
-from web.rendering.assets import ASSETS, MODULES
+from web.rendering.assets import MODULES, address
 from web.rendering.isolation import bdi, isolated
 from web.rendering.script_texts import price_summaries, script_texts
 
@@ -40,7 +41,7 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
     environment.policies["ext.i18n.trimmed"] = True
     environment.install_gettext_translations(texts.TRANSLATIONS, newstyle=True)  # type: ignore[attr-defined]
     environment.globals.update(
-        static=lambda name: ASSETS[name].address,
+        static=address,
         module_addresses=[module.address for name, module in MODULES.items() if name != "main.js"],
         kept_card=fragments.card(environment),
         kept_brief=fragments.brief(environment),
@@ -48,6 +49,7 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         price_summaries=price_summaries(),
         currency=settings.currency.upper(),
         is_sandbox=settings.uses_stripe_sandbox,
+        mailbox=f"http://localhost:{settings.mailbox_port}" if settings.uses_mailbox else None,
         pays_at_checkout=settings.pays_at_checkout,
         pay_after_start=settings.pay_after_start,
         extendable_at=int(settings.expiration_window_seconds / 3),
@@ -77,6 +79,7 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         tickets_together=ticket_texts.tickets_together,
         price_for=ticket_texts.price_for,
         price_label=ticket_texts.price_label,
+        code_spans=code_spans,
     )
     return JinjaTemplateEngine.from_environment(environment)
 
@@ -99,6 +102,11 @@ def _money(currency: str) -> Callable[[Decimal], str]:
         return locales.money(amount, currency, locales.current())
 
     return money
+
+
+def code_spans(text: str) -> Markup:
+    """HTML of a text in which backticks enclose code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - it is escaped
 
 
 def day(moment: datetime, zone: str | None = None) -> str:

@@ -1,6 +1,6 @@
 """Stripe's records of our orders: PaymentIntents and Checkout sessions, found by the order's id."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,8 +18,11 @@ from services.payments.money_back import Dispute, Refund
 from services.payments.stripe_gateway.outcomes import of_dispute, of_refund
 from services.payments.stripe_gateway.shapes import CheckoutSession, Intent
 
-ORDER_LIFETIME = timedelta(days=1)
-"""The longest time between an order's reservation and its payment."""
+ORDER_LIFETIME = timedelta(hours=25)
+"""The longest time between an order's reservation and its payment.
+
+The longest setting and an operator may let the deadline be after 24 hours, and Stripe's page closes an hour
+after the deadline."""
 CLOCK_SKEW = timedelta(hours=1)
 """The largest difference between our clocks and Stripe's that is tolerated."""
 BEFORE_ATTEMPT = timedelta(minutes=10)
@@ -94,6 +97,33 @@ async def find_record(api: StripeApi, intent_id: str) -> StripeRecord | None:
         return None
     intent = Intent.of(found)
     return None if intent.order_id is None else await _record_of(api, intent)
+
+
+async def order_of(api: StripeApi, stripe_id: str) -> str | None:
+    """The order of a PaymentIntent, Checkout session, refund or charge. None if Stripe has no such object of
+    ours.
+
+    Raises:
+        OutcomeUnknown, RequestRefused
+    """
+    kind = stripe_id.partition("_")[0]
+    reads: dict[str, Callable[[], Awaitable[Any]]] = {
+        "pi": lambda: api.v1.payment_intents.retrieve_async(stripe_id),
+        "cs": lambda: api.v1.checkout.sessions.retrieve_async(stripe_id),
+        "re": lambda: api.v1.refunds.retrieve_async(stripe_id),
+        "ch": lambda: api.v1.charges.retrieve_async(stripe_id),
+    }
+    try:
+        found = (await api.send(reads[kind], stripe.InvalidRequestError)).to_dict()
+    except stripe.InvalidRequestError as error:
+        if error.code != "resource_missing":
+            raise refused(error) from error
+        return None
+    if kind in ("re", "ch"):
+        intent_id = found.get("payment_intent")
+        return await order_of(api, intent_id) if isinstance(intent_id, str) else None
+    order_id = found.get("client_reference_id") if kind == "cs" else found.get("metadata", {}).get("order_id")
+    return order_id if isinstance(order_id, str) else None
 
 
 async def find_intent(
@@ -196,6 +226,6 @@ def _created(since: datetime | None, until: datetime | None) -> Any:
     """
     bounds = {
         "gte": since and since - CLOCK_SKEW,
-        "lte": until and until + ORDER_LIFETIME,
+        "lte": until and until + ORDER_LIFETIME + CLOCK_SKEW,
     }
     return {name: int(bound.timestamp()) for name, bound in bounds.items() if bound is not None}

@@ -1,5 +1,6 @@
 """Verify a webhook's signature, and read which payment the webhook is about."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -38,22 +39,31 @@ class VerifiedWebhook:
     """The status that the PaymentIntent had, if the webhook contains one."""
 
 
-def verify(body: bytes, signature: str | None, secret: str | None) -> VerifiedWebhook:
+def verify(body: bytes, signature: str | None, secrets: Sequence[str]) -> VerifiedWebhook:
     """Check the signature over the raw body, and read which payment the webhook is about.
 
     Raises:
-        BadSignature: there is no secret, or the body isn't an event, isn't signed with the secret, or is
-            older than five minutes. With an empty secret, anybody could sign.
+        BadSignature: there is no secret, or the body isn't an event, isn't signed with any of the secrets, or
+            is older than five minutes. With an empty secret, anybody could sign.
     """
-    if secret is None:
+    if not secrets:
         raise BadSignature("Webhooks are refused: no STRIPE_WEBHOOK_SECRET is set")
     if signature is None or not signature.isascii():  # Stripe's library can't compare other text
         raise BadSignature
+    if not any(_is_signed(body, signature, secret) for secret in secrets):
+        raise BadSignature
+    try:
+        return _read(_EVENT.validate_json(body))
+    except (ValueError, LookupError, AttributeError):
+        raise BadSignature from None
+
+
+def _is_signed(body: bytes, signature: str, secret: str) -> bool:
     try:
         stripe.WebhookSignature.verify_header(body, signature, secret, stripe.Webhook.DEFAULT_TOLERANCE)
-        return _read(_EVENT.validate_json(body))
     except (stripe.SignatureVerificationError, ValueError, LookupError, AttributeError):
-        raise BadSignature from None
+        return False
+    return True
 
 
 class _Data(BaseModel):

@@ -326,12 +326,12 @@ def test_a_refund_may_take_an_hour(
 AMOUNTS = st.sampled_from([0, 1, PRICE, 2 * PRICE])
 ORDERS = st.builds(
     order,
-    st.sampled_from(get_args(OrderStatus)),
+    st.sampled_from(get_args(OrderStatus.__value__)),
     price=st.sampled_from([PRICE, 1]),
     time_left=st.sampled_from([LATE, timedelta(minutes=5)]),
 )
 PAYMENTS = st.builds(
-    payment, st.sampled_from(get_args(PaymentStatus)), intent_id=st.sampled_from([None, "pi_1"])
+    payment, st.sampled_from(get_args(PaymentStatus.__value__)), intent_id=st.sampled_from([None, "pi_1"])
 )
 INTENTS = st.builds(
     intent,

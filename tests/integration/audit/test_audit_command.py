@@ -261,7 +261,9 @@ async def _break(marketplace: Marketplace, order: OrderEvent) -> None:
 async def test_an_audit_writes_nothing(marketplace: Marketplace) -> None:
     await marketplace.buy()
     for served, collection in ((marketplace.orders, "orders"), (marketplace.service.served, "payments")):
-        await served.database[collection].drop_index("outbox")  # to show that the audit does not create it
+        await served.database[collection].drop_index(
+            "unpublished"
+        )  # to show that the audit does not create it
     before = [await _all_of(marketplace.orders), await _all_of(marketplace.service.served)]
     assert (await marketplace.audit("--settled")).code == 0
     assert [await _all_of(marketplace.orders), await _all_of(marketplace.service.served)] == before

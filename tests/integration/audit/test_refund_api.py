@@ -84,6 +84,20 @@ async def test_a_refund_without_the_operator_token_is_refused(service: PaymentsS
     assert (await service.stored(order))["status"] == "captured"
 
 
+async def test_the_previous_operator_token_is_accepted_while_it_is_replaced(
+    settings_with: SettingsWith, stripe_url: str, shop: stripe.StripeClient
+) -> None:
+    conf = settings_with(
+        stripe_api_base=stripe_url, operator_token="n" * 32, previous_operator_token="o" * 32
+    )
+    async with serving("payments", conf) as served:
+        service = PaymentsService(served, shop, stripe_url)
+        body = {"orderId": new_id()}
+        tokens = ("n" * 32, "o" * 32, "x" * 32)
+        answers = [(await request_refund(service, body, token=token)).status_code for token in tokens]
+    assert answers == [404, 404, 401]
+
+
 async def test_a_buyer_cannot_request_a_refund(service: PaymentsService) -> None:
     order = await buy(service)
     refusal(await service.served.ask("POST", REFUNDS, by=order.user_id, json={"orderId": order.id}), 401)

@@ -17,12 +17,12 @@ from pymongo import AsyncMongoClient
 from contracts.events import TicketCreated, TicketUpdated
 from contracts.wire import now
 from kit.mongo import database
-from ops.backup import DATABASES
 from ops.backup.folder import FORMAT, MANIFEST, Manifest, draft
 from ops.provision import provision
 from sandbox.testing import free_port, mongo_server, nats_server
 from services.tickets.documents import Ticket
 from settings import SERVICES, Settings
+from streams.processes import DATABASES
 from tests.support.event_loop import use_one_event_loop
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from ops.backup.folder import checked
 from sandbox.processes import FROM_CHECKOUT, Process
+from settings import SERVICES
 from tests.resilience.chaos.history import History
 from tests.resilience.chaos.invariants import INVARIANTS, answers
 from tests.resilience.chaos.reading import read
@@ -19,7 +20,7 @@ from tests.support.people import Person, signed_up
 from tests.support.polling import until
 from tests.support.stack import Stack, stagedoor
 
-SERVICES = ("auth", "tickets", "orders", "payments", "expiration", "web")
+PROCESSES = (*SERVICES, "web")
 TIMEOUT = 150.0
 """Seconds to wait. An event that was being handled during the snapshot is redelivered after a minute."""
 
@@ -93,7 +94,7 @@ async def trading(seller: Person, buyer: Person) -> AsyncIterator[None]:
 
 
 async def stop_services(stack: Stack) -> None:
-    await asyncio.gather(*(stack.stop(name) for name in SERVICES))
+    await asyncio.gather(*(stack.stop(name) for name in PROCESSES))
 
 
 async def replace_servers(stack: Stack) -> None:
@@ -121,7 +122,7 @@ async def test_a_restored_marketplace_continues_from_its_backup(tmp_path: Path) 
 
         await replace_servers(stack)
         await run(stack, "restore", str(tmp_path / "in-use"))
-        await stack.start(*SERVICES)
+        await stack.start(*PROCESSES)
         restored = await wait_until_consistent(stack)
         assert checked(tmp_path / "in-use").at_rest is False
         assert {order["_id"] for order in restored.orders} <= {order["_id"] for order in before.orders}
@@ -138,7 +139,7 @@ async def test_a_restored_marketplace_continues_from_its_backup(tmp_path: Path) 
         assert asdict(again) == asdict(before)
 
         # The restored database lacks a payment that Stripe has. Paying again uses the same intent.
-        await stack.start(*SERVICES)
+        await stack.start(*PROCESSES)
         assert (await buyer.order(unpaid))["status"] == "created"
         assert (await buyer.pays(unpaid)).status_code == 201
         await until(lambda: buyer.order(unpaid), lambda seen: seen["status"] == "complete", TIMEOUT)

@@ -10,12 +10,13 @@ from pymongo import AsyncMongoClient
 
 from kit.mongo import database
 from kit.nats import EVENTS
-from ops.backup import DATABASES, stream_snapshots, trailing_events
+from ops.backup import stream_snapshots, trailing_events
 from ops.backup.folder import checked
 from ops.backup.mongo_dump import DatabaseReader, databases
 from ops.backup.restore import restore
 from ops.backup.save import save
 from services.tickets.documents import Ticket
+from streams.processes import DATABASES
 from tests.integration.backup.conftest import Servers
 from tests.integration.streams.conftest import stored as messages
 

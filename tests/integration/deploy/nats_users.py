@@ -12,13 +12,14 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from kit.nats import inbox_prefix
+from kit.secrets import NATS_USERS
 from ops.provision import provision
 from sandbox.testing import free_port
 from tests.support.polling import TIMEOUT
 
 CONFIG = Path(__file__).parents[3] / "deploy/nats/nats.conf"
 SERVER = Path(sysconfig.get_path("scripts")) / "nats-server"
-USERS = ("auth", "tickets", "orders", "payments", "expiration", "web", "provision")
+USERS = NATS_USERS
 # NATS reads a password such as this as a number unless it is in quotes, which compose.yaml adds as well.
 PASSWORD = "7e10"
 ENVIRONMENT = {f"NATS_{user.upper()}_PASSWORD": f'"{PASSWORD}"' for user in USERS}

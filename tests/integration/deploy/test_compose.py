@@ -5,25 +5,53 @@ import re
 import shutil
 import subprocess
 from graphlib import TopologicalSorter
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
-import yaml  # type: ignore[import-untyped]  # a dependency of Litestar, installed without its types
+import yaml
+from pydantic import SecretStr
 
 from settings import SERVICES, Settings
+from streams.processes import DATABASES
 
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
-PROCESSES = {*SERVICES, "web", "provision", "migrate"}
+PROCESSES = {*SERVICES, "web", "console", "provision", "migrate"}
 ONE_SHOT = {"provision", "migrate"}
 SERVERS = {"mongo", "nats"}
+MONITORING = {"prometheus", "alertmanager", "tempo", "grafana"}
+OPTIONAL = {"caddy": "tls", **dict.fromkeys(MONITORING, "observability")}
+"""The profile of each container that doesn't start by default."""
+
+EMBEDDED = {"NATS_PORT", "MONGO_PORT", "STRIPE_SANDBOX_PORT", "MAILBOX_PORT", "MAILBOX_SMTP_PORT"}
+FIXED = {"SERVICES_HOST", "WEB_PORT", "CONSOLE_PORT", *(f"{service.upper()}_PORT" for service in SERVICES)}
+"""Settings that mean nothing in a container: compose.yaml sets address and port on the command line."""
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
 CREDENTIAL = re.compile(r"PASSWORD|SECRET|_KEY$|_TOKEN$")
-PAYMENTS_SECRETS = {"STRIPE_KEY", "STRIPE_WEBHOOK_SECRET", "OPERATOR_TOKEN"}
+"""The names of variables that contain nothing but a secret."""
+
+SECRET_SETTINGS = {
+    name.upper()
+    for name, field in Settings.model_fields.items()
+    if SecretStr in (field.annotation, *get_args(field.annotation))
+}
+"""These also contain secrets as parts of addresses."""
+
+STRIPE_SECRETS = {"STRIPE_KEY", "STRIPE_WEBHOOK_SECRET"}
+SECRETS_OF: dict[str, set[str]] = {
+    "auth": {"OPERATOR_TOKEN"},
+    "tickets": {"OPERATOR_TOKEN"},
+    "orders": {"OPERATOR_TOKEN"},
+    "payments": {*STRIPE_SECRETS, "OPERATOR_TOKEN"},
+    "console": {*STRIPE_SECRETS, "OPERATOR_TOKEN"},
+}
+"""Who receives the secrets for Stripe and for operators."""
+
 EXAMPLE = dict(
     line.split("=", 1)
     for line in (ROOT / "deploy/env.example").read_text().splitlines()
@@ -37,7 +65,20 @@ def test_the_compose_file_is_valid() -> None:
 
 
 def test_the_compose_file_contains_every_process() -> None:
-    assert set(CONTAINERS) == PROCESSES | SERVERS
+    expected = PROCESSES | SERVERS | OPTIONAL.keys()
+    assert not expected - CONTAINERS.keys(), f"add to compose.yaml: {expected - CONTAINERS.keys()}"
+    assert set(CONTAINERS) == expected
+
+
+def test_only_the_marketplace_itself_starts_by_default() -> None:
+    assert {
+        name: container["profiles"] for name, container in CONTAINERS.items() if "profiles" in container
+    } == {name: [profile] for name, profile in OPTIONAL.items()}
+
+
+def test_every_setting_reaches_a_process() -> None:
+    passed = {variable for name in PROCESSES for variable in CONTAINERS[name]["environment"]}
+    assert {name.upper() for name in Settings.model_fields} == passed | EMBEDDED | FIXED
 
 
 @pytest.mark.parametrize("name", sorted(PROCESSES))
@@ -52,14 +93,17 @@ def test_a_process_accepts_the_settings_of_its_container(name: str, monkeypatch:
     settings = Settings(_env_file=None)
     assert settings.host == "0.0.0.0"  # noqa: S104  inside a container
     if name != "migrate":  # it needs the database only
-        assert settings.bus[0].startswith(f"nats://{name}:")
+        user = "provision" if name == "console" else name
+        assert settings.bus[0].startswith(f"nats://{user}:")
     assert {settings.url_of(service) for service in SERVICES} == {
         f"http://{service}:{settings.port_of(service)}" for service in SERVICES
     }
 
 
 def _value(variable: re.Match[str]) -> str:
-    return (variable[3] or "") if variable[2] == "-" else "secret_" * 5
+    """The default of a variable, or for one without a default a value that is accepted."""
+    special = {"SMTP_URL": "smtps://mail.example.com", "MAIL_FROM": "Stagedoor <tickets@example.com>"}
+    return (variable[3] or "") if variable[2] == "-" else special.get(variable[1], "secret_" * 5)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -75,14 +119,14 @@ def test_a_service_listens_on_the_address_that_web_uses_for_the_service(name: st
 def test_a_container_passes_granian_only_the_app_and_the_port(name: str) -> None:
     program, app, option, port = CONTAINERS[name]["command"]
     assert (program, option) == ("granian", "--port")
-    assert app == ("web.app:app" if name == "web" else f"streams.{name}:app")
+    others = {"web": "web.app:app", "console": "ops.console.app:app"}
+    assert app == others.get(name, f"streams.{name}:app")
     assert port.isdigit()
 
 
 def test_every_long_running_container_has_a_health_check() -> None:
-    assert {name for name, container in CONTAINERS.items() if "healthcheck" in container} == set(
-        CONTAINERS
-    ) - ONE_SHOT
+    without = {name for name, container in CONTAINERS.items() if "healthcheck" not in container}
+    assert without == ONE_SHOT | {"tempo"}  # whose image has no command that could check it
 
 
 def test_container_dependencies_exist_and_have_no_cycle() -> None:
@@ -100,12 +144,26 @@ def test_a_container_waits_until_its_dependencies_are_healthy_or_have_completed(
 
 
 def test_only_the_web_tier_is_reachable_from_outside() -> None:
-    assert [
-        name for name, container in CONTAINERS.items() if "ports" in container or "network_mode" in container
-    ] == ["web"]
+    assert {name for name, container in CONTAINERS.items() if "ports" in container} == {
+        *("web", "caddy", "grafana")
+    }
+    assert CONTAINERS["grafana"]["ports"][0].startswith("127.0.0.1:")
+    assert not any("network_mode" in container for container in CONTAINERS.values())
     outside = {name for name, container in CONTAINERS.items() if "outside" in container["networks"]}
-    assert outside == {"web", "payments"}
+    assert outside == {"web", "payments", "mail", "console", "alertmanager", "grafana"}
+    assert {name for name, container in CONTAINERS.items() if "edge" in container["networks"]} == {
+        "web",
+        "caddy",
+    }
     assert COMPOSE["networks"]["inside"]["internal"] is True
+
+
+def test_the_documented_address_of_caddy_is_its_address() -> None:
+    address = CONTAINERS["caddy"]["networks"]["edge"]["ipv4_address"]
+    (subnet,) = (config["subnet"] for config in COMPOSE["networks"]["edge"]["ipam"]["config"])
+    assert IPv4Address(address) in IPv4Network(subnet)
+    for document in ("deploy/env.example", "docs/operations.md"):
+        assert f"TRUSTED_PROXIES={address}" in (ROOT / document).read_text()
 
 
 @pytest.mark.parametrize("name", sorted(CONTAINERS))
@@ -114,7 +172,8 @@ def test_a_container_has_no_unneeded_privileges(name: str) -> None:
     assert container["read_only"] is True
     assert container["cap_drop"] == ["ALL"]
     assert container["security_opt"] == ["no-new-privileges:true"]
-    assert not {"privileged", "cap_add", "devices", "pid", "ipc"} & container.keys()
+    assert container.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "caddy" else [])
+    assert not {"privileged", "devices", "pid", "ipc"} & container.keys()
 
 
 @pytest.mark.parametrize("name", sorted(CONTAINERS))
@@ -126,17 +185,15 @@ def test_a_container_has_limits_of_memory_processors_processes_and_logs(name: st
     assert container["logging"]["options"].keys() == {"max-size", "max-file"}
 
 
-@pytest.mark.parametrize(("name", "variable"), [("mongo", "MONGO_IMAGE"), ("nats", "NATS_IMAGE")])
-def test_the_image_of_a_server_has_a_version_and_can_be_replaced_by_a_digest(
-    name: str, variable: str
-) -> None:
+@pytest.mark.parametrize("name", sorted(SERVERS | OPTIONAL.keys()))
+def test_the_image_of_a_server_has_a_version_and_can_be_replaced_by_a_digest(name: str) -> None:
     image = CONTAINERS[name]["image"]
-    assert re.fullmatch(rf"\$\{{{variable}:-{name}:\d[\w.-]*\}}", image)
+    assert re.fullmatch(rf"\$\{{{name.upper()}_IMAGE:-(\w+/)?{name}:v?\d[\w.-]*\}}", image)
 
 
 def test_the_compose_file_contains_no_secret() -> None:
     for container in CONTAINERS.values():
-        for variable, value in container["environment"].items():
+        for variable, value in container.get("environment", {}).items():
             literal = VARIABLE.sub(lambda match: "" if match[2] == "?" else match[3] or "", value)
             if CREDENTIAL.search(variable):
                 assert literal.strip('"') == "", variable
@@ -147,28 +204,47 @@ def test_variables_without_a_safe_default_are_required() -> None:
     variables = {match[1]: match[2] for match in VARIABLE.finditer((ROOT / "compose.yaml").read_text())}
     required = {name for name, mark in variables.items() if mark == "?"}
     assert required == {name for name in variables if name.endswith("_PASSWORD")} | {
-        "INTERNAL_SECRET",
-        *PAYMENTS_SECRETS,
+        *("INTERNAL_SECRET", "OPERATOR_TOKEN", "MAIL_TOKEN", "SMTP_URL", "MAIL_FROM"),
+        *STRIPE_SECRETS,
     }
     assert all(mark in {"?", "-"} for mark in variables.values())
 
 
 def test_the_example_environment_has_every_variable_and_no_secret() -> None:
     variables = {match[1] for match in VARIABLE.finditer((ROOT / "compose.yaml").read_text())}
-    assert set(EXAMPLE) == variables - {"STAGEDOOR_VERSION"}
+    assert set(EXAMPLE) == variables - {"STAGEDOOR_VERSION"} | {"NATS_ROUTE_PASSWORD"}
     assert {name for name, value in EXAMPLE.items() if value and CREDENTIAL.search(name)} == set()
 
 
-def test_only_payments_receives_the_secrets_of_payments() -> None:
+def test_only_those_who_need_them_receive_the_secrets_for_stripe_and_the_operator_token() -> None:
+    secrets = STRIPE_SECRETS | {"OPERATOR_TOKEN"}
     for name, container in CONTAINERS.items():
-        receiving = PAYMENTS_SECRETS & container["environment"].keys()
-        assert receiving == (PAYMENTS_SECRETS if name == "payments" else set()), name
-        for secret in PAYMENTS_SECRETS - receiving:
-            assert not any(secret in str(value) for value in container["environment"].values()), name
+        receiving = secrets & container.get("environment", {}).keys()
+        assert receiving == SECRETS_OF.get(name, set()), name
+        for secret in secrets - receiving:
+            assert secret not in str(container.get("environment")), name
+
+
+def test_only_services_with_routes_for_operators_and_the_console_receive_the_operator_token() -> None:
+    receiving = {
+        name: {it for it in container.get("environment", {}) if "OPERATOR_TOKEN" in it}
+        for name, container in CONTAINERS.items()
+    }
+    both = {"OPERATOR_TOKEN", "PREVIOUS_OPERATOR_TOKEN"}
+    assert {name: found for name, found in receiving.items() if found} == {
+        name: both if name in SERVICES else {"OPERATOR_TOKEN"}
+        for name, has in SECRETS_OF.items()
+        if "OPERATOR_TOKEN" in has
+    }
+
+
+def test_only_auth_and_mail_receive_the_token_for_one_time_links() -> None:
+    receiving = {name for name, container in CONTAINERS.items() if "MAIL_TOKEN" in str(container)}
+    assert receiving == {"auth", "mail"}
 
 
 def test_payments_and_web_use_the_same_payment_page_and_default_to_stripe() -> None:
-    pages = {name: container["environment"].get("PAYMENT_PAGE") for name, container in CONTAINERS.items()}
+    pages = {name: CONTAINERS[name]["environment"].get("PAYMENT_PAGE") for name in PROCESSES}
     assert {name for name, value in pages.items() if value} == {"payments", "web"}
     assert pages["payments"] == pages["web"] == "${PAYMENT_PAGE:-checkout}"
 
@@ -190,6 +266,7 @@ def test_the_documented_command_generates_every_secret_except_those_of_stripe(
     )
     secrets = {name for name in generated if name.endswith("_PASSWORD")} | {
         "OPERATOR_TOKEN",
+        "MAIL_TOKEN",
         "INTERNAL_SECRET",
     }
     assert all(re.fullmatch("[0-9a-f]{48}", generated[name]) for name in secrets)
@@ -203,21 +280,28 @@ def test_the_audit_user_can_only_read_the_databases_of_orders_and_payments() -> 
     users = (ROOT / "deploy/mongo/users.js").read_text()
     (audit_user,) = re.findall(r"createUser\(\{\s*user: \"audit\".*?\}\);", users, re.DOTALL)
     assert 'roles: ["orders", "payments"].map((service) => ({ role: "read", db: service }))' in audit_user
-    receiving = {
-        name for name, container in CONTAINERS.items() if "MONGO_AUDIT_PASSWORD" in container["environment"]
-    }
+    receiving = {name for name, container in CONTAINERS.items() if "MONGO_AUDIT_PASSWORD" in str(container)}
     assert receiving == {"mongo"}
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"expiration"}))
+def test_the_console_can_only_read_the_databases() -> None:
+    users = (ROOT / "deploy/mongo/users.js").read_text()
+    (console,) = re.findall(r"createUser\(\{\s*user: \"console\".*?\}\);", users, re.DOTALL)
+    assert 'roles: services.map((service) => ({ role: "read", db: service }))' in console
+    receiving = {name for name in CONTAINERS if "MONGO_CONSOLE_PASSWORD" in str(CONTAINERS[name])}
+    assert receiving == {"mongo", "console"}
+
+
+@pytest.mark.parametrize("name", DATABASES)
 def test_a_service_can_access_only_its_own_database(name: str) -> None:
     environment = CONTAINERS[name]["environment"]
     password = f"MONGO_{name.upper()}_PASSWORD"
-    assert environment["MONGO_URL"].startswith(f"mongodb://{name}:${{{password}:?")
+    assert environment.get("MONGO_URL", "").startswith(f"mongodb://{name}:${{{password}:?")
     assert f"/{name}?" in environment["MONGO_URL"]
     assert password in CONTAINERS["mongo"]["environment"]
     users = (ROOT / "deploy/mongo/users.js").read_text()
-    assert f'"{name}"' in users
+    (listed,) = re.findall(r"^const services = \[(.*)\];$", users, re.MULTILINE)
+    assert f'"{name}"' in listed, "add it to `services` in deploy/mongo/users.js"
     assert 'roles: [{ role: "service", db: service }]' in users
 
 
@@ -230,15 +314,11 @@ def test_only_the_migration_can_create_and_drop_indexes() -> None:
     }
     assert allowed == {"migrate"}
     assert "readWrite" not in users
-    receiving = {
-        name
-        for name, container in CONTAINERS.items()
-        if "MONGO_MIGRATE_PASSWORD" in str(container["environment"])
-    }
+    receiving = {name for name, container in CONTAINERS.items() if "MONGO_MIGRATE_PASSWORD" in str(container)}
     assert receiving == {"mongo", "migrate"}
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"expiration"}))
+@pytest.mark.parametrize("name", DATABASES)
 def test_a_service_with_a_database_starts_after_the_migration(name: str) -> None:
     assert "migrate" in CONTAINERS[name]["depends_on"]
 
@@ -248,7 +328,7 @@ def test_mounted_files_exist_and_are_read_only(name: str) -> None:
     for volume in CONTAINERS[name].get("volumes", []):
         source, *_, mode = volume.split(":")
         if source.startswith("."):
-            assert (ROOT / source).is_file()
+            assert (ROOT / source).exists() or name in {"prometheus", "grafana"}
             assert mode == "ro"
         else:
             assert source in COMPOSE["volumes"]

@@ -27,12 +27,13 @@ from tests.integration.deploy.nats_users import (
     Server,
     server_with_users,
 )
-from tests.support.polling import TIMEOUT
+from tests.support.polling import TIMEOUT, until
 
 PROCESS_USERS = [*SERVICES, "web"]
 PUBLISHES: dict[str, list[str]] = {
     service.name: [event.subject for event in service.publishes] for service in PROCESSES
 }
+REPAIRS_GAPS = [service.name for service in PROCESSES if service.repairs_gaps]
 TIMER = f"timers.set.{'a' * 24}.1"
 
 FOR_OPERATORS = [
@@ -59,7 +60,6 @@ FOR_OPERATORS = [
     "$JS.API.CONSUMER.CREATE.DEAD",
     "$JS.API.CONSUMER.CREATE.TIMERS",
     "$JS.API.CONSUMER.NAMES.EVENTS",
-    "$JS.API.CONSUMER.LIST.EVENTS",
     "live.ticket.updated",
     "live.session.ended",
     "timers.due.a",
@@ -134,6 +134,14 @@ def of_operators(owner: str) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("user", PROCESS_USERS)
+def test_every_process_has_a_user_and_a_password(user: str) -> None:
+    users = (CONFIG.parent / "users.conf").read_text()
+    assert f"      user: {user}\n      password: $NATS_{user.upper()}_PASSWORD\n" in users, (
+        f"add the user {user} to deploy/nats/users.conf"
+    )
+
+
 def test_the_server_accepts_the_configuration() -> None:
     checked = check(CONFIG, ENVIRONMENT)
     assert checked.returncode == 0, checked.stderr
@@ -164,6 +172,7 @@ async def test_a_user_can_publish_on_its_own_subjects_and_on_no_others(server: S
     for subject in FOR_OPERATORS:
         assert not await process.may_publish(subject), subject
     assert await process.may_publish("$JS.API.INFO")
+    assert await process.may_publish("$JS.API.CONSUMER.LIST.EVENTS") == (user in REPAIRS_GAPS)
 
 
 @pytest.mark.parametrize("user", PROCESS_USERS)
@@ -347,3 +356,28 @@ async def test_a_reader_is_informed_if_the_stream_does_not_exist(server: Server)
     reading = read_subject(auth.connection, "auth", EVENTS, "session.ended", now())
     with pytest.raises(APIError, match="stream not found"):
         await anext(reading)
+
+
+async def test_developers_receive_live_events_and_can_do_nothing_else(server: Server) -> None:
+    developer, orders = await server.sign_in("developer"), await server.sign_in("orders")
+    events = await developer.connection.subscribe("live.>")
+    await developer.connection.flush()
+    await orders.js.publish("order.created", b"{}")
+    assert (await events.next_msg(timeout=TIMEOUT)).subject == "live.order.created"
+    assert developer.violations == []
+
+    refused = [
+        *(subject for user in PROCESS_USERS for subject in owned(user)),
+        *FOR_OPERATORS,
+        "$JS.API.INFO",
+    ]
+    for subject in refused:
+        await developer.connection.publish(subject, b"{}")
+    for subject in ("_INBOX.>", *SUBSCRIPTIONS):
+        await developer.connection.subscribe(subject)
+
+    async def violations() -> int:
+        return len(developer.violations)
+
+    expected = len(refused) + 1 + len(SUBSCRIPTIONS)
+    assert await until(violations, lambda count: count >= expected) == expected

@@ -199,7 +199,7 @@ async def test_documents_that_violate_a_unique_index_are_reported_and_other_inde
     for _ in range(2):
         with pytest.raises(NotMigrated, match=r"payments\.payments\.one_payment_an_order can't be created"):
             await run(settings)
-    assert await names(payments, "payments") == {"outbox", "intent", "next_look"}
+    assert await names(payments, "payments") == {"unpublished", "intent", "next_look", "of_buyer"}
     assert await names(client["orders"]) == needed()
     await payments["payments"].delete_one({})
     await run(settings)
@@ -250,7 +250,10 @@ async def test_the_command_creates_the_indexes_of_all_services_and_prints_them(
     assert "would create the index orders.orders.of_buyer" in planned.out.splitlines()
     done = await operate("migrate", environment=environment)
     assert (done.code, done.err) == (0, "")
-    assert "creating indexes of auth.users: email" in done.out.splitlines()
+    assert (
+        "creating indexes of auth.users: unpublished, email, passkey, closing, ending_sessions"
+        in done.out.splitlines()
+    )
     for service in PROCESSES:
         assert await indexes.missing(client.get_database(service.name), service.documents) == []
 

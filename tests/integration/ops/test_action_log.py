@@ -11,10 +11,11 @@ import pytest
 
 from ops.__main__ import cli, dead
 from ops.action_log import FILE, _append
+from ops.operator_commands import operator
 from sandbox.testing import free_port
 from tests.support.operate import operate
 
-READING = {"trace", "list_dead", "show", "audit"}
+READING = {"developer_url", "trace", "stuck", "show_order", "list_dead", "show", "audit", "list_operators"}
 AT_EVERY_START = {"provision"}
 
 
@@ -22,7 +23,7 @@ AT_EVERY_START = {"provision"}
     "command",
     [
         pytest.param(command, id=command.callback.__name__)
-        for group in (cli, dead)
+        for group in (cli, dead, operator)
         for command in group.registered_commands
         if command.callback is not None
     ],

@@ -18,6 +18,7 @@ from kit.nats import NoAnswer
 from ops.__main__ import Follower, Owner, cli, dead
 from ops.command_line import moment, order_id
 from ops.errors import explain
+from ops.operator_commands import operator
 from ops.rebuild import REPLICATIONS
 from ops.republish import OWNED
 from sandbox.processes import FROM_CHECKOUT
@@ -28,10 +29,10 @@ ORDER = "65f0c0ffee0000000000000b"
 
 
 def _commands() -> Iterator[list[str]]:
-    for group, prefix in ((cli, []), (dead, ["dead"])):
+    for group, prefix in ((cli, []), (dead, ["dead"]), (operator, ["operator"])):
         for command in group.registered_commands:
             assert command.callback is not None
-            yield [*prefix, command.name or command.callback.__name__]
+            yield [*prefix, command.name or command.callback.__name__.replace("_", "-")]
 
 
 COMMANDS = list(_commands())
@@ -46,9 +47,15 @@ def test_the_command_line_has_exactly_these_commands() -> None:
     assert sorted(" ".join(command) for command in COMMANDS) == sorted(
         [
             *(
+                "developer-url",
                 "trace",
+                "stuck",
+                "show",
                 "audit",
                 "refund",
+                "cancel",
+                "extend",
+                "withdraw",
                 "republish",
                 "rebuild",
                 "backup",
@@ -56,7 +63,9 @@ def test_the_command_line_has_exactly_these_commands() -> None:
                 "provision",
                 "migrate",
             ),
+            *("suspend", "lift", "end-sessions"),
             *("dead list", "dead show", "dead replay", "dead drop"),
+            *("operator grant", "operator revoke", "operator list"),
         ]
     )
 
@@ -84,6 +93,9 @@ def test_a_command_documents_its_purpose_and_its_exit_codes(command: list[str]) 
         ["republish", "auth"],
         ["rebuild", "tickets"],
         ["backup"],
+        ["suspend", "ada@example.com"],
+        ["operator"],
+        ["operator", "grant"],
         ["migrate", "orders"],
     ],
     ids=" ".join,

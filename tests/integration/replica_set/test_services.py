@@ -17,15 +17,18 @@ from sandbox.testing import free_port
 from services.orders import actions
 from services.orders.documents import TicketReplica
 from services.payments.documents import Payment
-from settings import SERVICES, Settings
+from settings import Settings
+from streams.processes import DATABASES
 from tests.integration.conftest import Sandbox
-from tests.integration.services.test_webhook import SECRET, deliver, event_about, signature
+from tests.integration.services.test_webhook import event_about
 from tests.support.events import on_sale
 from tests.support.op_msg import Document
 from tests.support.payments import PaymentsService
+from tests.support.polling import TIMEOUT
 from tests.support.replica_set import ReplicaSet
 from tests.support.service import Served, SettingsWith, documents_of, new_id, serving
 from tests.support.stripe_sandbox import client
+from tests.support.webhooks import SECRET, deliver, signature
 
 PaymentsWith = Callable[..., AbstractAsyncContextManager[PaymentsService]]
 
@@ -97,7 +100,7 @@ async def reserve(orders: Served, ticket: str, by: str = ANN) -> tuple[int, str 
 # --- Connections ---
 
 
-@pytest.mark.parametrize("name", [name for name in SERVICES if name != "expiration"])
+@pytest.mark.parametrize("name", DATABASES)
 async def test_options_of_the_url_cannot_weaken_the_concerns_of_any_collection(
     members: ReplicaSet, name: Any
 ) -> None:
@@ -114,7 +117,7 @@ async def test_options_of_the_url_cannot_weaken_the_concerns_of_any_collection(
 
 
 async def test_a_reservation_without_a_majority_is_neither_confirmed_nor_lost(
-    members: ReplicaSet, orders: Served
+    members: ReplicaSet, orders: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticket = await on_sale()
     members.stop_replication()
@@ -122,6 +125,7 @@ async def test_a_reservation_without_a_majority_is_neither_confirmed_nor_lost(
     assert await reserve(orders, ticket) == (503, None)  # not 409, because the order may be this buyer's
     assert await reserve(orders, ticket, BOB) == (503, None)
     await members.replicate()
+    monkeypatch.setattr(actions, "MAX_SECONDS", TIMEOUT)
     status, order = await reserve(orders, ticket)
     assert (status, await reserve(orders, ticket, BOB)) == (200, (409, None))
     (stored,) = await orders.database["orders"].find({"ticket_id": ticket}).to_list()

@@ -36,13 +36,15 @@ def process_names(configured: settings.Settings) -> list[list[str]]:
 
 
 def test_embedded_servers_run_unless_the_settings_name_external_servers() -> None:
-    services = ["provision", "auth", "tickets", "orders", "payments", "expiration", "web"]
-    assert process_names(settings_with()) == [["nats", "mongo"], ["stripe"], services]
+    services = ["provision", *settings.SERVICES, "web", "console"]
+    assert process_names(settings_with()) == [["nats", "mongo"], ["stripe", "mailbox"], services]
     external = settings_with(
         nats_url="nats://bus",
         mongo_url=SecretStr("mongodb://db"),
         stripe_key=SecretStr("sk_test_1"),
         stripe_webhook_secret=SecretStr("whsec_x"),
+        smtp_url=SecretStr("smtps://mail.example.com"),
+        mail_from="tickets@example.com",
     )
     assert process_names(external) == [[], [], services]
     assert "stripe" not in process_names(settings_with(stripe_api_base="http://127.0.0.1:1"))[1]
@@ -56,6 +58,11 @@ def test_every_port_can_be_changed_by_its_setting() -> None:
                 other = next(p for g in groups(changed) for p in g if p.name == process.name)
                 assert other.port == 4999
                 assert "4999" in other.command
+            for setting in process.more_ports:
+                changed = settings_with(**{setting.lower(): 4999})
+                other = next(p for g in groups(changed) for p in g if p.name == process.name)
+                assert other.more_ports[setting] == 4999
+                assert other.environment[setting] == "4999"
 
 
 def test_only_web_listens_on_the_configured_host() -> None:
@@ -67,7 +74,7 @@ def test_only_web_listens_on_the_configured_host() -> None:
     }
     assert addresses.pop("web") == {"0.0.0.0"}  # noqa: S104
     assert set.union(*addresses.values()) == {"127.0.0.1"}
-    assert addresses.keys() == {"nats", "mongo", "stripe", *settings.SERVICES}
+    assert addresses.keys() == {"nats", "mongo", "stripe", "mailbox", "console", *settings.SERVICES}
 
 
 def test_services_listen_on_the_host_that_is_configured_for_them() -> None:
@@ -168,7 +175,10 @@ def test_every_granian_process_gets_the_environment_variables_of_granian() -> No
     servers = [
         process for group in groups(settings_with()) for process in group if "granian" in process.command[0]
     ]
-    assert {process.name for process in servers} == {*settings.SERVICES, "web", "stripe"}
+    assert {process.name for process in servers} == {
+        *settings.SERVICES,
+        *("web", "stripe", "mailbox", "console"),
+    }
     assert all(process.environment.items() >= GRANIAN.items() for process in servers)
 
 

@@ -95,3 +95,15 @@ async def test_evidence_that_is_not_submitted_decides_nothing(shop: stripe.Strip
         dispute.id, {"evidence": {"uncategorized_text": "winning_evidence"}, "submit": False}
     )
     assert (kept.status, kept.evidence.uncategorized_text) == ("needs_response", "winning_evidence")
+    details = kept.evidence_details
+    assert (details.has_evidence, details.submission_count) == (True, 0)
+    assert details.submission_method == "not_submitted"
+
+
+async def test_submitted_evidence_is_counted(shop: stripe.StripeClient) -> None:
+    dispute = await disputed(shop)
+    submitted = await shop.v1.disputes.update_async(
+        dispute.id, {"evidence": {"uncategorized_text": "A ticket"}}
+    )
+    details = submitted.evidence_details
+    assert (details.submission_count, details.submission_method) == (1, "manual")

@@ -1,44 +1,32 @@
 """Compares the sandbox with Stripe: responses with Stripe's fixtures, parameters with types in `stripe`.
 
-data/fixtures.json is a part of Stripe's fixtures3.json, whose license is in the same folder.
+The fixtures are in tests/support/fixture_stripe.
 """
 
 import json
-import sys
 import typing
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import stripe
-from stripe import _request_options, params
+from stripe import params
 from stripe.params import checkout as checkout_params
-from typing_extensions import get_type_hints, is_typeddict
+from typing_extensions import is_typeddict
 
 from sandbox.stripe import disputes, operations, queries
 from sandbox.stripe.checkout import operations as checkout
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.events import queries as events
 from sandbox.stripe.forms import Form, Tree
+from tests.support.fixture_stripe.fixtures import FIXTURES, TYPES
+from tests.support.fixture_stripe.types import hints_of, misfits
 from tests.support.stripe_sandbox import HTTPX_WARNING, card, opened, paid_by, problem
 
 pytestmark = pytest.mark.filterwarnings(HTTPX_WARNING)
 
-FIXTURES: dict[str, dict[str, Any]] = json.loads(
-    (Path(__file__).parent / "data" / "fixtures.json").read_text()
-)
-MODELS: dict[str, type[stripe.StripeObject]] = {
-    "payment_intent": stripe.PaymentIntent,
-    "charge": stripe.Charge,
-    "refund": stripe.Refund,
-    "dispute": stripe.Dispute,
-    "payment_method": stripe.PaymentMethod,
-    "checkout.session": stripe.checkout.Session,
-    "event": stripe.Event,
-}
 OF_FAILED_REFUNDS = {"failure_reason", "failure_balance_transaction"}
 """Fields that Stripe's fixture of a successful refund lacks."""
 FREE_FORM = {"metadata", "fraud_details"}
@@ -50,6 +38,10 @@ SESSION = {
     "line_items[0][price_data][currency]": "usd",
     "line_items[0][price_data][unit_amount]": "1999",
     "line_items[0][price_data][product_data][name]": "A night out",
+}
+
+DECLINED = {"payment_method_data[type]": "card", "payment_method_data[card][token]": "tok_chargeDeclined"} | {
+    "return_url": "http://shop.test/"
 }
 
 
@@ -99,7 +91,9 @@ async def example_objects(shop: stripe.StripeClient, http: httpx.AsyncClient) ->
     canceled = await shop.v1.payment_intents.cancel_async(declined.id)
     session, paid = [(await http.post("/v1/checkout/sessions", data=SESSION)).json() for _ in range(2)]
     await http.post(urlsplit(paid["url"]).path, data={"card": "tok_visa"})
-    charges = (await http.get("/v1/payment_intents?limit=100&expand[]=data.latest_charge")).json()["data"]
+    charges = (await http.get("/v1/payment_intents?limit=100&expand[]=data.latest_charge.refunds")).json()[
+        "data"
+    ]
     return [
         *(intent.to_dict() for intent in (captured, checked, canceled)),
         json.loads(json.dumps(problem(caught.value)["payment_intent"])),
@@ -123,12 +117,71 @@ async def test_every_field_of_a_response_has_the_name_and_the_type_of_stripes_fi
         if name == "event":  # an event contains an object of another type, which is compared separately
             await _compare(ours["data"].pop("object"))
             theirs = theirs | {"data": {}}
-        assert list(differences(ours, theirs, MODELS[name])) == [], name
+        assert list(differences(ours, theirs, TYPES[name])) == [], name
 
 
 async def _compare(ours: dict[str, Any]) -> None:
+    """Compare an object that isn't expanded, so that a charge has no list of its refunds."""
     name = ours["object"]
-    assert list(differences(ours, FIXTURES[name], MODELS[name])) == [], name
+    theirs = {field: value for field, value in FIXTURES[name].items() if field != "refunds"}
+    assert list(differences(ours, theirs, TYPES[name])) == [], name
+
+
+async def test_every_value_of_a_response_fits_its_type_in_stripes_package(
+    shop: stripe.StripeClient, http: httpx.AsyncClient
+) -> None:
+    found = set()
+    for ours in await example_objects(shop, http):
+        if ours["object"] == "event":
+            shown = ours["data"]["object"]
+            found |= set(misfits(shown, TYPES[shown["object"]], shown["object"]))
+        found |= set(misfits(ours, TYPES[ours["object"]], ours["object"]))
+    assert found == set()
+
+
+async def test_every_value_of_an_error_fits_its_type_in_stripes_package(
+    shop: stripe.StripeClient, http: httpx.AsyncClient
+) -> None:
+    intent = await opened(shop)
+    errors = []
+    for path, fields in (
+        (f"/v1/payment_intents/{intent.id}/confirm", DECLINED),
+        (f"/v1/payment_intents/{intent.id}/capture", {}),
+        ("/v1/payment_intents/pi_unknown", {"metadata[a]": "b"}),
+        ("/v1/payment_intents", {"colour": "red"}),
+        ("/v1/refunds", {"payment_intent": intent.id}),
+    ):
+        errors.append((await http.post(path, data=fields)).json()["error"])
+    assert {error.get("code") for error in errors} == {
+        "card_declined",
+        "payment_intent_unexpected_state",
+        "resource_missing",
+        "parameter_unknown",
+        None,
+    }
+    for error in errors:
+        assert list(misfits(error, stripe.ErrorObject, "error")) == []
+
+
+def test_the_comparison_with_the_package_finds_every_kind_of_difference() -> None:
+    found = misfits(
+        {**FIXTURES["refund"], "amount": None, "charge": 1, "status": [], "colour": "red", "metadata": "a"},
+        stripe.Refund,
+        "refund",
+    )
+    assert sorted(found) == [
+        "refund.amount is null",
+        "refund.charge is 1",
+        "refund.colour isn't Stripe's",
+        "refund.metadata is 'a'",
+        "refund.status is a list",
+    ]
+    without_amount = {name: value for name, value in FIXTURES["refund"].items() if name != "amount"}
+    assert list(misfits(without_amount, stripe.Refund, "refund")) == ["refund.amount is missing"]
+    found = misfits(FIXTURES["refund"] | {"destination_details": {"type": 1}}, stripe.Refund, "refund")
+    assert list(found) == ["refund.destination_details.type is 1"]
+    found = misfits(FIXTURES["payment_intent"] | {"status": "unheard_of"}, stripe.PaymentIntent, "intent")
+    assert "intent.status is 'unheard_of'" in set(found)
 
 
 def test_the_comparison_with_the_fixtures_finds_a_difference() -> None:
@@ -226,10 +279,8 @@ def accepted_parameters(
 def has_type(path: str, params: Any) -> bool:
     """Whether the `stripe` package has a type for this parameter."""
     name, _, rest = path.partition("[")
-    # Only the types of options refer to StripeContext, which the package imports for type checkers only.
-    names = {**vars(_request_options), **vars(sys.modules[params.__module__]), "StripeContext": Any}
-    hints = get_type_hints(params, names)
-    if name not in hints.keys() - _request_options.RequestOptions.__annotations__.keys():
+    hints = hints_of(params)
+    if name not in hints:
         return False
     if not rest:
         return True

@@ -12,7 +12,7 @@ import stripe
 import streams.auth
 import streams.orders
 import streams.payments
-import streams.tickets
+import streams.processes
 from kit.periodic import every
 from kit.stripe.client import SANDBOX_KEY
 from sandbox.testing import free_port
@@ -23,7 +23,7 @@ from tests.support.event_loop import use_one_event_loop
 from tests.support.kept_services import KeptServices
 from tests.support.owners import FakeOwner
 from tests.support.payments import PaymentsService
-from tests.support.service import Served, SettingsWith, cheap_passwords
+from tests.support.service import Served, SettingsWith, cheap_passwords, serving
 from tests.support.stripe_sandbox import client
 
 
@@ -94,6 +94,12 @@ async def auth(kept_services: KeptServices, settings_with: SettingsWith) -> Asyn
 
 
 @pytest_asyncio.fixture(loop_scope="session")
+async def mail(kept_services: KeptServices, settings_with: SettingsWith) -> AsyncIterator[Served]:
+    async with kept_services.serving("mail", settings_with()) as served:
+        yield served
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def tickets(kept_services: KeptServices, settings_with: SettingsWith) -> AsyncIterator[Served]:
     async with kept_services.serving("tickets", settings_with()) as served:
         yield served
@@ -117,4 +123,14 @@ async def service(
     kept_services: KeptServices, settings_with: SettingsWith, stripe_url: str, shop: stripe.StripeClient
 ) -> AsyncIterator[PaymentsService]:
     async with kept_services.serving("payments", settings_with(stripe_api_base=stripe_url)) as served:
+        yield PaymentsService(served, shop, stripe_url)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def checkout(
+    settings_with: SettingsWith, stripe_url: str, shop: stripe.StripeClient
+) -> AsyncIterator[PaymentsService]:
+    """A payments service that sends buyers to Stripe Checkout."""
+    conf = settings_with(stripe_api_base=stripe_url, payment_page="checkout")
+    async with serving("payments", conf) as served:
         yield PaymentsService(served, shop, stripe_url)

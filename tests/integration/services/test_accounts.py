@@ -1,10 +1,14 @@
-"""Password changes, signing out everywhere, and the public profile of a user."""
+"""Password changes, names, the list of sessions, signing out everywhere, and the public profile of a user."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import httpx
 import pytest
 
+from kit.client_address import CLIENT, Vouching
 from kit.networks import Networks
 from services.auth.documents import User
 from services.auth.passwords import Match, Passwords
@@ -12,6 +16,7 @@ from tests.support.service import Served, messages, new_id, refusal
 
 ANN = {"email": "ann@example.com", "password": "correct horse"}
 CHANGE = {"currentPassword": "correct horse", "newPassword": "battery staple"}
+SAME_SITE = {"Sec-Fetch-Site": "same-origin"}
 ANONYMOUS = {"currentUser": None}
 
 
@@ -175,12 +180,15 @@ async def test_signing_out_everywhere_ends_all_sessions_of_this_user_only(auth: 
     assert [await is_signed_in(auth, token) for token in (*tokens, other)] == [False, False, True]
 
 
-async def test_a_public_profile_contains_only_the_id_and_the_time_of_signing_up(auth: Served) -> None:
+async def test_a_public_profile_contains_only_the_id_the_name_and_the_time_of_signing_up(
+    auth: Served,
+) -> None:
     await start_session(auth, "signup")
-    user = await User.find_one({})
+    user = await User.first({})
     assert user is not None
     answer = await auth.ask("GET", f"/api/users/{user.id}")
-    assert (answer.status_code, answer.json().keys()) == (200, {"id", "since"})
+    assert (answer.status_code, answer.json().keys()) == (200, {"id", "since", "name", "deleted"})
+    assert answer.json()["name"] is None
     since = datetime.fromisoformat(answer.json()["since"])
     assert timedelta() <= datetime.now(UTC) - since < timedelta(minutes=1)
 
@@ -188,3 +196,163 @@ async def test_a_public_profile_contains_only_the_id_and_the_time_of_signing_up(
 @pytest.mark.parametrize("user", [new_id(), "nobody", "0"], ids=["unknown id", "name", "number"])
 async def test_an_unknown_user_is_not_found(auth: Served, user: str) -> None:
     assert (await auth.ask("GET", f"/api/users/{user}")).status_code == 404
+
+
+async def rename(auth: Served, token: str, name: object) -> httpx.Response:
+    return await auth.ask("PATCH", "/api/users/me", headers=bearer(token), json={"name": name})
+
+
+async def test_others_see_the_name_that_a_user_chooses(auth: Served) -> None:
+    token = await start_session(auth, "signup")
+    answer = await rename(auth, token, "  Ann   L. ")
+    assert (answer.status_code, answer.json()["name"]) == (200, "Ann L.")
+    user = await User.first({})
+    assert user is not None
+    assert (await auth.ask("GET", f"/api/users/{user.id}")).json()["name"] == "Ann L."
+    events = [(subject, body["name"]) for subject, body in await auth.outbox("users", user.key)]
+    assert events == [("user.created", None), ("user.updated", "Ann L.")]
+    assert (await rename(auth, token, None)).json()["name"] is None
+
+
+async def test_the_same_name_again_publishes_nothing(auth: Served) -> None:
+    token = await start_session(auth, "signup")
+    for _ in range(2):
+        await rename(auth, token, "Ann")
+    user = await User.first({})
+    assert user is not None
+    assert len(await auth.outbox("users", user.key)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("ann@example.com", "Name must not be an email address: everybody can read it"),
+        ("   ", "Name is required"),
+        ("x" * 51, "Name must be at most 50 characters long"),
+        ("Stagedoor Support", "Name must not claim to be the marketplace or its staff"),
+        ("\u0410nn", "Name must not mix letters of different alphabets in one word"),
+        ("Ann\u202e", "Name contains a character that changes the direction of text"),
+        ("Ann\u200b", "Name contains an invisible character"),
+        ("Ann\x07", "Name contains a control character"),
+        ("ann\uff20example.com", "Name must not be an email address: everybody can read it"),
+    ],
+)
+async def test_a_name_is_a_short_line_and_no_email_address(auth: Served, name: str, reason: str) -> None:
+    token = await start_session(auth, "signup")
+    ((field, message),) = refusal(await rename(auth, token, name), 400)
+    assert field == "name"
+    assert message.startswith(reason[:20])
+
+
+async def test_a_reserved_name_from_before_the_rule_may_stay(auth: Served) -> None:
+    token = await start_session(auth, "signup")
+    await auth.database["users"].update_one({}, {"$set": {"name": "Support"}})
+    assert (await rename(auth, token, "Support")).status_code == 200
+    assert (await rename(auth, token, "Admin")).status_code == 400
+    assert (await rename(auth, token, "Ann")).status_code == 200
+    assert (await rename(auth, token, "Support")).status_code == 400
+
+
+async def test_a_user_from_before_users_were_published_can_change_everything(auth: Served) -> None:
+    """Such a user is stored without a version, an outbox and the newer fields."""
+    token = await start_session(auth, "signup")
+    fields = "version", "outbox", "name", "confirmed_at", "must_confirm", "password_changed_at"
+    await auth.database["users"].update_one({}, {"$unset": dict.fromkeys(fields, 1)})
+    assert (await rename(auth, token, "Ann")).status_code == 200
+    user = await User.first({})
+    assert user is not None
+    ((subject, body),) = await auth.outbox("users", user.key)
+    assert (subject, body["version"], user.version) == ("user.updated", 1, 1)
+    changed = await auth.ask("POST", "/api/users/password", headers=bearer(token), json=CHANGE)
+    assert changed.status_code == 200
+    auth.http.cookies.clear()
+    assert await start_session(auth, password="battery staple")
+
+
+async def test_one_of_two_concurrent_changes_of_a_user_without_a_version_does_not_undo_the_other(
+    auth: Served,
+) -> None:
+    token = await start_session(auth, "signup")
+    await auth.database["users"].update_one({}, {"$unset": {"version": 1, "outbox": 1}})
+    await asyncio.gather(
+        rename(auth, token, "Ann"),
+        auth.ask("POST", "/api/users/password", headers=bearer(token), json=CHANGE),
+    )
+    auth.http.cookies.clear()
+    user = await User.first({})
+    assert user is not None
+    assert (user.name, user.version) == ("Ann", 2)
+    assert await start_session(auth, password="battery staple")
+
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:146.0) Gecko/20100101 Firefox/146.0"
+
+
+async def sessions_of(auth: Served, token: str) -> list[dict[str, Any]]:
+    answer = await auth.ask("GET", "/api/users/sessions", headers=bearer(token))
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()
+    return found
+
+
+async def test_a_user_sees_on_which_devices_sessions_are(auth: Served) -> None:
+    await start_session(auth, "signup", email="bob@example.com")
+    first = await start_session(auth, "signup")
+    vouched = Vouching(auth.app.state.settings).sign("203.0.113.7")
+    global_address = Vouching(auth.app.state.settings).sign("9.9.9.9")
+    for client in (vouched, global_address):
+        headers = {"User-Agent": FIREFOX, CLIENT: client}
+        await auth.ask("POST", "/api/users/signin", json=ANN, headers=headers)
+        auth.http.cookies.clear()
+    found = await sessions_of(auth, first)
+    assert [(each["device"], each["network"]) for each in found] == [
+        ("Firefox on Linux", "9.9.9.0/24"),
+        ("Firefox on Linux", None),
+        (None, None),
+    ]
+    assert [each["current"] for each in found] == [False, False, True]
+    assert FIREFOX not in repr([each async for each in auth.database["sessions"].find({})])
+
+
+async def test_a_user_can_end_one_session_of_their_own(auth: Served) -> None:
+    first, second = await start_session(auth, "signup"), await start_session(auth)
+    other = await start_session(auth, "signup", email="bob@example.com")
+    (session,) = [each for each in await sessions_of(auth, first) if not each["current"]]
+    path = f"/api/users/sessions/{session['id']}"
+    assert (await auth.ask("DELETE", path, headers=bearer(other))).status_code == 404
+    for _ in range(2):
+        assert (await auth.ask("DELETE", path, headers=bearer(first))).status_code == 204
+    assert [await is_signed_in(auth, token) for token in (first, second)] == [True, False]
+    assert [each["current"] for each in await sessions_of(auth, first)] == [True]
+
+
+async def events_of_sessions(auth: Served) -> list[str]:
+    found = [session async for session in auth.database["sessions"].find({})]
+    return [entry["subject"] for session in found for entry in session["outbox"]]
+
+
+async def test_only_a_sign_in_on_a_device_without_an_earlier_one_is_published(auth: Served) -> None:
+    headers = {"User-Agent": FIREFOX}
+    await auth.ask("POST", "/api/users/signup", json=ANN, headers=headers)
+    assert await events_of_sessions(auth) == []
+    await auth.ask("POST", "/api/users/signout", headers=SAME_SITE)
+    auth.http.cookies.delete("session")
+    await auth.ask("POST", "/api/users/signin", json=ANN, headers={**headers, **SAME_SITE})
+    assert "session.started" not in await events_of_sessions(auth)
+    auth.http.cookies.clear()
+    await auth.ask("POST", "/api/users/signin", json=ANN, headers=headers)
+    (started,) = [
+        entry
+        async for session in auth.database["sessions"].find({})
+        for entry in session["outbox"]
+        if entry["subject"] == "session.started"
+    ]
+    assert json.loads(started["body"])["device"] == "Firefox on Linux"
+
+
+async def test_a_session_that_was_published_can_end(auth: Served) -> None:
+    await start_session(auth, "signup")
+    token = await start_session(auth)
+    await auth.ask("POST", "/api/users/signout", headers=bearer(token))
+    assert sorted(await events_of_sessions(auth)) == ["session.ended", "session.started"]
+    assert not await is_signed_in(auth, token)

@@ -1,7 +1,7 @@
 """Which routes require a signed-in user, and how they respond while tokens can't be verified."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from litestar.handlers import HTTPRouteHandler
@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from kit.http.guards import signed_in
 from kit.tokens import Sessions
 from settings import ServiceName
+from streams.processes import PROCESSES
 from tests.support.service import Served, SettingsWith, messages, new_id, serving
 
 ANN = new_id()
@@ -22,17 +23,17 @@ OPTIONAL = {"current_user", "sign_out", "show_ticket"}
 def handlers(service: Served) -> list[HTTPRouteHandler]:
     """All handlers of a service's API, without those for OPTIONS, which Litestar adds."""
     routes = [route for route in service.app.routes if isinstance(route, HTTPRoute)]
-    api = [route for route in routes if route.path.startswith(("/api/", "/.well-known/"))]
+    api = [route for route in routes if route.path.startswith(("/api/", "/internal/", "/.well-known/"))]
     return [
         handler for route in api for handler in route.route_handlers if handler.http_methods != {"OPTIONS"}
     ]
 
 
-@pytest.mark.parametrize("name", ["auth", "tickets", "orders", "payments"])
+@pytest.mark.parametrize("name", [service.name for service in PROCESSES if service.api])
 async def test_every_handler_is_public_or_requires_a_session_or_is_listed_as_optional(
-    name: str, settings_with: SettingsWith
+    name: ServiceName, settings_with: SettingsWith
 ) -> None:
-    async with serving(cast("ServiceName", name), settings_with()) as service:
+    async with serving(name, settings_with()) as service:
         found = handlers(service)
     assert found
     for handler in found:
@@ -86,5 +87,5 @@ def _requests(labels: Mapping[str, str]) -> float:
     return sum(
         sample.value
         for sample in samples
-        if sample.name == "litestar_requests_total" and labels.items() <= sample.labels.items()
+        if sample.name == "http_requests_total" and labels.items() <= sample.labels.items()
     )

@@ -1,28 +1,21 @@
 """Payments on Stripe's hosted payment page, Stripe Checkout."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import pytest_asyncio
 import stripe
 
 from contracts.events import OrderEvent
 from tests.support.payments import PaymentsService
 from tests.support.polling import TIMEOUT
-from tests.support.service import SettingsWith, messages, refusal, serving
+from tests.support.service import messages, refusal
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def service(
-    settings_with: SettingsWith, stripe_url: str, shop: stripe.StripeClient
-) -> AsyncIterator[PaymentsService]:
-    """A payments service that sends buyers to Stripe Checkout."""
-    conf = settings_with(stripe_api_base=stripe_url, payment_page="checkout")
-    async with serving("payments", conf) as served:
-        yield PaymentsService(served, shop, stripe_url)
+@pytest.fixture
+def service(checkout: PaymentsService) -> PaymentsService:
+    return checkout
 
 
 async def start_checkout(service: PaymentsService, order: OrderEvent) -> str:

@@ -3,7 +3,8 @@
 The embedded database reads the whole collection for other commands.
 """
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -23,8 +24,8 @@ from services.orders import actions as orders_actions
 from services.orders.actions import Terms
 from services.orders.documents import TicketReplica
 from services.tickets import actions as tickets_actions
-from services.tickets import pictures
-from services.tickets.documents import Ticket
+from services.tickets import pictures, sales
+from services.tickets.documents import SUMMARIZED, Ticket
 from services.tickets.images.results import Rendered
 from tests.support.owners import FakeOwner
 from tests.support.service import Served, SettingsWith, new_id, serving
@@ -132,24 +133,25 @@ async def test_counting_a_request_sends_one_upsert(
     assert all(map(is_flat, commands.filters))
 
 
-async def test_a_reservation_of_a_new_ticket_sends_one_find_and_one_insert(
+async def test_a_reservation_of_a_new_ticket_sends_an_insert_between_two_finds(
     orders: Served, commands: Commands
 ) -> None:
     key, state = new_id(), {"title": "Hamlet", "price_minor": 1, "user_id": SELLER, "status": "available"}
     await TicketReplica.follow(key, 0, state)
     commands.clear()
     await orders_actions.reserve(key, new_id(), Terms(timedelta(minutes=15), max_live=5), FakeOwner())
-    assert commands.names == ["find", "insert"]
+    # The last one looks whether the account was deleted meanwhile.
+    assert commands.names == ["find", "insert", "find"]
 
 
-async def test_a_reservation_of_a_ticket_that_was_held_sends_two_finds_with_flat_filters_and_one_insert(
+async def test_a_reservation_of_a_ticket_that_was_held_sends_three_finds_with_flat_filters_and_one_insert(
     orders: Served, commands: Commands
 ) -> None:
     key, state = new_id(), {"title": "Hamlet", "price_minor": 1, "user_id": SELLER, "status": "available"}
     await TicketReplica.follow(key, 2, state)
     commands.clear()
     await orders_actions.reserve(key, new_id(), Terms(timedelta(minutes=15), max_live=5), FakeOwner())
-    assert commands.names == ["find", "find", "insert"]
+    assert commands.names == ["find", "find", "insert", "find"]
     assert all(map(is_flat, commands.filters))
     assert commands.sent[1].get("projection") == dict.fromkeys(
         ("hold", "user_id", "network", "wide_network", "live", "ended_at"), 1
@@ -163,3 +165,16 @@ async def test_reading_a_picture_loads_only_the_requested_size(tickets: Served, 
     assert await pictures.read(name, "large") == b"large"
     assert commands.names == ["find"]
     assert commands.sent[0]["projection"] == {"large": 1}
+
+
+@pytest.mark.parametrize("read", [sales.count_sales, sales.summary])
+async def test_the_database_adds_up_a_sellers_tickets_from_one_index(
+    tickets: Served, commands: Commands, read: Callable[[str], Awaitable[object]]
+) -> None:
+    await list_ticket()
+    commands.clear()
+    await read(SELLER)
+    assert commands.names == ["aggregate"]
+    match, group, *_ = commands.sent[0]["pipeline"]
+    fields = {*match["$match"], *re.findall(r"'\$([a-z]\w+)'", str(group["$group"]))} - {"sum"}
+    assert fields <= set(SUMMARIZED)

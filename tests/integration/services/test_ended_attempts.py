@@ -1,28 +1,17 @@
 """Attempts to pay that end at Stripe while their order still awaits payment, and attempts after them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import stripe
 
 from contracts.events import OrderEvent
 from services.payments.documents import Payment
 from services.payments.settlement import Settlement
 from tests.support.payments import PaymentsService
-from tests.support.service import SettingsWith, messages, serving
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def checkout(
-    settings_with: SettingsWith, stripe_url: str, shop: stripe.StripeClient
-) -> AsyncIterator[PaymentsService]:
-    """A payments service that sends buyers to Stripe Checkout."""
-    conf = settings_with(stripe_api_base=stripe_url, payment_page="checkout")
-    async with serving("payments", conf) as served:
-        yield PaymentsService(served, shop, stripe_url)
+from tests.support.service import messages
 
 
 async def cancelled_at_stripe(service: PaymentsService, order: OrderEvent) -> None:

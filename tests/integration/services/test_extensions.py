@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.wire import now
-from services.orders import actions, api
+from services.orders import actions, views
 from tests.support.events import fire_timer, on_sale
 from tests.support.service import Served, messages, new_id
 
@@ -31,7 +31,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(actions, "now", clock.now)
-    monkeypatch.setattr(api, "now", clock.now)
+    monkeypatch.setattr(views, "now", clock.now)
     return clock
 
 

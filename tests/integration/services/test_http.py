@@ -132,7 +132,7 @@ async def test_an_unknown_path_is_not_found(named_service: NamedService) -> None
     name, service = named_service
     for path in ("/", "/api", f"/api/{name}/x/y", "/admin", "/api/users/x/y", "/.env"):
         answer = await service.ask("GET", path, by=ANN)
-        assert messages(answer, 404) == ["There is nothing at this address"]
+        assert messages(answer, 404) == ["Not Found"]
 
 
 async def test_an_unsupported_method_is_refused_with_a_list_of_allowed_methods(
@@ -152,6 +152,18 @@ async def test_long_addresses_and_large_headers_are_refused(named_service: Named
     for length, status in ((32_000, 200), (32_768, 431)):
         answer = await service.ask("GET", "/health/live", headers={"Cookie": "x" * length})
         assert answer.status_code == status
+
+
+async def test_a_request_without_a_host_is_refused_unless_it_is_of_http_1_0(
+    named_service: NamedService,
+) -> None:
+    """RFC 9112, section 3.2."""
+    _, service = named_service
+    old, new = [
+        await ask(service.asgi, "GET", "/health/live", http_version=version) for version in ("1.0", "1.1")
+    ]
+    assert (old.status, new.status) == (200, 400)
+    assert new.problem["title"] == "The address is malformed"
 
 
 async def test_head_is_answered_like_get_without_the_body(named_service: NamedService) -> None:
@@ -174,7 +186,7 @@ async def test_head_is_answered_like_get_without_the_body(named_service: NamedSe
 async def test_a_service_itself_sends_no_body_in_response_to_head(named_service: NamedService) -> None:
     """HTTP clients and servers would drop a body."""
     _, service = named_service
-    for path in ("/health/live", "/docs/openapi.json", "/metrics"):
+    for path in ("/health/live", "/docs/openapi.json", "/metrics", "/nowhere"):
         answers = [await ask(service.asgi, method, path) for method in ("GET", "HEAD")]
         assert [answer.body != b"" for answer in answers] == [True, False], path
         assert answers[0].status == answers[1].status, path

@@ -14,6 +14,7 @@ from contracts.wire import now
 from services.tickets import actions, list_cache
 from services.tickets.catalogue import Catalogue
 from services.tickets.search_index import SearchIndex
+from tests.integration.web.asgi_client import ask
 from tests.support.service import Served, new_id
 
 SELLER = new_id()
@@ -32,7 +33,20 @@ async def titles(tickets: Served, path: str = "/api/tickets") -> list[str]:
 
 def hits() -> float:
     """How many lists were answered from memory."""
-    return REGISTRY.get_sample_value("tickets_list_cache_hits_total") or 0.0
+    return REGISTRY.get_sample_value("stagedoor_tickets_list_cache_hits_total") or 0.0
+
+
+def misses() -> float:
+    """How many lists were made for a request."""
+    return REGISTRY.get_sample_value("stagedoor_tickets_list_cache_misses_total") or 0.0
+
+
+async def test_the_metrics_count_lists_from_memory_and_lists_that_are_made(tickets: Served) -> None:
+    await list_ticket("Counted")
+    before = hits(), misses()
+    for _ in range(3):
+        await titles(tickets)
+    assert (hits() - before[0], misses() - before[1]) == (2, 1)
 
 
 @pytest.fixture
@@ -47,6 +61,18 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
 
     monkeypatch.setattr(Catalogue, "search", recorded)
     return moments
+
+
+async def test_a_kept_list_is_refused_to_a_request_with_too_large_headers_or_without_a_host(
+    tickets: Served,
+) -> None:
+    assert (await ask(tickets.asgi, "GET", "/api/tickets")).status == 200
+    kept = hits()
+    assert (await ask(tickets.asgi, "GET", "/api/tickets", x="x" * 32_768)).status == 431
+    assert (await ask(tickets.asgi, "GET", "/api/tickets", http_version="1.1")).status == 400
+    assert hits() == kept
+    assert (await ask(tickets.asgi, "GET", "/api/tickets")).status == 200
+    assert hits() == kept + 1
 
 
 @pytest.mark.parametrize("path", ["/api/tickets", "/api/tickets?city=Berlin", "/api/tickets/facets?q=x"])

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 from unittest.mock import patch
@@ -12,11 +12,20 @@ from bson import ObjectId
 from prometheus_client import REGISTRY
 
 from contracts.events import GRACE
+from contracts.wire import now
 from kit.changes import Changes
 from services.orders import actions, holds
 from services.orders.documents import Order
 from services.orders.rules import MAX_PENDING, PRIVATE
-from tests.support.events import WINDOW, confirm_hold, confirmation_of, fire_timer, on_sale, payment_of
+from tests.support.events import (
+    SELLER,
+    WINDOW,
+    confirm_hold,
+    confirmation_of,
+    fire_timer,
+    on_sale,
+    payment_of,
+)
 from tests.support.service import Served, messages, new_id, old_id
 
 ANN, BOB = new_id(), new_id()
@@ -60,6 +69,34 @@ async def test_an_order_that_is_cancelled_several_times_publishes_one_cancellati
         ("order.created", 0, "created"),
         ("order.cancelled", 1, "cancelled"),
     ]
+
+
+async def test_events_of_an_order_say_who_sells_and_when_it_was_paid_and_refunded(orders: Served) -> None:
+    started = now()
+    order = await reserve(orders)
+    for status in ("authorized", "captured", "refunded"):
+        await actions.follow_payment(payment_of(order, status), WINDOW)
+    events = [body for _, body in await orders.outbox("orders", order["id"])]
+    assert {event["sellerId"] for event in events} == {SELLER}
+    times = [(event["status"], event["paidAt"], event["refundedAt"]) for event in events]
+    (_, paid_at, refunded_at) = times[-1]
+    assert times == [
+        ("created", None, None),
+        ("complete", paid_at, None),
+        ("refunded", paid_at, refunded_at),
+    ]
+    assert started <= datetime.fromisoformat(paid_at) <= datetime.fromisoformat(refunded_at) <= now()
+
+
+async def test_a_later_relisting_does_not_change_when_the_order_was_refunded(orders: Served) -> None:
+    order = await reserve(orders)
+    for status in ("authorized", "captured", "refunded"):
+        await actions.follow_payment(payment_of(order, status), WINDOW)
+    refund = payment_of(order, "refunded")
+    await actions.follow_payment(refund.model_copy(update={"relist": True}), WINDOW)
+    *_, before, after = [body for _, body in await orders.outbox("orders", order["id"])]
+    assert (before["relisted"], after["relisted"]) == (False, True)
+    assert before["refundedAt"] == after["refundedAt"] is not None
 
 
 async def test_an_order_without_an_answer_of_tickets_is_not_completed_by_its_payment(orders: Served) -> None:
@@ -330,7 +367,7 @@ async def test_a_late_payment_does_not_revive_a_cancelled_order(orders: Served) 
 
 
 def alerts(kind: str) -> float:
-    return REGISTRY.get_sample_value("alerts_total", {"kind": kind}) or 0
+    return REGISTRY.get_sample_value("stagedoor_alerts_total", {"kind": kind}) or 0
 
 
 @pytest.mark.parametrize("amount", [1998, 2000, 1])

@@ -71,7 +71,7 @@ async def test_a_payment_publishes_that_it_begins_and_then_its_complete_state(
     payment = await service.shown(order)
     (intent,) = await service.intents(order)
     charge = await service.shop.v1.charges.retrieve_async(str(intent.latest_charge))
-    authorized_at = f"{datetime.fromtimestamp(charge.created, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    authorized_at = f"{datetime.fromtimestamp(charge.created, UTC):%Y-%m-%dT%H:%M:%S.000Z}"
     begun = {
         "id": payment["id"],
         "version": 0,
@@ -347,6 +347,21 @@ async def test_a_payment_for_an_order_of_another_buyer_is_refused_before_its_eve
     monkeypatch.setattr(service.payments.orders, "get", get)
     answer = await service.served.ask("POST", "/api/payments", by=new_id(), json={"orderId": new_id()})
     assert messages(answer, 403) == ["That order isn't yours"]
+
+
+@pytest.mark.parametrize("token", ["tok_visa", "tok_unknown", "asdf", "", None])
+async def test_an_unknown_order_is_not_found_and_a_foreign_one_is_forbidden_whatever_the_token(
+    service: PaymentsService, token: str | None
+) -> None:
+    """As in the Node version, so that its clients get the same errors."""
+    body = {"orderId": new_id(), "token": token}
+    unknown = await service.served.ask("POST", "/api/payments", by=new_id(), json=body)
+    assert messages(unknown, 404) == ["Not found"]
+    order = await service.order()
+    body = {"orderId": order.id, "token": token}
+    foreign = await service.served.ask("POST", "/api/payments", by=new_id(), json=body)
+    assert messages(foreign, 403) == ["That order isn't yours"]
+    assert await service.intents(order) == []
 
 
 @pytest.mark.parametrize(

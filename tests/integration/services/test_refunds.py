@@ -10,35 +10,7 @@ from kit.secrets import operator_token
 from services.payments.documents import Payment
 from services.payments.stripe_gateway import client
 from tests.support.payments import PaymentsService
-from tests.support.polling import until
 from tests.support.service import messages
-
-
-async def bought(service: PaymentsService, token: str = "tok_visa") -> OrderEvent:
-    order = await service.order()
-    await service.pay(order, token)
-    await service.becomes(order, "complete")
-    return order
-
-
-async def refresh(service: PaymentsService, order: OrderEvent) -> Payment:
-    """Read the payment at Stripe, as a webhook causes it."""
-    payment = await Payment.first({"order_id": order.id})
-    assert payment is not None
-    return await service.payments.settlement.advance(payment, refresh=True)
-
-
-async def refunds(service: PaymentsService, order: OrderEvent) -> list[stripe.Refund]:
-    """The refunds at Stripe, newest first."""
-    (intent,) = await service.intents(order)
-    return (await service.shop.v1.refunds.list_async({"payment_intent": intent.id})).data
-
-
-async def newest_refund_becomes(service: PaymentsService, order: OrderEvent, status: str) -> None:
-    async def newest() -> str | None:
-        return (await refunds(service, order))[0].status
-
-    await until(newest, lambda found: found == status)
 
 
 async def last_event(service: PaymentsService, order: OrderEvent) -> dict[str, Any]:
@@ -57,21 +29,21 @@ async def dispute(service: PaymentsService, order: OrderEvent) -> stripe.Dispute
 
 
 async def test_a_pending_refund_is_requested_once_and_completed_later(service: PaymentsService) -> None:
-    order = await bought(service, "tok_pendingRefund")
+    order = await service.bought("tok_pendingRefund")
     assert (await service.payments.refund(order.id, relist=False)).status == "refunding"
     await service.reconcile()
-    await newest_refund_becomes(service, order, "succeeded")
+    await service.newest_refund_becomes(order, "succeeded")
     await service.reconcile()
     assert (await service.shown(order))["status"] == "refunded"
-    assert [refund.amount for refund in await refunds(service, order)] == [1999]
+    assert [refund.amount for refund in await service.refunds(order)] == [1999]
 
 
 async def failed_refund(service: PaymentsService) -> OrderEvent:
     """A refund that Stripe reported as successful and that failed later."""
-    order = await bought(service, "tok_refundFail")
+    order = await service.bought("tok_refundFail")
     assert (await service.payments.refund(order.id, relist=False)).status == "refunded"
-    await newest_refund_becomes(service, order, "failed")
-    await refresh(service, order)
+    await service.newest_refund_becomes(order, "failed")
+    await service.refresh(order)
     return order
 
 
@@ -83,7 +55,7 @@ async def test_a_failed_refund_is_shown_to_the_buyer_and_the_operator_and_not_re
         await service.reconcile()
     shown = await service.shown(order)
     assert (shown["status"], shown["refundFailed"], shown["refundedAmount"]) == ("refunding", True, 0)
-    assert len(await refunds(service, order)) == 1
+    assert len(await service.refunds(order)) == 1
     assert caplog.text.count(f"the refund of order {order.id} failed: lost_or_stolen_card") == 1
     stored = (await service.stored(order))["refunds"]
     assert [(each["status"], each["failure"]) for each in stored] == [("failed", "lost_or_stolen_card")]
@@ -97,7 +69,7 @@ async def test_without_the_check_of_failures_a_failed_refund_is_repeated_on_the_
     monkeypatch.setattr(Payment, "refund_failed", False)
     monkeypatch.setattr(client, "_needs_refund", lambda payment, refunds: True)
     await service.reconcile()
-    assert len(await refunds(service, order)) == 2
+    assert len(await service.refunds(order)) == 2
 
 
 async def test_an_operator_can_try_again_and_record_that_the_money_was_returned(
@@ -105,12 +77,12 @@ async def test_an_operator_can_try_again_and_record_that_the_money_was_returned(
 ) -> None:
     order = await failed_refund(service)
     assert (await service.payments.refund(order.id, relist=False, again=True)).status == "refunded"
-    await newest_refund_becomes(service, order, "failed")
-    await refresh(service, order)
-    assert len(await refunds(service, order)) == 2
+    await service.newest_refund_becomes(order, "failed")
+    await service.refresh(order)
+    assert len(await service.refunds(order)) == 2
     returned = await service.payments.record_returned(order.id, relist=True)
     assert (returned.status, returned.refunded_amount, returned.refund_failed) == ("refunded", 1999, False)
-    assert (await refresh(service, order)).status == "refunded"
+    assert (await service.refresh(order)).status == "refunded"
     event = await last_event(service, order)
     assert (event["status"], event["refundedAmount"], event["relist"]) == ("refunded", 1999, True)
 
@@ -119,15 +91,15 @@ async def test_an_operator_can_try_again_and_record_that_the_money_was_returned(
 
 
 async def test_a_partial_refund_at_stripe_is_published_and_shown(service: PaymentsService) -> None:
-    order = await bought(service)
+    order = await service.bought()
     (intent,) = await service.intents(order)
     await service.shop.v1.refunds.create_async({"payment_intent": intent.id, "amount": 500})
-    assert (await refresh(service, order)).status == "captured"
+    assert (await service.refresh(order)).status == "captured"
     shown = await service.shown(order)
     assert (shown["status"], shown["refundedAmount"]) == ("captured", 500)
     assert (await last_event(service, order))["refundedAmount"] == 500
     assert (await service.payments.refund(order.id, relist=False)).status == "refunded"
-    assert [refund.amount for refund in await refunds(service, order)] == [1499, 500]
+    assert [refund.amount for refund in await service.refunds(order)] == [1499, 500]
     assert (await last_event(service, order))["refundedAmount"] == 1999
 
 
@@ -137,8 +109,8 @@ async def test_a_partial_refund_at_stripe_is_published_and_shown(service: Paymen
 async def test_a_disputed_payment_cannot_be_refunded(
     service: PaymentsService, caplog: pytest.LogCaptureFixture
 ) -> None:
-    order = await bought(service, "tok_createDispute")
-    await refresh(service, order)
+    order = await service.bought("tok_createDispute")
+    await service.refresh(order)
     assert (await service.shown(order))["dispute"] == "open"
     assert f"the buyer of order {order.id} disputes the payment" in caplog.text
     secret = operator_token(service.served.app.state.settings)
@@ -151,31 +123,31 @@ async def test_a_disputed_payment_cannot_be_refunded(
 async def test_a_refund_that_was_requested_before_the_dispute_was_known_waits_for_the_bank(
     service: PaymentsService,
 ) -> None:
-    order = await bought(service, "tok_createDispute")
+    order = await service.bought("tok_createDispute")
     payment = await service.payments.refund(order.id, relist=False)
     assert (payment.status, payment.dispute) == ("refunding", "open")
     evidence: Any = {"evidence": {"uncategorized_text": "winning_evidence"}}
     await service.shop.v1.disputes.update_async((await dispute(service, order)).id, evidence)
     await service.reconcile()
     assert (await service.shown(order))["status"] == "refunded"
-    assert [refund.amount for refund in await refunds(service, order)] == [1999]
+    assert [refund.amount for refund in await service.refunds(order)] == [1999]
 
 
 @pytest.mark.parametrize("is_refunding", [True, False])
 async def test_a_lost_dispute_counts_as_a_refund(service: PaymentsService, is_refunding: bool) -> None:
-    order = await bought(service, "tok_createDispute")
+    order = await service.bought("tok_createDispute")
     if is_refunding:
         await service.payments.refund(order.id, relist=False)
     await service.shop.v1.disputes.close_async((await dispute(service, order)).id)
-    assert (await refresh(service, order)).status == "refunded"
+    assert (await service.refresh(order)).status == "refunded"
     event = await last_event(service, order)
     assert (event["status"], event["dispute"], event["refundedAmount"]) == ("refunded", "lost", 1999)
-    assert await refunds(service, order) == []
+    assert await service.refunds(order) == []
 
 
 async def test_a_payment_stands_after_a_dispute_that_the_buyer_lost(service: PaymentsService) -> None:
-    order = await bought(service, "tok_createDispute")
+    order = await service.bought("tok_createDispute")
     evidence: Any = {"evidence": {"uncategorized_text": "winning_evidence"}}
     await service.shop.v1.disputes.update_async((await dispute(service, order)).id, evidence)
-    payment = await refresh(service, order)
+    payment = await service.refresh(order)
     assert (payment.status, payment.dispute, payment.refunded_amount) == ("captured", "won", 0)

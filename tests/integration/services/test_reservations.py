@@ -35,7 +35,7 @@ DETAILS: dict[str, Any] = {
 }
 DETAILS_IN_JSON = {
     **{to_camel(name): value for name, value in DETAILS.items()},
-    "startsAt": "2031-05-01T18:00:00Z",
+    "startsAt": "2031-05-01T18:00:00.000Z",
 }
 NO_DETAILS_IN_JSON = {**dict.fromkeys(DETAILS_IN_JSON), "quantity": 1}
 
@@ -73,6 +73,7 @@ async def test_a_reservation_creates_an_order_with_the_price_and_15_minutes_to_p
         "version": 0,
         "cancelReason": None,
         "holdRefused": False,
+        "cancelledByOperator": False,
         "relisted": False,
         "canExtend": False,
         "code": order["code"],
@@ -89,6 +90,7 @@ async def test_a_reservation_publishes_one_event_with_the_complete_order(orders:
     ((subject, body),) = await orders.outbox("orders", order["id"])
     assert subject == "order.created"
     assert (body.pop("hold"), body.pop("refundedAmount"), body.pop("dispute")) == (1, 0, None)
+    assert (body.pop("sellerId"), body.pop("paidAt"), body.pop("refundedAt")) == (SELLER, None, None)
     assert order.pop("canExtend") is False
     assert order["ticket"].pop("version") == 0
     assert body == order

@@ -10,6 +10,7 @@ import pytest
 from contracts.wire import now
 from kit import security_log
 from kit.client_address import CLIENT
+from kit.secrets import operator_token
 from services.auth.idle_sessions import end_idle_sessions
 from tests.support.service import Served, SettingsWith, new_id, old_id, serving
 
@@ -117,6 +118,26 @@ async def test_a_password_change_and_the_end_of_sessions_are_logged(
         ("password-change", "success", ann),
         ("sign-out-everywhere", "success", ann),
     ]
+
+
+async def test_what_an_operator_does_to_a_user_is_logged_without_the_reason(
+    auth: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann = (await auth.ask("POST", "/api/users/signup", json=ANN)).json()["id"]
+    headers = {"Authorization": f"Bearer {operator_token(auth.app.state.settings)}"}
+    reason = {"reason": "sells copies"}
+    await auth.ask("PUT", f"/api/users/{ann}/suspension", json=reason, headers=headers)
+    await auth.ask("POST", "/api/users/signin", json=ANN)
+    await auth.ask("DELETE", f"/api/users/{ann}/suspension", headers=headers)
+    await auth.ask("DELETE", f"/api/users/{ann}/sessions", headers=headers)
+    assert events(caplog, "event", "outcome", "actor", "user", "reason")[1:] == [
+        ("suspension", "success", "operator", ann, None),
+        ("sign-in", "failure", None, None, "AccountSuspended"),
+        ("access", "refused", None, None, "AccountSuspended"),
+        ("suspension-lift", "success", "operator", ann, None),
+        ("sessions-end", "success", "operator", ann, None),
+    ]
+    assert "copies" not in caplog.text
 
 
 async def test_signing_out_and_the_end_of_an_idle_session_are_logged(

@@ -10,6 +10,7 @@ import jwt
 import pytest
 from bson import ObjectId
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE, Identity
 from contracts.wire import now
@@ -19,7 +20,7 @@ from services.auth import actions
 from services.auth.documents import Session
 from services.auth.idle_sessions import end_idle_sessions
 from tests.support.polling import until
-from tests.support.service import Served, SettingsWith, messages, new_id, serving, token_for
+from tests.support.service import Served, SettingsWith, messages, new_id, refusal, serving, token_for
 
 ANN = {"email": "ann@example.com", "password": "correct horse"}
 ANONYMOUS = {"currentUser": None}
@@ -50,6 +51,52 @@ async def test_the_session_cookie_is_hidden_from_scripts_and_other_sites(auth: S
     assert cookie["path"] == "/"
     assert not cookie["secure"]
     assert 43_190 <= int(cookie["max-age"]) <= 43_200
+
+
+@pytest.mark.parametrize(("path", "status"), [("/api/users/signup", 201), ("/api/users/signin", 200)])
+async def test_a_program_can_ask_for_the_session_token_when_it_signs_up_or_in(
+    auth: Served, path: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    if path.endswith("signin"):
+        await sign_up(auth)
+    answer = await auth.ask("POST", path, json=ANN, params={"token": "true"})
+    assert answer.status_code == status, answer.text
+    token = answer.json()["token"]
+    assert set(answer.json()) == {"id", "email", "token"}
+    assert token == session_cookie(answer).value
+    assert answer.headers["cache-control"] == "no-store"
+    assert token not in caplog.text
+    user = {"id": answer.json()["id"], "email": ANN["email"]}
+    assert await current_user(auth, token) == {"currentUser": user}
+
+
+@pytest.mark.parametrize("params", [{}, {"token": "false"}])
+async def test_a_response_has_no_session_token_unless_the_request_asks_for_it(
+    auth: Served, params: dict[str, str]
+) -> None:
+    signed_up = await auth.ask("POST", "/api/users/signup", json=ANN, params=params)
+    signed_in = await auth.ask("POST", "/api/users/signin", json=ANN, params=params)
+    assert set(signed_up.json()) == set(signed_in.json()) == {"id", "email"}
+
+
+async def test_no_other_response_contains_a_session_token(auth: Served) -> None:
+    token = session_cookie(await sign_up(auth)).value
+    passwords = {"currentPassword": ANN["password"], "newPassword": "battery staple"}
+    for method, path, body in (
+        ("GET", "/api/users/currentuser", None),
+        ("POST", "/api/users/password", passwords),
+        ("POST", "/api/users/signout", None),
+    ):
+        answer = await auth.ask(method, path, json=body, params={"token": "true"})
+        assert answer.is_success, answer.text
+        assert "token" not in answer.text
+        assert token not in answer.text
+
+
+async def test_a_value_of_token_that_is_no_boolean_is_refused(auth: Served) -> None:
+    answer = await auth.ask("POST", "/api/users/signin", json=ANN, params={"token": "please"})
+    assert refusal(answer, 400) == [("token", "Token isn't valid")]
 
 
 async def test_behind_tls_only_a_secure_cookie_of_this_host_is_accepted(settings_with: SettingsWith) -> None:
@@ -281,3 +328,29 @@ async def test_the_published_keys_contain_no_private_key(auth: Served) -> None:
     token = session_cookie(await sign_up(auth)).value
     assert jwt.get_unverified_header(token) == {"typ": "JWT", "alg": "EdDSA", "kid": key["kid"]}
     jwt.decode(token, jwt.PyJWK(key), algorithms=["EdDSA"], issuer="stagedoor-auth", audience="stagedoor")
+
+
+def pems() -> tuple[str, str]:
+    """A new private key and its public key."""
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()
+
+
+async def test_sessions_of_the_previous_key_are_valid_while_auth_verifies_with_it(
+    settings_with: SettingsWith,
+) -> None:
+    (old, old_public), (new, _) = pems(), pems()
+    async with serving("auth", settings_with(session_private_key=old)) as auth:
+        token = session_cookie(await sign_up(auth)).value
+    conf = settings_with(session_private_key=new, session_verification_keys=old_public)
+    async with serving("auth", conf, fresh=False) as auth:
+        assert await current_user(auth, token) != ANONYMOUS
+        keys = (await auth.ask("GET", "/.well-known/jwks.json")).json()["keys"]
+        signed_in = session_cookie(await auth.ask("POST", "/api/users/signin", json=ANN)).value
+        kid = jwt.get_unverified_header(signed_in)["kid"]
+        assert [key["kid"] for key in keys] == [kid, jwt.get_unverified_header(token)["kid"]]
+    async with serving("auth", settings_with(session_private_key=new), fresh=False) as auth:
+        assert await current_user(auth, token) == ANONYMOUS
+        assert await current_user(auth, signed_in) != ANONYMOUS

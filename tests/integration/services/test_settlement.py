@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import stripe
+from prometheus_client import REGISTRY
 
 from kit.errors import NotFound
 from tests.support.events import an_order, next_event
@@ -178,3 +179,19 @@ async def test_a_refused_bank_check_has_a_message_for_the_buyer(service: Payment
     payment = await service.shown(order)
     assert payment["status"] == "failed"
     assert payment["declineMessage"] == "Your bank didn't confirm the payment. Try again or use another card."
+
+
+def counted(outcome: str) -> float:
+    return REGISTRY.get_sample_value("stagedoor_payments_total", {"outcome": outcome}) or 0
+
+
+async def test_an_outcome_is_counted_once_however_many_tasks_settle_the_payment(
+    service: PaymentsService,
+) -> None:
+    order = await service.order()
+    before = {outcome: counted(outcome) for outcome in ("authorized", "captured", "voided")}
+    await service.pay(order)
+    await asyncio.gather(*(service.becomes(order, "complete") for _ in range(4)))
+    await asyncio.gather(*(service.refresh(order) for _ in range(4)))
+    counts = {outcome: counted(outcome) - count for outcome, count in before.items()}
+    assert counts == {"authorized": 1, "captured": 1, "voided": 0}

@@ -236,7 +236,7 @@ async def store_webhooks(service: PaymentsService, orders: Sequence[OrderEvent])
 
 async def process_at_once(settlements: Sequence[Settlement]) -> None:
     """Let all replicas process the inbox until it is empty."""
-    inboxes = [WebhookInbox(settlement, None) for settlement in settlements]
+    inboxes = [WebhookInbox(settlement, []) for settlement in settlements]
     while await WebhookEvent.due_at(now(), 1):
         await asyncio.gather(*(inbox.process_inbox() for inbox in inboxes))
 
@@ -279,10 +279,10 @@ async def test_a_webhook_is_processed_when_the_claim_of_a_killed_replica_lapses(
             patched.setattr(Gateway, "retrieve", _die)
             patched.setattr(Lease, "release", keep)
             with pytest.raises(Killed):
-                await WebhookInbox(killed, None).process_inbox()
-        assert await WebhookInbox(other, None).process_inbox() == 0
+                await WebhookInbox(killed, []).process_inbox()
+        assert await WebhookInbox(other, []).process_inbox() == 0
         advance_clock(monkeypatch, CLAIM + timedelta(seconds=1))
-        assert await WebhookInbox(other, None).process_inbox() == stored
+        assert await WebhookInbox(other, []).process_inbox() == stored
 
 
 @pytest.mark.parametrize("first", ["order", "intent"])

@@ -13,6 +13,7 @@ from kit.stripe.budget import Budget, StripeUse
 from services.payments.settlement import Settlement
 from services.payments.stripe_gateway.client import Gateway
 from tests.support.payments import PaymentsService
+from tests.support.prometheus import assert_firing, own_metrics
 
 pytestmark = pytest.mark.usefixtures("service")
 
@@ -196,3 +197,17 @@ async def test_the_reconciler_claims_nothing_while_stripe_limits_requests(servic
     await http.budget.take()
     await service.reconciler.reconcile()
     assert (await service.stored(order))["next_look_at"] is not None
+
+
+async def test_background_work_that_waits_most_of_the_time_alerts(clock: Clock) -> None:
+    before = own_metrics("payments", "stagedoor_stripe", clock.monotonic())
+    await takes(clock, 20, Budget(1))
+    after = own_metrics("payments", "stagedoor_stripe", clock.monotonic())
+    await assert_firing(before, after, "StripeBudgetExhausted")
+
+
+async def test_background_work_that_waits_now_and_then_does_not_alert(clock: Clock) -> None:
+    before = own_metrics("payments", "stagedoor_stripe", clock.monotonic())
+    await takes(clock, 3, Budget(1))
+    clock.time += timedelta(seconds=17)
+    await assert_firing(before, own_metrics("payments", "stagedoor_stripe", clock.monotonic()))

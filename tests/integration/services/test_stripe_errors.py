@@ -40,7 +40,7 @@ def confirmations(shop: stripe.StripeClient, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def alerts(kind: str) -> float:
-    return REGISTRY.get_sample_value("alerts_total", {"kind": kind}) or 0
+    return REGISTRY.get_sample_value("stagedoor_alerts_total", {"kind": kind}) or 0
 
 
 REMEMBERED = {"Idempotent-Replayed": "true"}

@@ -116,7 +116,12 @@ async def test_an_error_before_the_first_connection_to_nats_is_only_logged(
 
 
 async def test_feeds_catch_up_after_the_client_has_dropped_a_message() -> None:
-    bus, feed = Bus(Settings(), Listener("auth"), EndedSessions(timedelta(hours=1))), Mock()
+    bus, feed = (
+        Bus(
+            Settings(), Listener("auth", live={"ticket.*": "Test feeds."}), EndedSessions(timedelta(hours=1))
+        ),
+        Mock(),
+    )
     bus.feed(feed, "ticket.*", AsyncMock())
     await bus._on_error(nats.errors.SlowConsumerError("live.ticket.updated", "", 1, Mock()))
     assert feed.method_calls == [call.disconnected(), call.connected()]

@@ -1,7 +1,9 @@
 """The relay publishes every event in the outboxes, also after crashes and outages."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -13,6 +15,7 @@ from faststream.nats import NatsBroker
 from nats.js import JetStreamContext
 
 from contracts.events import TicketCreated, TicketUpdated
+from contracts.wire import now
 from kit import outbox
 from kit.background import running
 from kit.lease import Lease
@@ -22,7 +25,7 @@ from ops.provision import provision
 from services.tickets.documents import Ticket
 from streams import cloudevents
 from streams.publishers import Publishers
-from streams.relay import Relay
+from streams.relay import SWEEP_CONCURRENCY, Relay
 from tests.integration.streams.conftest import Nats, stored, tickets_publishers
 from tests.support.polling import until
 
@@ -170,6 +173,116 @@ async def test_a_new_event_does_not_wait_for_the_backlog(broker: NatsBroker, js:
         TicketCreated.model_validate_json(message.data or b"").id for message in await stored(js, "EVENTS")
     ]
     assert keys.index(new.key) < backlog / 2
+
+
+async def test_a_sweep_publishes_the_oldest_events_first(broker: NatsBroker, js: JetStreamContext) -> None:
+    tickets = [new_ticket() for _ in range(3 * SWEEP_CONCURRENCY)]
+    for ticket in tickets:
+        await ticket.add()
+    for age, ticket in enumerate(tickets):  # the last one was written first
+        written_at = now() - timedelta(hours=age)
+        await Ticket.get_pymongo_collection().update_one(
+            {"_id": ticket.id}, {"$set": {"outbox.0.time": written_at}}
+        )
+    await relay(broker).relay_all()
+    found = [(message.headers or {})["ce-subject"] for message in await stored(js, "EVENTS")]
+    for published, expected in zip(groups(found), groups([each.key for each in tickets[::-1]]), strict=True):
+        assert set(published) == set(expected)
+
+
+def groups(items: Sequence[str]) -> list[Sequence[str]]:
+    """The items in groups, within which a sweep keeps no order."""
+    return [items[begin : begin + SWEEP_CONCURRENCY] for begin in range(0, len(items), SWEEP_CONCURRENCY)]
+
+
+async def test_a_sweep_pauses_as_long_as_it_works(
+    broker: NatsBroker, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    sleep, sweep = asyncio.sleep, asyncio.current_task()
+
+    async def record(seconds: float) -> None:
+        if asyncio.current_task() is sweep:
+            pauses.append(seconds)
+        await sleep(seconds)
+
+    for _ in range(2 * SWEEP_CONCURRENCY + 1):
+        await new_ticket().add()
+    began = time.monotonic()
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio, "sleep", record)
+        await relay(broker).relay_all()
+    assert len(pauses) == 3
+    assert 0 < sum(pauses) <= (time.monotonic() - began) / 2
+
+
+async def test_an_event_that_could_not_be_published_is_tried_again_ahead_of_the_backlog(
+    broker: NatsBroker, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with without_sweeps(broker):
+        ticket = await write_during_a_failure(monkeypatch)
+        (message,) = await until(lambda: stored(js, "EVENTS"), len)
+        assert (message.headers or {})["ce-subject"] == ticket.key
+
+
+async def test_control_an_event_that_is_not_kept_waits_for_the_sweep(
+    broker: NatsBroker, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "MAX_KEPT", 0)
+    async with without_sweeps(broker):
+        await write_during_a_failure(monkeypatch)
+        later = new_ticket()
+        await later.add()
+        (message,) = await until(lambda: stored(js, "EVENTS"), len)
+        assert (message.headers or {})["ce-subject"] == later.key
+    assert sorted(map(len, await outboxes())) == [0, 1]
+
+
+@asynccontextmanager
+async def without_sweeps(broker: NatsBroker) -> AsyncIterator[None]:
+    """Run a relay while another process holds the lease of the sweep."""
+    database = Ticket.get_pymongo_collection().database
+    other, own = (Lease(database, "outbox", timedelta(minutes=1)) for _ in range(2))
+    assert await other.hold()
+    async with running(relay(broker, lease=own).run()):
+        await asyncio.sleep(0)
+        yield
+
+
+async def write_during_a_failure(monkeypatch: pytest.MonkeyPatch) -> Ticket:
+    """Write a ticket whose event can't be published, and wait until the relay has noticed."""
+    monkeypatch.setattr("streams.relay.RETRY_SECONDS", 0.01)
+    failed, keep = asyncio.Event(), Outbox.keep
+
+    async def fail(*_: object, **__: object) -> int:
+        raise TimeoutError
+
+    def noticed(*arguments: Any) -> bool:
+        failed.set()
+        return keep(*arguments)
+
+    ticket = new_ticket()
+    with monkeypatch.context() as patched:
+        patched.setattr(Publishers, "publish", fail)
+        patched.setattr(Outbox, "keep", noticed)
+        await ticket.add()
+        await failed.wait()
+    return ticket
+
+
+def test_an_outbox_keeps_older_messages_before_newer_ones_and_not_more_than_its_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticket = new_ticket()
+    older, newer = (outbox.OutboxMessage(name, "", "", now(), "", "") for name in ("older", "newer"))
+    kept = Outbox([Ticket])
+    assert kept.keep([PendingDocument(Ticket, ticket.id, [newer])])
+    assert kept.keep([PendingDocument(Ticket, ticket.id, [older])])
+    (document,) = asyncio.run(kept.wait_for_write())
+    assert [event.id for event in document.events] == ["older", "newer"]
+    monkeypatch.setattr(outbox, "MAX_KEPT", 1)
+    assert not kept.keep([PendingDocument(Ticket, new_ticket().id, [newer]) for _ in range(2)])
+    assert asyncio.run(kept.wait_for_write(0.01)) == ()
 
 
 async def number_of_events(js: JetStreamContext) -> int:

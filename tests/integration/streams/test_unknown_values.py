@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from datetime import timedelta
 from typing import Any, Literal
 from unittest.mock import ANY
 
@@ -34,8 +35,10 @@ def written_by_a_newer_process(**changes: Any) -> bytes:
 
 @pytest.fixture
 def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short times until another attempt, also of a message that a process had when it stopped."""
     monkeypatch.setattr(delivery, "FIRST_DELAY_SECONDS", 0.01)
     monkeypatch.setattr(delivery, "MAX_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(topology, "ACK_WAIT", timedelta(seconds=3))
 
 
 @pytest.fixture

@@ -31,17 +31,21 @@ async def ask(
     method: str = "GET",
     address: str = "/",
     body: Iterable[bytes | None] = (),
+    *,
+    http_version: str = "1.0",
     **headers: str,
 ) -> Answer:
     """Send a request and return the response.
 
     Args:
         body: the pieces in which the body arrives. The app waits forever for a piece that is None.
+        http_version: from "1.1" on, a request needs a Host header.
         headers: their names with underscores instead of hyphens.
     """
     path, _, query = address.partition("?")
     scope: Any = {
         "type": "http",
+        "http_version": http_version,
         "method": method,
         "path": path,
         "raw_path": path.encode(),

@@ -19,6 +19,7 @@ from tests.integration.web.page_client import PageClient
 from tests.support.asgi import alive
 from tests.support.fakes.market import Market
 from tests.support.polling import until
+from tests.support.prometheus import assert_firing, own_metrics
 from web import app as web_app
 from web.admission.body_limits import BodyLimits
 from web.admission.middleware import AdmissionControl
@@ -107,9 +108,23 @@ async def expect_rejection(limited_app: LimitedApp, *args: object, **headers: st
         ("POST", "/signin", "passwords"),
         ("POST", "/signup", "passwords"),
         ("POST", "/account/password", "passwords"),
+        ("POST", "/account/reset", "passwords"),
+        ("POST", "/account/email", "passwords"),
+        ("POST", "/account/undo-email-change", "passwords"),
+        ("POST", "/account/forgot", "pages"),
+        ("POST", "/account/confirm", "pages"),
+        ("POST", "/account/change-email", "pages"),
+        ("POST", "/account/delete", "passwords"),
+        ("GET", "/account/delete", "pages"),
+        ("POST", "/api/users/me/deletion", "passwords"),
         ("POST", "/api/users/signin", "passwords"),
         ("POST", "/api/users/signup", "passwords"),
         ("POST", "/api/users/password", "passwords"),
+        ("POST", "/api/users/password-reset", "pages"),
+        ("POST", "/api/users/password-reset/complete", "passwords"),
+        ("POST", "/api/users/email-change", "passwords"),
+        ("POST", "/api/users/email-change/undo", "passwords"),
+        ("POST", "/api/users/email-change/complete", "pages"),
         ("GET", "/orders", "orders"),
         ("GET", "/orders/1", "orders"),
         ("POST", "/tickets/1/buy", "orders"),
@@ -185,6 +200,15 @@ async def test_a_request_over_the_limit_is_rejected_at_once_with_retry_after(lim
     await limited_app.occupy("/")
     assert (await expect_rejection(limited_app, "GET", "/api/tickets")).problem["type"] == "/problems/busy"
     assert len(limited_app.app.requests) == 1
+
+
+async def test_a_rejected_head_gets_the_headers_of_a_rejected_get_and_no_body(
+    limited_app: LimitedApp,
+) -> None:
+    await limited_app.occupy("/")
+    get, head = [await expect_rejection(limited_app, method, "/") for method in ("GET", "HEAD")]
+    assert head.headers["content-length"] == get.headers["content-length"] == str(len(get.body))
+    assert head.body == b""
 
 
 async def test_a_known_device_can_sign_in_while_others_use_up_the_permits_for_passwords(
@@ -567,3 +591,13 @@ async def test_a_body_that_keeps_arriving_too_slowly_is_rejected() -> None:
             async with reader.read(receive, None):  # type: ignore[arg-type]
                 pass
     assert rejected.value.status == 408
+
+
+async def test_admission_control_that_refuses_requests_for_minutes_alerts(limited_app: LimitedApp) -> None:
+    await limited_app.occupy("/")
+    before = own_metrics("web", "stagedoor_web_admission")
+    for _ in range(5):
+        await expect_rejection(limited_app)
+    await assert_firing(before, own_metrics("web", "stagedoor_web_admission"), "AdmissionRefusing")
+    limited_app.app.may_respond.set()
+    await limited_app.until_idle()

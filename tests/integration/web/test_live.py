@@ -391,7 +391,9 @@ async def test_the_number_of_streams_per_network_is_limited(live: LiveMarket) ->
 async def open_streams(http: httpx.AsyncClient) -> float:
     metrics = (await http.get("/metrics")).text
     return float(
-        next(line for line in metrics.splitlines() if line.startswith("web_live_streams ")).split()[1]
+        next(line for line in metrics.splitlines() if line.startswith("stagedoor_web_live_streams ")).split()[
+            1
+        ]
     )
 
 

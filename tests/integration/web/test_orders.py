@@ -154,6 +154,15 @@ async def test_an_order_whose_hold_was_refused_says_why_and_offers_the_ticket_as
     assert "The seller withdrew the ticket." in text_of(await client.get(f"/orders/{order.id}"))
 
 
+async def test_an_order_that_an_operator_cancelled_says_that_nobody_is_charged(
+    client: PageClient, market: Market, order: Order
+) -> None:
+    market.change_order(order.id, status="cancelled", cancelled_by_operator=True)
+    page = text_of(await client.get(f"/orders/{order.id}"))
+    assert "We cancelled this order." in page
+    assert "Reserve it again" in page
+
+
 async def test_cancelling_a_complete_order_is_refused(
     client: PageClient, market: Market, order: Order
 ) -> None:
@@ -176,7 +185,7 @@ ORDER_STATES: list[tuple[OrderStatus, CancelReason | None]] = [
 
 
 @pytest.mark.parametrize(("status", "reason"), ORDER_STATES)
-@pytest.mark.parametrize("paid", [None, *get_args(PaymentStatus)])
+@pytest.mark.parametrize("paid", [None, *get_args(PaymentStatus.__value__)])
 async def test_every_order_state_has_a_text_and_the_live_updates_and_actions_of_its_stage(
     client: PageClient,
     market: Market,

@@ -3,11 +3,14 @@
 import asyncio
 import gzip
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from contracts.wire import now
+from kit.http.request_head import HeadRules
+from tests.integration.web.asgi_client import ask
 from tests.integration.web.page_client import text_of
 from tests.integration.web.shared_site import Site
 from tests.support.fakes.services import Services
@@ -32,6 +35,46 @@ async def test_a_shared_page_is_rendered_once(path: str, site: Site) -> None:
     again = await site.get(path)
     assert again.content == first.content
     assert site.asked() == []
+
+
+@pytest.mark.parametrize("path", SHARED)
+@pytest.mark.parametrize(
+    ("http_version", "headers", "status"),
+    [
+        ("1.0", {"x": "x" * 32_768}, 431),
+        ("1.1", {}, 400),
+        ("1.1", {"host": ""}, 400),
+        ("1.1", {"host": "a:b:c"}, 400),
+        ("1.1", {"host": "a<b"}, 400),
+    ],
+)
+async def test_a_kept_page_is_refused_to_a_request_with_too_large_headers_or_without_a_valid_host(
+    path: str, http_version: str, headers: dict[str, Any], status: int, site: Site
+) -> None:
+    path = path.format(page=site.page)
+    for _ in range(2):
+        refused = await ask(site.cache, "GET", path, http_version=http_version, **headers)
+        assert refused.status == status
+        assert (await ask(site.cache, "GET", path, http_version="1.1", host="localhost")).status == 200
+
+
+async def test_a_refused_request_is_not_answered_together_with_an_accepted_one(site: Site) -> None:
+    assert await statuses_of_a_refused_and_an_accepted_request(site) == [431, 200]
+
+
+async def test_control_without_the_check_the_first_request_decides_about_the_response_of_others(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HeadRules, "are_followed", lambda *_: True)
+    assert await statuses_of_a_refused_and_an_accepted_request(site) == [431, 431]
+
+
+async def statuses_of_a_refused_and_an_accepted_request(site: Site) -> list[int]:
+    """The statuses of two requests for the same new page at the same time."""
+    answers = await asyncio.gather(
+        ask(site.cache, "GET", site.page, x="x" * 32_768), ask(site.cache, "GET", site.page)
+    )
+    return [answer.status for answer in answers]
 
 
 @pytest.mark.parametrize("path", SHARED)

@@ -9,7 +9,6 @@ from contracts.wire import Moment
 from kit.session_use import REPORT_PATH
 from tests.integration.web.page_client import PageClient, is_page, text_of
 from tests.support.fakes.market import Market
-from tests.support.fakes.services import Services
 
 HTML = "<script>alert('x')</script> & \"quotes\""
 
@@ -185,15 +184,6 @@ async def test_an_encoded_path_traversal_is_not_found_and_reaches_no_service(
 async def test_the_sandbox_notice_appears_on_every_page(client: PageClient) -> None:
     for path in ("/", "/signin", "/developers", "/nowhere"):
         assert "Sandbox payments: no real money moves" in text_of(await client.get(path))
-
-
-async def test_the_developers_page_links_to_the_documentation_of_every_service(
-    client: PageClient, services: Services
-) -> None:
-    page = await client.get("/developers")
-    for port in services.ports.values():
-        assert f'href="http://localhost:{port}/docs"' in page.text
-        assert f'href="http://localhost:{port}/docs/asyncapi"' in page.text
 
 
 async def test_pages_contain_and_allow_no_inline_scripts_or_styles(

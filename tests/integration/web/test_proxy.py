@@ -154,7 +154,7 @@ async def test_a_path_that_is_not_public_is_not_found(
     request = client.http.build_request(method, "http://stagedoor.test", json={})
     request.url = httpx.URL("http://stagedoor.test").copy_with(raw_path=path.encode())
     problem = problem_of(await client.http.send(request))
-    assert (problem.status, problem.title) == (404, "There is nothing at this address")
+    assert (problem.status, problem.title) == (404, "Not Found")
     assert echo.requests == []
 
 

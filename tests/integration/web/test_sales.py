@@ -42,13 +42,13 @@ async def test_the_list_shows_earnings_and_the_number_of_tickets_in_each_state(
     assert "Refunded" in text
 
 
-@pytest.mark.parametrize("status", get_args(TicketStatus))
+@pytest.mark.parametrize("status", get_args(TicketStatus.__value__))
 async def test_the_list_can_be_filtered_by_each_state(
     client: PageClient, market: Market, seller: User, status: TicketStatus
 ) -> None:
     page = await client.get(f"/listings?status={status}")
     assert "selling any tickets" in text_of(page)
-    for each in get_args(TicketStatus):
+    for each in get_args(TicketStatus.__value__):
         market.ticket(seller, each.upper(), status=each)
     page = await client.get(f"/listings?status={status}")
     assert titles(page) == [status.upper()]

@@ -22,6 +22,7 @@ from web.admission.middleware import AdmissionControl
 from web.app import web_app
 from web.page_cache.middleware import PageCache
 from web.rendering.assets import ASSETS
+from web.security import HTTP_API
 
 DOCS = Path(__file__).parents[3] / "docs"
 API = re.findall(r"^### GET (/api/[^\s,?]+)", (DOCS / "api.md").read_text("utf-8"), re.MULTILINE)
@@ -127,7 +128,16 @@ async def start_of_stream(app: ASGIApp, request: httpx.Request) -> httpx.Respons
 
 def cases(app: PageCache, ids: dict[str, str]) -> Iterator[Case]:
     """All routes with GET, and examples of other responses."""
-    values = {**ids, "name": ASSET.removeprefix("/static/"), "address": "nowhere"}
+    values = {
+        **ids,
+        "name": ASSET.removeprefix("/static/"),
+        "address": "nowhere",
+        "passkey_id": "65f0c0ffee00000000000000",
+        "subject": "order.created",
+        "document": "openapi.yaml",
+        "service": "auth",
+        "file": "settings.json",
+    }
     inside = cast("AdmissionControl", app.app)._app
     for route in cast("Litestar", inside).routes:
         if isinstance(route, HTTPRoute) and "GET" in route.methods:
@@ -177,6 +187,8 @@ async def test_every_response_has_the_security_headers(seen: list[Seen]) -> None
         is_api = each.case.path.startswith("/api/")
         for response in (each.guest, each.member):
             for name, values in kinds().items():
+                if each.case.path == HTTP_API and name == "content-security-policy":
+                    continue
                 if response.headers.get(name, "–") != values[is_api]:  # noqa: RUF001 - as typed
                     wrong.append(f"{each.case.name}: {name}: {response.headers.get(name)}")
             assert "frame-ancestors 'none'" in response.headers["content-security-policy"]

@@ -43,7 +43,7 @@ async def test_a_request_for_cards_ignores_everything_else_in_its_query(site: Si
     for query in ("", "?id=", "?id=../../x", "?id=" + "f" * 25, "?ids=" + site.ticket.id, "?id=" + "f" * 24):
         cards = await site.get(f"/cards{query}")
         assert (cards.status_code, cards_in(cards)) == (200, [])
-    many = "&".join(f"id={number:024x}" for number in range(300))
+    many = "&".join(f"id={number:024x}" for number in range(200))
     assert (await site.get(f"/cards?{many}")).status_code == 200
     assert len(site.asked()) <= 110
 

@@ -33,6 +33,7 @@ ORDERS: dict[str, dict[str, Any]] = {
     "refunded": {"status": "refunded"},
     "relisted": {"status": "refunded", "relisted": True},
     "refused": {"status": "cancelled", "hold_refused": True},
+    "stopped": {"status": "cancelled", "cancelled_by_operator": True},
 }
 TABLE = """
            | created    created-late awaiting   awaiting-late complete  cancelled expired   refunded relisted
@@ -49,7 +50,7 @@ refunded   | checking   checking     checking   checking      refunding refunded
 """
 """The stage for each state of the payment (rows) and each state of the order (columns).
 
-A refused order has the stage of an expired one, but says why it ended.
+A refused order, and one that an operator stopped, has the stage of an expired one, but says why it ended.
 """
 
 
@@ -58,7 +59,8 @@ def cells() -> list[tuple[str, str, str]]:
     found = []
     for payment, states in rows:
         stages = dict(zip(header[1].split(), states.split(), strict=True))
-        stages["refused"] = "refused" if stages["expired"] in {"expired", "voided"} else stages["expired"]
+        for why in ("refused", "stopped"):
+            stages[why] = why if stages["expired"] in {"expired", "voided"} else stages["expired"]
         found += [(order, payment.strip(), expected) for order, expected in stages.items()]
     return found
 
@@ -134,7 +136,7 @@ def test_each_stage_belongs_to_one_step_of_the_checkout_or_to_none(
 
 @pytest.mark.parametrize(("order", "payment", "expected"), cells())
 def test_every_stage_except_the_final_ones_has_live_updates(order: str, payment: str, expected: str) -> None:
-    is_final = expected in {"cancelled", "expired", "voided", "refused"} or (
+    is_final = expected in {"cancelled", "expired", "voided", "refused", "stopped"} or (
         expected == "refunded" and order != "refunded"
     )
     assert stage(order, payment).listens is not is_final
@@ -148,7 +150,9 @@ def test_a_buyer_who_returns_from_stripe_before_the_outcome_is_not_asked_to_pay_
     assert on_return(stage(order, payment)).name == ("checking" if expected in unknown else expected)
 
 
-@pytest.mark.parametrize("order", ["complete", "cancelled", "expired", "refused", "refunded", "relisted"])
+@pytest.mark.parametrize(
+    "order", ["complete", "cancelled", "expired", "refused", "stopped", "refunded", "relisted"]
+)
 @pytest.mark.parametrize("payment", PAYMENTS)
 def test_the_stage_of_a_finished_order_does_not_depend_on_the_time(order: str, payment: str) -> None:
     days = [NOW - timedelta(days=1), NOW, NOW + timedelta(days=1)]

@@ -8,8 +8,9 @@ import pytest_asyncio
 from faststream.nats import NatsBroker, TestNatsBroker
 
 from contracts.events import ALL_EVENTS
+from contracts.examples import BUYER, ORDER, SELLER, SESSION, TICKET
 from tests.support.feeds import feed_of
-from tests.unit.contracts.examples import BUYER, GOLDEN, ORDER, SELLER, SESSION, TICKET
+from tests.unit.contracts.examples import GOLDEN
 from web.live.changes import Change, Topic
 from web.live.hub import Hub
 from web.live.subscriber import subscribe
@@ -26,6 +27,11 @@ TOPICS: dict[str, list[Topic]] = {
     "payment.created": [("order", ORDER)],
     "payment.updated": [("order", ORDER)],
     "expiration.complete": [],
+    "user.created": [],
+    "user.updated": [],
+    "link.created": [],
+    "link.updated": [],
+    "session.started": [],
     "session.ended": [("session", SESSION)],
 }
 

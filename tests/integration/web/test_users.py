@@ -90,6 +90,18 @@ async def test_too_many_attempts_are_answered_with_429_and_an_error_in_the_form(
     assert "Too many requests" in text_of(response)
 
 
+async def test_a_suspended_user_reads_so_in_the_form(client: PageClient, services: Services) -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        body = Problem.of(403, "This account is suspended", code="account-suspended").to_json()
+        return web.Response(status=403, text=body, content_type=PROBLEM_JSON)
+
+    await services.replace("auth", [web.post("/api/users/signin", refuse)])
+    response = await client.submit("/signin", email="ann@example.com", password=PASSWORD)
+    assert response.status_code == 422
+    assert "This account is suspended" in text_of(response)
+    assert 'value="ann@example.com"' in response.text
+
+
 async def test_each_error_appears_at_its_field_and_as_a_link_in_the_summary(client: PageClient) -> None:
     response = await client.submit("/signup", email="invalid", password="short")
     assert response.status_code == 422

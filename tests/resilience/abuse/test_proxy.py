@@ -14,6 +14,7 @@ from tests.support.stack import Stack
         *("/api/payments%2frefunds", "/api/payments/%72efunds", "/api/payments/%252Frefunds"),
         *("/api/payments/x/../refunds", "/api/payments/%2e/refunds", "/api/payments/%5Crefunds"),
         *("/api/payments/refunds%00", "/api/payments/refunds;x", "/%61pi/payments/%2Frefunds"),
+        *("/api/orders/cancellations", "/api/orders/%65xtensions", "/api/tickets//withdrawals"),
         *("/api/tickets/%2e%2e/%2e%2e/metrics", "/api/users/../../.well-known/jwks.json"),
         *("/api/health/ready", "/api/docs/openapi.json", "/api/metrics"),
     ],

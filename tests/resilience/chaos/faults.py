@@ -20,7 +20,8 @@ from settings import SERVICES
 from streams.processes import CONSUMERS
 from tests.resilience.chaos import cluster, stripe_faults
 from tests.resilience.chaos.load import Load
-from tests.resilience.chaos.market import DATABASE, NATS, STRIPE, WEB, Market, PaymentPage
+from tests.resilience.chaos.mailbox import ACCEPTED
+from tests.resilience.chaos.market import DATABASE, MAILBOX, NATS, STRIPE, WEB, Market, PaymentPage
 from tests.resilience.chaos.proxies import Proxy
 from tests.resilience.chaos.reading import ECHO
 from tests.resilience.chaos.supervisor import NotRunning
@@ -37,6 +38,13 @@ RUSH = 25
 """Number of scenarios that begin at the same time, in addition to the usual load."""
 STRIPE_SLOW_SECONDS = 11.0
 """How long a slow answer of Stripe takes: longer than the payments service waits for it."""
+
+DEFERRALS = ("450 4.2.0 Greylisted", "451 4.3.0 Try again later", "421 4.3.2 Closing")
+"""What a mail server answers that doesn't take a message now."""
+SLOW_MAIL_SECONDS = 2.0
+"""How long the mail server takes to answer when the mail process is killed meanwhile."""
+MAIL_SECONDS = 20.0
+"""How long a fault waits for a message."""
 
 
 class Injection:
@@ -261,6 +269,45 @@ async def rush(injection: Injection) -> str:
     return f"{RUSH} scenarios"
 
 
+async def mail_down(injection: Injection) -> str:
+    """Let the mail server refuse connections for a while."""
+    link = injection.market.links["mail", MAILBOX]
+    link.cut()
+    try:
+        await injection.wait(4, 10)
+    finally:
+        link.heal()
+    return "no connections"
+
+
+async def mail_refuses(injection: Injection) -> str:
+    """Let the mail server defer most messages for a while."""
+    mailbox, rng = injection.market.mailbox, injection.rng
+    mailbox.answer = lambda: rng.choice([ACCEPTED, *DEFERRALS])
+    try:
+        await injection.wait(4, 10)
+    finally:
+        mailbox.heal()
+    return ", ".join(answer.partition(" ")[0] for answer in DEFERRALS)
+
+
+async def mail_killed(injection: Injection) -> str:
+    """Kill the mail processes when the mail server has taken a message, before that is recorded."""
+    mailbox = injection.market.mailbox
+    mailbox.seconds = SLOW_MAIL_SECONDS
+    mailbox.stored.clear()
+    try:
+        async with asyncio.timeout(MAIL_SECONDS):
+            await mailbox.stored.wait()
+        names = injection.market.instances_of("mail")
+        for name in names:
+            with suppress(NotRunning):
+                injection.market.kill(name)
+    finally:
+        mailbox.heal()
+    return ", ".join(names)
+
+
 FAULTS: Mapping[str, Fault] = {
     "kill": kill,
     "restart": restart,
@@ -279,6 +326,9 @@ FAULTS: Mapping[str, Fault] = {
     "stripe": stripe,
     "payment-page": payment_page,
     "rush": rush,
+    "mail-down": mail_down,
+    "mail-refuses": mail_refuses,
+    "mail-killed": mail_killed,
 }
 CLUSTER_FAULTS: Mapping[str, Fault] = {"leader": leader, "isolate": isolate}
 

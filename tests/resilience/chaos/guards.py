@@ -159,6 +159,16 @@ def late_ack() -> None:
     _module("streams.delivery").Delivery.consume_scope = consume_scope
 
 
+def mail_retry() -> None:
+    """Give a message up if the mail server doesn't take it."""
+    sender = _module("services.mail.sender")
+
+    def careless(_self: Any, _message: Any, error: str) -> Any:
+        return sender.Ended("failed", error)
+
+    sender.Sender._after_failure = sender.Sender._after_outage = careless
+
+
 PUBLISHED = ("every_change_is_published_once",)
 HELD_TWICE = ("one_order_holds_a_ticket", "holds_are_numbered_without_gaps")
 REVIVED = ("final_states_stay_final",)
@@ -172,6 +182,8 @@ REPLICATED = ("replicas_are_up_to_date", "tickets_follow_orders")
 
 TO_NATS = (("tickets", "nats"), ("orders", "nats"), ("payments", "nats"))
 TO_MONGO = (("tickets", "mongo"), ("orders", "mongo"), ("payments", "mongo"))
+OF_MAIL = ("people_are_told_about_their_orders", "messages_reach_their_recipients")
+
 TO_STRIPE = (("payments", "stripe"),)
 
 GUARDS: Mapping[str, Guard] = {
@@ -190,5 +202,7 @@ GUARDS: Mapping[str, Guard] = {
     "hold-register": Guard(hold_register, ("replay", "echo"), ("tickets_follow_orders",)),
     "listing-key": Guard(listing_key, (), ("listings_match_responses",)),
     "replicas": Guard(replicas, ("replay", "echo"), ("replicas_are_up_to_date",)),
+    "mail-retry": Guard(mail_retry, ("mail-down", "mail-refuses"), OF_MAIL),
+    "mail-late-ack": Guard(late_ack, ("reset", "cut", "silent"), OF_MAIL, (("mail", "mongo"),)),
     "late-ack": Guard(late_ack, ("reset", "cut", "silent"), REPLICATED, TO_MONGO),
 }

@@ -41,6 +41,16 @@ DeadMessage = tuple[str, str]
 
 
 @dataclass(frozen=True)
+class Copy:
+    """An email that the mail server has received."""
+
+    message_id: str
+    """The header of this name. A repetition of the email has the same."""
+    recipient: str
+    """The address in the envelope."""
+
+
+@dataclass(frozen=True)
 class Timer:
     """A timer that hasn't fired."""
 
@@ -123,6 +133,10 @@ class History:
     """Webhooks in the inbox of payments."""
     tickets_known_to_orders: Sequence[Stored] = ()
     orders_known_to_payments: Sequence[Stored] = ()
+    messages: Sequence[Stored] = ()
+    """Messages to people, each with the `message_id` that its emails have."""
+    received: Sequence[Copy] | None = None
+    """What the mail server has received. None if the mail server isn't the run's own."""
     events: Sequence[PublishedEvent] = ()
     """All events, in the order of the stream."""
     intents: Sequence[Mapping[str, Any]] = ()

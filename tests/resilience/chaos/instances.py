@@ -33,7 +33,9 @@ async def under_load(folder: Path) -> AsyncIterator[tuple[Market, Load]]:
             await started.ready()
             await load.settle()
             await load.cancel_long_holds()
-            history = await at_rest(started.settings, load.requests, frozenset(), REST_SECONDS)
+            history = await at_rest(
+                started.settings, load.requests, frozenset(), REST_SECONDS, started.mailbox.received
+            )
             assert violations(history) == []
             assert any(order["status"] == "complete" for order in history.orders)
         finally:

@@ -6,17 +6,22 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from pymongo import AsyncMongoClient
 
 from sandbox import processes
 from sandbox.processes import FROM_CHECKOUT, Process, answering, granian
 from sandbox.testing import free_port
 from sandbox.watchdog import Watchdog, end
 from settings import SERVICES, ServiceName, Settings
+from streams.processes import DATABASES
 from tests.resilience.chaos import cluster, process
 from tests.resilience.chaos.disk import Disk, small_disk
 from tests.resilience.chaos.environment import refuse_foreign_servers
+from tests.resilience.chaos.mailbox import Mailbox
 from tests.resilience.chaos.proxies import Proxy, proxy
 from tests.resilience.chaos.supervisor import NotRunning, Supervised
 from tests.support.polling import until
@@ -25,13 +30,15 @@ from tests.support.stack import environment_of, run_to_end, settings_from
 START_SECONDS = 120.0
 """How long a process may take to become ready on a busy machine."""
 
-WEB, NATS, DATABASE, STRIPE = "web", "nats", "mongo", "stripe"
+WEB, NATS, DATABASE, STRIPE, MAILBOX = "web", "nats", "mongo", "stripe", "mailbox"
 USERS, OPERATOR = "users", "operator"
 """The clients outside of the marketplace."""
 OWNERS: Sequence[tuple[ServiceName, ServiceName]] = (("orders", "tickets"), ("payments", "orders"))
 """Services that ask the owner of a replica if they have none, and the owners."""
 WITH_NEXT_JOURNAL = {"WIREDTIGER_CONFIG": "log=(prealloc=true)"}
 DISK_MEGABYTES = 400
+LATEST_ATTEMPT = timedelta(seconds=20)
+"""A message is tried again within this time, if all clocks are right: `process.MAIL_TIMES`."""
 STORES = {NATS: "nats", DATABASE: "mongo"}
 """The folders of the servers whose disks can be filled."""
 
@@ -79,6 +86,7 @@ class Market:
 
     def __post_init__(self) -> None:
         self.payment_page = self.plan.payment_page
+        self.mailbox = Mailbox(self.settings.mailbox_smtp_port)
         self._web_port = free_port()
         """The port of the first instance of web. Users connect to the proxy in front of it."""
 
@@ -189,6 +197,14 @@ class Market:
         assert supervised.process.ready is not None
         return await supervised.process.ready()
 
+    async def send_postponed_mail(self) -> None:
+        """Let messages be due now that a process with a fast clock has postponed for minutes."""
+        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(self.settings.database, tz_aware=True)
+        async with client:
+            moment = datetime.now(UTC)
+            late = {"status": "queued", "next_attempt_at": {"$gt": moment + LATEST_ATTEMPT}}
+            await client["mail"]["messages"].update_many(late, {"$set": {"next_attempt_at": moment}})
+
     async def close(self) -> None:
         await asyncio.gather(*(each.leave(signal.SIGKILL) for each in self.supervised.values()))
 
@@ -203,6 +219,7 @@ class Market:
         store = self.folder / STORES[DATABASE]
         self._supervise(await self._stored(processes.mongo(self.settings.mongo_port, store)))
         await self.ready()
+        await self.resources.enter_async_context(self.mailbox.running())
         await self._start_proxies()
         if self.plan.nodes > 1:
             await until(
@@ -239,7 +256,7 @@ class Market:
         for name in (*SERVICES, WEB):
             for node, server in zip(self.nats_names, self.settings.bus, strict=True):
                 await self._link(name, node, int(server.rpartition(":")[2]))
-            if name not in ("expiration", WEB):
+            if name in DATABASES:
                 await self._link(name, DATABASE, self.settings.mongo_port)
             if name not in ("auth", WEB):
                 await self._link(name, "auth", port("auth"))
@@ -251,6 +268,7 @@ class Market:
         await self._link("payments", STRIPE, self.settings.stripe_sandbox_port)
         await self._link(STRIPE, "payments", port("payments"))
         await self._link(OPERATOR, "payments", port("payments"))
+        await self._link("mail", MAILBOX, self.settings.mailbox_smtp_port)
         users = proxy(self._web_port, port=self.settings.web_port)
         self.links[USERS, WEB] = await self.resources.enter_async_context(users)
 
@@ -306,6 +324,7 @@ class Market:
             "NATS_URL": bus,
             "MONGO_URL": f"mongodb://{database}/?retryWrites=false&directConnection=true",
             "STRIPE_SANDBOX_PORT": str(links.get(STRIPE, self.settings.stripe_sandbox_port)),
+            "MAILBOX_SMTP_PORT": str(links.get(MAILBOX, self.settings.mailbox_smtp_port)),
         }
         clock = self.clock_of(name)
         clock.parent.mkdir(exist_ok=True)

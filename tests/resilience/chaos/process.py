@@ -21,6 +21,7 @@ from tests.resilience.chaos.guards import GUARDS
 APP = "CHAOS_APP"
 """The app, as `module:function`."""
 AUTH = "streams.auth:app"
+MAIL = "streams.mail:app"
 CLOCK = "CHAOS_CLOCK"
 """The environment variable that names a file with the seconds by which this process's clock is fast."""
 WITHOUT = "CHAOS_WITHOUT"
@@ -31,6 +32,17 @@ ACK_WAIT = timedelta(seconds=8)
 
 It is shorter than usual, so that the messages of a process that is paused for ten seconds are redelivered.
 """
+
+MAIL_TIMES: Mapping[str, Mapping[str, Any]] = {
+    "services.mail.sender": {
+        "SECONDS": 5,
+        "CLAIM": timedelta(seconds=16),
+        "FIRST_PAUSE": 0.5,
+        "MAX_PAUSE": 4.0,
+    },
+    "services.mail.rules": {"FIRST_DELAY": timedelta(seconds=1), "MAX_DELAY": timedelta(seconds=8)},
+}
+"""Shorter times between two attempts to send a message, so that a run need not wait for minutes."""
 
 
 def _shift_clock(file: Path) -> None:
@@ -63,6 +75,9 @@ def prepare(environment: Mapping[str, str]) -> None:
         passwords.__dict__["PasswordHasher"] = partial(
             passwords.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1
         )
+    if environment.get(APP) == MAIL:
+        for module, times in MAIL_TIMES.items():
+            importlib.import_module(module).__dict__.update(times)
     if guard := environment.get(WITHOUT):
         GUARDS[guard].remove()
 

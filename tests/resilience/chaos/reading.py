@@ -17,13 +17,24 @@ from nats.js.api import Header, RawStreamMsg
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
+from contracts.events import SessionEnded
 from kit.nats import EVENTS
 from kit.secrets import OPERATOR, nats_servers
+from services.mail.rendering import Stationery
 from settings import Settings
 from streams.delivery import DeadLetter
-from streams.processes import CONSUMERS
+from streams.processes import CONSUMERS, OUTBOXES
 from streams.topology import DEAD, TIMERS
-from tests.resilience.chaos.history import DeadMessage, History, Kind, PublishedEvent, Request, Stored, Timer
+from tests.resilience.chaos.history import (
+    Copy,
+    DeadMessage,
+    History,
+    Kind,
+    PublishedEvent,
+    Request,
+    Stored,
+    Timer,
+)
 from tests.resilience.chaos.invariants import violations
 
 ECHO = "Stagedoor-Echo"
@@ -37,8 +48,6 @@ KINDS: Mapping[str, Kind] = {
     "session": "session",
     "expiration": "expiration",
 }
-OUTBOXES = (("tickets", "tickets"), ("orders", "orders"), ("payments", "payments"), ("auth", "sessions"))
-"""The database and the collection of each outbox."""
 LOOK_SECONDS = 0.5
 MESSAGE_SECONDS = 10.0
 
@@ -71,9 +80,16 @@ class Message:
 
 
 async def at_rest(
-    settings: Settings, requests: Sequence[Request], poisoned: frozenset[str], seconds: float
+    settings: Settings,
+    requests: Sequence[Request],
+    poisoned: frozenset[str],
+    seconds: float,
+    received: Sequence[Copy] | None = None,
 ) -> History:
     """Read the history until it violates no invariant or the time is over, and return the last one read.
+
+    Args:
+        received: what the run's mail server has received. It may get more meanwhile.
 
     Raises:
         pymongo.errors.PyMongoError, nats.errors.Error, httpx.HTTPError, OSError, TimeoutError, Incomplete:
@@ -83,17 +99,20 @@ async def at_rest(
     while time.monotonic() < deadline:
         try:
             if not await _is_busy(settings, timedelta(seconds=deadline - time.monotonic())):
-                history = await read(settings, requests, poisoned)
+                history = await read(settings, requests, poisoned, received)
                 if not violations(history):
                     return history
         except UNREADABLE:
             pass
         await asyncio.sleep(LOOK_SECONDS)
-    return await read(settings, requests, poisoned)
+    return await read(settings, requests, poisoned, received)
 
 
 async def read(
-    settings: Settings, requests: Sequence[Request] = (), poisoned: frozenset[str] = frozenset()
+    settings: Settings,
+    requests: Sequence[Request] = (),
+    poisoned: frozenset[str] = frozenset(),
+    received: Sequence[Copy] | None = None,
 ) -> History:
     """Everything that is stored now, and the clients' requests.
 
@@ -103,6 +122,10 @@ async def read(
     """
     history = History(datetime.now(UTC), requests=requests)
     history = await _with_documents(history, settings.database)
+    message_id = Stationery(settings.sender, settings.site).message_id
+    messages = [{**each, "message_id": message_id(each["_id"])} for each in history.messages]
+    # What the mail server has received is read last: a message that is sent by now has arrived by now.
+    history = replace(history, messages=messages, received=None if received is None else [*received])
     history = await with_messages(history, nats_servers(settings, OPERATOR), poisoned)
     return replace(
         history,
@@ -150,6 +173,7 @@ async def _with_documents(history: History, url: str) -> History:
             tickets=await all_of("tickets", "tickets"),
             orders=await all_of("orders", "orders"),
             payments=await all_of("payments", "payments"),
+            messages=await all_of("mail", "messages"),
             webhooks=await all_of("payments", "webhook_events"),
             tickets_known_to_orders=await all_of("orders", "tickets"),
             orders_known_to_payments=await all_of("payments", "orders"),
@@ -220,6 +244,8 @@ def event_of(message: Message) -> PublishedEvent | None:
         body = json.loads(message.data)
         match kind:
             case None:
+                return None
+            case "session" if message.subject != SessionEnded.subject:
                 return None
             case "session":
                 about, version = body["sessionId"], 0

@@ -20,6 +20,7 @@ from tests.resilience.chaos import stripe_faults
 from tests.resilience.chaos.faults import Fault, Injection
 from tests.resilience.chaos.history import History
 from tests.resilience.chaos.invariants import violations
+from tests.resilience.chaos.invariants.mail import lost_messages
 from tests.resilience.chaos.load import Addresses, Load
 from tests.resilience.chaos.market import WEB, Market, Plan, market
 from tests.resilience.chaos.reading import at_rest
@@ -29,8 +30,8 @@ Say = Callable[[str], None]
 WARM_UP_SECONDS = 3.0
 MAX_FAILED = 20
 """Number of failed injections after which a run no longer waits for faults that were never injected."""
-ALERTING_SERVICES: tuple[ServiceName, ...] = ("payments", "orders")
-ALERTS = re.compile(r'^alerts_total\{kind="(\w+)"\} ([1-9]\S*)', re.MULTILINE)
+ALERTING_SERVICES: tuple[ServiceName, ...] = ("payments", "orders", "mail")
+ALERTS = re.compile(r'^stagedoor_alerts_total\{kind="(\w+)"\} ([1-9]\S*)', re.MULTILINE)
 """Counters of alerts among the metrics."""
 MEASURED = ("kill", "leader", "isolate")
 """Faults after which the time until the next completed purchase is measured."""
@@ -189,17 +190,20 @@ class Run:
         for link in self._market.links.values():
             link.heal()
         await stripe_faults.heal(self._market.settings)
+        self._market.mailbox.heal()
         await self._market.ready()
         if self._recovering:
             await asyncio.wait(self._recovering)
         await self._load.settle()
         await self._load.cancel_long_holds()
+        await self._market.send_postponed_mail()
         answered = time.monotonic()
         history = await at_rest(
             self._market.settings,
             self._load.requests,
             frozenset(self.report.poisoned),
             self.parameters.rest_seconds,
+            self._market.mailbox.received,
         )
         self.report.history = history
         self.report.rests += 1
@@ -222,7 +226,7 @@ class Run:
         )
 
     async def _alerts(self) -> list[str]:
-        """The alerts of the payments and orders services since their last start."""
+        """The alerts of the payments, orders and mail services since their last start."""
         found = []
         for service in ALERTING_SERVICES:
             async with httpx.AsyncClient(base_url=self._market.settings.url_of(service), timeout=10) as http:
@@ -278,6 +282,7 @@ def summary(report: Report) -> Sequence[str]:
             f"payments: {payments.total()}; {_counted(payments)}",
             f"pages of Stripe: {pages.total()}; {_counted(pages)}",
             f"events: {len(history.events)}",
+            f"mail: {_mail(history)}",
             f"dead letters: {len(history.dead)}; {len(report.poisoned)} poison",
         ]
     for fault, seconds in sorted(report.recoveries.items()):
@@ -294,6 +299,18 @@ def summary(report: Report) -> Sequence[str]:
         else "0 violations"
     )
     return lines
+
+
+def _mail(history: History) -> str:
+    """What became of the messages, and how many emails the mail server received more than once."""
+    received = Counter(copy.message_id for copy in history.received or ())
+    statuses = Counter(message["status"] for message in history.messages)
+    repeated = sum(count > 1 for count in received.values())
+    return (
+        f"{statuses.total()} messages; {_counted(statuses)};"
+        f" {received.total() - len(received)} repetitions of {repeated} messages;"
+        f" {lost_messages(history)} lost"
+    )
 
 
 def _counted(counter: Mapping[str, int]) -> str:

@@ -20,6 +20,7 @@ from contracts.events import (
 )
 from tests.resilience.chaos.history import (
     ON_STRIPE_PAGE,
+    Copy,
     History,
     Kind,
     PublishedEvent,
@@ -46,7 +47,7 @@ ANN, BOB, EVE, ZOE = map(ident, ("ann", "bob", "eve", "zoe"))
 T1, T2, T3, T4, T5 = map(ident, ("t1", "t2", "t3", "t4", "t5"))
 O1, O2, O3, O4, O5 = map(ident, ("o1", "o2", "o3", "o4", "o5"))
 P2, P4, P5 = map(ident, ("p2", "p4", "p5"))
-S1, S2, S3 = map(ident, ("s1", "s2", "s3"))
+S1, S2, S3, S4 = map(ident, ("s1", "s2", "s3", "s4"))
 
 DETAILS: dict[str, Any] = {
     **dict.fromkeys(("venue", "city", "time_zone", "category", "seat", "picture")),
@@ -95,6 +96,7 @@ def order(
         "kept_until": None,
         "cancel_reason": None,
         "hold_refused": False,
+        "cancelled_by_operator": False,
         "relisted": False,
         "refunded_minor": 0,
         "dispute": None,
@@ -135,6 +137,17 @@ def intent(of: str, status: str, *, received: int = 0, refunded: int = 0, key: s
 
 def page(of: str, status: str, key: str = "") -> dict[str, Any]:
     return {"id": key or f"cs_{of}", "client_reference_id": of, "status": status}
+
+
+def message(kind: str, about: str, to: str, status: str = "sent", attempts: int = 1) -> Stored:
+    """A message to a person, as the history has it."""
+    fields = {"kind": kind, "cause": about, "recipient": to, "attempts": attempts, "error": None}
+    return {
+        "_id": f"{kind}:{about}:{to}",
+        "message_id": f"<{kind}-{about}@example.com>",
+        "status": status,
+        **fields,
+    }
 
 
 def _states(key: str, first: State, later: Sequence[State]) -> list[Stored]:
@@ -195,7 +208,8 @@ def _ticket_event(stored: Stored) -> Event:
 
 
 def _order_event(stored: Stored) -> Event:
-    names = "version status user_id cancel_reason hold_refused relisted dispute expires_at hold code".split()
+    names = "version status user_id cancel_reason hold_refused cancelled_by_operator".split()
+    names += "relisted dispute expires_at hold code".split()
     price = Decimal(stored["price_minor"]) / 100
     kind = OrderUpdated if stored["version"] else OrderCreated
     return (OrderCancelled if stored["status"] == "cancelled" else kind)(
@@ -259,10 +273,22 @@ def valid() -> History:
         *published("session", [ended]),
         expired(O4, EARLIER),
     ]
+    messages = [
+        message("receipt", O2, BOB, attempts=2),
+        message("sold", O2, ANN),
+        message("receipt", O5, BOB),
+        message("sold", O5, ANN),
+        message("refunded", O5, BOB),
+        message("sale-refunded", O5, ANN),
+    ]
     return History(
         AT,
-        users=[{"_id": ANN, "email": "ann@example.com"}, {"_id": ZOE, "email": "zoe@example.com"}],
-        sessions=[alive, ended, anns],
+        users=[
+            {"_id": ANN, "email": "ann@example.com"},
+            {"_id": BOB, "email": "bob@example.com"},
+            {"_id": ZOE, "email": "zoe@example.com"},
+        ],
+        sessions=[alive, ended, anns, {**anns, "_id": S4, "user_id": BOB}],
         tickets=[states[-1] for states in tickets],
         orders=[states[-1] for states in orders],
         payments=[states[-1] for states in payments],
@@ -270,6 +296,11 @@ def valid() -> History:
         tickets_known_to_orders=[states[-1] for states in tickets],
         orders_known_to_payments=[
             {**states[-1], "starts_at": states[-1]["details"]["starts_at"]} for states in orders
+        ],
+        messages=messages,
+        received=[
+            Copy(each["message_id"], "bob@example.com" if each["recipient"] == BOB else "ann@example.com")
+            for each in [*messages, messages[0]]
         ],
         events=events,
         intents=[
@@ -293,6 +324,7 @@ def _requests(edited: str) -> list[Request]:
 
     return [
         Request("sign up", "ann@example.com", status=201, made=ANN, session=S3),
+        Request("sign up", "bob@example.com", status=201, made=BOB, session=S4),
         Request("sign in", "zoe@example.com", status=200, made=ZOE, session=S1),
         Request("sign in", "zoe@example.com", status=200, made=ZOE, session=S2),
         Request("sign in", "zoe@example.com", status=401),

@@ -1,13 +1,15 @@
 """A short run with all faults. `just chaos` runs longer. The control is in test_control.py."""
 
+import importlib
 from pathlib import Path
 
 import pytest
 
 from tests.resilience.chaos import disk
 from tests.resilience.chaos.environment import ForeignServers, refuse_foreign_servers
-from tests.resilience.chaos.faults import FAULTS
+from tests.resilience.chaos.faults import FAULTS, PAUSE_SECONDS
 from tests.resilience.chaos.market import Plan
+from tests.resilience.chaos.process import MAIL_TIMES
 from tests.resilience.chaos.run import RunParameters, chaos, summary
 
 
@@ -35,7 +37,15 @@ async def test_nothing_is_lost_or_sold_or_charged_twice_under_all_faults(tmp_pat
     assert report.injected.keys() == faults.keys(), log
     assert history is not None
     assert {"complete", "cancelled"} <= {order["status"] for order in history.orders}, log
+    assert {"receipt", "sold"} <= {message["kind"] for message in history.messages}, log
     assert {payment["token"] is None for payment in history.payments} == {True, False}, log
+
+
+def test_the_shorter_times_of_mail_replace_times_that_exist_and_a_claim_outlasts_its_attempt() -> None:
+    for module, times in MAIL_TIMES.items():
+        assert times.keys() <= vars(importlib.import_module(module)).keys()
+    sender = MAIL_TIMES["services.mail.sender"]
+    assert sender["CLAIM"].total_seconds() > sender["SECONDS"] + PAUSE_SECONDS
 
 
 @pytest.mark.parametrize("variable", ["PAYMENTS_URL", "NATS_URL", "STRIPE_API_BASE"])

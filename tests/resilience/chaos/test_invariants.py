@@ -9,7 +9,7 @@ import pytest
 
 from contracts.events import OrderEvent, PaymentEvent, SessionEnded, TicketEvent
 from tests.resilience.chaos import sample_history
-from tests.resilience.chaos.history import History, PublishedEvent, Request, Stored, Timer
+from tests.resilience.chaos.history import Copy, History, PublishedEvent, Request, Stored, Timer
 from tests.resilience.chaos.invariants import INVARIANTS, violations
 from tests.resilience.chaos.invariants.events import BODIES
 from tests.resilience.chaos.sample_history import (
@@ -37,6 +37,7 @@ from tests.resilience.chaos.sample_history import (
     ZOE,
     ident,
     intent,
+    message,
     order,
     page,
     payment,
@@ -196,7 +197,7 @@ VIOLATIONS: Mapping[str, Iterable[Violation]] = {
         again(T1, message_id="another"),
         again(S1, message_id="another"),
         added("events", PublishedEvent("x", "order", O9, 0)),
-        changed("sessions", S2, version=0),
+        changed("sessions", S2, ended_at=AT),
         is_echo(T1, 2),
         without("events", lambda event: event.about == T1 and event.version == 2),
         without("events"),
@@ -366,6 +367,26 @@ VIOLATIONS: Mapping[str, Iterable[Violation]] = {
         asked("look", BOB, P4, 200, state="captured"),
         asked("reserve", BOB, T1, 201, O1, version=1, state="created"),
     ],
+    "people_are_told_about_their_orders": [
+        without("messages", lambda message: message["kind"] == "receipt"),
+        without("messages", lambda message: message["kind"] == "sold"),
+        without("messages", lambda message: message["kind"] == "refunded"),
+        without("messages", lambda message: message["kind"] == "sale-refunded"),
+        changed("messages", f"receipt:{O2}:{BOB}", recipient=ANN),
+        added("messages", message("receipt", O2, BOB)),
+        added("messages", message("sold", O1, ANN)),
+        added("messages", message("refunded", O2, BOB)),
+    ],
+    "messages_reach_their_recipients": [
+        changed("messages", f"receipt:{O2}:{BOB}", status="queued"),
+        changed("messages", f"receipt:{O2}:{BOB}", status="failed"),
+        changed("messages", f"receipt:{O2}:{BOB}", status="dropped", error="unknown-user"),
+        changed("messages", f"receipt:{O2}:{BOB}", attempts=1),
+        changed("messages", f"receipt:{O2}:{BOB}", recipient=ANN),
+        without("received", lambda copy: copy.message_id == f"<receipt-{O2}@example.com>"),
+        added("received", Copy("<another@example.com>", "bob@example.com")),
+        added("received", Copy(f"<receipt-{O2}@example.com>", "ann@example.com")),
+    ],
     "session_starts_match_responses": [
         without("sessions", lambda session: session["_id"] == S2),
         changed("sessions", S2, user_id=ANN),
@@ -404,6 +425,15 @@ def test_echoes_and_repetitions_after_the_duplicate_window_are_no_violations() -
 )
 def test_every_violation_is_found(invariant: str, violate: Violation) -> None:
     assert invariant in {found.partition(":")[0] for found in violations(violate(valid()))}
+
+
+def test_a_link_that_was_used_before_its_message_was_sent_is_no_violation() -> None:
+    over = {**message("confirm-address", ident("l1"), BOB, "dropped"), "error": "link-over"}
+    assert violations(added("messages", over)(valid())) == []
+
+
+def test_without_a_mail_server_of_the_run_mail_is_not_checked() -> None:
+    assert violations(replace(valid(), messages=[], received=None)) == []
 
 
 def test_every_invariant_has_a_violation() -> None:

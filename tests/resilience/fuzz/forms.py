@@ -49,6 +49,14 @@ def document(mine: str, free: str, order: str) -> dict[str, Any]:
         "/signin": {"email": TEXT, "password": TEXT, "next": NEXT},
         "/signup": {"email": TEXT, "password": TEXT, "next": NEXT},
         "/account/password": {"currentPassword": TEXT, "newPassword": TEXT},
+        "/account/name": {"name": TEXT},
+        "/account/forgot": {"email": TEXT},
+        "/account/reset": {"link": TEXT, "newPassword": TEXT},
+        "/account/undo-email-change": {"link": TEXT, "newPassword": TEXT},
+        "/account/confirm": {"link": TEXT},
+        "/account/email": {"email": TEXT, "currentPassword": TEXT},
+        "/account/change-email": {"link": TEXT},
+        "/account/delete": {"currentPassword": TEXT},
         "/sell": {**TICKET, "idempotency_key": TEXT},
         f"/tickets/{mine}/edit": TICKET,
         f"/tickets/{mine}/withdraw": {},
@@ -83,5 +91,5 @@ _PAGES = {
     # Redirects are followed, so 200 is the status of the next page. 401 and 403 are missing, because the user
     # is signed in and the forms are sent with the headers of a browser on this site.
     status: {"description": "A page", "content": {"text/html": {}}}
-    for status in ("200", "400", "402", "404", "405", "409", "413", "415", "422")
+    for status in ("200", "400", "402", "404", "405", "409", "410", "413", "415", "422")
 }

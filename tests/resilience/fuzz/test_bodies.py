@@ -30,6 +30,10 @@ TICKET = {"title": "Low Roar", "price": 19.99}
 TEXTS = ("venue", "city", "timeZone", "category", "seat", "notes")
 
 REFUNDS = "/api/payments/refunds"
+CANCELLATIONS = "/api/orders/cancellations"
+EXTENSIONS = "/api/orders/extensions"
+WITHDRAWALS = "/api/tickets/withdrawals"
+FOR_OPERATORS = {REFUNDS, CANCELLATIONS, EXTENSIONS, WITHDRAWALS}
 WEBHOOK: Route = ("payments", "POST", "/api/payments/webhook")
 ENTITY_ROUTES = (
     ("GET", "/api/tickets/{}"),
@@ -44,6 +48,10 @@ ROUTES_WITHOUT_BODY: Sequence[Route] = (
 )
 
 Wrong = Mapping[str, list[Any]]
+ABOUT_ORDERS: Wrong = {
+    "orderId": [*corpus.NOT_TEXTS, "", "0" * 65],
+    "reason": [*corpus.NOT_TEXTS, *corpus.DISRUPTIVE_TEXTS, "", "x" * 501, "x" * 10_000],
+}
 FIELDS: dict[Route, tuple[dict[str, Any], Wrong]] = {
     ("auth", "POST", "/api/users/signup"): (
         {"email": "ada@example.com", "password": PASSWORD},
@@ -68,6 +76,10 @@ FIELDS: dict[Route, tuple[dict[str, Any], Wrong]] = {
     ("auth", "POST", "/api/users/password"): (
         {"currentPassword": "not the one", "newPassword": PASSWORD},
         {"currentPassword": [*corpus.NOT_TEXTS, "x" * 10_000], "newPassword": [*corpus.NOT_TEXTS, "short"]},
+    ),
+    ("auth", "POST", "/api/users/me/deletion"): (
+        {"currentPassword": "not the one"},
+        {"currentPassword": [*corpus.NOT_TEXTS, "x" * 10_000]},
     ),
     ("tickets", "POST", "/api/tickets"): (
         TICKET,
@@ -109,6 +121,18 @@ FIELDS: dict[Route, tuple[dict[str, Any], Wrong]] = {
     ("payments", "POST", REFUNDS): (
         {"orderId": "{order}", "relist": False},
         {"orderId": [*corpus.NOT_TEXTS, "", "0" * 65], "relist": corpus.INVALID_BOOLEANS},
+    ),
+    ("orders", "POST", CANCELLATIONS): ({"orderId": "{order}", "reason": "a test"}, ABOUT_ORDERS),
+    ("orders", "POST", EXTENSIONS): (
+        {"orderId": "{order}", "expiresAt": "2031-05-01T18:00:00.000Z"},
+        {"orderId": [*corpus.NOT_TEXTS, ""], "expiresAt": corpus.INVALID_TIMES},
+    ),
+    ("tickets", "POST", WITHDRAWALS): (
+        {"ticketId": "{ticket}", "reason": "a test"},
+        {
+            "ticketId": [*corpus.NOT_TEXTS, "", "0" * 65],
+            "reason": [*corpus.NOT_TEXTS, *corpus.DISRUPTIVE_TEXTS],
+        },
     ),
 }
 """The valid body of each route, and invalid values of each field."""
@@ -289,13 +313,13 @@ def _all_of(stack: Stack, people: Market) -> dict[str, Any]:
 
 
 def _routes(through: str) -> Iterator[Route]:
-    """The routes to test. Refunds are tested only at the service, as web doesn't forward them."""
-    return (route for route in FIELDS if through == "service" or route[2] != REFUNDS)
+    """The routes to test. Those of operators are tested only at the service, as web doesn't forward them."""
+    return (route for route in FIELDS if through == "service" or route[2] not in FOR_OPERATORS)
 
 
 def _token(stack: Stack, path: str) -> dict[str, str]:
     """The operator's token for operators' routes, because other tokens are refused before validation."""
-    return {"Authorization": f"Bearer {operator_token(stack.settings)}"} if path == REFUNDS else {}
+    return {"Authorization": f"Bearer {operator_token(stack.settings)}"} if path in FOR_OPERATORS else {}
 
 
 def _large_body_complaint(by: httpx.Client, method: str, url: str, token: Mapping[str, str]) -> str | None:

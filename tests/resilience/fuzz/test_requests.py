@@ -63,6 +63,21 @@ async def test_odd_paths_and_queries_are_answered(stack: Stack) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+async def test_every_process_refuses_a_request_without_a_host(stack: Stack) -> None:
+    """RFC 9112, section 3.2. HTTP/1.0 doesn't require a host."""
+    services = [(stack.settings.url_of(service), "/health/live") for service in SERVICES]
+    for url, path in [*services, (stack.web, "/health/live"), (stack.web, "/"), (stack.web, "/results")]:
+        for version, host, status in (
+            ("1.1", "Host: x\r\n", b"200"),
+            ("1.1", "", b"400"),
+            ("1.1", "Host:\r\n", b"400"),
+            ("1.0", "", b"200"),
+        ):
+            request = f"GET {path} HTTP/{version}\r\n{host}Connection: close\r\n\r\n"
+            answer = await sent(port_of(url), request.encode())
+            assert answer.split()[1] == status, (url, path, version, host)
+
+
 async def test_odd_headers_are_answered(stack: Stack) -> None:
     wrong: list[str] = []
     services = [stack.settings.url_of(service) for service in SERVICES]

@@ -36,6 +36,7 @@ from contracts.events import (
     TicketEvent,
 )
 from contracts.wire import now
+from kit.closed_users import ClosedUser
 from kit.errors import ServiceError
 from kit.mongo import Database, database
 from kit.stripe.client import SANDBOX_KEY
@@ -141,12 +142,12 @@ class World:
         enter = self._open.enter_async_context
         mongo = await enter(mongo_server(self._folder / "mongo"))
         self.stripe = await enter(stripe_sandbox(self._folder / "stripe"))
-        self.orders_db: Database = await enter(database(mongo, "orders", [Order, TicketReplica]))
+        self.orders_db: Database = await enter(database(mongo, "orders", [Order, TicketReplica, ClosedUser]))
         self.tickets_db: Database = await enter(database(mongo, "tickets", [Ticket]))
         self.payments_db: Database = await enter(
             database(mongo, "payments", [Payment, OrderReplica, WebhookEvent])
         )
-        await create_indexes(self.orders_db, [Order, TicketReplica])
+        await create_indexes(self.orders_db, [Order, TicketReplica, ClosedUser])
         await create_indexes(self.payments_db, [Payment, OrderReplica, WebhookEvent])
         self.transport = StripeTransport()
         self._shop = await enter(httpx.AsyncClient(base_url=self.stripe, auth=(SANDBOX_KEY, ""), timeout=10))
@@ -160,7 +161,7 @@ class World:
         self.owner = FakeOwner()  # the services ask nobody, so that the test decides what they know
         self.payments = Payments(settlement, self.owner, "usd")
         self.at_checkout = Payments(settlement, self.owner, "usd", at_checkout=True)
-        self.inbox = WebhookInbox(settlement, WEBHOOK_SECRET)
+        self.inbox = WebhookInbox(settlement, [WEBHOOK_SECRET])
         self.reconciler = Reconciler(settlement)
         for module, name, value in (
             (kit.stripe.client, "RATE_LIMIT_DELAYS", (0.0, 0.0, 0.0)),

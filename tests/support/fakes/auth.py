@@ -6,14 +6,18 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from contracts.api import (
+    MyAccount,
     PasswordBody,
     Profile,
+    SessionView,
     SignIn,
     SignUp,
 )
 from contracts.identity import SESSION_COOKIE
 from tests.support.fakes.http import answer, read, signed_in
 from tests.support.fakes.market import SIGNER, Market, refusal
+
+SINCE = datetime(2025, 12, 24, tzinfo=UTC)
 
 
 class Auth:
@@ -29,6 +33,11 @@ class Auth:
             web.post("/api/users/password", self.change_password),
             web.get("/.well-known/jwks.json", self.keys),
             web.get("/api/users/currentuser", self.current_user),
+            web.get("/api/users/me", self.account),
+            web.get("/api/users/me/open-matters", self.open_matters),
+            web.get("/api/users/me/export", self.export),
+            web.get("/api/users/sessions", self.sessions),
+            web.get("/api/users/passkeys", self.passkeys),
             web.get("/api/users/{id}", self.profile),
         ]
 
@@ -61,7 +70,38 @@ class Auth:
         return signed_in(user, token, 200)
 
     async def profile(self, request: web.Request) -> web.Response:
-        return answer(Profile(id=request.match_info["id"], since=datetime(2025, 12, 24, tzinfo=UTC)))
+        return answer(Profile(id=request.match_info["id"], since=SINCE))
+
+    async def account(self, request: web.Request) -> web.Response:
+        user = self.market.signed_in(request)
+        account = MyAccount(
+            id=user.id, email=user.email, name=None, since=SINCE, confirmed=False, restricted=False
+        )
+        return answer(account)
+
+    async def sessions(self, request: web.Request) -> web.Response:
+        self.market.signed_in(request)
+        session = SessionView(
+            id="65f0c0ffee0000000000000d",
+            device="Firefox on Linux",
+            network=None,
+            started_at=SINCE,
+            used_at=SINCE,
+            current=True,
+        )
+        return web.json_response([json.loads(session.to_json())])
+
+    async def passkeys(self, request: web.Request) -> web.Response:
+        self.market.signed_in(request)
+        return web.json_response([])
+
+    async def open_matters(self, request: web.Request) -> web.Response:
+        self.market.signed_in(request)
+        return web.json_response([])
+
+    async def export(self, request: web.Request) -> web.Response:
+        self.market.signed_in(request)
+        return web.json_response({})
 
     async def keys(self, _: web.Request) -> web.Response:
         return web.json_response(SIGNER.jwks)

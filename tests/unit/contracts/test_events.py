@@ -5,8 +5,9 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.events import ALL_EVENTS, Event, OrderCreated, PaymentCreated, TicketCreated
+from contracts.examples import BUYER, LINK, ORDER, PAYMENT, SESSION, TICKET
+from contracts.examples import EVENT_EXAMPLES as EVENTS
 from contracts.wire import Wire
-from tests.unit.contracts.examples import EVENTS, ORDER, PAYMENT, SESSION, TICKET
 
 
 def changed(kind: type[Wire], **changes: Any) -> Wire:
@@ -33,7 +34,15 @@ def test_every_event_has_a_docstring_of_one_line_that_ends_with_a_period(event: 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.subject)
 def test_an_event_contains_the_id_of_the_aggregate_that_changed(event: Event) -> None:
-    expected = {"ticket": TICKET, "order": ORDER, "payment": PAYMENT, "expiration": ORDER, "session": SESSION}
+    expected = {
+        "ticket": TICKET,
+        "order": ORDER,
+        "payment": PAYMENT,
+        "expiration": ORDER,
+        "user": BUYER,
+        "link": LINK,
+        "session": SESSION,
+    }
     assert event.about == expected[event.subject.partition(".")[0]]
 
 

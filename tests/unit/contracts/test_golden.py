@@ -11,12 +11,18 @@ from pydantic import ValidationError
 
 import contracts.api
 import contracts.events
+import contracts.export
 from contracts.api import Body
 from contracts.events import ALL_EVENTS, Event
+from contracts.examples import API_EXAMPLES
+from contracts.examples import EVENT_EXAMPLES as EVENTS
+from contracts.export import ExportHead
+from contracts.problems import Problem
 from contracts.wire import Wire
-from tests.unit.contracts.examples import BODIES, EVENTS, EXAMPLES, GOLDEN
+from tests.unit.contracts.examples import EXAMPLES, GOLDEN
 
 PATHS = sorted(EXAMPLES)
+BODIES = [body for body in API_EXAMPLES if not isinstance(body, Problem)]
 REQUESTS = [body for body in BODIES if isinstance(body, Body)]
 
 
@@ -65,10 +71,14 @@ def test_all_events_lists_every_event_class() -> None:
 def test_every_body_of_the_http_api_has_a_golden_file() -> None:
     bodies = {
         name
-        for name, kind in inspect.getmembers(contracts.api, inspect.isclass)
-        if kind.__module__ == "contracts.api" and kind is not Body
+        for module in (contracts.api, contracts.export)
+        for name, kind in inspect.getmembers(module, inspect.isclass)
+        if kind.__module__ == module.__name__ and kind not in (Body, ExportHead)
     }
-    assert {path.stem for path in GOLDEN.glob("api/*")} == bodies | {"Problem"}
+    golden = {path.stem for path in GOLDEN.glob("api/*")}
+    missing = (bodies | {"Problem"}) - golden
+    assert not missing, f"add an example to contracts/examples.py, and its JSON to golden/api/: {missing}"
+    assert not golden - bodies - {"Problem"}, "remove these files of golden/api/, which no body has"
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=name_of)

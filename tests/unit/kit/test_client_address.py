@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from kit.client_address import ClientAddresses, Networks, Vouching, client_address
 from settings import Settings
@@ -107,3 +108,13 @@ def test_an_address_is_accepted_only_with_the_signature_of_a_process_with_the_sa
         assert service.verify(forged) is None
     assert len(caplog.records) == 1
     assert "INTERNAL_SECRET" in caplog.text
+
+
+def test_an_address_that_is_signed_with_the_previous_secret_is_accepted_while_it_is_replaced() -> None:
+    old, new = SecretStr("o" * 32), SecretStr("n" * 32)
+    web = Vouching(Settings(_env_file=None, internal_secret=old))
+    service = Vouching(Settings(_env_file=None, internal_secret=new, previous_internal_secret=old))
+    afterwards = Vouching(Settings(_env_file=None, internal_secret=new))
+    signed = web.sign("9.9.9.9")
+    assert (service.verify(signed), afterwards.verify(signed)) == ("9.9.9.9", None)
+    assert afterwards.verify(service.sign("9.9.9.9")) == "9.9.9.9"

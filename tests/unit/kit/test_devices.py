@@ -65,6 +65,21 @@ def test_a_cookie_cannot_be_changed_for_another_user_or_signed_with_another_key(
     assert make_devices().device_of(ANN, cookie) is None
 
 
+def test_a_device_stays_known_while_the_secret_is_replaced_and_its_next_cookie_needs_only_the_new_one() -> (
+    None
+):
+    old, new = SecretStr("o" * 32), SecretStr("n" * 32)
+    before = Devices(Settings(_env_file=None, internal_secret=old))
+    meanwhile = Devices(Settings(_env_file=None, internal_secret=new, previous_internal_secret=old))
+    afterwards = Devices(Settings(_env_file=None, internal_secret=new))
+    cookie = issued(before, BOB, issued(before, ANN))
+    device = before.device_of(ANN, cookie)
+    assert device
+    assert (meanwhile.device_of(ANN, cookie), afterwards.device_of(ANN, cookie)) == (device, None)
+    renewed = issued(meanwhile, BOB, cookie)
+    assert afterwards.device_of(ANN, renewed) == device
+
+
 def test_a_cookie_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_devices()
     cookie = issued(made, ANN)

@@ -4,6 +4,8 @@ import pytest
 
 import services.auth.rules
 import services.orders.rules
+import services.payments.attempts
+import services.payments.refunds
 import services.payments.rules
 import services.tickets.rules
 from kit import errors
@@ -13,6 +15,8 @@ MODULES = (
     errors,
     services.auth.rules,
     services.orders.rules,
+    services.payments.attempts,
+    services.payments.refunds,
     services.payments.rules,
     services.tickets.rules,
 )

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pydantic import SecretStr
 
-from services.auth.keys import private_key
+from services.auth.keys import private_key, verification_keys
 from settings import Settings
 
 
@@ -124,3 +124,41 @@ def test_a_damaged_stored_key_is_refused_and_not_replaced(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=r"."):
         private_key(configured(tmp_path))
     assert stored_in(tmp_path).read_text() == "half a key"
+
+
+def public_pem(key: Ed25519PrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def verifying(text: str) -> Settings:
+    return Settings(_env_file=None, session_verification_keys=text)
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\\n"])
+def test_several_verification_keys_may_be_configured(line_break: str) -> None:
+    pems = [public_pem(Ed25519PrivateKey.generate()) for _ in range(2)]
+    keys = verification_keys(verifying("".join(pems).replace("\n", line_break)))
+    read = [key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode() for key in keys]
+    assert read == pems
+
+
+def test_there_are_no_verification_keys_by_default(tmp_path: Path) -> None:
+    assert verification_keys(configured(tmp_path)) == []
+
+
+OTHER_THAN_PUBLIC = {
+    "text": "secret",
+    "text after a key": public_pem(Ed25519PrivateKey.generate()) + "secret",
+    "private key": pem_of(Ed25519PrivateKey.generate()),
+    "elliptic-curve key": generate_elliptic(SECP256R1())
+    .public_key()
+    .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    .decode(),
+}
+
+
+@pytest.mark.parametrize("text", OTHER_THAN_PUBLIC.values(), ids=list(OTHER_THAN_PUBLIC))
+def test_a_verification_key_that_is_not_an_ed25519_public_key_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="SESSION_VERIFICATION_KEYS contains") as refused:
+        verification_keys(verifying(text))
+    assert text not in str(refused.value)

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from kit.secrets import operator_token, stored_secret, webhook_secret
+from kit.redaction import Redaction
+from kit.secrets import internal_secret, nats_password, operator_token, stored_secret, webhook_secret
+from services.auth.keys import private_key
 from settings import Settings
 
 
@@ -19,6 +21,22 @@ def test_an_unset_secret_is_generated_once_and_readable_by_its_owner_only(tmp_pa
     assert stored_secret(tmp_path / "web" / "secret") == first
     assert stored_secret(tmp_path / "web" / "other") != first
     assert stat.S_IMODE((tmp_path / "web" / "secret").stat().st_mode) == 0o600
+
+
+def test_logs_do_not_contain_a_secret_that_is_generated_or_read_after_logging_began(tmp_path: Path) -> None:
+    redaction = Redaction()
+    assert redaction.text("the first line") == "the first line"
+    generated = stored_secret(tmp_path / "operator-token")
+    (tmp_path / "internal-secret").write_text("swordfish" * 4 + "\n")
+    settings = configured(tmp_path)
+    for secret in (generated, internal_secret(settings).strip(), nats_password(settings, "orders")):
+        assert redaction.text(f"refused {secret}!") == "refused [secret]!"
+
+
+def test_logs_do_not_contain_the_lines_of_a_generated_key(tmp_path: Path) -> None:
+    private_key(configured(tmp_path))
+    begin, content, *_ = (tmp_path / "auth" / "session-key.pem").read_text().splitlines()
+    assert Redaction().text(f"{begin}\n{content}\n") == f"{begin}\n[secret]\n"
 
 
 @pytest.mark.parametrize("content", ["", "short"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kit import security_log
-from kit.security_log import MAX_ALIKE, MAX_KINDS, record, remember_client
+from kit.security_log import MAX_ALIKE, MAX_KINDS, OPERATOR, record, remember_client
 
 
 class Clock:
@@ -73,6 +73,14 @@ def test_a_flood_of_events_is_counted_and_not_logged(caplog: pytest.LogCaptureFi
     omitted, logged_again = logged(caplog)
     assert (omitted["event"], omitted["count"]) == ("omitted", 7)
     assert logged_again["actor"] == "a"
+
+
+def test_every_action_of_an_operator_is_logged_however_many_there_are(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for number in range(MAX_ALIKE + 7):
+        record("refund", "success", actor=OPERATOR, order=str(number))
+    assert [line["order"] for line in logged(caplog)] == [str(number) for number in range(MAX_ALIKE + 7)]
 
 
 def test_the_memory_for_counting_events_is_limited() -> None:

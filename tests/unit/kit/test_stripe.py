@@ -47,7 +47,7 @@ class Request:
 
 def alerts() -> dict[str, float]:
     kinds = ("refused", "key_mismatch")
-    return {kind: REGISTRY.get_sample_value("alerts_total", {"kind": kind}) or 0 for kind in kinds}
+    return {kind: REGISTRY.get_sample_value("stagedoor_alerts_total", {"kind": kind}) or 0 for kind in kinds}
 
 
 @pytest.mark.parametrize(

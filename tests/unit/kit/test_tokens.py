@@ -25,6 +25,7 @@ from kit.tokens import (
     ISSUER,
     PAUSE_AFTER_FAILURE_SECONDS,
     REFETCH_SECONDS,
+    REQUEST_LIFETIME,
     Sessions,
     Signer,
 )
@@ -283,6 +284,25 @@ async def test_a_key_that_auth_removed_is_rejected_after_the_next_fetch(
     assert await sessions.identify(token) is None
 
 
+async def test_while_a_key_is_replaced_tokens_are_valid_whichever_instance_serves_the_keys() -> None:
+    old, new = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    steps = (
+        Signer(old),
+        Signer(old, [new.public_key()]),
+        Signer(new, [old.public_key()]),
+        Signer(new),
+    )
+    for signs, serves in ((1, 2), (2, 1), (1, 0), (2, 3)):
+        sessions = Sessions(Auth(steps[serves]).keys, EndedSessions(LIFETIME))
+        assert await sessions.identify(steps[signs].sign(ADA, now() + LIFETIME)) == ADA
+
+
+async def test_control_an_old_instance_that_does_not_know_the_next_key_invalidates_tokens() -> None:
+    old, new = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    sessions = Sessions(Auth(Signer(old)).keys, EndedSessions(LIFETIME))
+    assert await sessions.identify(Signer(new, [old.public_key()]).sign(ADA, now() + LIFETIME)) is None
+
+
 async def test_identification_is_unavailable_before_the_keys_could_be_fetched(
     sessions: Sessions, auth: Auth
 ) -> None:
@@ -370,3 +390,40 @@ def test_auth_publishes_only_the_public_part_of_its_key() -> None:
     assert set(key) == {"kty", "crv", "x", "kid", "use", "alg"}
     assert key["kid"] == SIGNER.key_id
     assert SIGNER.key_id != OTHER.key_id
+
+
+async def test_a_service_accepts_what_auth_signed_to_ask_it(sessions: Sessions) -> None:
+    assert await sessions.is_request_of_auth(SIGNER.sign_request("orders"), "orders")
+
+
+async def test_what_auth_signed_to_ask_one_service_asks_no_other_and_is_no_session(
+    sessions: Sessions,
+) -> None:
+    """A service that was taken over gets these tokens, and must not get further with them."""
+    token = SIGNER.sign_request("orders")
+    assert not await sessions.is_request_of_auth(token, "tickets")
+    assert await sessions.identify(token) is None
+
+
+async def test_neither_a_session_nor_a_forged_or_malformed_token_is_a_request_of_auth(
+    sessions: Sessions,
+) -> None:
+    session = SIGNER.sign(ADA, now() + LIFETIME)
+    for token in (session, OTHER.sign_request("orders"), "", "x.y.z", "\0"):
+        assert not await sessions.is_request_of_auth(token, "orders")
+    assert await sessions.identify(session) == ADA
+
+
+async def test_a_request_of_auth_expires(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(tokens, "now", lambda: now() - REQUEST_LIFETIME)
+        token = SIGNER.sign_request("orders")
+    assert not await sessions.is_request_of_auth(token, "orders")
+
+
+async def test_a_request_of_auth_cannot_be_checked_before_the_keys_could_be_fetched(
+    auth: Auth, sessions: Sessions
+) -> None:
+    auth.down = True
+    with pytest.raises(Unavailable):
+        await sessions.is_request_of_auth(SIGNER.sign_request("orders"), "orders")

@@ -36,7 +36,7 @@ async def test_a_complete_or_cancelled_order_has_no_timer(status: OrderStatus) -
     assert list(timers.due) == [OTHER_ORDER]
 
 
-@pytest.mark.parametrize("status", get_args(OrderStatus))
+@pytest.mark.parametrize("status", get_args(OrderStatus.__value__))
 async def test_a_repeated_order_event_does_not_change_the_timers(status: OrderStatus) -> None:
     once, twice = TimersInMemory(), TimersInMemory()
     await actions.follow_order(order_event(status), once)

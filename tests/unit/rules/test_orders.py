@@ -9,6 +9,8 @@ from contracts.events import GRACE, OrderStatus, PaymentStatus, TicketStatus
 from kit.changes import Changes
 from services.orders import rules
 from services.orders.rules import (
+    DeadlineNotAllowed,
+    NoMoreTime,
     NotTheBuyer,
     OrderComplete,
     OrderState,
@@ -56,7 +58,7 @@ def refusal_of(status: TicketStatus, buyer: str) -> type[Exception] | None:
     return None
 
 
-@pytest.mark.parametrize("status", get_args(TicketStatus))
+@pytest.mark.parametrize("status", get_args(TicketStatus.__value__))
 def test_a_seller_cannot_reserve_their_own_ticket(status: TicketStatus) -> None:
     assert refusal_of(status, SELLER) is OwnTicket
 
@@ -110,13 +112,99 @@ def test_a_completed_order_cannot_be_cancelled() -> None:
         rules.cancel(order(status="complete"), BUYER, NOW)
 
 
-@pytest.mark.parametrize("status", get_args(OrderStatus))
+@pytest.mark.parametrize("status", get_args(OrderStatus.__value__))
 def test_only_the_buyer_can_cancel_an_order(status: OrderStatus) -> None:
     with pytest.raises(NotTheBuyer):
         rules.cancel(order(status=status), STRANGER, NOW)
 
 
+@pytest.mark.parametrize("status", LIVE)
+@pytest.mark.parametrize("payment", [None, "pending", "authorized"])
+def test_an_operator_can_cancel_a_live_order_whatever_its_payment_is(
+    status: OrderStatus, payment: PaymentStatus | None
+) -> None:
+    assert rules.cancel_by_operator(order(status=status, payment_status=payment), NOW) == {
+        "status": "cancelled",
+        "active": False,
+        "live": False,
+        "cancelled_by_operator": True,
+        "ended_at": NOW,
+    }
+
+
+def test_an_operator_who_cancels_an_order_that_has_ended_changes_nothing() -> None:
+    for ended in (
+        {"cancel_reason": "buyer"},
+        {"hold_refused": True},
+        {"cancelled_by_operator": True},
+    ):
+        assert rules.cancel_by_operator(order(status="cancelled", **ended), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        ("complete", "A completed order can't be cancelled. Refund it instead"),
+        ("refunded", "A refunded order can't be cancelled"),
+    ],
+)
+def test_an_operator_cannot_cancel_a_paid_order(status: OrderStatus, message: str) -> None:
+    with pytest.raises(OrderComplete) as refused:
+        rules.cancel_by_operator(order(status=status), NOW)
+    assert (refused.value.status, refused.value.detail) == (409, message)
+
+
 MILLISECOND = timedelta(milliseconds=1)
+RESERVED = SOON - timedelta(minutes=15)
+
+
+def test_an_operator_can_extend_a_live_order_beyond_the_time_of_buyers_but_not_beyond_a_day() -> None:
+    latest = RESERVED + rules.MAX_OPERATOR_HOLD
+    for status in LIVE:
+        state = order(status=status, extensions=rules.MAX_EXTENSIONS, extended=True)
+        for until in (SOON + MILLISECOND, latest):
+            assert rules.extend_by_operator(state, until, RESERVED, NOW) == {"expires_at": until}
+        with pytest.raises(DeadlineNotAllowed, match="at most 24 hours after the reservation") as refused:
+            rules.extend_by_operator(state, latest + MILLISECOND, RESERVED, NOW)
+        assert (refused.value.status, refused.value.field) == (400, "expiresAt")
+
+
+def test_an_operator_does_not_use_up_or_shorten_the_extensions_of_the_buyer() -> None:
+    state = order()
+    extended = apply(state, rules.extend_by_operator(state, LATER, RESERVED, NOW))
+    assert (extended.extensions, extended.extended) == (0, False)
+    for until in (LATER, SOON, NOW + MILLISECOND):
+        assert rules.extend_by_operator(extended, until, RESERVED, NOW) is None
+    waiting = paid(extended, "pending", version=1, bank_check=True)
+    assert (waiting.status, waiting.expires_at) == ("awaiting:payment", LATER)
+
+
+def test_the_timer_of_the_deadline_before_an_operators_extension_does_not_end_the_order() -> None:
+    state = order()
+    extended = apply(state, rules.extend_by_operator(state, LATER, RESERVED, NOW))
+    assert rules.expire(extended, SOON + GRACE) is None
+    assert apply(extended, rules.expire(extended, LATER + GRACE)).cancel_reason == "expired"
+
+
+def test_an_order_with_a_pending_payment_is_kept_after_the_extended_deadline() -> None:
+    state = paid(order(), "pending", version=1)
+    assert state.kept_until == SOON + rules.MAX_PENDING
+    extended = apply(state, rules.extend_by_operator(state, LATER, RESERVED, NOW))
+    assert extended.kept_until == LATER + rules.MAX_PENDING
+
+
+def test_an_operator_cannot_extend_an_order_whose_deadline_has_passed_or_that_has_ended() -> None:
+    with pytest.raises(NoMoreTime, match="The time to pay is over"):
+        rules.extend_by_operator(order(), LATER, RESERVED, SOON)
+    for status in FINAL:
+        with pytest.raises(NoMoreTime, match="Only an unpaid order"):
+            rules.extend_by_operator(order(status=status), LATER, RESERVED, NOW)
+
+
+def test_an_operator_cannot_set_a_deadline_in_the_past() -> None:
+    for until in (NOW, NOW - timedelta(days=1)):
+        with pytest.raises(DeadlineNotAllowed, match="must be in the future"):
+            rules.extend_by_operator(order(), until, RESERVED, NOW)
 
 
 @pytest.mark.parametrize("status", LIVE)
@@ -235,12 +323,14 @@ def test_a_repeated_pending_payment_event_changes_nothing() -> None:
     assert rules.follow_payment(changed, payment_event("pending"), LATER) is None
 
 
-@pytest.mark.parametrize("paid", get_args(PaymentStatus))
+@pytest.mark.parametrize("paid", get_args(PaymentStatus.__value__))
 def test_a_late_payment_does_not_revive_a_cancelled_order(paid: PaymentStatus) -> None:
     assert rules.follow_payment(order(status="cancelled"), payment_event(paid), LATER) is None
 
 
-@pytest.mark.parametrize("paid", [status for status in get_args(PaymentStatus) if status != "refunded"])
+@pytest.mark.parametrize(
+    "paid", [status for status in get_args(PaymentStatus.__value__) if status != "refunded"]
+)
 def test_only_a_refund_changes_a_complete_order(paid: PaymentStatus) -> None:
     assert rules.follow_payment(order(status="complete"), payment_event(paid), LATER) is None
 
@@ -431,7 +521,8 @@ def test_an_order_that_is_not_paid_records_no_refund(status: OrderStatus) -> Non
 
 @given(
     st.lists(
-        st.sampled_from(get_args(PaymentStatus)) | st.sampled_from(["cancel", "expire", "hold", "refuse"]),
+        st.sampled_from(get_args(PaymentStatus.__value__))
+        | st.sampled_from(["cancel", "stop", "expire", "hold", "refuse"]),
         max_size=10,
     ),
     st.sampled_from([None, False]),
@@ -441,6 +532,9 @@ def test_an_order_never_returns_to_an_earlier_stage(steps: list[str], held: bool
     for version, step in enumerate(steps):
         if step == "cancel":
             changes = None if state.status == "complete" else rules.cancel(state, BUYER, NOW)
+        elif step == "stop":
+            is_paid = state.status in ("complete", "refunded")
+            changes = None if is_paid else rules.cancel_by_operator(state, NOW)
         elif step == "expire":
             changes = rules.expire(state, SOON + timedelta(days=2))
         elif step in ("hold", "refuse"):
@@ -452,7 +546,8 @@ def test_an_order_never_returns_to_an_earlier_stage(steps: list[str], held: bool
         before, state = state, apply(state, changes)
         if changes is not None and not changes.keys() <= rules.PRIVATE:
             assert STAGE[state.status] > STAGE[before.status]
-        assert (state.cancel_reason is None) == (state.status != "cancelled" or state.hold_refused)
+        reasons = [state.cancel_reason is not None, state.hold_refused, state.cancelled_by_operator]
+        assert sum(reasons) == (state.status == "cancelled")
         assert state.held is not False or state.status not in ("complete", "refunded")
 
 

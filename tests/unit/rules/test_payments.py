@@ -9,17 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.events import DisputeStatus, OrderStatus, PaymentStatus
-from services.payments import rules
+from services.payments import attempts, refunds, rules
 from services.payments.money_back import Dispute, Refund, RefundStatus
 from services.payments.rules import (
-    NotCaptured,
     NotTheBuyer,
     OrderCancelled,
     OrderExpired,
     Outcome,
     Payable,
     PaymentState,
-    StartedOnAnotherPage,
     Step,
 )
 from tests.unit.rules.builders import BUYER, NOW, SOON, STRANGER, outcome, payable, payment
@@ -27,8 +25,8 @@ from tests.unit.rules.builders import BUYER, NOW, SOON, STRANGER, outcome, payab
 EXPIRED = NOW - timedelta(seconds=1)
 IN_AN_HOUR = NOW + timedelta(hours=1)
 
-PAYMENT_STATUSES: tuple[PaymentStatus, ...] = get_args(PaymentStatus)
-ORDER_STATUSES: tuple[OrderStatus, ...] = get_args(OrderStatus)
+PAYMENT_STATUSES: tuple[PaymentStatus, ...] = get_args(PaymentStatus.__value__)
+ORDER_STATUSES: tuple[OrderStatus, ...] = get_args(OrderStatus.__value__)
 OVER: tuple[PaymentStatus, ...] = ("captured", "voided", "refunding", "refunded")
 ENDED: tuple[OrderStatus, ...] = ("cancelled", "refunded")
 
@@ -81,7 +79,10 @@ outcomes = st.builds(
     ),
     disputes=st.lists(
         st.builds(
-            Dispute, id=st.just("du_1"), amount=st.just(1999), status=st.sampled_from(get_args(DisputeStatus))
+            Dispute,
+            id=st.just("du_1"),
+            amount=st.just(1999),
+            status=st.sampled_from(get_args(DisputeStatus.__value__)),
         ),
         max_size=1,
     ),
@@ -154,10 +155,10 @@ def test_a_payment_that_was_started_before_the_start_continues_after_it(started:
 
 
 def test_no_other_card_can_be_tried_after_the_start() -> None:
-    with pytest.raises(rules.EventBegun):
-        rules.retry(payment(status="failed"), "tok_visa", is_too_late=True)
+    with pytest.raises(attempts.EventBegun):
+        attempts.retry(payment(status="failed"), "tok_visa", is_too_late=True)
     for status in ("pending", "authorized", "captured", "refunded"):
-        assert rules.retry(payment(status=status), "tok_visa", is_too_late=True) is None
+        assert attempts.retry(payment(status=status), "tok_visa", is_too_late=True) is None
 
 
 # --- What to do next ---
@@ -397,12 +398,12 @@ def test_a_refund_that_failed_after_its_success_waits_for_an_operator() -> None:
 
 def test_an_operator_can_try_a_failed_refund_again_but_only_once_for_each_failure() -> None:
     failed = after(captured(status="refunding"), refunds=[refund("failed")])
-    assert rules.refund(failed, relist=False, now=NOW) is None
-    changes = rules.refund(failed, relist=False, again=True, now=NOW)
+    assert refunds.refund(failed, relist=False, now=NOW) is None
+    changes = refunds.refund(failed, relist=False, again=True, now=NOW)
     assert changes is not None
     again = failed.model_copy(update=dict(changes))
     assert rules.next_step(payable(status="complete"), again, NOW) is Step.REFUND
-    assert rules.refund(again, relist=False, again=True, now=NOW) is None
+    assert refunds.refund(again, relist=False, again=True, now=NOW) is None
     both = [refund("failed"), refund("failed", id_="re_2")]
     assert after(again, refunds=both).refund_failed
     assert after(again, refunds=[both[0], refund("succeeded", id_="re_2")]).status == "refunded"
@@ -411,15 +412,15 @@ def test_an_operator_can_try_a_failed_refund_again_but_only_once_for_each_failur
 def test_an_operator_can_record_that_the_money_was_returned_only_if_the_refund_failed() -> None:
     partly = [refund("succeeded", 500), refund("failed", 1499, "re_2")]
     failed = after(captured(status="refunding"), refunds=partly)
-    changes = rules.returned(failed, relist=True)
+    changes = refunds.returned(failed, relist=True)
     assert changes is not None
     done = failed.model_copy(update=dict(changes))
     assert (done.status, done.refunded_amount, done.relist) == ("refunded", 1999, True)
-    assert rules.returned(done, relist=False) is None
+    assert refunds.returned(done, relist=False) is None
     assert after(done, refunds=partly) == done
     for other in (captured(), captured(status="refunding")):
-        with pytest.raises(rules.RefundNotFailed):
-            rules.returned(other, relist=False)
+        with pytest.raises(refunds.RefundNotFailed):
+            refunds.returned(other, relist=False)
 
 
 def test_nothing_is_refunded_while_a_refund_is_pending_or_has_failed() -> None:
@@ -443,8 +444,8 @@ def test_a_lost_dispute_returns_the_money_to_the_buyer() -> None:
 @pytest.mark.parametrize("status", ["open", "lost"])
 def test_a_disputed_payment_is_not_refunded(status: DisputeStatus) -> None:
     disputed = after(captured(amount=5000), disputes=[dispute(status)], amount=5000)
-    with pytest.raises(rules.PaymentDisputed):
-        rules.refund(disputed, relist=False, now=NOW)
+    with pytest.raises(refunds.PaymentDisputed):
+        refunds.refund(disputed, relist=False, now=NOW)
     requested = disputed.model_copy(update={"status": "refunding"})
     step = rules.next_step(payable(status="complete"), requested, NOW)
     assert step is (Step.RETRIEVE if status == "open" else Step.WAIT)
@@ -472,10 +473,10 @@ def test_a_pending_outcome_does_not_undo_a_decline_of_the_same_attempt() -> None
 
 @pytest.mark.parametrize("status", PAYMENT_STATUSES)
 def test_only_a_payment_without_an_intent_or_a_session_is_abandoned(status: PaymentStatus) -> None:
-    assert rules.abandon(payment(status=status, intent_id="pi_1")) is None
-    abandoned = rules.abandon(payment(status=status))
+    assert attempts.abandon(payment(status=status, intent_id="pi_1")) is None
+    abandoned = attempts.abandon(payment(status=status))
     assert abandoned == (None if status == "voided" else {"status": "voided"})
-    assert rules.abandon(payment(status=status, session_id="cs_1")) is None
+    assert attempts.abandon(payment(status=status, session_id="cs_1")) is None
 
 
 @given(st.lists(st.tuples(outcomes, st.integers(1, 3)), max_size=8), st.integers(1, 3))
@@ -508,7 +509,7 @@ def test_an_authorized_outcome_must_match_the_price_and_the_currency(amount: int
 
 def test_another_card_after_a_decline_is_a_new_attempt() -> None:
     declined = payment(status="failed", attempt=2, intent_id="pi_1", decline_message="Declined.")
-    changes = rules.retry(declined, "tok_mastercard")
+    changes = attempts.retry(declined, "tok_mastercard")
     assert changes is not None
     again = declined.model_copy(update=dict(changes))
     assert again == payment(status="pending", attempt=3, intent_id="pi_1", token="tok_mastercard")
@@ -518,7 +519,7 @@ def test_another_card_after_a_decline_is_a_new_attempt() -> None:
     "status", [status for status in PAYMENT_STATUSES if status not in ("failed", "voided")]
 )
 def test_paying_again_without_a_decline_starts_no_new_attempt(status: PaymentStatus) -> None:
-    assert rules.retry(payment(status=status), "tok_mastercard") is None
+    assert attempts.retry(payment(status=status), "tok_mastercard") is None
 
 
 @pytest.mark.parametrize("known", [{"intent_id": "pi_1"}, {"token": None, "session_id": "pi_1"}])
@@ -527,7 +528,7 @@ def test_an_attempt_after_one_that_ended_at_stripe_creates_a_new_object_there(
     known: dict[str, Any], token: str | None
 ) -> None:
     over = payment(status="voided", attempt=2, page_url="https://stripe.example/pay", **known)
-    changes = rules.retry(over, token, page_expires_at=IN_AN_HOUR)
+    changes = attempts.retry(over, token, page_expires_at=IN_AN_HOUR)
     assert changes is not None
     again = over.model_copy(update=dict(changes))
     assert again == payment(token=token, attempt=3, page_expires_at=IN_AN_HOUR, ended=["pi_1"])
@@ -546,8 +547,8 @@ def test_an_outcome_of_an_ended_attempt_never_changes_a_later_one(
 
 def test_a_payment_declined_by_card_cannot_continue_at_checkout() -> None:
     """A Checkout page would create a second PaymentIntent for the order."""
-    with pytest.raises(StartedOnAnotherPage):
-        rules.retry(payment(status="failed", intent_id="pi_1"), None)
+    with pytest.raises(attempts.StartedOnAnotherPage):
+        attempts.retry(payment(status="failed", intent_id="pi_1"), None)
 
 
 def test_a_decline_may_belong_to_an_earlier_attempt_unless_a_bank_check_was_pending() -> None:
@@ -562,7 +563,7 @@ def test_a_decline_may_belong_to_an_earlier_attempt_unless_a_bank_check_was_pend
 
 @pytest.mark.parametrize("relist", [False, True])
 def test_a_captured_payment_is_refunded_on_request(relist: bool) -> None:
-    changes = rules.refund(payment(status="captured"), relist=relist, now=NOW)
+    changes = refunds.refund(payment(status="captured"), relist=relist, now=NOW)
     assert changes == {
         "status": "refunding",
         "relist": relist,
@@ -574,19 +575,19 @@ def test_a_captured_payment_is_refunded_on_request(relist: bool) -> None:
 @pytest.mark.parametrize("status", ["refunding", "refunded"])
 def test_repeating_a_refund_request_changes_nothing(status: PaymentStatus) -> None:
     for known in (False, True):
-        assert rules.refund(payment(status=status, relist=known), relist=False, now=NOW) is None
-    assert rules.refund(payment(status=status, relist=True), relist=True, now=NOW) is None
+        assert refunds.refund(payment(status=status, relist=known), relist=False, now=NOW) is None
+    assert refunds.refund(payment(status=status, relist=True), relist=True, now=NOW) is None
 
 
 @pytest.mark.parametrize("status", ["refunding", "refunded"])
 def test_relisting_can_be_requested_after_the_refund(status: PaymentStatus) -> None:
-    assert rules.refund(payment(status=status), relist=True, now=NOW) == {"relist": True}
+    assert refunds.refund(payment(status=status), relist=True, now=NOW) == {"relist": True}
 
 
 @pytest.mark.parametrize("status", ["pending", "failed", "authorized", "voided"])
 def test_a_payment_that_was_not_captured_cannot_be_refunded(status: PaymentStatus) -> None:
-    with pytest.raises(NotCaptured):
-        rules.refund(payment(status=status), relist=False, now=NOW)
+    with pytest.raises(refunds.NotCaptured):
+        refunds.refund(payment(status=status), relist=False, now=NOW)
 
 
 # --- Checkout pages ---
@@ -594,6 +595,6 @@ def test_a_payment_that_was_not_captured_cannot_be_refunded(status: PaymentStatu
 
 @pytest.mark.parametrize("left", [timedelta(minutes=-5), timedelta(0), timedelta(hours=1), timedelta(days=1)])
 def test_a_checkout_page_outlives_its_order_and_stays_within_stripes_limits(left: timedelta) -> None:
-    until = rules.page_expires_at(payable(expires_at=NOW + left), NOW)
+    until = attempts.page_expires_at(payable(expires_at=NOW + left), NOW)
     assert timedelta(minutes=30) < until - NOW < timedelta(hours=24)
     assert until > NOW + min(left, timedelta(hours=22))

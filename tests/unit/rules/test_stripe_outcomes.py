@@ -1,26 +1,26 @@
 """Outcomes of payments, derived from Stripe's objects. The tests build the objects from Stripe's fixtures."""
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
+from datetime import timedelta
 from typing import Any, get_args
 
 import pytest
 import stripe
+from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 from stripe.checkout import Session
 
 from contracts.events import PaymentStatus
+from services.orders.rules import MAX_OPERATOR_HOLD
+from services.payments import attempts
 from services.payments.rules import Outcome
-from services.payments.stripe_gateway import outcomes
-from services.payments.stripe_gateway.ledger import StripeRecord, record_of
+from services.payments.stripe_gateway import ledger, outcomes
+from services.payments.stripe_gateway.ledger import CLOCK_SKEW, StripeRecord, record_of
 from services.payments.stripe_gateway.shapes import Intent
-from tests.unit.rules.builders import ORDER, payment
+from tests.support.fixture_stripe.fixtures import FIXTURES
+from tests.unit.rules.builders import ORDER, payable, payment
 
-FIXTURES: dict[str, dict[str, Any]] = json.loads(
-    (Path(__file__).parents[2] / "integration" / "sandbox" / "data" / "fixtures.json").read_text()
-)
 STATUSES: dict[str, PaymentStatus] = {
     "requires_payment_method": "pending",
     "requires_confirmation": "pending",
@@ -449,3 +449,12 @@ def test_a_card_error_is_a_decline_whichever_fields_are_missing(data: st.DataObj
     error = stripe.CardError("No.", None, "card_declined", json_body=body)  # type: ignore[no-untyped-call] # as above
     outcome = outcomes.of_card_error(payment(intent_id="pi_1"), error)
     assert (outcome.status, outcome.decline_code in ("lost_card", "card_declined")) == ("failed", True)
+
+
+def test_the_search_at_stripe_includes_a_payment_at_the_last_moment_that_an_operator_allows() -> None:
+    reserved_at = ObjectId(ORDER).generation_time
+    deadline = reserved_at + MAX_OPERATOR_HOLD
+    page_closes_at = attempts.page_expires_at(payable(expires_at=deadline), deadline - timedelta(minutes=1))
+    searched = ledger._around_creation(ORDER)
+    assert searched["lte"] >= (page_closes_at + CLOCK_SKEW).timestamp()
+    assert searched["gte"] <= (reserved_at - CLOCK_SKEW).timestamp()

@@ -120,6 +120,20 @@ def test_withdrawing_takes_a_ticket_off_sale() -> None:
     assert rules.withdraw(ticket(), SELLER) == {"withdrawn": True, "status": "withdrawn"}
 
 
+def test_an_operator_can_withdraw_a_ticket_of_any_seller_that_is_on_sale() -> None:
+    assert rules.withdraw_by_operator(ticket()) == {"withdrawn": True, "status": "withdrawn"}
+    assert rules.withdraw_by_operator(ticket(withdrawn=True, status="withdrawn")) is None
+
+
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_an_operator_who_cannot_withdraw_a_ticket_learns_which_order_has_it(withdrawn: bool) -> None:
+    held = ticket(status="reserved", order_id=ORDER, withdrawn=withdrawn)
+    with pytest.raises(TicketReserved, match=f"Order {ORDER} holds the ticket. Cancel the order first"):
+        rules.withdraw_by_operator(held)
+    with pytest.raises(TicketSold, match=f"sold to order {ORDER}"):
+        rules.withdraw_by_operator(ticket(status="sold", order_id=ORDER, withdrawn=withdrawn))
+
+
 def test_withdrawing_a_ticket_twice_changes_nothing() -> None:
     assert rules.withdraw(ticket(withdrawn=True, status="withdrawn"), SELLER) is None
 

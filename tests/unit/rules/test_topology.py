@@ -1,18 +1,30 @@
 import fnmatch
 from collections import Counter
+from importlib import import_module
 
-from contracts.events import ALL_EVENTS, SessionEnded
+from contracts.events import ALL_EVENTS, LinkUpdated, SessionEnded, UserCreated
 from kit.nats import EVENTS
 from settings import SERVICES
-from streams.processes import CONSUMERS, PROCESSES
+from streams.processes import CONSUMERS, DATABASES, OUTBOXES, PROCESSES
 from streams.topology import DEAD, TIMERS, consumer_config, streams
 
 SUBJECTS = {str(stream.name): stream.subjects or [] for stream in streams(1)}
 
 
 def test_every_service_has_a_process() -> None:
-    assert {service.name for service in PROCESSES} == set(SERVICES)
+    for name, service in zip(SERVICES, PROCESSES, strict=True):
+        assert service.name == name, f"streams/{name}.py: the service there has the name {service.name}"
     assert all(service.listener.service == service.name for service in PROCESSES)
+
+
+def test_backups_and_checks_include_every_database_and_every_outbox() -> None:
+    for name in DATABASES:
+        assert import_module(f"streams.{name}").service.documents, name
+    assert {"auth", "tickets", "orders", "payments"} <= set(DATABASES)
+    assert "expiration" not in DATABASES
+    own = {("auth", "sessions"), *((name, name) for name in ("tickets", "orders", "payments"))}
+    assert own <= set(OUTBOXES)
+    assert ("orders", "tickets") not in OUTBOXES, "a replica publishes nothing"
 
 
 def test_every_event_has_exactly_one_publisher() -> None:
@@ -22,7 +34,8 @@ def test_every_event_has_exactly_one_publisher() -> None:
 def test_every_event_has_a_consumer() -> None:
     consumed = {consumer.subject for consumer in CONSUMERS if consumer.stream == EVENTS}
     everywhere = {SessionEnded.subject}  # each process subscribes to its live copy instead
-    assert consumed | everywhere == {event.subject for event in ALL_EVENTS}
+    for_others = {UserCreated.subject, LinkUpdated.subject}  # mail asks auth when it sends
+    assert consumed | everywhere | for_others == {event.subject for event in ALL_EVENTS}
 
 
 def test_no_service_consumes_its_own_events() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from babel import Locale
 from jinja2 import Environment
+from prometheus_client import REGISTRY
 
 from contracts.api import Ticket
 from contracts.wire import now
@@ -30,6 +31,19 @@ def a_ticket(**changes: Any) -> Ticket:
         "starts_at": now() + timedelta(days=3),
     }
     return Ticket.model_validate(given | changes)
+
+
+def requests(fragment: str, result: str) -> float | None:
+    labels = {"fragment": fragment, "result": result}
+    return REGISTRY.get_sample_value("stagedoor_web_fragment_cache_requests_total", labels)
+
+
+def test_the_metrics_count_rendered_and_kept_fragments(templates: Environment) -> None:
+    card, ticket = fragments.card(templates), a_ticket()
+    assert (requests("card", "hit"), requests("card", "miss")) == (0, 0)
+    for _ in range(3):
+        card(ticket)
+    assert (requests("card", "hit"), requests("card", "miss")) == (2, 1)
 
 
 def test_the_card_of_an_equal_ticket_is_rendered_once(

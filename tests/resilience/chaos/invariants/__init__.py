@@ -30,6 +30,10 @@ from tests.resilience.chaos.invariants.events import (
     orders_expire_after_their_deadline,
     subjects_match_events,
 )
+from tests.resilience.chaos.invariants.mail import (
+    messages_reach_their_recipients,
+    people_are_told_about_their_orders,
+)
 from tests.resilience.chaos.invariants.money import (
     money_follows_orders,
     orders_are_paid_once,
@@ -71,6 +75,8 @@ INVARIANTS: Sequence[Invariant] = (
     orders_expire_after_their_deadline,
     nothing_is_overdue,
     only_poison_is_a_dead_letter,
+    people_are_told_about_their_orders,
+    messages_reach_their_recipients,
     accounts_match_responses,
     listings_match_responses,
     edits_match_responses,

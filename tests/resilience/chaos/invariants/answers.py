@@ -130,6 +130,7 @@ def cancellations_match_responses(history: History) -> Iterator[str]:
         if order["cancel_reason"] == "buyer" and not _most(requests):
             yield f"order {key(order)} was cancelled, but its buyer sent no such request or was refused"
         has_reason = order["cancel_reason"] is not None or order["hold_refused"]
+        has_reason |= order["cancelled_by_operator"]
         if has_reason != (order["status"] == "cancelled"):
             yield f"order {key(order)} is {order['status']} with the reason {order['cancel_reason']}"
         given, granted = order["extensions"], more_time.get(key(order), [])

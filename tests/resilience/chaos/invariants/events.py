@@ -15,7 +15,7 @@ DEDUPLICATED_WITHIN = timedelta(minutes=10)
 MAX_CLOCK_ERROR = timedelta(minutes=5)
 """By how much the fault `clock` shifts a clock."""
 
-MOMENTS = {"heldUntil", "startsAt", "expiresAt", "endedAt", "authorizedAt"}
+MOMENTS = {"heldUntil", "startsAt", "expiresAt", "endedAt", "authorizedAt", "paidAt", "refundedAt"}
 PRICES = {"price", "faceValue"}
 
 NEXT: Mapping[tuple[str, str], set[str]] = {
@@ -218,8 +218,12 @@ def _order(stored: Stored) -> dict[str, Any]:
         "version": stored["version"],
         "status": stored["status"],
         "userId": stored["user_id"],
+        "sellerId": stored.get("seller_id"),
+        "paidAt": stored.get("paid_at"),
+        "refundedAt": stored.get("refunded_at"),
         "cancelReason": stored["cancel_reason"],
         "holdRefused": stored["hold_refused"],
+        "cancelledByOperator": stored["cancelled_by_operator"],
         "relisted": stored["relisted"],
         "refundedAmount": stored["refunded_minor"],
         "dispute": stored["dispute"],

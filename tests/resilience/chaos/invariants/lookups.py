@@ -38,10 +38,12 @@ def documents(history: History) -> Iterator[tuple[Kind, Stored]]:
         ("ticket", history.tickets),
         ("order", history.orders),
         ("payment", history.payments),
-        ("session", history.sessions),
     ):
         for each in stored:
             yield kind, each  # type: ignore[misc] # these are kinds
+    for session in history.sessions:
+        # The start of some sessions is published too, which has no version. Their end is the only state.
+        yield "session", {**session, "version": -1 if session["ended_at"] is None else 0}
 
 
 def published_of(history: History) -> Mapping[tuple[Kind, str], dict[int, PublishedEvent]]:

@@ -1,0 +1,465 @@
+"""One example of every event and of every body of the HTTP API, for the documentation and for tests.
+
+The folder tests/unit/contracts/golden contains the JSON of each.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from contracts.api import (
+    Account,
+    AccountDeletion,
+    Assertion,
+    Attestation,
+    CancellationBody,
+    CurrentUserResult,
+    EmailChange,
+    EmailChangeUndo,
+    ExtensionBody,
+    Facet,
+    Facets,
+    LinkBody,
+    MyAccount,
+    NameBody,
+    NewCredential,
+    NewPasskey,
+    OpenMatter,
+    Order,
+    OrderBody,
+    OrderTicket,
+    PasskeyNameBody,
+    PasskeyOptions,
+    PasskeySignIn,
+    PasskeyView,
+    PasswordBody,
+    PasswordProof,
+    PasswordReset,
+    PasswordResetRequest,
+    Payment,
+    PaymentBody,
+    PaymentResult,
+    PrivateNoteBody,
+    Profile,
+    RecoveredUser,
+    RefundBody,
+    SalesSummary,
+    Seller,
+    SessionView,
+    SignedInUser,
+    SignIn,
+    SignUp,
+    Sum,
+    SuspensionBody,
+    Ticket,
+    TicketBody,
+    UsedCredential,
+    User,
+    WithdrawalBody,
+)
+from contracts.events import (
+    Event,
+    ExpirationComplete,
+    LinkCreated,
+    LinkUpdated,
+    OrderCancelled,
+    OrderCreated,
+    OrderedTicket,
+    OrderUpdated,
+    PaymentCreated,
+    PaymentUpdated,
+    SessionEnded,
+    SessionStarted,
+    TicketCreated,
+    TicketUpdated,
+    UserCreated,
+    UserUpdated,
+)
+from contracts.export import (
+    Export,
+    ExportedAccount,
+    ExportedLink,
+    ExportedMessage,
+    ExportedOptOut,
+    ExportedOrder,
+    ExportedPayment,
+    ExportedSession,
+    ExportedTicket,
+)
+from contracts.problems import Problem, ProblemItem
+from contracts.wire import Wire
+
+TICKET = "65f0c0ffee0000000000000a"
+ORDER = "65f0c0ffee0000000000000b"
+PAYMENT = "65f0c0ffee0000000000000c"
+SESSION = "65f0c0ffee0000000000000d"
+SELLER = "65f0c0ffee0000000000000e"
+BUYER = "65f0c0ffee0000000000000f"
+LINK = "65f0c0ffee00000000000010"
+
+LINK_TEXT = f"{LINK}.{'0f' * 32}"
+
+PICTURE = "5eed" * 16
+CODE = "7K3WPD9RXE"
+
+DEADLINE = datetime(2027, 3, 1, 18, 45, tzinfo=UTC)
+AUTHORIZED_AT = datetime(2027, 3, 1, 18, 29, 59, tzinfo=UTC)
+STARTS_AT = datetime(2027, 6, 12, 19, 30, 0, 250_000, tzinfo=UTC)
+PRICE = Decimal("19.99")
+
+EVENT_EXAMPLES: tuple[Event, ...] = (
+    TicketCreated(id=TICKET, version=0, title="Row 4", price=PRICE, user_id=SELLER, status="available"),
+    TicketUpdated(
+        id=TICKET,
+        version=3,
+        title="Row 4",
+        price=Decimal(20),
+        user_id=SELLER,
+        order_id=ORDER,
+        hold=7,
+        status="reserved",
+        held_until=DEADLINE,
+        starts_at=STARTS_AT,
+        venue="Old Mill",
+        city="Köln",
+        time_zone="Europe/Berlin",
+        category="music",
+        seat="Row 4, seats 7 and 8",
+        quantity=2,
+        face_value=Decimal("17.5"),
+        notes="By the aisle",
+        picture=PICTURE,
+    ),
+    OrderCreated(
+        id=ORDER,
+        version=0,
+        status="created",
+        user_id=BUYER,
+        expires_at=DEADLINE,
+        hold=1,
+        ticket=OrderedTicket(id=TICKET, title="Row 4", price=PRICE),
+    ),
+    OrderUpdated(
+        id=ORDER,
+        version=1,
+        status="awaiting:payment",
+        user_id=BUYER,
+        seller_id=SELLER,
+        expires_at=DEADLINE,
+        hold=1,
+        code=CODE,
+        ticket=OrderedTicket(
+            id=TICKET,
+            title="Row 4",
+            price=PRICE,
+            starts_at=STARTS_AT,
+            venue="Old Mill",
+            city="Köln",
+            time_zone="Europe/Berlin",
+            category="music",
+            seat="Row 4, seats 7 and 8",
+            quantity=2,
+            picture=PICTURE,
+        ),
+    ),
+    OrderCancelled(
+        id=ORDER,
+        version=2,
+        status="cancelled",
+        user_id=BUYER,
+        cancel_reason="expired",
+        expires_at=DEADLINE,
+        hold=7,
+        ticket=OrderedTicket(id=TICKET, title="Row 4", price=Decimal("0.01")),
+    ),
+    PaymentCreated(id=PAYMENT, version=0, order_id=ORDER, status="pending", amount=1999, currency="usd"),
+    PaymentUpdated(
+        id=PAYMENT,
+        version=1,
+        order_id=ORDER,
+        status="captured",
+        amount=1999,
+        currency="usd",
+        stripe_id="pi_3Example",
+        authorized_at=AUTHORIZED_AT,
+    ),
+    ExpirationComplete(order_id=ORDER, expires_at=DEADLINE),
+    UserCreated(id=BUYER, version=0),
+    UserUpdated(id=BUYER, version=4, name="Ada L.", confirmed=True, password_changed_at=DEADLINE),
+    LinkCreated(id=LINK, version=0, user_id=BUYER, kind="reset-password", expires_at=DEADLINE),
+    LinkUpdated(
+        id=LINK,
+        version=1,
+        user_id=BUYER,
+        kind="reset-password",
+        expires_at=DEADLINE,
+        used_at=AUTHORIZED_AT,
+    ),
+    SessionStarted(session_id=SESSION, user_id=BUYER, started_at=AUTHORIZED_AT, device="Firefox on Linux"),
+    SessionEnded(session_id=SESSION, ended_at=DEADLINE),
+)
+
+_ATTESTATION = Attestation(
+    client_data_json="eyJ0eXBlIjoid2ViYXV0aG4uY3JlYXRlIn0",
+    attestation_object="o2NmbXRkbm9uZQ",
+    transports=["internal", "hybrid"],
+)
+_NEW_CREDENTIAL = NewCredential(id="ZmFjYWRl", response=_ATTESTATION)
+_ASSERTION = Assertion(
+    client_data_json="eyJ0eXBlIjoid2ViYXV0aG4uZ2V0In0",
+    authenticator_data="SZYN5YgOjGh0NBcPZHZgW4_krrmihjLHmVzzuoMdl2MFAAAAAQ",
+    signature="c2lnbmF0dXJl",
+    user_handle="ZfDA_-4AAAAAAAAA",
+)
+_USED_CREDENTIAL = UsedCredential(id="ZmFjYWRl", response=_ASSERTION)
+
+_EXPORT = Export(
+    created_at=DEADLINE,
+    account=ExportedAccount(
+        id=BUYER,
+        email="ada@example.com",
+        name="Ada L.",
+        since=AUTHORIZED_AT,
+        confirmed=True,
+        restricted=False,
+        confirmed_at=AUTHORIZED_AT,
+        password_changed_at=None,
+        email_changed_at=None,
+    ),
+    sessions=[
+        ExportedSession(
+            id=SESSION,
+            device="Firefox on Linux",
+            network="203.0.113.0/24",
+            started_at=AUTHORIZED_AT,
+            used_at=AUTHORIZED_AT,
+            current=True,
+            ended_at=None,
+            expires_at=DEADLINE,
+        )
+    ],
+    passkeys=[PasskeyView(id=SESSION, name="My phone", created_at=AUTHORIZED_AT, used_at=None)],
+    links=[
+        ExportedLink(
+            id=LINK,
+            kind="confirm-email",
+            email="ada@example.com",
+            created_at=AUTHORIZED_AT,
+            expires_at=DEADLINE,
+            used_at=AUTHORIZED_AT,
+        )
+    ],
+    tickets=[
+        ExportedTicket(
+            id=TICKET,
+            title="Row 4",
+            price=PRICE,
+            user_id=BUYER,
+            version=0,
+            status="available",
+            private_note="Transfer code AB12CD34",
+            listed_at=AUTHORIZED_AT,
+            updated_at=AUTHORIZED_AT,
+            idempotency_key=None,
+        )
+    ],
+    orders=[
+        ExportedOrder(
+            id=ORDER,
+            status="complete",
+            user_id=BUYER,
+            expires_at=DEADLINE,
+            version=2,
+            code=CODE,
+            ticket=OrderTicket(id=TICKET, title="Row 4", price=PRICE, version=0),
+            reserved_at=AUTHORIZED_AT,
+            ended_at=None,
+            paid_at=AUTHORIZED_AT,
+            refunded_at=None,
+            network="0123456789abcdef0123456789abcdef",
+            wide_network="fedcba9876543210fedcba9876543210",
+        )
+    ],
+    payments=[
+        ExportedPayment(
+            id=PAYMENT,
+            order_id=ORDER,
+            status="captured",
+            amount=1999,
+            currency="usd",
+            began_at=AUTHORIZED_AT,
+            authorized_at=AUTHORIZED_AT,
+            stripe_id="pi_Example",
+            decline_code=None,
+        )
+    ],
+    messages=[
+        ExportedMessage(
+            kind="receipt",
+            cause=ORDER,
+            facts={"code": CODE, "title": "Row 4"},
+            status="sent",
+            created_at=AUTHORIZED_AT,
+            sent_at=AUTHORIZED_AT,
+        )
+    ],
+    opt_outs=[ExportedOptOut(kind="sold", created_at=AUTHORIZED_AT)],
+    incomplete=[],
+)
+
+API_EXAMPLES: tuple[Wire, ...] = (
+    _EXPORT,
+    _EXPORT.account,
+    *(_EXPORT.sessions[0], _EXPORT.links[0], _EXPORT.tickets[0], _EXPORT.orders[0], _EXPORT.payments[0]),
+    *(_EXPORT.messages[0], _EXPORT.opt_outs[0]),
+    SignUp(email="ada@example.com", password="correct horse"),
+    SignIn(email="ada@example.com", password="correct horse"),
+    PasswordBody(current_password="correct horse", new_password="battery staple"),
+    User(id=BUYER, email="ada@example.com"),
+    SignedInUser(id=BUYER, email="ada@example.com", token="eyJhbGciOiJFZERTQSJ9.e30.c2lnbmF0dXJl"),
+    SuspensionBody(reason="sold the same ticket twice"),
+    Account(
+        id=SELLER,
+        suspended_at=DEADLINE,
+        suspension_reason="sold the same ticket twice",
+        ended_sessions=2,
+    ),
+    PasswordResetRequest(email="ada@example.com"),
+    PasswordReset(link=LINK_TEXT, new_password="battery staple"),
+    EmailChange(email="ada@example.net", current_password="correct horse"),
+    EmailChangeUndo(link=LINK_TEXT, new_password="battery staple"),
+    LinkBody(link=LINK_TEXT),
+    NameBody(name="Ada L."),
+    MyAccount(
+        id=BUYER, email="ada@example.com", name="Ada L.", since=DEADLINE, confirmed=True, restricted=False
+    ),
+    AccountDeletion(current_password="correct horse"),
+    OpenMatter(kind="listing", ticket_id=TICKET, title="Row 4", starts_at=STARTS_AT),
+    SessionView(
+        id=SESSION,
+        device="Firefox on Linux",
+        network="203.0.113.0/24",
+        started_at=AUTHORIZED_AT,
+        used_at=DEADLINE,
+        current=True,
+    ),
+    PasswordProof(current_password="correct horse"),
+    PasskeyOptions(
+        public_key={
+            "challenge": "bmV2ZXIgdGhlIHNhbWUgdHdpY2U",
+            "timeout": 300_000,
+            "rpId": "localhost",
+            "allowCredentials": [],
+            "userVerification": "required",
+        }
+    ),
+    _ATTESTATION,
+    _NEW_CREDENTIAL,
+    NewPasskey(name="My phone", credential=_NEW_CREDENTIAL),
+    _ASSERTION,
+    _USED_CREDENTIAL,
+    PasskeySignIn(credential=_USED_CREDENTIAL),
+    PasskeyNameBody(name="My phone"),
+    PasskeyView(id=SESSION, name="My phone", created_at=AUTHORIZED_AT, used_at=DEADLINE),
+    RecoveredUser(id=BUYER, email="ada@example.com", passkeys=1),
+    Profile(id=SELLER, since=DEADLINE, name="Ada L."),
+    CurrentUserResult(current_user=User(id=BUYER, email="ada@example.com")),
+    TicketBody(
+        title="Row 4",
+        price=PRICE,
+        starts_at=STARTS_AT,
+        venue="Old Mill",
+        city="Köln",
+        time_zone="Europe/Berlin",
+        category="music",
+        seat="Row 4, seats 7 and 8",
+        quantity=2,
+        face_value=Decimal("17.5"),
+        notes="By the aisle",
+        private_note="Transfer code AB12CD34",
+    ),
+    PrivateNoteBody(private_note="Transfer code AB12CD34"),
+    Ticket(
+        id=TICKET,
+        title="Row 4",
+        price=PRICE,
+        user_id=SELLER,
+        version=2,
+        status="sold",
+        order_id=ORDER,
+        order_code=CODE,
+        refunded=True,
+        starts_at=STARTS_AT,
+        venue="Old Mill",
+        city="Köln",
+        time_zone="Europe/Berlin",
+        category="music",
+        seat="Row 4, seats 7 and 8",
+        quantity=2,
+        face_value=Decimal("17.5"),
+        notes="By the aisle",
+        private_note="Transfer code AB12CD34",
+        picture=PICTURE,
+    ),
+    Facet(value="koln", label="Köln", count=3),
+    Facets(
+        total=4,
+        cities=[Facet(value="koln", label="Köln", count=3)],
+        categories=[Facet(value="music", label="music", count=4)],
+    ),
+    Seller(id=SELLER, sold=12),
+    Sum(count=2, amount=3998),
+    SalesSummary(
+        available=Sum(count=2, amount=3998),
+        reserved=Sum(count=0, amount=0),
+        sold=Sum(count=3, amount=5997),
+        withdrawn=Sum(count=1, amount=1999),
+        refunded=Sum(count=1, amount=1999),
+    ),
+    OrderBody(ticket_id=TICKET),
+    OrderTicket(
+        id=TICKET,
+        title="Row 4",
+        price=PRICE,
+        version=0,
+        starts_at=STARTS_AT,
+        venue="Old Mill",
+        city="Köln",
+        time_zone="Europe/Berlin",
+        category="music",
+        seat="Row 4, seats 7 and 8",
+        quantity=2,
+        picture=PICTURE,
+    ),
+    Order(
+        id=ORDER,
+        status="created",
+        user_id=BUYER,
+        expires_at=DEADLINE,
+        version=0,
+        code=CODE,
+        ticket=OrderTicket(id=TICKET, title="Row 4", price=PRICE, version=0),
+    ),
+    PaymentBody(order_id=ORDER, token="tok_visa"),
+    PaymentResult(id=PAYMENT, status="authorized"),
+    RefundBody(order_id=ORDER, relist=True),
+    CancellationBody(order_id=ORDER, reason="The buyer asked by phone"),
+    ExtensionBody(order_id=ORDER, expires_at=DEADLINE, reason="The bank takes longer today"),
+    WithdrawalBody(ticket_id=TICKET, reason="The event doesn't take place"),
+    Payment(
+        id=PAYMENT,
+        order_id=ORDER,
+        status="failed",
+        amount=1999,
+        currency="usd",
+        decline_message="Your card was declined.",
+    ),
+    Problem(
+        type="/problems/validation",
+        title="Some fields are wrong",
+        status=400,
+        errors=[
+            ProblemItem(message="Title is required", field="title"),
+            ProblemItem(message="The event must be in the future"),
+        ],
+    ),
+)

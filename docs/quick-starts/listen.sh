@@ -1,0 +1,1 @@
+nats sub --server "$(just developer-url)" 'live.>'

@@ -1,0 +1,1 @@
+"""Tells people by email what concerns them. docs/decisions/0038-mail.md explains the choices."""

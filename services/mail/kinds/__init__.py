@@ -1,0 +1,34 @@
+"""All kinds of messages. A new kind is one class, and an instance of it in this list."""
+
+from collections.abc import Mapping, Sequence
+
+from services.mail.kinds.accounts import (
+    AddressChanged,
+    AddressReplaced,
+    ConfirmAddress,
+    ConfirmNewAddress,
+    NewDevice,
+    PasskeysChanged,
+    PasswordChanged,
+    ResetPassword,
+)
+from services.mail.kinds.base import AnyKind
+from services.mail.kinds.orders import Receipt, Refunded, SaleRefunded, Sold
+
+KINDS: Sequence[AnyKind] = (
+    Receipt(),
+    Sold(),
+    Refunded(),
+    SaleRefunded(),
+    ConfirmAddress(),
+    ConfirmNewAddress(),
+    ResetPassword(),
+    AddressChanged(),
+    AddressReplaced(),
+    PasswordChanged(),
+    PasskeysChanged(),
+    NewDevice(),
+)
+
+BY_NAME: Mapping[str, AnyKind] = {kind.name: kind for kind in KINDS}
+OPTIONAL: Sequence[str] = [kind.name for kind in KINDS if kind.is_optional]

@@ -1,0 +1,232 @@
+"""What buyers and sellers are told about orders."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from contracts.events import OrderedTicket, OrderEvent, OrderUpdated
+from contracts.money import to_minor_units
+from contracts.tickets import TicketDetails
+from contracts.wire import Moment
+from services.mail.calendar import calendar
+from services.mail.kinds.base import Attachment, Button, Content, Kind, Notice, Site
+from services.mail.kinds.texts import day_and_time, money, one_line, short
+
+BUYER = "You received this email because you bought a ticket at Stagedoor."
+SELLER = "You received this email because you sell tickets at Stagedoor."
+
+
+class OrderFacts(TicketDetails):
+    """What messages say about an order."""
+
+    order_id: str
+    code: str | None
+    ticket_id: str
+    title: str
+    price_minor: int
+    paid_at: Moment | None
+    refunded_minor: int = 0
+
+    @classmethod
+    def of(cls, order: OrderEvent) -> "OrderFacts":
+        ticket = order.ticket
+        return cls(
+            order_id=order.id,
+            code=order.code,
+            ticket_id=ticket.id,
+            title=ticket.title,
+            price_minor=to_minor_units(ticket.price),
+            paid_at=order.paid_at,
+            refunded_minor=order.refunded_amount,
+            **ticket.model_dump(include=set(TicketDetails.model_fields)),
+        )
+
+    @property
+    def order(self) -> str:
+        """The order in a sentence: your order 7K3WPD9RXE."""
+        return f"order {self.code}" if self.code else "order"
+
+    @property
+    def places(self) -> str:
+        return ", ".join(place for place in (self.venue, self.city) if place)
+
+    def details(self, *amounts: tuple[str, str]) -> list[tuple[str, str]]:
+        """Names and values of what is known, and these amounts."""
+        return [(name, one_line(value)) for name, value in self._details() if value] + list(amounts)
+
+    def _details(self) -> Iterator[tuple[str, str | None]]:
+        yield "Event", self.title
+        yield "When", day_and_time(self.starts_at, self.time_zone) if self.starts_at else None
+        yield "Where", self.places
+        yield "Seat", self.seat
+        yield "Tickets", str(self.quantity) if self.quantity > 1 else None
+        yield "Order", self.code
+
+
+class _OrderKind(Kind[OrderEvent, OrderFacts]):
+    events = (OrderUpdated,)
+    facts = OrderFacts
+
+    def example(self) -> OrderEvent:
+        return EXAMPLE
+
+
+class Receipt(_OrderKind):
+    """Tells the buyer that the ticket is paid for, and where it is."""
+
+    name = "receipt"
+
+    def notice(self, event: OrderEvent) -> Notice[OrderFacts] | None:
+        if event.paid_at is None:
+            return None
+        return Notice(event.id, event.user_id, event.paid_at, OrderFacts.of(event))
+
+    def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
+        return Content(
+            subject=f"Your {facts.order} is paid: {short(facts.title)}",
+            heading="The ticket is yours",
+            lead=f"You paid {money(facts.price_minor, site.currency)}. We have told the seller.",
+            details=facts.details(("Paid", money(facts.price_minor, site.currency))),
+            steps=[
+                "Open your order to find the seller's note for you, such as a transfer code.",
+                "Keep the order code. The seller sees the same one.",
+                *(["Add the attached event to your calendar."] if facts.starts_at else []),
+            ],
+            button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
+            reason=BUYER,
+            attachments=_calendar(facts, site),
+        )
+
+
+def _calendar(facts: OrderFacts, site: Site) -> list[Attachment]:
+    if facts.starts_at is None:
+        return []
+    order = f"{site.url}/orders/{facts.order_id}"
+    texts = {
+        "SUMMARY": one_line(facts.title),
+        "LOCATION": one_line(facts.places),
+        "DESCRIPTION": "\n".join(filter(None, [facts.code and f"Order {facts.code}", order])),
+    }
+    text = calendar(
+        uid=f"{facts.order_id}@{site.host}",
+        stamp=facts.paid_at or facts.starts_at,
+        starts_at=facts.starts_at,
+        texts={name: value for name, value in texts.items() if value},
+        url=order,
+    )
+    return [Attachment("event.ics", "text/calendar; method=PUBLISH", text)]
+
+
+class Sold(_OrderKind):
+    """Tells the seller that a ticket is sold, and what to do by when."""
+
+    name = "sold"
+
+    def notice(self, event: OrderEvent) -> Notice[OrderFacts] | None:
+        # After a refund, the seller must not hand the ticket over any more.
+        if event.paid_at is None or event.seller_id is None or event.status != "complete":
+            return None
+        return Notice(event.id, event.seller_id, event.paid_at, OrderFacts.of(event))
+
+    def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
+        price = money(facts.price_minor, site.currency)
+        by = f" before {day_and_time(facts.starts_at, facts.time_zone)}" if facts.starts_at else " soon"
+        return Content(
+            subject=f"You sold a ticket ({facts.order}): {short(facts.title)}",
+            heading="Your ticket is sold",
+            lead=f"A buyer paid {price} for it.",
+            details=facts.details(("Price", price)),
+            steps=[
+                f"Hand the ticket over{by}: write what the buyer needs, such as a transfer code, into the"
+                " private note of the ticket. Only you and the buyer can read it.",
+                "Don't sell the ticket anywhere else.",
+            ],
+            button=Button("Open the ticket", f"{url}/tickets/{facts.ticket_id}"),
+            reason=SELLER,
+        )
+
+
+class Refunded(_OrderKind):
+    """Tells the buyer that the money comes back."""
+
+    name = "refunded"
+
+    def notice(self, event: OrderEvent) -> Notice[OrderFacts] | None:
+        if event.refunded_at is None:
+            return None
+        return Notice(event.id, event.user_id, event.refunded_at, OrderFacts.of(event))
+
+    def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
+        amount = money(facts.refunded_minor or facts.price_minor, site.currency)
+        return Content(
+            subject=f"Your {facts.order} is refunded: {short(facts.title)}",
+            heading="Your money is on its way back",
+            lead=f"We refunded {amount} to the card that you paid with.",
+            details=facts.details(("Refunded", amount)),
+            steps=["Your bank may take a few days to show the refund. You don't need to do anything."],
+            button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
+            notes=["The ticket isn't valid for you any more."],
+            reason=BUYER,
+        )
+
+    def example(self) -> OrderEvent:
+        return REFUNDED_EXAMPLE
+
+
+class SaleRefunded(_OrderKind):
+    """Tells the seller that the buyer of a ticket got the money back."""
+
+    name = "sale-refunded"
+
+    def notice(self, event: OrderEvent) -> Notice[OrderFacts] | None:
+        if event.refunded_at is None or event.seller_id is None:
+            return None
+        return Notice(event.id, event.seller_id, event.refunded_at, OrderFacts.of(event))
+
+    def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
+        amount = money(facts.refunded_minor or facts.price_minor, site.currency)
+        return Content(
+            subject=f"A sale was refunded ({facts.order}): {short(facts.title)}",
+            heading="A sale of yours was refunded",
+            lead=f"The buyer got {amount} back, so you don't get the money for this ticket.",
+            details=facts.details(("Refunded", amount)),
+            steps=["If you haven't handed the ticket over yet, don't do it."],
+            button=Button("Open the ticket", f"{url}/tickets/{facts.ticket_id}"),
+            reason=SELLER,
+        )
+
+    def example(self) -> OrderEvent:
+        return REFUNDED_EXAMPLE
+
+
+EXAMPLE = OrderUpdated(
+    id="65f0c0ffee0000000000000b",
+    version=3,
+    status="complete",
+    user_id="65f0c0ffee0000000000000f",
+    seller_id="65f0c0ffee0000000000000e",
+    paid_at=datetime(2027, 3, 1, 18, 30, tzinfo=UTC),
+    expires_at=datetime(2027, 3, 1, 18, 45, tzinfo=UTC),
+    hold=1,
+    code="7K3WPD9RXE",
+    ticket=OrderedTicket(
+        id="65f0c0ffee0000000000000a",
+        title="Low Roar: the last concert",
+        price=Decimal("59.90"),
+        starts_at=datetime(2027, 6, 12, 18, 30, tzinfo=UTC),
+        venue="Old Mill",
+        city="Köln",
+        time_zone="Europe/Berlin",
+        category="music",
+        seat="Row 4, seats 7 and 8",
+        quantity=2,
+    ),
+)
+REFUNDED_EXAMPLE = EXAMPLE.model_copy(
+    update={
+        "version": 4,
+        "status": "refunded",
+        "refunded_at": datetime(2027, 3, 2, 9, 0, tzinfo=UTC),
+        "refunded_amount": 5990,
+    }
+)

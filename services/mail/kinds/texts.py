@@ -1,0 +1,45 @@
+"""Amounts, dates and people's texts in messages.
+
+Nothing tells the reader's country, so the formats are those that nobody misreads: months as words, the
+24-hour clock, and the name of the time zone.
+"""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from babel.numbers import format_currency
+
+from contracts.money import from_minor_units
+from contracts.text import is_right_to_left, plain
+
+MAX_TITLE = 80
+"""How much of a title is in a subject. Mail programs show about 60 characters."""
+
+
+def money(minor: int, currency: str) -> str:
+    """An amount such as $1,234.50."""
+    return format_currency(from_minor_units(minor), currency.upper(), locale="en_US")
+
+
+def day_and_time(moment: datetime, zone: str | None) -> str:
+    """A time such as Saturday 12 June 2027, 21:30 (Berlin time). In UTC if the zone is unknown."""
+    place = "UTC"
+    try:
+        local = moment.astimezone(ZoneInfo(zone or "UTC"))
+        place = (zone or "UTC").rpartition("/")[2].replace("_", " ")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        local = moment.astimezone(ZoneInfo("UTC"))
+    name = "UTC" if place == "UTC" else f"{place} time"
+    return f"{local:%A} {local.day} {local:%B %Y, %H:%M} ({name})"
+
+
+def one_line(text: str) -> str:
+    """A person's text in one line, without characters that change the direction of the text around it."""
+    line = " ".join(plain(text).split())
+    return f"\u2068{line}\u2069" if is_right_to_left(line) else line
+
+
+def short(title: str) -> str:
+    """A title for a subject."""
+    line = " ".join(plain(title).split())
+    return one_line(line if len(line) <= MAX_TITLE else f"{line[: MAX_TITLE - 1].rstrip()}…")

@@ -1,0 +1,176 @@
+"""What messages say, and that people's texts change nothing but themselves."""
+
+import re
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.events import Event, OrderEvent
+from services.mail.kinds import BY_NAME, KINDS
+from services.mail.kinds.base import AnyKind, Site
+from services.mail.kinds.orders import EXAMPLE
+from services.mail.kinds.texts import day_and_time, short
+from services.mail.rendering import Stationery
+from streams.mail import listener
+
+SITE = Site("https://stagedoor.example", "usd")
+STATIONERY = Stationery("Stagedoor <tickets@stagedoor.example>", SITE.url)
+LINK = "https://stagedoor.example/account/reset?link=1.2"
+
+
+def email_of(kind: AnyKind, event: Event | None = None) -> EmailMessage:
+    """The message as its recipient gets it."""
+    notice = kind.notice(event or kind.example())
+    assert notice is not None
+    content = kind.content(notice.facts, SITE, LINK if kind.needs_link else SITE.url)
+    sent = STATIONERY.email("key", content, "ada@example.com", "token" if kind.is_optional else None)
+    received = message_from_bytes(bytes(sent), policy=default)
+    assert isinstance(received, EmailMessage)
+    return received
+
+
+def text_of(message: EmailMessage, subtype: str = "plain") -> str:
+    part = message.get_body((subtype,))
+    assert part is not None
+    return str(part.get_content())
+
+
+def titled(title: str) -> OrderEvent:
+    return EXAMPLE.model_copy(update={"ticket": EXAMPLE.ticket.model_copy(update={"title": title})})
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> AnyKind:
+    found: AnyKind = request.param
+    return found
+
+
+def test_each_kind_has_its_own_name_and_a_subscriber_for_each_of_its_events() -> None:
+    assert len(BY_NAME) == len(KINDS)
+    heard = {subscription.event for subscription in listener.subscriptions}
+    assert {event for kind in KINDS for event in kind.events} == heard
+
+
+def test_a_stored_fact_is_read_as_it_was_stored(kind: AnyKind) -> None:
+    notice = kind.notice(kind.example())
+    assert notice is not None
+    assert kind.facts.model_validate(notice.facts.model_dump()) == notice.facts
+
+
+def test_text_and_html_say_the_same_and_have_the_same_link(kind: AnyKind) -> None:
+    message = email_of(kind)
+    text, html = text_of(message), text_of(message, "html")
+    (address,) = re.findall(r'<a class="button" href="([^"]+)"', html)
+    assert address in text.splitlines()
+    assert address.startswith(f"{SITE.url}/")
+    assert (address == LINK) is kind.needs_link
+    seen = " ".join(re.sub(r"<[^>]+>", " ", html).replace("&#39;", "'").split())
+    for line in text.splitlines():
+        words = line.strip().removeprefix("- ").removesuffix(":")
+        if words and words != "--" and "unsubscribe" not in words:
+            value = words.partition(": ")[2] if re.match(r"[A-Z]\w+: ", words) else words
+            assert value in seen or value == SITE.url
+
+
+def test_a_message_is_short_and_loads_nothing(kind: AnyKind) -> None:
+    message = email_of(kind)
+    html = text_of(message, "html")
+    assert len(message["Subject"]) <= 140
+    assert not re.search(r"<(img|script|link|iframe|form|object)\b|url\(|@import", html)
+    assert '<html lang="en"' in html
+    assert "prefers-color-scheme: dark" in html
+    assert len(html) < 20_000  # Gmail hides what is beyond 102 KB
+
+
+def test_only_messages_about_neither_money_nor_a_change_of_the_account_are_optional() -> None:
+    assert [kind.name for kind in KINDS if kind.is_optional] == ["new-device"]
+
+
+def test_an_optional_message_can_be_stopped_with_one_click(kind: AnyKind) -> None:
+    message = email_of(kind)
+    if kind.is_optional:
+        assert message["List-Unsubscribe"] == f"<{SITE.url}/mail/unsubscribe?token=token>"
+        assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    else:
+        assert message["List-Unsubscribe"] is None
+
+
+HOSTILE = [
+    "<script>alert(1)</script><b>bold</b>",
+    "Row 4\r\nBcc: eve@example.com\r\n\r\nHello",
+    "Row 4\nSubject: another",
+    "\u202ereversed\u202c and \u2066isolated",
+    "=?utf-8?q?Bcc=3A_eve?=",
+    "'\"&;--></title>",
+    "עברית ועוד",
+    "x" * 5000,
+    "\x00\x07 control",
+    "{{ 7 * 7 }} {% raw %}",
+    "\u2028line\u2029separator",
+    "😀" * 200,
+]
+
+
+@pytest.mark.parametrize("title", HOSTILE)
+@pytest.mark.parametrize("name", ["receipt", "sold"])
+def test_a_hostile_title_stays_a_title(name: str, title: str) -> None:
+    message = email_of(BY_NAME[name], titled(title))
+    plain = email_of(BY_NAME[name])
+    assert message.keys() == plain.keys()
+    assert message["To"] == "ada@example.com"
+    assert "\n" not in message["Subject"]
+    assert len(message["Subject"]) < 160
+    assert not re.search("[\u202a-\u202e\x00-\x08]", message["Subject"])
+    html = text_of(message, "html")
+    tags = re.findall(r"<[/\w]+", html)
+    assert tags == re.findall(r"<[/\w]+", text_of(plain, "html"))
+    assert text_of(message).count("\n") == text_of(plain).count("\n")
+
+
+@given(title=st.text(max_size=250))
+@settings(max_examples=50, deadline=None)
+def test_no_title_changes_the_headers(title: str) -> None:
+    message = email_of(BY_NAME["receipt"], titled(title))
+    assert message.keys() == email_of(BY_NAME["receipt"]).keys()
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [
+        ("Europe/Berlin", "Saturday 12 June 2027, 20:30 (Berlin time)"),
+        ("America/New_York", "Saturday 12 June 2027, 14:30 (New York time)"),
+        (None, "Saturday 12 June 2027, 18:30 (UTC)"),
+        ("Mars/Olympus", "Saturday 12 June 2027, 18:30 (UTC)"),
+        ("../../etc/passwd", "Saturday 12 June 2027, 18:30 (UTC)"),
+    ],
+)
+def test_times_are_in_the_time_zone_of_the_event(zone: str | None, expected: str) -> None:
+    assert EXAMPLE.ticket.starts_at is not None
+    assert day_and_time(EXAMPLE.ticket.starts_at, zone) == expected
+
+
+def test_a_receipt_without_a_date_has_no_calendar_file() -> None:
+    details: dict[str, Any] = dict.fromkeys(("starts_at", "venue", "city", "seat", "time_zone"))
+    undated = EXAMPLE.model_copy(
+        update={"code": None, "ticket": EXAMPLE.ticket.model_copy(update={**details, "quantity": 1})}
+    )
+    message = email_of(BY_NAME["receipt"], undated)
+    assert list(message.iter_attachments()) == []
+    assert "When" not in text_of(message)
+    assert message["Subject"] == "Your order is paid: Low Roar: the last concert"
+
+
+def test_a_long_title_is_cut_in_the_subject() -> None:
+    assert short("word " * 40) == "word " * 15 + "word…"
+
+
+def test_a_message_id_depends_on_the_key_alone_and_reveals_no_id() -> None:
+    first, second = STATIONERY.message_id("receipt:65f0:ada"), STATIONERY.message_id("receipt:65f0:ada")
+    assert first == second != STATIONERY.message_id("sold:65f0:ada")
+    assert "65f0:" not in first
+    assert first.endswith("@stagedoor.example>")
