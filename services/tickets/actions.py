@@ -174,8 +174,8 @@ async def _change(ticket_id: str, decide: Callable[[Ticket], Changes | None]) ->
 
 
 def _hash_of(body: TicketBody) -> str:
-    # A body without a private note has the hash that earlier versions stored.
-    unset = {"private_note"} if body.private_note is None else None
+    # A body without the newer fields has the hash that earlier versions stored.
+    unset = {name for name, value in body if (name, value) in (("private_note", None), ("promised", False))}
     return sha256(body.model_dump_json(by_alias=True, exclude=unset).encode()).hexdigest()
 
 
