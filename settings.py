@@ -260,6 +260,9 @@ class Settings(BaseSettings):
         True,
         description="Whether buyers may still pay after the event has started, for a ticket that they reserved before",
     )
+    delivery_hours: float = Field(
+        24, gt=0, le=168, description="Hours after the payment in which a seller has to upload promised files"
+    )
     max_live_reservations: int = Field(5, ge=1, le=100, description="Maximum unpaid reservations per user")
 
     mail_max_age_days: float = Field(

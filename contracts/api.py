@@ -12,6 +12,7 @@ from typing_extensions import TypeAliasType
 
 from contracts.events import (
     CancelReason,
+    DeliveryState,
     DisputeStatus,
     OrderedTicket,
     OrderStatus,
@@ -477,7 +478,30 @@ class Order(Wire):
     """Whether the buyer may ask for more time to pay."""
     code: str | None = None
     """The order number: the proof of purchase. Only the buyer and the seller see it."""
+    delivery: DeliveryState | None = None
+    """How far the delivery is. Null until the order is paid, unless sealed files are stored already."""
+    deliver_by: Moment | None = None
+    """When the delivery has to be done."""
+    delivered_at: Moment | None = None
+    """When the buyer could read the files, or the seller marked the handover."""
+    confirmed_at: Moment | None = None
+    """When the buyer confirmed to have the ticket, or the time to report a problem was over."""
+    overdue_at: Moment | None = None
+    """The deadline that passed without a delivery, if it did."""
     ticket: OrderTicket
+
+
+class SoldOrder(Wire):
+    """How far the delivery of an order is, for its seller. It doesn't say who the buyer is."""
+
+    id: Id
+    ticket_id: Id
+    status: OrderStatus
+    delivery: DeliveryState | None
+    deliver_by: Moment | None
+    delivered_at: Moment | None
+    confirmed_at: Moment | None
+    overdue_at: Moment | None
 
 
 TOKEN = re.compile(r"^(tok|pm)_[A-Za-z0-9_]{1,200}$", re.ASCII)

@@ -22,6 +22,10 @@ OrderStatus = TypeAliasType(
     "OrderStatus", Literal["created", "awaiting:payment", "complete", "cancelled", "refunded"]
 )
 CancelReason = TypeAliasType("CancelReason", Literal["buyer", "expired"])
+DeliveryState = TypeAliasType("DeliveryState", Literal["sealed", "due", "delivered", "confirmed", "failed"])
+"""How far the delivery of an order is: `sealed` before the payment, if the files are stored already; `due`
+until the buyer has the ticket; `delivered`; `confirmed` by the buyer or because no problem was reported in
+time; or `failed`, if a promised file didn't arrive in time, after which the buyer is refunded."""
 DisputeStatus = TypeAliasType("DisputeStatus", Literal["open", "won", "lost"])
 """Who the buyer's bank decided for: `won` is the marketplace's success, `lost` is the buyer's."""
 PaymentStatus = TypeAliasType(
@@ -138,6 +142,17 @@ class OrderEvent(Event):
     """How much of the price the buyer got back, in minor units."""
     dispute: DisputeStatus | None = None
     """The state of the dispute, if the buyer disputed the payment."""
+    delivery: DeliveryState | None = None
+    """How far the delivery is. None until the order is paid, unless sealed files are stored already."""
+    deliver_by: Moment | None = None
+    """When the delivery has to be done: a promised one by a deadline, any other until the event starts. None
+    before the payment, or without a date."""
+    delivered_at: Moment | None = None
+    """When the buyer could read the files, or the seller marked the handover. None before."""
+    confirmed_at: Moment | None = None
+    """When the delivery was confirmed, by the buyer or by timeout. None before."""
+    overdue_at: Moment | None = None
+    """The deadline that passed without a delivery, if it did."""
     expires_at: Moment
     """When the time to pay ends."""
     hold: Count
@@ -159,7 +174,7 @@ class OrderCreated(OrderEvent):
 
 
 class OrderUpdated(OrderEvent):
-    """A payment began, the buyer got more time to pay, the order was paid, or the order was refunded."""
+    """A payment began, the buyer got more time to pay, or the order was paid, delivered or refunded."""
 
     subject: ClassVar[str] = "order.updated"
 
@@ -219,7 +234,7 @@ class PaymentUpdated(PaymentEvent):
 
 
 class ExpirationComplete(Event):
-    """The time to pay for an order ended at `expires_at`, and a few seconds of grace have passed."""
+    """The time to pay or to deliver ended at `expires_at`, and a few seconds of grace have passed."""
 
     subject: ClassVar[str] = "expiration.complete"
 

@@ -56,8 +56,11 @@ ROUTES: Mapping[ServiceName, Mapping[str, str]] = {
     },
     "orders": {
         "/api/orders": "GET POST",
+        "/api/orders/sales": "GET",
         "/api/orders/:id": "GET DELETE",
         "/api/orders/:id/extend": "POST",
+        "/api/orders/:id/handover": "POST",
+        "/api/orders/:id/confirmation": "POST",
     },
     "payments": {
         "/api/payments": "GET POST",

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from contracts.api import Order as OrderView
-from contracts.api import OrderTicket
+from contracts.api import OrderTicket, SoldOrder
 from contracts.money import from_minor_units
 from contracts.wire import now
 from services.orders.documents import Order, ShownOrder
@@ -26,6 +26,11 @@ def view_of(order: Order | ShownOrder, window: timedelta) -> OrderView:
         relisted=order.relisted,
         can_extend=may_extend(order, longer, window, moment),
         code=order.code,
+        delivery=order.delivery,
+        deliver_by=order.deliver_by,
+        delivered_at=order.delivered_at,
+        confirmed_at=order.confirmed_at,
+        overdue_at=order.overdue_at,
         ticket=OrderTicket(
             id=order.ticket_id,
             title=order.ticket_title,
@@ -33,4 +38,18 @@ def view_of(order: Order | ShownOrder, window: timedelta) -> OrderView:
             version=order.ticket_version,
             **dict(order.details),
         ),
+    )
+
+
+def sale_of(order: ShownOrder) -> SoldOrder:
+    """The order as its seller sees it."""
+    return SoldOrder(
+        id=order.key,
+        ticket_id=order.ticket_id,
+        status=order.status,
+        delivery=order.delivery,
+        deliver_by=order.deliver_by,
+        delivered_at=order.delivered_at,
+        confirmed_at=order.confirmed_at,
+        overdue_at=order.overdue_at,
     )

@@ -88,7 +88,7 @@ class Payments:
             if payment.status != "voided":
                 return payment
             order = await OrderReplica.stored(order_id)
-            if order.status in rules.OVER:
+            if order.is_over:
                 raise rules.OrderCancelled
         raise attempts.PaymentEnded
 
@@ -123,8 +123,14 @@ class Payments:
         if event.status in LIVE_STATUSES:
             return  # the buyer acts next, and paying must not wait for Stripe
         payment = await Payment.first({"order_id": event.id})
-        if payment is not None:
-            await self.settlement.advance(payment)
+        if payment is None:
+            return
+        if event.delivery == "failed":  # the write comes first, so that the reconciler continues the refund
+            payment = await change(
+                lambda: Payment.first({"order_id": event.id}),
+                lambda stored: refunds.refund_undelivered(stored, now()),
+            )
+        await self.settlement.advance(payment)
 
     async def refund(self, order_id: str, *, relist: bool, again: bool = False) -> Payment:
         """Refund the captured amount of an order. Repeated requests refund it once.
@@ -259,4 +265,5 @@ def replica_fields(order: OrderEvent | Order) -> dict[str, Any]:
         "ticket_title": order.ticket.title,
         "expires_at": order.expires_at,
         "starts_at": order.ticket.starts_at,
+        "delivery_failed": order.delivery == "failed",
     }

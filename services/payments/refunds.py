@@ -47,6 +47,16 @@ def refund(payment: PaymentState, *, relist: bool, again: bool = False, now: dat
             raise NotCaptured
 
 
+def refund_undelivered(payment: PaymentState, now: datetime) -> Changes | None:
+    """Refund the captured amount of an order whose seller didn't deliver. A repeated call changes nothing.
+
+    A disputed payment waits for the bank. Only if the bank decides for the seller, the buyer gets a refund.
+    """
+    if payment.status != "captured" or payment.dispute in ("open", "lost"):
+        return None
+    return refund(payment, relist=False, now=now)
+
+
 def returned(payment: PaymentState, *, relist: bool) -> Changes | None:
     """Record that an operator returned the money without Stripe, because the refund failed.
 

@@ -57,6 +57,13 @@ class Payable(BaseModel):
     expires_at: Moment
     starts_at: Moment | None = None
     """When the ticket's event begins."""
+    delivery_failed: bool = False
+    """Whether the seller didn't deliver the ticket in time, so that the buyer gets the money back."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the buyer must not be charged any more."""
+        return self.status in OVER or self.delivery_failed
 
     def has_begun(self, now: datetime) -> bool:
         """Whether the ticket's event has begun."""
@@ -163,7 +170,7 @@ def check_may_pay(order: Payable, by: str, now: datetime, minimum: MinimumCharge
     """
     if order.user_id != by:
         raise NotTheBuyer
-    if order.status == "cancelled":
+    if order.status == "cancelled" or order.delivery_failed:
         raise OrderCancelled
     if order.status in LIVE_STATUSES and order.expires_at <= now:
         raise OrderExpired
@@ -177,12 +184,13 @@ def next_step(order: Payable, payment: PaymentState, now: datetime, *, pay_after
     """The next step towards a final status. docs/payments.md shows this total function as a table.
 
     Buyers are charged only for tickets that they own: a payment is captured only for a complete order, and
-    the authorization of a cancelled order is voided.
+    the authorization of a cancelled order is voided. If the delivery of a complete order fails, what the
+    buyer has paid is captured, if it isn't yet, and refunded: buyer, seller and books then see a refund.
 
     Args:
         pay_after_start: whether Stripe's page stays open after the event has begun.
     """
-    over = order.status in OVER
+    over = order.is_over
     match payment.status:
         case "voided" | "refunded":
             return Step.WAIT
@@ -190,7 +198,7 @@ def next_step(order: Payable, payment: PaymentState, now: datetime, *, pay_after
             return _refund_step(payment)
         case "captured":
             return _refund_step(payment) if over else Step.WAIT
-        case "authorized" if over:
+        case "authorized" if order.status in OVER:
             return Step.VOID
         case "authorized":
             return Step.CAPTURE if order.status == "complete" else Step.WAIT
