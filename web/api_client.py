@@ -1,5 +1,6 @@
 """A typed client of the services' APIs."""
 
+import asyncio
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from contracts.api import (
     SalesSummary,
     Seller,
     SessionView,
+    SoldOrder,
     Ticket,
     User,
 )
@@ -57,6 +59,9 @@ _TICKETS = TypeAdapter(list[Ticket])
 _FACETS = TypeAdapter(Facets)
 _ORDER = TypeAdapter(Order)
 _ORDERS = TypeAdapter(list[Order])
+_SOLD_ORDERS = TypeAdapter(list[SoldOrder])
+MAX_SALES = 100
+"""Maximum number of sales in one request. Orders accepts no more."""
 _PAYMENT_RESULT = TypeAdapter(PaymentResult)
 _PAYMENTS = TypeAdapter(list[Payment])
 
@@ -354,6 +359,21 @@ class ApiClient:
 
     async def cancel_order(self, order_id: str) -> None:
         await self._call("orders", "DELETE", f"/api/orders/{validated_id(order_id)}")
+
+    async def confirm_delivery(self, order_id: str) -> Order:
+        path = f"/api/orders/{validated_id(order_id)}/confirmation"
+        return (await self._call("orders", "POST", path, body={})).parse(_ORDER)
+
+    async def hand_over(self, order_id: str) -> None:
+        await self._call("orders", "POST", f"/api/orders/{validated_id(order_id)}/handover", body={})
+
+    async def sales_of(self, order_ids: Sequence[str]) -> list[SoldOrder]:
+        """How far the delivery of these sales of the caller is."""
+        parts = [order_ids[start : start + MAX_SALES] for start in range(0, len(order_ids), MAX_SALES)]
+        answers = await asyncio.gather(
+            *(self._call("orders", "GET", "/api/orders/sales", query={"orderId": part}) for part in parts)
+        )
+        return [sale for answer in answers for sale in answer.parse(_SOLD_ORDERS)]
 
     async def pay(self, order_id: str, token: str | None) -> PaymentResult:
         """Pay with a card token, or on Stripe's page without one."""

@@ -59,6 +59,7 @@ from web.pages import (
     departures,
     developers,
     mail,
+    order_copies,
     orders,
     passkeys,
     pictures,
@@ -132,7 +133,7 @@ def create(
 ) -> Litestar:
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
-        *(browse, tickets, sell, pictures, sales, orders, purchases),
+        *(browse, tickets, sell, pictures, sales, orders, order_copies, purchases),
         *(users, accounts, passkeys, departures, mail, developers),
     )
     return Litestar(

@@ -1,20 +1,23 @@
 """The page with the list of a seller's tickets and the amount that the seller has earned."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, get_args
 from urllib.parse import urlencode
 
-from litestar import Response, Router, get
+from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 
-from contracts.api import SalesSummary, Ticket
+from contracts.api import SalesSummary, SoldOrder, Ticket
 from contracts.events import TicketStatus
 from contracts.money import from_minor_units
 from web.api_client import ApiClient, Refused, TicketPage
 from web.page_context import Page
+from web.redirects import sign_in_address
 from web.rendering.templating import seconds_left
 from web.rendering.texts import N_
 from web.rendering.ticket_texts import has_begun
@@ -44,6 +47,21 @@ class Sale:
     """A ticket in the list of its seller."""
 
     ticket: Ticket
+    order: SoldOrder | None = None
+    """The order of a sold ticket. None if the orders service is down."""
+
+    @property
+    def delivery(self) -> str | None:
+        """What is said about the delivery. None if nothing was paid, or if the order is too old to say it."""
+        if self.order is None or self.order.delivery in (None, "sealed"):
+            return None
+        if self.order.status != "complete" and self.order.delivery != "failed":
+            return None
+        if self.order.delivery != "due":
+            return self.order.delivery
+        if self.ticket.delivery == "promised":
+            return "upload"
+        return "overdue" if self.order.overdue_at else "hand-over"
 
     @property
     def is_over(self) -> bool:
@@ -99,7 +117,7 @@ async def listings(page: NamedDependency[Page], request: WebRequest) -> Response
             raise
         return page.redirect(_address(status))
     context = {
-        "sales": [Sale(ticket) for ticket in tickets.tickets],
+        "sales": await _sales(page, tickets.tickets),
         "summary": summary,
         "counts": _counts(summary),
         "earned": from_minor_units(summary.sold.amount - summary.refunded.amount),
@@ -111,6 +129,27 @@ async def listings(page: NamedDependency[Page], request: WebRequest) -> Response
         "more": _more(status, after, shown, tickets),
     }
     return page.render("sell/listings.html", context, fragment="sell/_listings.html")
+
+
+@post("/orders/{order_id:str}/handover")
+async def hand_over(page: NamedDependency[Page], order_id: FromPath[str]) -> Response[Any]:
+    """Record that the seller has handed the ticket over. The list says what came of it."""
+    try:
+        await page.api.hand_over(order_id)
+    except Refused as refused:
+        if refused.status == 401:
+            return page.redirect(sign_in_address("/listings"))
+        if refused.status != 409:
+            raise
+    return page.redirect("/listings?status=sold")
+
+
+async def _sales(page: Page, tickets: Sequence[Ticket]) -> Sequence[Sale]:
+    """The tickets with the orders of the sold ones."""
+    sold = [ticket.order_id for ticket in tickets if ticket.status == "sold" and ticket.order_id]
+    found = await page.optional(page.api.sales_of(sold)) if sold else None
+    orders = {order.ticket_id: order for order in found or ()}
+    return [Sale(ticket, orders.get(ticket.id)) for ticket in tickets]
 
 
 async def _tickets_and_summary(api: ApiClient, search: dict[str, str]) -> tuple[TicketPage, SalesSummary]:
@@ -143,4 +182,4 @@ def _address(status: str, *, after: str = "", show: int = 0) -> str:
     return f"/listings?{query}" if query else "/listings"
 
 
-router = Router("/", route_handlers=[listings])
+router = Router("/", route_handlers=[listings, hand_over])

@@ -13,6 +13,7 @@ from services.mail.kinds.accounts import (
     ResetPassword,
 )
 from services.mail.kinds.base import AnyKind
+from services.mail.kinds.deliveries import Overdue, OverdueSale, TicketReady
 from services.mail.kinds.orders import Receipt, Refunded, SaleRefunded, Sold
 
 KINDS: Sequence[AnyKind] = (
@@ -20,6 +21,9 @@ KINDS: Sequence[AnyKind] = (
     Sold(),
     Refunded(),
     SaleRefunded(),
+    TicketReady(),
+    Overdue(),
+    OverdueSale(),
     ConfirmAddress(),
     ConfirmNewAddress(),
     ResetPassword(),
