@@ -42,7 +42,7 @@ async def calendar_file(page: NamedDependency[Page], order_id: FromPath[str]) ->
         texts={name: value for name, value in texts.items() if value},
         url=address,
     )
-    return Response(text.encode(), media_type="text/calendar; charset=utf-8", headers=_attached("event.ics"))
+    return Response(text, media_type="text/calendar", headers=_attached("event.ics"))
 
 
 @get("/orders/{order_id:str}/copy")

@@ -126,6 +126,10 @@ async def start_of_stream(app: ASGIApp, request: httpx.Request) -> httpx.Respons
     return httpx.Response(starts[0]["status"], headers=starts[0]["headers"])
 
 
+LISTS = ("/api/payments", "/api/orders/sales")
+"""Lists of what belongs to given orders."""
+
+
 def cases(app: PageCache, ids: dict[str, str]) -> Iterator[Case]:
     """All routes with GET, and examples of other responses."""
     values = {
@@ -149,7 +153,7 @@ def cases(app: PageCache, ids: dict[str, str]) -> Iterator[Case]:
         example = path.replace("orders/:id", f"orders/{ids['order_id']}")
         example = example.replace("tickets/:id", f"tickets/{ids['ticket_id']}")
         example = re.sub(":(id|userId)", ids["user"], example).replace(":picture", "0" * 64)
-        query = f"?orderId={ids['order_id']}" if path == "/api/payments" else ""
+        query = f"?orderId={ids['order_id']}" if path in LISTS else ""
         yield Case(f"GET {path}", "GET", example + query, {})
     yield Case("GET /cards", "GET", f"/cards?id={ids['ticket_id']}", {})
     yield Case("GET /static/{name}, another version", "GET", OUTDATED, {})
