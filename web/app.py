@@ -58,6 +58,7 @@ from web.pages import (
     browse,
     departures,
     developers,
+    files,
     mail,
     orders,
     passkeys,
@@ -132,7 +133,7 @@ def create(
 ) -> Litestar:
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
-        *(browse, tickets, sell, pictures, sales, orders, purchases),
+        *(browse, tickets, sell, pictures, files, sales, orders, purchases),
         *(users, accounts, passkeys, departures, mail, developers),
     )
     return Litestar(
