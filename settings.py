@@ -265,6 +265,13 @@ class Settings(BaseSettings):
     )
     max_live_reservations: int = Field(5, ge=1, le=100, description="Maximum unpaid reservations per user")
 
+    file_days: float = Field(
+        30,
+        gt=0,
+        le=3650,
+        description="Days after its event for which the uploaded files of a ticket are kept, and for which it is on record who received them",
+    )
+
     mail_max_age_days: float = Field(
         3,
         gt=0,
@@ -321,6 +328,16 @@ class Settings(BaseSettings):
         None,
         min_length=32,
         description="Bearer token with which mail asks auth for addresses and one-time links, the same for both; generated in DATA_DIR by default",
+    )
+    ticket_file_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Key that encrypts the uploaded files of tickets; if it is lost, so are they; generated in DATA_DIR by default",
+    )
+    previous_ticket_file_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="The key of files before, which still opens files while they are encrypted with the new one",
     )
     trusted_proxies: Annotated[list[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_split)] = Field(
         [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")],
@@ -412,6 +429,10 @@ class Settings(BaseSettings):
     picture_parts: NoLimitAtZero = Field(
         20_000,
         description="Segments of a JPEG, or chunks of a PNG or WebP (usually below 1,000); 0 for no limit",
+    )
+    file_pages: NoLimitAtZero = Field(20, description="Pages of an uploaded file of a ticket; 0 for no limit")
+    file_cpu_seconds: NoLimitAtZero = Field(
+        10, description="CPU time to check one file of a ticket; 0 for no limit"
     )
     max_body_bytes: NoLimitAtZero = Field(
         16_384,

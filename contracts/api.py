@@ -27,6 +27,7 @@ from contracts.tickets import (
     Category,
     CategoryInput,
     City,
+    Delivery,
     FaceValue,
     Notes,
     PrivateNote,
@@ -38,7 +39,7 @@ from contracts.tickets import (
     Title,
     Venue,
 )
-from contracts.wire import Id, Moment, Wire, left_out_if_none
+from contracts.wire import Count, Id, Moment, Wire, left_out_if_none
 
 POSITION = "Stagedoor-Position"
 """A header of the tickets service for the web tier: the sequence number in the stream EVENTS up to which the
@@ -48,6 +49,9 @@ response contains the changes of all tickets. It is missing if that isn't known.
 VALID_UNTIL = "Stagedoor-Valid-Until"
 """A header of the tickets service for the web tier: when the response changes because time passes."""
 
+
+FileId = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
+"""The random id of a file."""
 
 MAX_FIELDS = 50
 """Maximum number of fields of a body. No body has as many known fields."""
@@ -375,6 +379,41 @@ class Ticket(PublicTicket):
         """The ticket as camelCase JSON, without the fields that only some callers see and that are empty."""
         unset = {name for name in _PERSONAL if getattr(self, name) is None}
         return self.model_dump_json(by_alias=True, exclude=unset)
+
+
+class TicketFile(Wire):
+    """A sealed file of a ticket, without its content."""
+
+    id: FileId
+    kind: Literal["pdf", "png", "jpeg", "pkpass"]
+    size: Annotated[int, Field(ge=0)]
+    """In bytes."""
+    seats: Count
+    """For how many persons it is: the number of its barcodes, or of its pages if it has none."""
+    code_found: bool
+    """Whether it has a barcode. Without one, nobody can check that it isn't in another listing."""
+    uploaded_at: Moment
+    reads: Annotated[int, Field(ge=0)]
+    """How often the buyer has received it."""
+
+
+class FileList(Wire):
+    """The sealed files of a ticket, which only its seller and its buyer see."""
+
+    delivery: Delivery
+    files_ready_at: Moment | None
+    """When the files of all seats were complete. None while a file is missing."""
+    quantity: Count
+    """For how many persons the listing is."""
+    seats: Annotated[int, Field(ge=0)]
+    """For how many persons the files are."""
+    can_upload: bool
+    """Whether the caller may add files."""
+    can_remove: bool
+    """Whether the caller may remove files."""
+    can_read: bool
+    """Whether the caller may read the files: only the buyer after paying."""
+    files: Sequence[TicketFile]
 
 
 _PERSONAL = ("private_note", "refunded_amount", "dispute")

@@ -18,6 +18,7 @@ from contracts.api import (
     ExtensionBody,
     Facet,
     Facets,
+    FileList,
     LinkBody,
     MyAccount,
     NameBody,
@@ -53,6 +54,7 @@ from contracts.api import (
     SuspensionBody,
     Ticket,
     TicketBody,
+    TicketFile,
     UsedCredential,
     User,
     WithdrawalBody,
@@ -310,6 +312,16 @@ _EXPORT = Export(
     incomplete=[],
 )
 
+_FILE = TicketFile(
+    id="ab" * 16,
+    kind="pdf",
+    size=48_213,
+    seats=2,
+    code_found=True,
+    uploaded_at=AUTHORIZED_AT,
+    reads=0,
+)
+
 API_EXAMPLES: tuple[Wire, ...] = (
     _EXPORT,
     _EXPORT.account,
@@ -406,6 +418,17 @@ API_EXAMPLES: tuple[Wire, ...] = (
         picture=PICTURE,
         delivery="instant",
         files_ready_at=AUTHORIZED_AT,
+    ),
+    _FILE,
+    FileList(
+        delivery="instant",
+        files_ready_at=AUTHORIZED_AT,
+        quantity=2,
+        seats=2,
+        can_upload=False,
+        can_remove=True,
+        can_read=False,
+        files=[_FILE],
     ),
     Facet(value="koln", label="Köln", count=3),
     Facets(

@@ -37,6 +37,9 @@ MAX_QUANTITY = 10
 MAX_PICTURE_BYTES = 5 * 1024 * 1024
 """Maximum size of an uploaded picture."""
 
+MAX_FILE_BYTES = 10 * 1024 * 1024
+"""Maximum size of an uploaded file of a ticket."""
+
 
 class TicketDetails(BaseModel):
     """The event and the seats of a ticket. An order keeps their values from the time of its reservation."""
@@ -76,7 +79,7 @@ class TicketSummary(TicketDetails, TicketOffer, Wire):
     picture: str | None = None
     """Name of the picture in /api/tickets/pictures/{name}/small and …/large."""
     delivery: Delivery = "seller"
-    """How the buyer gets the ticket. A promised ticket becomes `instant` as soon as its files are complete."""
+    """How the buyer gets the ticket. A promised ticket becomes `instant` once its files are complete."""
 
 
 @cache

@@ -57,6 +57,12 @@ def mail_token(settings: Settings) -> str:
     return _given(settings.mail_token) or stored_secret(settings.data_dir / "mail-token")
 
 
+def ticket_file_keys(settings: Settings) -> list[str]:
+    """The key that wraps the keys of uploaded files, and the one before while it is replaced."""
+    key = _given(settings.ticket_file_key) or stored_secret(settings.data_dir / "ticket-file-key")
+    return _with_previous(key, settings.previous_ticket_file_key)
+
+
 def internal_token(settings: Settings) -> str:
     """The bearer token with which web passes on to mail what visitors choose."""
     return _token_of(internal_secret(settings))

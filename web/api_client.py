@@ -17,6 +17,7 @@ from contracts.api import (
     POSITION,
     VALID_UNTIL,
     Facets,
+    FileList,
     MyAccount,
     OpenMatter,
     Order,
@@ -55,6 +56,7 @@ _MATTERS = TypeAdapter(list[OpenMatter])
 _SELLER = TypeAdapter(Seller)
 _SALES = TypeAdapter(SalesSummary)
 _TICKET = TypeAdapter(Ticket)
+_FILES = TypeAdapter(FileList)
 _TICKETS = TypeAdapter(list[Ticket])
 _FACETS = TypeAdapter(Facets)
 _ORDER = TypeAdapter(Order)
@@ -66,6 +68,8 @@ _PAYMENT_RESULT = TypeAdapter(PaymentResult)
 _PAYMENTS = TypeAdapter(list[Payment])
 
 _ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
+_FILE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_CONFIRMED = {"confirmed": "true"}
 
 
 class ServiceDown(Exception):
@@ -123,6 +127,13 @@ def validated_id(value: str) -> str:
         Refused: with status 404 if the value can't be an id.
     """
     if _ID.fullmatch(value) is None:
+        raise Refused(Problem.of(HTTPStatus.NOT_FOUND, "Not found", code="not-found"))
+    return value
+
+
+def validated_file_id(value: str) -> str:
+    """Like `validated_id`, for the id of a file."""
+    if _FILE_ID.fullmatch(value) is None:
         raise Refused(Problem.of(HTTPStatus.NOT_FOUND, "Not found", code="not-found"))
     return value
 
@@ -309,17 +320,38 @@ class ApiClient:
     async def ticket(self, ticket_id: str) -> Ticket:
         return (await self._call("tickets", "GET", f"/api/tickets/{validated_id(ticket_id)}")).parse(_TICKET)
 
-    async def create_ticket(self, body: Mapping[str, str | int], key: str) -> Ticket:
-        """List a ticket. Repeated requests with the same idempotency key list only one ticket."""
-        headers = {"Idempotency-Key": key}
-        return (await self._call("tickets", "POST", "/api/tickets", body=body, headers=headers)).parse(
-            _TICKET
-        )
+    async def create_ticket(
+        self, body: Mapping[str, str | int | bool], key: str, *, confirmed: bool = False
+    ) -> Ticket:
+        """List a ticket. Repeated requests with the same idempotency key list only one ticket.
 
-    async def edit_ticket(self, ticket_id: str, body: Mapping[str, str | int]) -> Ticket:
-        return (
-            await self._call("tickets", "PUT", f"/api/tickets/{validated_id(ticket_id)}", body=body)
-        ).parse(_TICKET)
+        Args:
+            confirmed: whether the seller has confirmed that another listing of the seat is of another one.
+        """
+        answer = await self._call(
+            *("tickets", "POST", "/api/tickets"),
+            body=body,
+            query=_CONFIRMED if confirmed else None,
+            headers={"Idempotency-Key": key},
+        )
+        return answer.parse(_TICKET)
+
+    async def edit_ticket(
+        self, ticket_id: str, body: Mapping[str, str | int | bool], *, confirmed: bool = False
+    ) -> Ticket:
+        path, query = f"/api/tickets/{validated_id(ticket_id)}", _CONFIRMED if confirmed else None
+        return (await self._call("tickets", "PUT", path, body=body, query=query)).parse(_TICKET)
+
+    async def files_of(self, ticket_id: str) -> FileList:
+        path = f"/api/tickets/{validated_id(ticket_id)}/files"
+        return (await self._call("tickets", "GET", path)).parse(_FILES)
+
+    async def add_file(self, ticket_id: str, upload: bytes) -> None:
+        await self._call("tickets", "POST", f"/api/tickets/{validated_id(ticket_id)}/files", upload=upload)
+
+    async def remove_file(self, ticket_id: str, file_id: str) -> None:
+        path = f"/api/tickets/{validated_id(ticket_id)}/files/{validated_file_id(file_id)}"
+        await self._call("tickets", "DELETE", path)
 
     async def set_private_note(self, ticket_id: str, note: str | None) -> None:
         path = f"/api/tickets/{validated_id(ticket_id)}/private-note"

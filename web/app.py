@@ -58,6 +58,7 @@ from web.pages import (
     browse,
     departures,
     developers,
+    files,
     mail,
     order_copies,
     orders,
@@ -133,7 +134,7 @@ def create(
 ) -> Litestar:
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
-        *(browse, tickets, sell, pictures, sales, orders, order_copies, purchases),
+        *(browse, tickets, sell, pictures, files, sales, orders, order_copies, purchases),
         *(users, accounts, passkeys, departures, mail, developers),
     )
     return Litestar(

@@ -53,6 +53,8 @@ ROUTES: Mapping[ServiceName, Mapping[str, str]] = {
         "/api/tickets/:id/similar": "GET",
         "/api/tickets/:id/picture": "PUT DELETE",
         "/api/tickets/:id/private-note": "PUT",
+        "/api/tickets/:id/files": "GET POST",
+        "/api/tickets/:id/files/:file": "GET DELETE",
     },
     "orders": {
         "/api/orders": "GET POST",
@@ -69,7 +71,7 @@ ROUTES: Mapping[ServiceName, Mapping[str, str]] = {
 }
 """The methods of each path. A path with GET also has HEAD, and every path has OPTIONS."""
 
-_PARAMETERS = {":id": "[0-9a-fA-F]{24}", ":picture": "[0-9A-Za-z_-]{1,100}"}
+_PARAMETERS = {":id": "[0-9a-fA-F]{24}", ":picture": "[0-9A-Za-z_-]{1,100}", ":file": "[0-9a-f]{32}"}
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
 
 

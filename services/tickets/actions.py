@@ -16,20 +16,27 @@ from kit.changes import Changes
 from kit.errors import AccountClosed, NotFound, Unavailable
 from kit.mongo import object_id
 from services.tickets import leaving, pictures, rules
-from services.tickets.documents import Ticket
+from services.tickets.documents import ONE_LIVE_LISTING_A_SEAT, Ticket
+from services.tickets.files import retention
 from services.tickets.images.results import Rendered
-from services.tickets.views import WITH_PRIVATE_NOTE, StoredTicket, stored
+from services.tickets.views import PROJECTION, WITH_PRIVATE_NOTE, StoredTicket, stored
 
 
 async def offer(
-    seller: str, body: TicketBody, key: str | None = None, minimum: MinimumCharge | None = None
+    seller: str,
+    body: TicketBody,
+    key: str | None = None,
+    minimum: MinimumCharge | None = None,
+    *,
+    confirmed: bool = False,
 ) -> Ticket:
     """Put a ticket on sale. Requests with the same idempotency key and content create one ticket.
 
     A repeated request returns the ticket in its current state, even if its event has begun meanwhile.
 
     Raises:
-        EventInThePast, PriceTooLow, IdempotencyKeyReused, AccountClosed
+        EventInThePast, PriceTooLow, IdempotencyKeyReused, AccountClosed, SeatListed
+        SameSeat: somebody has listed or bought the seat, and the seller hasn't confirmed that it is another.
         Unavailable: no majority has the ticket of an earlier request yet.
     """
     request_hash = _hash_of(body)
@@ -39,12 +46,14 @@ async def offer(
         ticket = Ticket(
             user_id=seller, idempotency_key=key, request_hash=request_hash if key else None, **_details(body)
         )
+        if not confirmed:
+            await _check_seat(ticket.seat_key, seller)
         await ticket.add()
-    except (rules.EventInThePast, rules.PriceTooLow, DuplicateKeyError) as error:
+    except (rules.EventInThePast, rules.PriceTooLow, rules.SameSeat, DuplicateKeyError) as error:
         known = await Ticket.find_one({"user_id": seller, "idempotency_key": key}) if key else None
         if known is None:
             if isinstance(error, DuplicateKeyError):
-                raise Unavailable from None
+                raise (rules.SeatListed if _is_second_seat(error) else Unavailable) from None
             raise
         if known.request_hash != request_hash:
             raise rules.IdempotencyKeyReused from None
@@ -68,13 +77,31 @@ async def show(ticket_id: str) -> StoredTicket:
     return stored(raw)
 
 
-async def edit(ticket_id: str, seller: str, body: TicketBody, minimum: MinimumCharge | None = None) -> Ticket:
+async def edit(
+    ticket_id: str,
+    seller: str,
+    body: TicketBody,
+    minimum: MinimumCharge | None = None,
+    *,
+    confirmed: bool = False,
+) -> Ticket:
     """Replace the seller's description of the ticket.
 
     Raises:
-        NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast, PriceTooLow
+        NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast, PriceTooLow,
+        FilesExceedQuantity, SeatListed
+        SameSeat: as in `offer`.
     """
-    return await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, _details(body), now(), minimum))
+    details = _details(body)
+    if not confirmed and (seat_key := details["seat_key"]) is not None:
+        ticket = await _load(ticket_id)
+        rules.check_may_edit(ticket, seller)
+        if ticket.seat_key != seat_key:
+            await _check_seat(seat_key, seller)
+    try:
+        return await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, details, now(), minimum))
+    except DuplicateKeyError as error:
+        raise (rules.SeatListed if _is_second_seat(error) else Unavailable) from None
 
 
 async def set_private_note(ticket_id: str, seller: str, note: str | None) -> Ticket:
@@ -102,7 +129,7 @@ async def withdraw(ticket_id: str, seller: str) -> None:
     Raises:
         NotFound, NotTheSeller, TicketReserved, TicketSold
     """
-    await _change(ticket_id, lambda ticket: rules.withdraw(ticket, seller))
+    await retention.delete_files_of(await _change(ticket_id, lambda ticket: rules.withdraw(ticket, seller)))
 
 
 async def withdraw_by_operator(ticket_id: str) -> Ticket:
@@ -111,7 +138,9 @@ async def withdraw_by_operator(ticket_id: str) -> Ticket:
     Raises:
         NotFound, TicketReserved, TicketSold
     """
-    return await _change(ticket_id, rules.withdraw_by_operator)
+    ticket = await _change(ticket_id, rules.withdraw_by_operator)
+    await retention.delete_files_of(ticket)
+    return ticket
 
 
 async def check_may_edit(ticket_id: str, seller: str) -> None:
@@ -179,9 +208,26 @@ def _hash_of(body: TicketBody) -> str:
     return sha256(body.model_dump_json(by_alias=True, exclude=unset).encode()).hexdigest()
 
 
+async def _check_seat(seat_key: str | None, seller: str) -> None:
+    if seat_key is None:
+        return
+    found = await Ticket.get_pymongo_collection().find({"seat_key": seat_key}, PROJECTION).to_list()
+    if rules.questioned_seat([stored(raw) for raw in found], seller) is not None:
+        raise rules.SameSeat
+
+
+def _is_second_seat(error: DuplicateKeyError) -> bool:
+    # Like in orders, the index is named in the message only.
+    described = str(error.details.get("errmsg", "") if error.details else error)
+    return f"index: {ONE_LIVE_LISTING_A_SEAT} " in described
+
+
 def _details(body: TicketBody) -> dict[str, Any]:
-    """The fields of a `TicketState` that the seller sets, with amounts in minor units."""
+    """The fields of a `Ticket` that follow from its description, with amounts in minor units."""
+    seat_key = rules.seat_key(body.title, body.venue, body.starts_at, body.seat)
     return {
+        "seat_key": seat_key,
+        "live_seat": seat_key,
         **body.model_dump(exclude={"price", "face_value"}),
         "price_minor": to_minor_units(body.price),
         "face_value_minor": None if body.face_value is None else to_minor_units(body.face_value),

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, Router, delete, get, post, put
 from litestar.di import NamedDependency
-from litestar.params import HeaderParameter, RequestBody
+from litestar.params import HeaderParameter, QueryParameter, RequestBody
 
 from contracts.api import PrivateNoteBody, TicketBody, WithdrawalBody
 from contracts.api import Ticket as TicketView
@@ -13,7 +13,8 @@ from contracts.money import minimum_charge
 from contracts.problems import Problem, ProblemItem
 from contracts.wire import now
 from kit.errors import AccountClosed, NotFound
-from kit.http.guards import confirmed, operators_only, signed_in
+from kit.http.guards import confirmed as address_confirmed
+from kit.http.guards import operators_only, signed_in
 from kit.http.limits import Limited
 from kit.http.openapi import CREATED_ID, OPERATORS, SIGNED_IN, ApiOperation, PathId, refusals
 from kit.http.problems import problem_response
@@ -22,12 +23,16 @@ from kit.http.responses import ModelResponse
 from kit.security_log import OPERATOR, record
 from services.tickets import actions, browse_api, picture_api, rules, sales_api
 from services.tickets.catalogue import Catalogue
+from services.tickets.files import api as files_api
 from services.tickets.responses import freshness
 from services.tickets.rules import (
     EventInThePast,
+    FilesExceedQuantity,
     IdempotencyKeyReused,
     NotTheSeller,
     PriceTooLow,
+    SameSeat,
+    SeatListed,
     TicketReserved,
     TicketSold,
     TicketWithdrawn,
@@ -42,6 +47,14 @@ Key = Annotated[
         pattern="^[!-~]{1,100}$",
         description="Any text of 1 to 100 visible ASCII characters. Repeating a listing with the same key "
         "and content returns the ticket that the first request created",
+    ),
+]
+
+Confirmed = Annotated[
+    bool,
+    QueryParameter(
+        name="confirmed",
+        description="Whether the seller has confirmed that other listings of this seat are of others",
     ),
 ]
 
@@ -87,20 +100,23 @@ class OfferOperation(ApiOperation):
 
 @post(
     "/",
-    guards=[signed_in, confirmed, Limited("list", "rate_list")],
+    guards=[signed_in, address_confirmed, Limited("list", "rate_list")],
     operation_class=OfferOperation,
     security=SIGNED_IN,
     summary="Offer a ticket",
-    responses=refusals(EventInThePast, PriceTooLow, IdempotencyKeyReused, AccountClosed),
+    responses=refusals(
+        *(EventInThePast, PriceTooLow, IdempotencyKeyReused, AccountClosed, SameSeat, SeatListed)
+    ),
 )
 async def offer_ticket(
     request: ApiRequest,
     data: RequestBody[TicketBody],
     settings: NamedDependency[Settings],
     idempotency_key: Key = None,
+    confirmed: Confirmed = False,
 ) -> Response[TicketView]:
     minimum = minimum_charge(settings.currency)
-    ticket = await actions.offer(request.user.id, data, idempotency_key, minimum)
+    ticket = await actions.offer(request.user.id, data, idempotency_key, minimum, confirmed=confirmed)
     return ModelResponse(for_viewer(ticket, request.user.id))
 
 
@@ -110,7 +126,8 @@ async def offer_ticket(
     security=SIGNED_IN,
     summary="Edit a ticket",
     responses=refusals(
-        EventInThePast, PriceTooLow, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
+        *(EventInThePast, PriceTooLow, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn),
+        *(FilesExceedQuantity, SameSeat, SeatListed),
     ),
 )
 async def edit_ticket(
@@ -118,9 +135,10 @@ async def edit_ticket(
     ticket_id: PathId,
     data: RequestBody[TicketBody],
     settings: NamedDependency[Settings],
+    confirmed: Confirmed = False,
 ) -> Response[TicketView]:
     minimum = minimum_charge(settings.currency)
-    ticket = await actions.edit(ticket_id, request.user.id, data, minimum)
+    ticket = await actions.edit(ticket_id, request.user.id, data, minimum, confirmed=confirmed)
     return ModelResponse(for_viewer(ticket, request.user.id))
 
 
@@ -173,6 +191,7 @@ API = [
             *browse_api.ROUTES,
             *picture_api.ROUTES,
             *sales_api.ROUTES,
+            *files_api.ROUTES,
             show_ticket,
             offer_ticket,
             edit_ticket,

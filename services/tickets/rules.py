@@ -1,6 +1,9 @@
 """Rules of tickets: editing, withdrawing, holding and selling."""
 
+import re
+from collections.abc import Sequence
 from datetime import datetime
+from hashlib import sha256
 
 from contracts import money
 from contracts.events import LIVE_STATUSES, DisputeStatus, OrderEvent, TicketStatus
@@ -9,6 +12,8 @@ from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import Moment
 from kit.changes import Changes
 from kit.errors import Conflict, Forbidden, Invalid
+from services.tickets.files.entries import FileEntry, seats_of
+from services.tickets.folding import slug
 
 
 class TicketReserved(Conflict):
@@ -35,6 +40,20 @@ class PriceTooLow(Invalid):
     """Stripe doesn't charge so little."""
 
     message = "The price is too low"
+
+
+class FilesExceedQuantity(Conflict):
+    message = "The uploaded files are for more tickets. Remove files first"
+
+
+class SameSeat(Conflict):
+    message = (
+        "This seat is listed or was sold here already. Check the seat, and confirm that it is another one"
+    )
+
+
+class SeatListed(Conflict):
+    message = "You have listed this seat already. Edit or withdraw that listing first"
 
 
 class IdempotencyKeyReused(Conflict):
@@ -89,12 +108,29 @@ class TicketState(TicketDetails):
     files_ready_at: Moment | None = None
     """When the files of all seats were complete. None while a file is missing."""
 
+    files: Sequence[FileEntry] = ()
+    """The sealed files. Only the seller and the buyer know of them."""
+
     @property
     def delivery(self) -> Delivery:
         """How the buyer gets the ticket."""
         if self.files_ready_at is not None:
             return "instant"
         return "promised" if self.promised else "seller"
+
+
+_DELIVERIES: Sequence[Delivery] = ("instant", "promised", "seller")
+"""The best for the buyer first."""
+
+_NUMBER = re.compile("[0-9]")
+
+
+def seat_key(title: str, venue: str | None, starts_at: datetime | None, seat: str | None) -> str | None:
+    """Equal for the same seat at the same event. None unless the listing names both: areas have no number."""
+    if venue is None or starts_at is None or seat is None or _NUMBER.search(seat) is None:
+        return None
+    named = "/".join((slug(title), slug(venue), slug(seat)))
+    return sha256(f"{named}/{starts_at.isoformat()}".encode()).hexdigest()
 
 
 def check_has_not_begun(starts_at: datetime | None, now: datetime) -> None:
@@ -157,7 +193,21 @@ def edit(
     check_may_edit(ticket, by)
     check_has_not_begun(details.get("starts_at"), now)
     check_price(details.get("price_minor", ticket.price_minor), minimum)
-    return details
+    if not ticket.files:
+        return details
+    quantity = details.get("quantity", ticket.quantity)
+    if seats_of(ticket.files) > quantity:
+        raise FilesExceedQuantity
+    return {**details, "files_ready_at": files_ready(ticket, ticket.files, quantity, now)}
+
+
+def files_ready(
+    ticket: TicketState, files: Sequence[FileEntry], quantity: int, now: datetime
+) -> datetime | None:
+    """When the files were complete, if these are: there is one for each seat."""
+    if seats_of(files) != quantity:
+        return None
+    return ticket.files_ready_at or now
 
 
 def set_picture(ticket: TicketState, by: str, picture: str | None) -> Changes | None:
@@ -228,6 +278,7 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
             return None
     status = _status(order, is_free=is_free, withdrawn=ticket.withdrawn)
     return {
+        **(_without_files(ticket) if is_free and ticket.status == "sold" else {}),
         "hold": order.hold,
         "order_version": order.version,
         "status": status,
@@ -244,6 +295,24 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
     }
 
 
+def questioned_seat(known: Sequence[TicketState], by: str) -> TicketState | None:
+    """A listing of the same seat that makes a new one questionable: somebody else may have the seat.
+
+    Args:
+        known: the other listings of the seat.
+        by: who wants to list it.
+    """
+    return next((ticket for ticket in known if _is_questionable(ticket, by)), None)
+
+
+def _is_questionable(ticket: TicketState, by: str) -> bool:
+    if ticket.status == "sold":
+        owner = ticket.user_id if ticket.refunded else ticket.buyer_id
+        return owner != by
+    # An index refuses a second live listing of the same seller.
+    return ticket.status != "withdrawn" and ticket.user_id != by
+
+
 def changes_at(ticket: TicketState, now: datetime) -> datetime | None:
     """When what is said about the ticket changes because time passes: its event begins, or its hold ends."""
     ahead = [
@@ -252,10 +321,21 @@ def changes_at(ticket: TicketState, now: datetime) -> datetime | None:
     return min(ahead, default=None)
 
 
+def _without_files(ticket: TicketState) -> Changes:
+    """The files don't count any more, because the former buyer could read them."""
+    if not ticket.files:
+        return {}
+    return {
+        "files": [file.model_copy(update={"is_void": True}) for file in ticket.files],
+        "files_ready_at": None,
+    }
+
+
 def _may_hold(ticket: TicketState, order: OrderEvent, asked: int) -> bool:
     """Whether the seller still offers what the buyer agreed to."""
     offered, agreed = (asked, ticket.title), (money.to_minor_units(order.ticket.price), order.ticket.title)
-    return not ticket.withdrawn and offered == agreed
+    keeps_delivery = _DELIVERIES.index(ticket.delivery) <= _DELIVERIES.index(order.ticket.delivery)
+    return not ticket.withdrawn and offered == agreed and keeps_delivery
 
 
 def _status(order: OrderEvent, *, is_free: bool, withdrawn: bool) -> TicketStatus:

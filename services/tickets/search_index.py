@@ -122,11 +122,12 @@ class SearchIndex:
         text = tokens(ticket.title, ticket.venue, ticket.city)
         execute = self._database.execute
         number = execute(
-            "INSERT INTO tickets (id, version, price, starts, zone, city, category, kind) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO tickets (id, version, price, starts, zone, city, category, kind, instant) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(ticket.id, ticket.version, price, starts, zone),
                 *(kind.city, kind.category, self._counts.add(kind, price, starts, zone)),
+                ticket.delivery == "instant",
             ),
         ).lastrowid
         execute("INSERT INTO texts VALUES (?, ?, ?)", (number, text, body))

@@ -92,7 +92,7 @@ def _wrong_picture(page: Page) -> dict[str, str]:
 async def save(page: NamedDependency[Page], request: WebRequest, ticket_id: FromPath[str]) -> Response[Any]:
     typed = FIELDS.values(_texts(await request.form()))
     try:
-        await page.api.edit_ticket(ticket_id, api_body(typed))
+        await page.api.edit_ticket(ticket_id, api_body(typed), confirmed=typed["confirmed"] == "yes")
     except Refused as refused:
         ticket = await page.api.ticket(ticket_id)
         return await render_refused(page, typed, refused, ticket)
@@ -110,7 +110,9 @@ async def create(page: NamedDependency[Page], request: WebRequest) -> Response[A
     if len(picture) > MAX_PICTURE_BYTES:
         return render_form(page, Form(typed, {"picture": _(TOO_LARGE)}), status=422)
     try:
-        ticket = await page.api.create_ticket(api_body(typed), typed["idempotency_key"])
+        ticket = await page.api.create_ticket(
+            api_body(typed), typed["idempotency_key"], confirmed=typed["confirmed"] == "yes"
+        )
     except ServiceDown:
         lost = bool(picture) and not page.request.wants_fragment
         answer = render_form(page, Form(typed), status=503, alert=_unavailable(), lost_picture=lost)
@@ -123,9 +125,10 @@ async def create(page: NamedDependency[Page], request: WebRequest) -> Response[A
         return await render_refused(page, typed, refused, had_picture=bool(picture))
     is_wanted = ticket.picture is None and ticket.status == "available"  # else the form was sent twice
     reason = await attach_picture(page, ticket, picture) if picture and is_wanted else None
-    return page.redirect(
-        f"/tickets/{ticket.id}/edit?listed&picture={reason}" if reason else f"/tickets/{ticket.id}"
-    )
+    if reason:
+        return page.redirect(f"/tickets/{ticket.id}/edit?listed&picture={reason}")
+    uploads_next = ticket.delivery == "promised" and ticket.status == "available"
+    return page.redirect(f"/tickets/{ticket.id}/files" if uploads_next else f"/tickets/{ticket.id}")
 
 
 @post("/tickets/{ticket_id:str}/private-note")

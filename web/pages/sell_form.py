@@ -23,7 +23,20 @@ from web.rendering.ticket_texts import category_label
 DETAILS = ("seat", "faceValue", "notes", "privateNote")
 """Fields that the form hides under "More details" while they are empty."""
 FIELDS = Fields(
-    ("title", "price", "startsAt", "timeZone", "offset", "venue", "city", "quantity", "category", *DETAILS)
+    (
+        "title",
+        "price",
+        "startsAt",
+        "timeZone",
+        "offset",
+        "venue",
+        "city",
+        "quantity",
+        "category",
+        *DETAILS,
+        "promised",
+        "confirmed",
+    )
 )
 MISSING = {"title": N_("Enter what the ticket is for"), "price": N_("Enter a price, such as 19.99")}
 """Error messages of required fields that are empty."""
@@ -87,6 +100,8 @@ async def render_refused(
     starts = _starts(typed)
     if starts is None:
         messages["startsAt"] = N_("Enter a date and a time")
+    if refused.problem.type == "/problems/same-seat":
+        typed = {**typed, "confirmed": "asked"}
     form = replace(FIELDS, messages=messages).with_errors(typed, refused.problem)
     if starts is not None and _chosen(typed, starts) is None:
         form = replace(form, errors=_with_reason(form.errors, typed, starts))
@@ -94,7 +109,7 @@ async def render_refused(
     return render_form(page, form, ticket, status, lost_picture=lost)
 
 
-def api_body(typed: Mapping[str, str]) -> dict[str, str | int]:
+def api_body(typed: Mapping[str, str]) -> dict[str, str | int | bool]:
     """The body of the API request. Empty fields except title and price are left out.
 
     Invalid input is passed on unchanged, so that the API reports all errors at once.
@@ -110,7 +125,8 @@ def api_body(typed: Mapping[str, str]) -> dict[str, str | int]:
         **{name: typed[name].replace("\r\n", "\n").strip() for name in ("notes", "privateNote")},
     }
     given = {name: value for name, value in optional.items() if value != ""}
-    return {"title": typed["title"], "price": plain_price(typed["price"]), **given}
+    promise = {"promised": True} if typed["promised"] else {}
+    return {"title": typed["title"], "price": plain_price(typed["price"]), **given, **promise}
 
 
 def _utc(typed: Mapping[str, str]) -> str | None:
@@ -202,4 +218,5 @@ def typed_values(ticket: Ticket) -> dict[str, str]:
         "faceValue": f"{ticket.face_value:.2f}" if ticket.face_value else "",
         "notes": ticket.notes or "",
         "privateNote": ticket.private_note or "",
+        "promised": "" if ticket.delivery == "seller" else "yes",
     }

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts.api import Order, OrderTicket, Payment, Ticket, User
+from contracts.api import Order, OrderTicket, Payment, Ticket, TicketFile, User
 from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE, Identity
 from contracts.problems import Problem
 from contracts.wire import now
@@ -50,6 +50,8 @@ class Market:
     """Request body and created ticket by seller and idempotency key."""
     pictures: dict[str, bytes] = field(default_factory=dict)
     """Uploaded pictures by name."""
+    files: dict[str, list[TicketFile]] = field(default_factory=dict)
+    """Files by ticket."""
     seen: list[web.Request] = field(default_factory=list)
     position: int | None = None
     """The position of the responses of tickets. Without one, web doesn't keep pages."""
