@@ -152,7 +152,10 @@ def pass_time(order: OrderState, now: datetime) -> Changes | None:
 
 
 def is_promised(order: OrderState) -> bool:
-    """Whether the buyer was promised files by a deadline, and gets the money back without them."""
+    """Whether the buyer was promised files by a deadline, and gets the money back without them.
+
+    A seller who only has to hand the ticket over may upload files too. They are then delivered like any.
+    """
     return order.details.delivery != "seller"
 
 

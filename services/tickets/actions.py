@@ -105,18 +105,23 @@ async def edit(
 
 
 async def set_private_note(ticket_id: str, seller: str, note: str | None) -> Ticket:
-    """Set or remove the private note, also of a reserved or sold ticket. No event is published.
+    """Set or remove the private note, also of a reserved or sold ticket, until it is delivered.
+
+    No event is published.
 
     Raises:
-        NotFound, NotTheSeller, AccountClosed
+        NotFound, NotTheSeller, NoteFinal, AccountClosed
     """
     ticket = await _load(ticket_id)
-    rules.check_is_seller(ticket, seller)
+    rules.check_may_write_note(ticket, seller)
     if await closed_users.is_closed(seller):
         raise AccountClosed
-    # The seller never changes, and nothing else depends on the note, so this write needs no version.
+    # The seller never changes, and a delivery never ends, so this write needs no version.
     tickets = Ticket.get_pymongo_collection()
-    await tickets.update_one({"_id": ticket.id}, {"$set": {"private_note": note}})
+    open_ = {"_id": ticket.id, "order_delivery": {"$nin": list(rules.DELIVERED)}}
+    written = await tickets.update_one(open_, {"$set": {"private_note": note}})
+    if written.matched_count == 0:
+        raise rules.NoteFinal
     if note is not None and await closed_users.is_closed(seller):  # closed meanwhile, and perhaps deleted
         await tickets.update_one({"_id": ticket.id, "private_note": note}, {"$set": {"private_note": None}})
         raise AccountClosed

@@ -29,6 +29,7 @@ from services.tickets.rules import (
     EventInThePast,
     FilesExceedQuantity,
     IdempotencyKeyReused,
+    NoteFinal,
     NotTheSeller,
     PriceTooLow,
     SameSeat,
@@ -147,12 +148,12 @@ async def edit_ticket(
     guards=[signed_in, Limited("edit", "rate_change")],
     security=SIGNED_IN,
     summary="Set the private note",
-    responses=refusals(NotTheSeller, AccountClosed),
+    responses=refusals(NotTheSeller, NoteFinal, AccountClosed),
 )
 async def set_private_note(
     request: ApiRequest, ticket_id: PathId, data: RequestBody[PrivateNoteBody]
 ) -> Response[TicketView]:
-    """Also for a reserved or sold ticket, so that the seller can pass on a code after the sale."""
+    """Also for a reserved or sold ticket, so that the seller can pass on a code, until it is delivered."""
     ticket = await actions.set_private_note(ticket_id, request.user.id, data.private_note)
     return ModelResponse(for_viewer(ticket, request.user.id))
 

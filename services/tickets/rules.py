@@ -6,7 +6,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from contracts import money
-from contracts.events import LIVE_STATUSES, DisputeStatus, OrderEvent, TicketStatus
+from contracts.events import LIVE_STATUSES, DeliveryState, DisputeStatus, OrderEvent, TicketStatus
 from contracts.money import MinimumCharge
 from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import Moment
@@ -56,6 +56,10 @@ class SeatListed(Conflict):
     message = "You have listed this seat already. Edit or withdraw that listing first"
 
 
+class NoteFinal(Conflict):
+    message = "The ticket is delivered, so its private note can't change any more"
+
+
 class IdempotencyKeyReused(Conflict):
     message = "Another ticket was listed with the same Idempotency-Key"
 
@@ -103,6 +107,8 @@ class TicketState(TicketDetails):
     """The hold number of the newest known order."""
     order_version: int = -1
     """The newest known version of that order. An event with a lower pair (hold, version) is ignored."""
+    order_delivery: DeliveryState | None = None
+    """How far the delivery of the sold ticket is. None if the ticket isn't sold."""
     promised: bool = False
     """Whether the seller promised to upload the files."""
     files_ready_at: Moment | None = None
@@ -159,6 +165,21 @@ def may_read_private_note(ticket: TicketState, by: str | None) -> bool:
         return False
     owns_ticket = ticket.status == "sold" and not ticket.refunded and ticket.buyer_id == by
     return ticket.user_id == by or owns_ticket
+
+
+DELIVERED: Sequence[DeliveryState] = ("delivered", "confirmed", "failed")
+"""After these, the seller can't change any more what the buyer gets."""
+
+
+def check_may_write_note(ticket: TicketState, by: str) -> None:
+    """Check that this user may change the private note: the seller, until the ticket is delivered.
+
+    Raises:
+        NotTheSeller, NoteFinal
+    """
+    check_is_seller(ticket, by)
+    if ticket.status == "sold" and ticket.order_delivery in DELIVERED:
+        raise NoteFinal
 
 
 def check_is_seller(ticket: TicketState, by: str) -> None:
@@ -292,6 +313,7 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
         "refunded": status == "sold" and order.status == "refunded",
         "refunded_minor": _refunded(order) if status == "sold" else 0,
         "dispute": order.dispute if status == "sold" else None,
+        "order_delivery": order.delivery if status == "sold" else None,
     }
 
 

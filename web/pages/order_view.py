@@ -173,7 +173,8 @@ class OrderView:
     def delivery(self) -> Delivery | None:
         """What is said about the delivery. None if the order is too old to say it."""
         order = self.order
-        has_files = order.ticket.delivery != "seller"
+        was_uploaded = self.ticket is not None and self.ticket.delivery == "instant"
+        has_files = order.ticket.delivery != "seller" or was_uploaded
         match order.delivery:
             case "due" if has_files:
                 return "files-due"

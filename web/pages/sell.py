@@ -140,11 +140,14 @@ async def save_private_note(
     try:
         await page.api.set_private_note(ticket_id, typed.replace("\r\n", "\n").strip() or None)
     except Refused as refused:
-        if refused.status != 400:
+        if refused.status not in (400, 409):
             raise
         form = FIELDS.with_errors({"privateNote": typed}, refused.problem)
         context = {"ticket": await page.api.ticket(ticket_id), "form": form}
-        return page.render("sell/private_note.html", context, fragment="sell/_private_note.html", status=422)
+        status = 422 if refused.status == 400 else 409
+        return page.render(
+            "sell/private_note.html", context, fragment="sell/_private_note.html", status=status
+        )
     return page.redirect(f"/tickets/{ticket_id}")
 
 

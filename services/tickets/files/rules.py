@@ -7,6 +7,7 @@ from kit.changes import Changes
 from kit.errors import Conflict, Forbidden
 from services.tickets.files.entries import MAX_FILES, FileEntry, seats_of
 from services.tickets.rules import (
+    DELIVERED,
     TicketReserved,
     TicketSold,
     TicketState,
@@ -52,12 +53,13 @@ def check_may_add_file(ticket: TicketState, by: str) -> None:
 
     Raises:
         NotTheSeller, TicketWithdrawn, TooManyFiles
-        FilesFinal: the ticket is refunded, or sold and complete.
+        FilesFinal: the ticket is refunded, or sold and complete, or its delivery has failed.
     """
     check_is_seller(ticket, by)
     if ticket.status == "withdrawn" or (ticket.withdrawn and ticket.status == "available"):
         raise TicketWithdrawn("Files can't be added to a withdrawn ticket")
-    if ticket.status == "sold" and (ticket.refunded or ticket.files_ready_at is not None):
+    is_over = ticket.refunded or ticket.files_ready_at is not None or ticket.order_delivery in DELIVERED
+    if ticket.status == "sold" and is_over:
         raise FilesFinal
     if sum(not file.is_void for file in ticket.files) >= MAX_FILES:
         raise TooManyFiles
@@ -100,8 +102,9 @@ def remove_file(ticket: TicketState, by: str, file_id: str, now: datetime) -> Ch
 
 
 def may_read_files(ticket: TicketState, by: str) -> bool:
-    """Whether this user may read the files: only the buyer who paid, and wasn't refunded."""
-    return ticket.status == "sold" and not ticket.refunded and ticket.buyer_id == by
+    """Whether this user may read the files: only the buyer who paid, and isn't refunded."""
+    is_refunded = ticket.refunded or ticket.order_delivery == "failed"
+    return ticket.status == "sold" and not is_refunded and ticket.buyer_id == by
 
 
 def check_may_see_files(ticket: TicketState, by: str) -> None:
