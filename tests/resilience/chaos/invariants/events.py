@@ -206,11 +206,22 @@ def _ticket(stored: Stored) -> dict[str, Any]:
     }
 
 
+DELIVERY = {
+    "delivery": "delivery",
+    "deliverBy": "deliver_by",
+    "deliveredAt": "delivered_at",
+    "confirmedAt": "confirmed_at",
+    "overdueAt": "overdue_at",
+}
+"""The names of an order's fields about its delivery in events and in the database."""
+
+
 def _order(stored: Stored) -> dict[str, Any]:
     ticket = {
         "id": stored["ticket_id"],
         "title": stored["ticket_title"],
         "price": stored["price_minor"],
+        "delivery": stored["details"].get("delivery", "seller"),
         **_details(stored["details"]),
     }
     return {
@@ -227,6 +238,7 @@ def _order(stored: Stored) -> dict[str, Any]:
         "relisted": stored["relisted"],
         "refundedAmount": stored["refunded_minor"],
         "dispute": stored["dispute"],
+        **{name: stored.get(field) for name, field in DELIVERY.items()},
         "expiresAt": stored["expires_at"],
         "hold": stored["hold"],
         "code": stored["code"],
