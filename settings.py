@@ -382,7 +382,10 @@ class Settings(BaseSettings):
         50, ge=0, le=10_000, description="Maximum unpaid reservations per network; 0 for no limit"
     )
     rate_pay: PerMinute = Field(20, description="Payments per minute and user; 0 for no limit")
-    rate_upload: PerMinute = Field(30, description="Picture uploads per minute and user; 0 for no limit")
+    rate_upload: PerMinute = Field(
+        30,
+        description="Uploads of pictures and of files of tickets, of each kind, per minute and user; 0 for no limit",
+    )
     rate_list: PerMinute = Field(30, description="Tickets listed per minute and user; 0 for no limit")
     rate_change: PerMinute = Field(
         60,
@@ -436,7 +439,7 @@ class Settings(BaseSettings):
     )
     max_body_bytes: NoLimitAtZero = Field(
         16_384,
-        description="Maximum size of JSON bodies, and of forms without a picture; 0 for no limit",
+        description="Maximum size of JSON bodies, and of forms without a picture or a file; 0 for no limit",
     )
     max_webhook_bytes: NoLimitAtZero = Field(
         262_144, description="Maximum size of Stripe's webhooks; 0 for no limit"

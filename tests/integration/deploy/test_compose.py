@@ -204,7 +204,7 @@ def test_variables_without_a_safe_default_are_required() -> None:
     variables = {match[1]: match[2] for match in VARIABLE.finditer((ROOT / "compose.yaml").read_text())}
     required = {name for name, mark in variables.items() if mark == "?"}
     assert required == {name for name in variables if name.endswith("_PASSWORD")} | {
-        *("INTERNAL_SECRET", "OPERATOR_TOKEN", "MAIL_TOKEN", "SMTP_URL", "MAIL_FROM"),
+        *("INTERNAL_SECRET", "OPERATOR_TOKEN", "MAIL_TOKEN", "TICKET_FILE_KEY", "SMTP_URL", "MAIL_FROM"),
         *STRIPE_SECRETS,
     }
     assert all(mark in {"?", "-"} for mark in variables.values())
@@ -268,6 +268,7 @@ def test_the_documented_command_generates_every_secret_except_those_of_stripe(
         "OPERATOR_TOKEN",
         "MAIL_TOKEN",
         "INTERNAL_SECRET",
+        "TICKET_FILE_KEY",
     }
     assert all(re.fullmatch("[0-9a-f]{48}", generated[name]) for name in secrets)
     assert len({generated[name] for name in secrets}) == len(secrets)

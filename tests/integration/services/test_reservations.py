@@ -77,6 +77,7 @@ async def test_a_reservation_creates_an_order_with_the_price_and_15_minutes_to_p
         "relisted": False,
         "canExtend": False,
         "code": order["code"],
+        **dict.fromkeys(("delivery", "deliverBy", "deliveredAt", "confirmedAt", "overdueAt")),
         "ticket": {"id": ticket, "title": "Hamlet", "price": 19.9, "version": 0, **NO_DETAILS_IN_JSON},
     }
     assert before <= datetime.fromisoformat(order["expiresAt"]) - timedelta(minutes=15) <= now()

@@ -153,6 +153,7 @@ def cases(app: PageCache, ids: dict[str, str]) -> Iterator[Case]:
         example = path.replace("orders/:id", f"orders/{ids['order_id']}")
         example = example.replace("tickets/:id", f"tickets/{ids['ticket_id']}")
         example = re.sub(":(id|userId)", ids["user"], example).replace(":picture", "0" * 64)
+        example = example.replace(":file", "0" * 32)
         query = f"?orderId={ids['order_id']}" if path in LISTS else ""
         yield Case(f"GET {path}", "GET", example + query, {})
     yield Case("GET /cards", "GET", f"/cards?id={ids['ticket_id']}", {})
