@@ -59,7 +59,7 @@ async def _claim(code: str, ticket: Ticket, file_id: str) -> Claim | None:
         "expires_at": None,
     }
     for _ in range(MAX_ATTEMPTS):
-        known = await claims.find_one({"code": code})
+        known: Claim | None = await claims.find_one({"code": code})
         if known is None:
             try:
                 await claims.insert_one({"_id": ObjectId(), **ours})

@@ -13,7 +13,8 @@ from contracts.wire import now
 from services.tickets import actions as tickets_actions
 from services.tickets import leaving
 from services.tickets.documents import Ticket
-from services.tickets.files import claims, retention, rules
+from services.tickets.files import actions, claims, retention, rules
+from services.tickets.files.contents import Inspected
 from services.tickets.files.documents import CodeClaim, FileAccess, FileChunk, FileKey, SealedFile
 from services.tickets.files.sealing import CHUNK_BYTES, Keys
 from services.tickets.files.vault import Vault
@@ -357,9 +358,6 @@ async def test_only_the_seller_adds_and_removes_files(tickets: Served) -> None:
 
 async def racing_uploads(tickets: Served, vault: Vault, content: bytes) -> list[str]:
     """Two sellers add the same file at the same time. Which of their tickets have it afterwards."""
-    from services.tickets.files import actions
-    from services.tickets.files.contents import Inspected
-
     keys = [await list_ticket(tickets, by=seller) for seller in (ANN, BOB)]
     inspected = Inspected("pdf", 1, ["RACE-0001"])
     await asyncio.gather(
@@ -409,9 +407,6 @@ async def test_an_interrupted_upload_leaves_nothing_after_a_while(
     with monkeypatch.context() as stopping:
         stopping.setattr(claims, "claim", stop)
         with pytest.raises(asyncio.CancelledError):
-            from services.tickets.files import actions
-            from services.tickets.files.contents import Inspected
-
             await actions.add(tickets.app.state.vault, key, ANN, Inspected("pdf", 1, ["X-00001"]), b"content")
     assert (await SealedFile.count(), await FileChunk.count()) == (1, 1)
     await retention.sweep(days=30)

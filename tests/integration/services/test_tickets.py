@@ -93,6 +93,8 @@ async def test_a_new_ticket_is_shown_to_anonymous_visitors(tickets: Served) -> N
         "faceValue": None,
         "notes": None,
         "picture": None,
+        "delivery": "seller",
+        "filesReadyAt": None,
     }
     assert await shown(tickets, ticket) == ticket
     assert (await tickets.ask("GET", "/api/tickets")).json() == [ticket]

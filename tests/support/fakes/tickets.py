@@ -208,6 +208,7 @@ class Tickets:
         return answer(file, 201)
 
     async def read_file(self, request: web.Request) -> web.Response:
+        self.market.signed_in(request)
         ticket = self._ticket(request)
         files = self.market.files.get(ticket.id, [])
         if all(file.id != request.match_info["file"] for file in files):
