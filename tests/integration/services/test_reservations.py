@@ -32,12 +32,13 @@ DETAILS: dict[str, Any] = {
     "seat": "Row 4",
     "quantity": 2,
     "picture": "5eed" * 16,
+    "delivery": "seller",
 }
 DETAILS_IN_JSON = {
     **{to_camel(name): value for name, value in DETAILS.items()},
     "startsAt": "2031-05-01T18:00:00.000Z",
 }
-NO_DETAILS_IN_JSON = {**dict.fromkeys(DETAILS_IN_JSON), "quantity": 1}
+NO_DETAILS_IN_JSON = {**dict.fromkeys(DETAILS_IN_JSON), "quantity": 1, "delivery": "seller"}
 
 
 async def request_reservation(orders: Served, ticket: str, by: str = ANN) -> httpx.Response:
