@@ -29,6 +29,9 @@ from services.tickets.catalogue import Catalogue
 from services.tickets.documents import Picture, Ticket
 from services.tickets.images.upload_queue import UploadQueue
 from services.tickets.list_cache import ListCache
+from services.tickets.shows import merging
+from services.tickets.shows.api import SHOWS_API
+from services.tickets.shows.documents import Show
 from services.tickets.users_api import USERS_API
 from streams.app import Service, ServiceState, service_app, stream_app
 from streams.delivery import Listener
@@ -73,7 +76,8 @@ async def decode(message: StreamMessage[Msg]) -> TicketEvent | None:
 
 @asynccontextmanager
 async def lifespan(state: ServiceState) -> AsyncIterator[None]:
-    """Fill the catalogue and keep it up to date, accept uploads, and delete unused pictures."""
+    """Fill the catalogue and keep it up to date, accept uploads, delete unused pictures, and
+    let tickets follow their shows."""
     state.upload_queue = UploadQueue(state.settings)
     catalogue = state.catalogue = Catalogue(state.bus.last_position)
     state.preparing["search"] = lambda: not catalogue.is_loaded
@@ -83,6 +87,7 @@ async def lifespan(state: ServiceState) -> AsyncIterator[None]:
         stack.enter_context(Ticket.on_write(catalogue.wrote))
         await stack.enter_async_context(running(catalogue.run()))
         await stack.enter_async_context(running(every(pictures.SWEEP_SECONDS, pictures.sweep)))
+        await stack.enter_async_context(running(every(merging.SWEEP_SECONDS, merging.sweep)))
         yield
 
 
@@ -92,8 +97,8 @@ service = Service(
     listener=listener,
     publishes=(TicketCreated, TicketUpdated),
     repairs_gaps=True,
-    api=[*API, *USERS_API],
-    documents=[Ticket, Picture, ClosedUser, RateCounter],
+    api=[*API, *SHOWS_API, *USERS_API],
+    documents=[Ticket, Picture, Show, ClosedUser, RateCounter],
     lifespan=lifespan,
     provides=["catalogue", "upload_queue"],
 )

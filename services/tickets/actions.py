@@ -18,6 +18,7 @@ from kit.mongo import object_id
 from services.tickets import leaving, pictures, rules
 from services.tickets.documents import Ticket
 from services.tickets.images.results import Rendered
+from services.tickets.shows import finding
 from services.tickets.views import WITH_PRIVATE_NOTE, StoredTicket, stored
 
 
@@ -29,15 +30,16 @@ async def offer(
     A repeated request returns the ticket in its current state, even if its event has begun meanwhile.
 
     Raises:
-        EventInThePast, PriceTooLow, IdempotencyKeyReused, AccountClosed
-        Unavailable: no majority has the ticket of an earlier request yet.
+        EventInThePast, PriceTooLow, UnknownShow, IdempotencyKeyReused, AccountClosed
+        Unavailable: no majority has the ticket or the show of an earlier request yet.
     """
     request_hash = _hash_of(body)
     try:
         rules.check_has_not_begun(body.starts_at, now())
         rules.check_price(to_minor_units(body.price), minimum)
+        placed = await finding.place(_details(body), body.performers)
         ticket = Ticket(
-            user_id=seller, idempotency_key=key, request_hash=request_hash if key else None, **_details(body)
+            user_id=seller, idempotency_key=key, request_hash=request_hash if key else None, **placed.details
         )
         await ticket.add()
     except (rules.EventInThePast, rules.PriceTooLow, DuplicateKeyError) as error:
@@ -53,7 +55,7 @@ async def offer(
         # If this process stops here, `leaving.follow_user` does it, unless the deletion is over already.
         await leaving.take_off_sale(object_id(ticket.key))
         raise AccountClosed
-    return ticket
+    return await finding.settled(ticket, placed.show)
 
 
 async def show(ticket_id: str) -> StoredTicket:
@@ -72,9 +74,16 @@ async def edit(ticket_id: str, seller: str, body: TicketBody, minimum: MinimumCh
     """Replace the seller's description of the ticket.
 
     Raises:
-        NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast, PriceTooLow
+        NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast, PriceTooLow,
+        UnknownShow
     """
-    return await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, _details(body), now(), minimum))
+    details = _details(body)
+    rules.edit(await _load(ticket_id), seller, details, now(), minimum)  # refused edits create no show
+    placed = await finding.place(details, body.performers)
+    ticket = await _change(
+        ticket_id, lambda ticket: rules.edit(ticket, seller, placed.details, now(), minimum)
+    )
+    return await finding.settled(ticket, placed.show)
 
 
 async def set_private_note(ticket_id: str, seller: str, note: str | None) -> Ticket:
@@ -174,15 +183,18 @@ async def _change(ticket_id: str, decide: Callable[[Ticket], Changes | None]) ->
 
 
 def _hash_of(body: TicketBody) -> str:
-    # A body without a private note has the hash that earlier versions stored.
-    unset = {"private_note"} if body.private_note is None else None
+    # A body without fields that were added later has the hash that earlier versions stored.
+    unset = {name for name in _ADDED if getattr(body, name) is None}
     return sha256(body.model_dump_json(by_alias=True, exclude=unset).encode()).hexdigest()
+
+
+_ADDED = ("private_note", "country", "show_id", "performers")
 
 
 def _details(body: TicketBody) -> dict[str, Any]:
     """The fields of a `TicketState` that the seller sets, with amounts in minor units."""
     return {
-        **body.model_dump(exclude={"price", "face_value"}),
+        **body.model_dump(exclude={"price", "face_value", "performers"}),
         "price_minor": to_minor_units(body.price),
         "face_value_minor": None if body.face_value is None else to_minor_units(body.face_value),
     }

@@ -32,6 +32,7 @@ from services.tickets.rules import (
     TicketSold,
     TicketWithdrawn,
 )
+from services.tickets.shows.rules import UnknownShow
 from services.tickets.views import for_viewer
 from settings import Settings
 
@@ -91,7 +92,7 @@ class OfferOperation(ApiOperation):
     operation_class=OfferOperation,
     security=SIGNED_IN,
     summary="Offer a ticket",
-    responses=refusals(EventInThePast, PriceTooLow, IdempotencyKeyReused, AccountClosed),
+    responses=refusals(EventInThePast, PriceTooLow, UnknownShow, IdempotencyKeyReused, AccountClosed),
 )
 async def offer_ticket(
     request: ApiRequest,
@@ -110,7 +111,7 @@ async def offer_ticket(
     security=SIGNED_IN,
     summary="Edit a ticket",
     responses=refusals(
-        EventInThePast, PriceTooLow, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
+        EventInThePast, PriceTooLow, UnknownShow, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
     ),
 )
 async def edit_ticket(
