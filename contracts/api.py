@@ -432,7 +432,7 @@ class ShowGroup(Wire):
     lowest: Price | None
     """The lowest price per ticket of those on sale. Null if none is."""
     tickets: Sequence[Ticket]
-    """Those on sale come first, with the lowest price per ticket first; then the reserved and the sold ones."""
+    """Those on sale come first, then the reserved and the sold ones; each by their prices per ticket."""
 
 
 class ShowPage(Show):

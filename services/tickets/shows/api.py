@@ -24,7 +24,8 @@ from services.tickets.shows.documents import Show
 from services.tickets.shows.rules import PictureMissing, ShowExists
 
 KEPT = timedelta(minutes=1)
-"""How long a response may be kept. Corrections of a show without tickets, and new other dates, cause no event."""
+"""How long a response may be kept. A correction of a show without tickets causes no event, nor does another
+date."""
 
 
 @get(
@@ -49,8 +50,8 @@ async def suggest_shows(
     responses={308: ResponseSpec(None, description="The event was merged into another one")},
 )
 async def show_show(show_id: PathId, catalogue: NamedDependency[Catalogue]) -> Response[Any]:
-    """The tickets are grouped by area and number of adjacent seats. Prices in groups and ranges are per ticket.
-    Requests for an event that was merged into another one are redirected."""
+    """The tickets are grouped by area and number of adjacent seats. Prices of groups and of the event are per
+    ticket. Requests for an event that was merged into another one are redirected."""
     position = catalogue.position
     show = await finding.survivor(show_id)
     if show.key != show_id.lower():

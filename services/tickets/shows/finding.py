@@ -14,6 +14,7 @@ from contracts.api import Ticket as TicketView
 from contracts.tickets import country_of
 from contracts.wire import now
 from kit.aggregates import change
+from kit.changes import Changes
 from kit.errors import NotFound, Unavailable
 from kit.mongo import object_id
 from services.tickets.documents import Ticket
@@ -73,12 +74,13 @@ async def settled(ticket: Ticket, show: Show | None) -> Ticket:
     current = await survivor(show.key)
     if (current.id, current.version) == (show.id, show.version):
         return ticket
-    return await change(partial(Ticket.first, {"_id": ticket.id}), lambda each: _follow(each, current))
+    known = {show.key, current.key}
 
+    def follow(each: Ticket) -> Changes | None:
+        # The seller may have described another event meanwhile.
+        return rules.follow(each, current.key, current) if each.show_id in known else None
 
-def _follow(ticket: Ticket, show: Show) -> Any:
-    # The seller may have moved the ticket to another show meanwhile; then that request settles it.
-    return rules.follow(ticket, show.key, show) if ticket.show_id is not None else None
+    return await change(partial(Ticket.first, {"_id": ticket.id}), follow)
 
 
 async def survivor(show_id: str) -> Show:
@@ -171,7 +173,7 @@ def _fits(show: Show, details: Mapping[str, Any]) -> bool:
 
 
 def _is_outdated(show: Show, details: Mapping[str, Any]) -> bool:
-    """Whether the listing describes the show by facts that have been corrected, or by those of a duplicate."""
+    """Whether the listing has facts of the show that were corrected, or those of a duplicate."""
     if rules.described(details) is None:
         return False
     described = rules.key_of(*(details[name] for name in ("title", "venue", "city", "starts_at")))

@@ -15,6 +15,7 @@ from pymongo.errors import DuplicateKeyError
 
 from contracts.wire import now
 from kit.aggregates import change
+from kit.changes import Changes
 from kit.errors import NotFound
 from services.tickets import pictures
 from services.tickets.documents import Picture, Ticket
@@ -92,6 +93,6 @@ async def _move(show_id: str) -> None:
         await change(partial(Ticket.first, {"_id": raw["_id"]}), lambda each: _follow(each, show_id, show))
 
 
-def _follow(ticket: Ticket, show_id: str, show: Show) -> Any:
+def _follow(ticket: Ticket, show_id: str, show: Show) -> Changes | None:
     # The seller may have described another event meanwhile.
     return rules.follow(ticket, show.key, show) if ticket.show_id == show_id else None

@@ -24,7 +24,7 @@ PLACE_AND_TIME = ("starts_at", "time_zone", "venue", "city", "country")
 MAX_WORDS = 60
 """Words of a show by which it is suggested."""
 
-_END_OF_AREA = re.compile(r"\s*(?:[,;·|/(]|\s[-–—]\s).*", re.DOTALL)
+_END_OF_AREA = re.compile("\\s*(?:[,;·|/(]|\\s[-\u2013\u2014]\\s).*", re.DOTALL)
 _ROW = re.compile(
     r"\b(rows?|seats?|reihen?|platz|plätze|sitz|sitze|fila|filas|asientos?|rang?ée|rangs|sièges?|lugar|lugares)\b.*",
     re.IGNORECASE | re.DOTALL,
@@ -158,10 +158,10 @@ def correct(show: ShowState, changes: Mapping[str, Any], now: datetime) -> Chang
 
 
 def area_of(seat: str | None) -> str | None:
-    """The leading part of a seat: "Block A" of "Block A, row 4". None if the seat names only rows and seats."""
+    """The leading part of a seat: "Block A" of "Block A, row 4". None if it names only rows and seats."""
     if not seat:
         return None
-    area = _ROW.sub("", _END_OF_AREA.sub("", seat)).strip(" ,.:-–")
+    area = _ROW.sub("", _END_OF_AREA.sub("", seat)).strip(" ,.:-\u2013")
     return None if not area or _ONLY_NUMBERS.fullmatch(area) else area
 
 
