@@ -27,6 +27,8 @@ from contracts.api import (
     SalesSummary,
     Seller,
     SessionView,
+    Show,
+    ShowPage,
     Ticket,
     User,
 )
@@ -55,6 +57,8 @@ _SALES = TypeAdapter(SalesSummary)
 _TICKET = TypeAdapter(Ticket)
 _TICKETS = TypeAdapter(list[Ticket])
 _FACETS = TypeAdapter(Facets)
+_SHOWS = TypeAdapter(list[Show])
+_SHOW_PAGE = TypeAdapter(ShowPage)
 _ORDER = TypeAdapter(Order)
 _ORDERS = TypeAdapter(list[Order])
 _PAYMENT_RESULT = TypeAdapter(PaymentResult)
@@ -304,14 +308,14 @@ class ApiClient:
     async def ticket(self, ticket_id: str) -> Ticket:
         return (await self._call("tickets", "GET", f"/api/tickets/{validated_id(ticket_id)}")).parse(_TICKET)
 
-    async def create_ticket(self, body: Mapping[str, str | int], key: str) -> Ticket:
+    async def create_ticket(self, body: Mapping[str, Any], key: str) -> Ticket:
         """List a ticket. Repeated requests with the same idempotency key list only one ticket."""
         headers = {"Idempotency-Key": key}
         return (await self._call("tickets", "POST", "/api/tickets", body=body, headers=headers)).parse(
             _TICKET
         )
 
-    async def edit_ticket(self, ticket_id: str, body: Mapping[str, str | int]) -> Ticket:
+    async def edit_ticket(self, ticket_id: str, body: Mapping[str, Any]) -> Ticket:
         return (
             await self._call("tickets", "PUT", f"/api/tickets/{validated_id(ticket_id)}", body=body)
         ).parse(_TICKET)
@@ -329,6 +333,15 @@ class ApiClient:
     async def similar_tickets(self, ticket_id: str) -> list[Ticket]:
         path = f"/api/tickets/{validated_id(ticket_id)}/similar"
         return (await self._call("tickets", "GET", path)).parse(_TICKETS)
+
+    async def shows(self, search: str) -> list[Show]:
+        """Suggestions of events."""
+        return (await self._call("tickets", "GET", "/api/shows", query={"search": search})).parse(_SHOWS)
+
+    async def show(self, show_id: str) -> ShowPage:
+        """An event with its tickets, or the event into which it was merged."""
+        path = f"/api/shows/{validated_id(show_id)}"
+        return (await self._call("tickets", "GET", path, follows_redirects=True)).parse(_SHOW_PAGE)
 
     async def seller(self, user_id: str) -> Seller:
         return (await self._call("tickets", "GET", f"/api/tickets/sellers/{validated_id(user_id)}")).parse(
@@ -391,6 +404,7 @@ class ApiClient:
         body: Mapping[str, Any] | None = None,
         upload: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        follows_redirects: bool = False,
     ) -> _Answer:
         try:
             async with self._http.request(
@@ -399,7 +413,7 @@ class ApiClient:
                 json=body,
                 data=None if upload is None else io.BytesIO(upload),
                 headers={**self.caller.headers(service), **(headers or {})},
-                allow_redirects=False,
+                allow_redirects=follows_redirects,
                 timeout=upstream.timeout(service, method),
             ) as answer:
                 content = await answer.read()

@@ -58,6 +58,7 @@ from web.pages import (
     browse,
     departures,
     developers,
+    events,
     mail,
     orders,
     passkeys,
@@ -132,7 +133,7 @@ def create(
 ) -> Litestar:
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
-        *(browse, tickets, sell, pictures, sales, orders, purchases),
+        *(browse, tickets, events, sell, pictures, sales, orders, purchases),
         *(users, accounts, passkeys, departures, mail, developers),
     )
     return Litestar(

@@ -19,6 +19,7 @@ from services.tickets import leaving, pictures, rules
 from services.tickets.documents import Ticket
 from services.tickets.images.results import Rendered
 from services.tickets.shows import finding
+from services.tickets.shows import rules as shows
 from services.tickets.views import WITH_PRIVATE_NOTE, StoredTicket, stored
 
 
@@ -78,7 +79,10 @@ async def edit(ticket_id: str, seller: str, body: TicketBody, minimum: MinimumCh
         UnknownShow
     """
     details = _details(body)
-    rules.edit(await _load(ticket_id), seller, details, now(), minimum)  # refused edits create no show
+    known = await _load(ticket_id)
+    rules.edit(known, seller, details, now(), minimum)  # a refused edit creates no show
+    if details["show_id"] is None and shows.is_unchanged(details, known):
+        details["show_id"] = known.show_id
     placed = await finding.place(details, body.performers)
     ticket = await _change(
         ticket_id, lambda ticket: rules.edit(ticket, seller, placed.details, now(), minimum)

@@ -100,6 +100,20 @@ def money(amount: Decimal, currency: str, locale: Locale) -> str:
 
 
 @lru_cache(MAX_FORMATTED)
+def short_money(amount: Decimal, currency: str, locale: Locale) -> str:
+    """The same without zero cents: $1,234."""
+    if amount != int(amount):
+        return money(amount, currency, locale)
+    pattern = locale.currency_formats["standard"].pattern.replace(".00", "")
+    return format_currency(amount, currency.upper(), pattern, locale=locale, currency_digits=False)
+
+
+def country_name(code: str) -> str:
+    """The name of a country, such as Germany."""
+    return str(DEFAULT.territories.get(code, code))
+
+
+@lru_cache(MAX_FORMATTED)
 def date(moment: datetime, zone: str | None, locale: Locale) -> str:
     """A date such as Sat, Dec 12, 2026."""
     return format_skeleton("yMMMEd", moment, tzinfo=_zone(zone), locale=locale)

@@ -1,10 +1,12 @@
 """What templates say about a ticket."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from markupsafe import Markup
 
-from contracts.tickets import TicketDetails
+from contracts.money import price_per_ticket
+from contracts.tickets import TicketDetails, TicketSummary
 from contracts.wire import now
 from web.rendering.isolation import bdi
 from web.rendering.texts import N_, _, ngettext
@@ -61,6 +63,11 @@ def category_and_seat(ticket: TicketDetails) -> Markup:
 def tickets_together(quantity: int) -> str:
     """The number of tickets, such as "2 tickets together"."""
     return ngettext("%(num)s ticket", "%(num)s tickets together", quantity)
+
+
+def per_ticket(ticket: TicketSummary) -> Decimal:
+    """The price of one of the tickets that are sold together."""
+    return price_per_ticket(ticket.price, ticket.quantity)
 
 
 def price_label(quantity: int) -> str:

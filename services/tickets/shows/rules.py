@@ -4,13 +4,14 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
 from pydantic import BaseModel
 
 from contracts.api import ShowGroup, Ticket
-from contracts.money import from_minor_units, to_minor_units
+from contracts.money import price_per_ticket
 from contracts.tickets import country_of
 from contracts.wire import Moment
 from kit.changes import Changes
@@ -108,6 +109,16 @@ def indexed(facts: ShowFacts) -> dict[str, Any]:
     }
 
 
+def is_unchanged(details: Mapping[str, Any], ticket: TicketState) -> bool:
+    """Whether an edited ticket with a date is still for the event that it was for, which may have another
+    title. A country that isn't given is unchanged."""
+    if ticket.show_id is None or ticket.starts_at is None:
+        return False
+    known = {name: getattr(ticket, name) for name in ("title", *PLACE_AND_TIME)}
+    given = {**details, "country": details.get("country") or ticket.country}
+    return all(given.get(name) == value for name, value in known.items())
+
+
 def check_has_not_begun(show: ShowState, now: datetime) -> None:
     """Check that tickets for the show can still be listed.
 
@@ -165,11 +176,6 @@ def area_of(seat: str | None) -> str | None:
     return None if not area or _ONLY_NUMBERS.fullmatch(area) else area
 
 
-def per_ticket_minor(price_minor: int, quantity: int) -> int:
-    """The price of one ticket of several, rounded to the nearest minor unit."""
-    return max(1, (2 * price_minor + quantity) // (2 * quantity))
-
-
 def grouped(tickets: Iterable[Ticket]) -> list[ShowGroup]:
     """The tickets by area and quantity. The group with the lowest price comes first, and within it the ticket
     with the lowest price. Tickets that can't be bought come last."""
@@ -186,18 +192,18 @@ def grouped(tickets: Iterable[Ticket]) -> list[ShowGroup]:
     ]
 
 
-def price_range(tickets: Iterable[Ticket]) -> tuple[Any, Any]:
+def price_range(tickets: Iterable[Ticket]) -> tuple[Decimal | None, Decimal | None]:
     """The lowest and the highest price per ticket of the tickets on sale. None if none is on sale."""
     prices = [_price(ticket) for ticket in tickets if ticket.status == "available"]
-    return (from_minor_units(min(prices)), from_minor_units(max(prices))) if prices else (None, None)
+    return (min(prices), max(prices)) if prices else (None, None)
 
 
 _ORDER = {"available": 0, "reserved": 1}
 
 
-def _turn(ticket: Ticket) -> tuple[int, int, str]:
+def _turn(ticket: Ticket) -> tuple[int, Decimal, str]:
     return _ORDER.get(ticket.status, 2), _price(ticket), ticket.id
 
 
-def _price(ticket: Ticket) -> int:
-    return per_ticket_minor(to_minor_units(ticket.price), ticket.quantity)
+def _price(ticket: Ticket) -> Decimal:
+    return price_per_ticket(ticket.price, ticket.quantity)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.api import Ticket
+from contracts.money import price_per_ticket
 from contracts.tickets import countries, country_of, time_zones
 from services.tickets.rules import EventInThePast, TicketState
 from services.tickets.shows import rules
@@ -187,12 +188,13 @@ def test_the_area_is_the_leading_part_of_the_seat(seat: str | None, area: str | 
 
 
 @pytest.mark.parametrize(
-    ("price", "quantity", "each"), [(1000, 1, 1000), (1000, 3, 333), (500, 3, 167), (1, 10, 1)]
+    ("price", "quantity", "each"),
+    [("10", 1, "10.00"), ("10", 3, "3.33"), ("5", 3, "1.67"), ("0.01", 10, "0.01")],
 )
 def test_the_price_per_ticket_is_rounded_to_the_nearest_minor_unit(
-    price: int, quantity: int, each: int
+    price: str, quantity: int, each: str
 ) -> None:
-    assert rules.per_ticket_minor(price, quantity) == each
+    assert price_per_ticket(Decimal(price), quantity) == Decimal(each)
 
 
 def test_tickets_are_grouped_by_area_and_number_of_seats_and_the_cheapest_per_ticket_comes_first() -> None:
