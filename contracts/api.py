@@ -354,6 +354,8 @@ class TicketBody(TicketDetails, TicketOffer, Body):
     """Everybody can read them."""
     private_note: PrivateNote | None = None
     """Only the seller can read it, and the buyer after paying."""
+    promised: bool = False
+    """Whether the seller promises to upload the files later, if they aren't uploaded yet."""
 
 
 class PrivateNoteBody(Body):

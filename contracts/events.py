@@ -75,6 +75,8 @@ class PublicTicket(TicketSummary):
     """The original price of all tickets of the listing together."""
     notes: str | None = None
     """The seller's notes for everyone."""
+    files_ready_at: Moment | None = None
+    """When the files of all seats were complete. None while a file is missing."""
 
 
 class TicketEvent(PublicTicket, Event):

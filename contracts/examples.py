@@ -128,6 +128,7 @@ EVENT_EXAMPLES: tuple[Event, ...] = (
         face_value=Decimal("17.5"),
         notes="By the aisle",
         picture=PICTURE,
+        delivery="promised",
     ),
     OrderCreated(
         id=ORDER,
@@ -159,6 +160,7 @@ EVENT_EXAMPLES: tuple[Event, ...] = (
             seat="Row 4, seats 7 and 8",
             quantity=2,
             picture=PICTURE,
+            delivery="instant",
         ),
     ),
     OrderCancelled(
@@ -376,6 +378,7 @@ API_EXAMPLES: tuple[Wire, ...] = (
         face_value=Decimal("17.5"),
         notes="By the aisle",
         private_note="Transfer code AB12CD34",
+        promised=True,
     ),
     PrivateNoteBody(private_note="Transfer code AB12CD34"),
     Ticket(
@@ -399,6 +402,8 @@ API_EXAMPLES: tuple[Wire, ...] = (
         notes="By the aisle",
         private_note="Transfer code AB12CD34",
         picture=PICTURE,
+        delivery="instant",
+        files_ready_at=AUTHORIZED_AT,
     ),
     Facet(value="koln", label="Köln", count=3),
     Facets(

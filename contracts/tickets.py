@@ -29,6 +29,10 @@ CategoryName = Literal["music", "theatre", "comedy", "sport", "festival", "famil
 Category = TypeAliasType("Category", CategoryName)
 CATEGORIES: tuple[Category, ...] = get_args(CategoryName)
 
+Delivery = TypeAliasType("Delivery", Literal["instant", "promised", "seller"])
+"""How the buyer gets the ticket: `instant` as sealed files for all seats, `promised` as files that the seller
+uploads by the deadline, `seller` from the seller."""
+
 MAX_QUANTITY = 10
 
 MAX_PICTURE_BYTES = 5 * 1024 * 1024
@@ -77,6 +81,8 @@ class TicketSummary(TicketDetails, TicketOffer, Wire):
     """The ticket's id."""
     picture: str | None = None
     """Name of the picture in /api/tickets/pictures/{name}/small and …/large."""
+    delivery: Delivery = "seller"
+    """How the buyer gets the ticket. A promised ticket becomes `instant` as soon as its files are complete."""
 
 
 @cache

@@ -188,11 +188,11 @@ async def _change(ticket_id: str, decide: Callable[[Ticket], Changes | None]) ->
 
 def _hash_of(body: TicketBody) -> str:
     # A body without fields that were added later has the hash that earlier versions stored.
-    unset = {name for name in _ADDED if getattr(body, name) is None}
+    unset = {name for name in _ADDED if getattr(body, name) in (None, False)}
     return sha256(body.model_dump_json(by_alias=True, exclude=unset).encode()).hexdigest()
 
 
-_ADDED = ("private_note", "country", "show_id", "performers")
+_ADDED = ("private_note", "country", "show_id", "performers", "promised")
 
 
 def _details(body: TicketBody) -> dict[str, Any]:

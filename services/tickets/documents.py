@@ -62,6 +62,7 @@ class Ticket(TicketState, Aggregate):
                 **dict(self),
                 "id": self.key,
                 "hold": self.hold or None,
+                "delivery": self.delivery,
                 "price": from_minor_units(self.price_minor),
                 "face_value": None if face_value is None else from_minor_units(face_value),
             }

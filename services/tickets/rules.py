@@ -5,7 +5,7 @@ from datetime import datetime
 from contracts import money
 from contracts.events import LIVE_STATUSES, DisputeStatus, OrderEvent, TicketStatus
 from contracts.money import MinimumCharge
-from contracts.tickets import TicketDetails
+from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import Moment
 from kit.changes import Changes
 from kit.errors import Conflict, Forbidden, Invalid
@@ -84,6 +84,17 @@ class TicketState(TicketDetails):
     """The hold number of the newest known order."""
     order_version: int = -1
     """The newest known version of that order. An event with a lower pair (hold, version) is ignored."""
+    promised: bool = False
+    """Whether the seller promised to upload the files."""
+    files_ready_at: Moment | None = None
+    """When the files of all seats were complete. None while a file is missing."""
+
+    @property
+    def delivery(self) -> Delivery:
+        """How the buyer gets the ticket."""
+        if self.files_ready_at is not None:
+            return "instant"
+        return "promised" if self.promised else "seller"
 
 
 def check_has_not_begun(starts_at: datetime | None, now: datetime) -> None:
