@@ -82,7 +82,7 @@ class TicketSummary(TicketDetails, TicketOffer, Wire):
     picture: str | None = None
     """Name of the picture in /api/tickets/pictures/{name}/small and …/large."""
     delivery: Delivery = "seller"
-    """How the buyer gets the ticket. A promised ticket becomes `instant` as soon as its files are complete."""
+    """How the buyer gets the ticket. A promised ticket becomes `instant` when its files are complete."""
 
 
 @cache

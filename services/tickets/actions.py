@@ -8,7 +8,7 @@ from pymongo.errors import DuplicateKeyError
 
 from contracts.api import TicketBody
 from contracts.events import OrderEvent
-from contracts.money import MinimumCharge, to_minor_units
+from contracts.money import to_minor_units
 from contracts.wire import now
 from kit import closed_users
 from kit.aggregates import change
@@ -18,32 +18,40 @@ from kit.mongo import object_id
 from services.tickets import leaving, pictures, rules
 from services.tickets.documents import Ticket
 from services.tickets.images.results import Rendered
+from services.tickets.rules import ANY_PRICE, Pricing
 from services.tickets.shows import finding
 from services.tickets.shows import rules as shows
 from services.tickets.views import WITH_PRIVATE_NOTE, StoredTicket, stored
 
+REFUSALS = (rules.EventInThePast, rules.PriceTooLow, rules.PriceAboveCap, rules.FaceValueMissing)
+"""Why a listing may be refused that was accepted before."""
+
 
 async def offer(
-    seller: str, body: TicketBody, key: str | None = None, minimum: MinimumCharge | None = None
+    seller: str, body: TicketBody, key: str | None = None, pricing: Pricing = ANY_PRICE
 ) -> Ticket:
     """Put a ticket on sale. Requests with the same idempotency key and content create one ticket.
 
-    A repeated request returns the ticket in its current state, even if its event has begun meanwhile.
+    A repeated request returns the ticket in its current state, even if its event has begun meanwhile, or the
+    price cap has changed.
 
     Raises:
-        EventInThePast, PriceTooLow, UnknownShow, IdempotencyKeyReused, AccountClosed
+        EventInThePast, PriceTooLow, PriceAboveCap, FaceValueMissing, UnknownShow, IdempotencyKeyReused,
+        AccountClosed
         Unavailable: no majority has the ticket or the show of an earlier request yet.
     """
     request_hash = _hash_of(body)
     try:
+        details = _details(body)
         rules.check_has_not_begun(body.starts_at, now())
-        rules.check_price(to_minor_units(body.price), minimum)
-        placed = await finding.place(_details(body), body.performers)
+        rules.check_price(details["price_minor"], pricing.minimum)
+        rules.check_face_value(details, pricing)
+        placed = await finding.place(details, body.performers, _cap_of(details, pricing))
         ticket = Ticket(
             user_id=seller, idempotency_key=key, request_hash=request_hash if key else None, **placed.details
         )
         await ticket.add()
-    except (rules.EventInThePast, rules.PriceTooLow, DuplicateKeyError) as error:
+    except (*REFUSALS, DuplicateKeyError) as error:
         known = await Ticket.find_one({"user_id": seller, "idempotency_key": key}) if key else None
         if known is None:
             if isinstance(error, DuplicateKeyError):
@@ -71,21 +79,21 @@ async def show(ticket_id: str) -> StoredTicket:
     return stored(raw)
 
 
-async def edit(ticket_id: str, seller: str, body: TicketBody, minimum: MinimumCharge | None = None) -> Ticket:
+async def edit(ticket_id: str, seller: str, body: TicketBody, pricing: Pricing = ANY_PRICE) -> Ticket:
     """Replace the seller's description of the ticket.
 
     Raises:
         NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast, PriceTooLow,
-        UnknownShow
+        PriceAboveCap, FaceValueMissing, UnknownShow
     """
     details = _details(body)
     known = await _load(ticket_id)
-    rules.edit(known, seller, details, now(), minimum)  # a refused edit creates no show
+    rules.edit(known, seller, details, now(), pricing)  # a refused edit creates no show
     if details["show_id"] is None and shows.is_unchanged(details, known):
         details["show_id"] = known.show_id
-    placed = await finding.place(details, body.performers)
+    placed = await finding.place(details, body.performers, _cap_of(details, pricing))
     ticket = await _change(
-        ticket_id, lambda ticket: rules.edit(ticket, seller, placed.details, now(), minimum)
+        ticket_id, lambda ticket: rules.edit(ticket, seller, placed.details, now(), pricing)
     )
     return await finding.settled(ticket, placed.show)
 
@@ -190,6 +198,11 @@ def _hash_of(body: TicketBody) -> str:
     # A body without fields that were added later has the hash that earlier versions stored.
     unset = {name for name in _ADDED if getattr(body, name) in (None, False)}
     return sha256(body.model_dump_json(by_alias=True, exclude=unset).encode()).hexdigest()
+
+
+def _cap_of(details: Changes, pricing: Pricing) -> finding.Check:
+    """Refuses the price of this listing if the event's country doesn't allow it."""
+    return lambda country: rules.check_price_cap(details, country, pricing)
 
 
 _ADDED = ("private_note", "country", "show_id", "performers", "promised")

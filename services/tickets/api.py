@@ -6,6 +6,7 @@ from litestar import Request, Response, Router, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, RequestBody
 
+from contracts import price_caps
 from contracts.api import PrivateNoteBody, TicketBody, WithdrawalBody
 from contracts.api import Ticket as TicketView
 from contracts.identity import Identity
@@ -25,9 +26,12 @@ from services.tickets.catalogue import Catalogue
 from services.tickets.responses import freshness
 from services.tickets.rules import (
     EventInThePast,
+    FaceValueMissing,
     IdempotencyKeyReused,
     NotTheSeller,
+    PriceAboveCap,
     PriceTooLow,
+    Pricing,
     TicketReserved,
     TicketSold,
     TicketWithdrawn,
@@ -68,6 +72,15 @@ async def show_ticket(
     return ModelResponse(view, headers=headers)
 
 
+def _pricing(settings: Settings) -> Pricing:
+    return Pricing(
+        currency=settings.currency,
+        minimum=minimum_charge(settings.currency),
+        caps=price_caps.read(settings.price_caps),
+        requires_face_value=settings.require_face_value,
+    )
+
+
 def _viewer(request: ApiRequest) -> str | None:
     """The caller. A caller whose token can't be checked now sees what is public."""
     return request.user.id if isinstance(request.user, Identity) else None
@@ -92,7 +105,10 @@ class OfferOperation(ApiOperation):
     operation_class=OfferOperation,
     security=SIGNED_IN,
     summary="Offer a ticket",
-    responses=refusals(EventInThePast, PriceTooLow, UnknownShow, IdempotencyKeyReused, AccountClosed),
+    responses=refusals(
+        *(EventInThePast, PriceTooLow, PriceAboveCap, FaceValueMissing, UnknownShow),
+        *(IdempotencyKeyReused, AccountClosed),
+    ),
 )
 async def offer_ticket(
     request: ApiRequest,
@@ -100,8 +116,7 @@ async def offer_ticket(
     settings: NamedDependency[Settings],
     idempotency_key: Key = None,
 ) -> Response[TicketView]:
-    minimum = minimum_charge(settings.currency)
-    ticket = await actions.offer(request.user.id, data, idempotency_key, minimum)
+    ticket = await actions.offer(request.user.id, data, idempotency_key, _pricing(settings))
     return ModelResponse(for_viewer(ticket, request.user.id))
 
 
@@ -111,7 +126,8 @@ async def offer_ticket(
     security=SIGNED_IN,
     summary="Edit a ticket",
     responses=refusals(
-        EventInThePast, PriceTooLow, UnknownShow, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
+        *(EventInThePast, PriceTooLow, PriceAboveCap, FaceValueMissing, UnknownShow),
+        *(NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn),
     ),
 )
 async def edit_ticket(
@@ -120,8 +136,7 @@ async def edit_ticket(
     data: RequestBody[TicketBody],
     settings: NamedDependency[Settings],
 ) -> Response[TicketView]:
-    minimum = minimum_charge(settings.currency)
-    ticket = await actions.edit(ticket_id, request.user.id, data, minimum)
+    ticket = await actions.edit(ticket_id, request.user.id, data, _pricing(settings))
     return ModelResponse(for_viewer(ticket, request.user.id))
 
 

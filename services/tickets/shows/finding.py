@@ -1,7 +1,7 @@
 """Find the show of a listing, or create it; find shows for suggestions and for the page of a show."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -43,15 +43,26 @@ class Placed:
     """None if the listing fits no show."""
 
 
-async def place(details: Mapping[str, Any], performers: Sequence[str] | None) -> Placed:
+Check = Callable[[str | None], None]
+"""Raises an error if a listing isn't accepted for an event in this country."""
+
+
+def accept(_country: str | None) -> None:
+    """Accept a listing for any event."""
+
+
+async def place(
+    details: Mapping[str, Any], performers: Sequence[str] | None, check: Check = accept
+) -> Placed:
     """Find the show of a listing. It is created if the listing says when and where it is.
 
     Raises:
+        what `check` raises, before a show is created.
         UnknownShow: the listing names a show that doesn't exist.
         EventInThePast: the show has begun.
         Unavailable: no majority has the show yet that another request has created.
     """
-    show = await _show_of(details, performers or ())
+    show = await _show_of(details, performers or (), check)
     placed = dict(details)
     placed["show_id"] = None if show is None else show.key
     if show is not None and (details["show_id"] is not None or _is_outdated(show, details)):
@@ -61,6 +72,8 @@ async def place(details: Mapping[str, Any], performers: Sequence[str] | None) ->
     elif placed.get("country") is None:
         known = show.country if show is not None and details.get("starts_at") is not None else None
         placed["country"] = known or country_of(details.get("time_zone"))
+    # What others said about the event before counts more than what one seller says.
+    check((show.country if show is not None else None) or placed["country"])
     return Placed(placed, show)
 
 
@@ -100,16 +113,18 @@ async def survivor(show_id: str) -> Show:
     raise Unavailable
 
 
-async def find_or_create(facts: rules.ShowFacts) -> Show:
+async def find_or_create(facts: rules.ShowFacts, check: Check = accept) -> Show:
     """The show that these facts describe. Concurrent calls create one.
 
     Raises:
+        what `check` raises, if the show doesn't exist yet.
         Unavailable: no majority has the show yet that another request has created.
     """
     wanted = Show.of(facts)
     by_key = {"keys": wanted.keys[0]}
     known = await Show.find_one(by_key)
     if known is None:
+        check(facts.country)
         try:
             return await wanted.insert()
         except DuplicateKeyError:
@@ -148,14 +163,14 @@ async def tickets_of(show: Show) -> list[TicketView]:
     return [view_of(stored(raw), viewer=None) for raw in found]
 
 
-async def _show_of(details: Mapping[str, Any], performers: Sequence[str]) -> Show | None:
+async def _show_of(details: Mapping[str, Any], performers: Sequence[str], check: Check) -> Show | None:
     if (chosen := details.get("show_id")) is not None:
         try:
             return await survivor(chosen)
         except NotFound:
             raise rules.UnknownShow(field="showId") from None
     facts = rules.described(details, performers)
-    return await _only_match(details) if facts is None else await find_or_create(facts)
+    return await _only_match(details) if facts is None else await find_or_create(facts, check)
 
 
 async def _only_match(details: Mapping[str, Any]) -> Show | None:
