@@ -4,9 +4,16 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
@@ -131,9 +138,18 @@ DisplayName = Annotated[str, line("Name", 50), AfterValidator(_reject_address), 
 
 
 class NameBody(Body):
-    """The name that others see, or null to remove it."""
+    """What others see about the user. A field that is left out stays as it is."""
 
-    name: DisplayName | None
+    name: DisplayName | None = None
+    """The name, or null to remove it."""
+    trader: bool | None = None
+    """Whether the user sells as a trader, which the law treats differently. Null to say neither."""
+
+    @model_validator(mode="after")
+    def _check_has_field(self) -> Self:
+        if not self.model_fields_set:
+            raise PydanticCustomError("nothing_to_change", "Name or trader must be given")
+        return self
 
 
 class AccountDeletion(Body):
@@ -179,6 +195,8 @@ class MyAccount(User):
     """Whether the user has proved to receive mail at the address."""
     restricted: bool
     """Whether the user can't list or pay until the address is confirmed."""
+    trader: bool | None = None
+    """Whether the user sells as a trader, as stated by the user. Null if the user has said neither."""
 
 
 class SessionView(Wire):
@@ -303,6 +321,8 @@ class Profile(Wire):
     """The name that the user has chosen. Null if there is none. It is never derived from the address."""
     deleted: bool = False
     """Whether the user has deleted the account."""
+    trader: bool | None = None
+    """Whether the user sells as a trader, as stated by the user. Null if the user has said neither."""
 
 
 MAX_REASON = 500

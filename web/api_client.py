@@ -219,6 +219,9 @@ class ApiClient:
     async def rename(self, name: str | None) -> None:
         await self._call("auth", "PATCH", "/api/users/me", body={"name": name})
 
+    async def state_trader(self, trader: bool) -> None:
+        await self._call("auth", "PATCH", "/api/users/me", body={"trader": trader})
+
     async def sessions(self) -> list[SessionView]:
         return (await self._call("auth", "GET", "/api/users/sessions")).parse(_SESSIONS)
 
