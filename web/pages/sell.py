@@ -111,9 +111,7 @@ def _unavailable() -> str:
 
 
 def _event_is_gone() -> str:
-    return _(
-        "The event that you chose has started, or can’t be shown right now. Choose it again, or describe it"
-    )
+    return _("The event that you chose has started or is unavailable. Choose it again, or describe it")
 
 
 def _listed_before() -> str:
@@ -229,14 +227,7 @@ def _may_change(page: Page, ticket: Ticket) -> bool:
 router = Router(
     "/",
     route_handlers=[
-        new,
-        find_event,
-        create,
-        edit,
-        save,
-        private_note,
-        save_private_note,
-        ask_to_withdraw,
-        withdraw,
+        *(new, find_event, create, edit, save),
+        *(private_note, save_private_note, ask_to_withdraw, withdraw),
     ],
 )

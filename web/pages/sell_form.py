@@ -111,8 +111,8 @@ async def render_refused(
 def api_body(typed: Mapping[str, str], show: Show | None = None) -> dict[str, Any]:
     """The body of the API request. Optional fields that are empty are left out.
 
-    Invalid input, also an empty date, venue or city, is passed on unchanged, so that the API reports all errors
-    at once.
+    Invalid input, also an empty date, venue or city, is passed on unchanged, so that the API reports all
+    errors at once.
 
     Args:
         show: the event that the seller has chosen instead of describing one.

@@ -28,17 +28,20 @@ def show(market: Market) -> Show:
 async def test_the_page_shows_tickets_by_area_and_number_with_prices_per_ticket(
     client: PageClient, market: Market, seller: User, show: Show
 ) -> None:
-    market.ticket(seller, price="30.00", quantity=2, seat="Block A, row 4", show_id=show.id)
-    market.ticket(seller, price="40.00", seat="Balcony", show_id=show.id)
-    market.ticket(seller, price="5.00", seat="Balcony", show_id=show.id, status="sold")
+    of = {"show_id": show.id, "starts_at": show.starts_at}
+    market.ticket(seller, price="30.00", quantity=2, seat="Block A, row 4", **of)
+    market.ticket(seller, price="40.00", seat="Balcony", **of)
+    market.ticket(seller, price="5.00", seat="Balcony", status="sold", **of)
+    market.ticket(seller, price="50.00", show_id=show.id)
     page = await client.get(f"/events/{show.id}")
     text = text_of(page)
     for said in (
         "Nick Cave, Warren Ellis",
         "Fri, Dec 12, 2036, 8:00 PM (Berlin time) Tempodrom, Berlin, Germany Music",
-        "$15–$40 per ticket 3 tickets on sale",
+        "$15\u2013$50 per ticket 4 tickets on sale",
         "Block A · 2 tickets together Block A, row 4 $15.00 per ticket $30.00 for all",
         "Balcony · 1 ticket Balcony $40.00 per ticket Balcony Sold $5.00",
+        "1 ticket No seat given The seller has given no date $50.00 per ticket",
     ):
         assert said in text
     assert f'data-live="show:{show.id}" hx-get="/events/{show.id}/tickets"' in page.text

@@ -183,9 +183,8 @@ class Tickets:
             return web.Response(status=308, headers={"Location": f"/api/shows/{survivor}"})
         if (show := self.market.shows.get(show_id)) is None:
             raise refusal(404, "Not found")
-        tickets = [
-            t for t in self.market.tickets.values() if t.show_id == show_id and t.status != "withdrawn"
-        ]
+        listed = [ticket for ticket in self.market.tickets.values() if ticket.show_id == show_id]
+        tickets = [ticket for ticket in listed if ticket.status != "withdrawn"]
         others = [other for other in self.market.shows.values() if other.id != show_id]
         lowest, highest = price_range(tickets)
         page = ShowPage(
