@@ -108,7 +108,8 @@ async def test_editing_or_withdrawing_just_after_a_reservation_shows_an_error(
 ) -> None:
     seller = await visitors.member(java_script_enabled=java_script_enabled)
     buyer = await visitors.person()
-    ticket = await seller.person.lists_ticket(45, some_title())
+    event = {"startsAt": "2036-06-05T18:30:00Z", "venue": "Harpa", "city": "Reykjavík"}
+    ticket = await seller.person.lists_ticket(45, some_title(), **event)
     await seller.open(f"/tickets/{ticket['id']}/{action}")
     await buyer.reserves(ticket["id"])
     await until(lambda: seller.person.ticket(ticket["id"]), lambda seen: seen["status"] == "reserved")
