@@ -10,8 +10,8 @@ MAX_TOPICS = 20_000
 
 Kind = Literal["order", "ticket", "show", "buyer", "seller", "session"]
 Topic = tuple[Kind, str]
-"""What a stream watches: an order, a ticket, the tickets for an event, the orders of a buyer, the tickets of a seller, or the end of a
-session; each with its id."""
+"""What a stream watches: an order, a ticket, the tickets for an event, the orders of a buyer, the tickets of
+a seller, or the end of a session; each with its id."""
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def closed_on_signals(hub: Hub) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class RequestedTopics:
-    """The topics that a browser requests: orders, tickets, events, and all orders or all sales of its user."""
+    """The topics that a browser requests: orders, tickets, events, and all orders or sales of its user."""
 
     orders: set[str]
     tickets: set[str]

@@ -109,7 +109,7 @@ def _money(currency: str) -> Callable[[Decimal], str]:
 
 def _price_range(currency: str) -> Callable[[Decimal, Decimal], str]:
     def price_range(lowest: Decimal, highest: Decimal) -> str:
-        """Prices per ticket, such as "$15–$40"."""
+        """Two prices with a dash between them, such as $15 and $40; one if they are equal."""
         prices = dict.fromkeys((lowest, highest))
         return "\u2013".join(locales.short_money(each, currency, locales.current()) for each in prices)
 

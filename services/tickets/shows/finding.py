@@ -169,6 +169,15 @@ async def _show_of(details: Mapping[str, Any], performers: Sequence[str], check:
             return await survivor(chosen)
         except NotFound:
             raise rules.UnknownShow(field="showId") from None
+    return await show_of_description(details, performers)
+
+
+async def show_of_description(details: Mapping[str, Any], performers: Sequence[str] = ()) -> Show | None:
+    """The show that a listing describes. An incomplete description needs to fit a single known show.
+
+    Raises:
+        Unavailable: no majority has the show yet that another request has created.
+    """
     facts = rules.described(details, performers)
     return await _only_match(details) if facts is None else await find_or_create(facts, check)
 

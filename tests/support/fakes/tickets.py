@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import date
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from aiohttp import web
 
@@ -11,6 +11,7 @@ from contracts.api import (
     PrivateNoteBody,
     SalesSummary,
     Seller,
+    ShowPage,
     Sum,
     Ticket,
     TicketBody,
@@ -21,6 +22,7 @@ from contracts.wire import now
 from services.tickets.query import Query, When
 from services.tickets.search_index import SearchIndex
 from services.tickets.search_sql import Sort
+from services.tickets.shows.rules import grouped, price_range
 from tests.support.fakes.http import answer, json_list, read
 from tests.support.fakes.market import Market, Refusal, refusal
 
@@ -44,6 +46,8 @@ class Tickets:
             web.delete("/api/tickets/{id}/picture", self.delete_picture),
             web.get("/api/tickets/{id}/similar", self.similar),
             web.get("/api/tickets/sellers/{id}", self.seller),
+            web.get("/api/shows", self.shows),
+            web.get("/api/shows/{id}", self.show_event),
         ]
 
     async def search(self, request: web.Request) -> web.Response:
@@ -115,7 +119,7 @@ class Tickets:
         body = await read(request, TicketBody)
         key = (user.id, request.headers["Idempotency-Key"])
         if key not in self.market.listings:
-            self.market.listings[key] = (body.model_dump_json(), self.market.ticket(user, **dict(body)))
+            self.market.listings[key] = (body.model_dump_json(), self.market.ticket(user, **_fields(body)))
         first_body, ticket = self.market.listings[key]
         if first_body != body.model_dump_json():
             raise refusal(
@@ -128,7 +132,7 @@ class Tickets:
         body = await read(request, TicketBody)
         if ticket.status != "available":
             raise refusal(409, "Cannot edit a reserved ticket")
-        self.market.change_ticket(ticket.id, **dict(body))
+        self.market.change_ticket(ticket.id, **_fields(body))
         return answer(self._ticket(request))
 
     async def withdraw(self, request: web.Request) -> web.Response:
@@ -169,6 +173,31 @@ class Tickets:
         sold = [t for t in self.market.tickets.values() if (t.user_id, t.status) == (user_id, "sold")]
         return answer(Seller(id=user_id, sold=len(sold)))
 
+    async def shows(self, request: web.Request) -> web.Response:
+        wanted = request.query.get("search", "").lower()
+        return json_list([show for show in self.market.shows.values() if wanted in show.title.lower()])
+
+    async def show_event(self, request: web.Request) -> web.Response:
+        show_id = request.match_info["id"]
+        if (survivor := self.market.merged.get(show_id)) is not None:
+            return web.Response(status=308, headers={"Location": f"/api/shows/{survivor}"})
+        if (show := self.market.shows.get(show_id)) is None:
+            raise refusal(404, "Not found")
+        listed = [ticket for ticket in self.market.tickets.values() if ticket.show_id == show_id]
+        tickets = [ticket for ticket in listed if ticket.status != "withdrawn"]
+        others = [other for other in self.market.shows.values() if other.id != show_id]
+        lowest, highest = price_range(tickets)
+        page = ShowPage(
+            **show.model_dump(),
+            lowest=lowest,
+            highest=highest,
+            on_sale=sum(ticket.status == "available" for ticket in tickets),
+            groups=grouped(tickets),
+            other_dates=[other for other in others if other.title == show.title],
+            at_venue=[o for o in others if o.venue == show.venue and o.title != show.title],
+        )
+        return answer(page)
+
     def _ticket(self, request: web.Request) -> Ticket:
         ticket = self.market.tickets.get(request.match_info["id"])
         if ticket is None:
@@ -180,6 +209,11 @@ class Tickets:
         if ticket.user_id != user.id:
             raise refusal(403, "That isn't yours")
         return ticket
+
+
+def _fields(body: TicketBody) -> dict[str, Any]:
+    """The fields of the ticket that the body sets."""
+    return {name: value for name, value in body if name != "performers"}
 
 
 def _sum(tickets: list[Ticket]) -> Sum:
