@@ -24,6 +24,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from contracts import price_caps
 from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE
 from contracts.money import OTHER_THAN_TWO_DECIMALS
 
@@ -103,6 +104,12 @@ def _sender(value: str | None) -> str | None:
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _price_caps(path: Path | None) -> Path | None:
+    """Check the file, so that a mistake in it is reported at start."""
+    price_caps.read(path)
+    return path
 
 
 MAX_CHECKOUT_WINDOW_SECONDS = 22 * 3600
@@ -262,6 +269,13 @@ class Settings(BaseSettings):
     )
     delivery_hours: float = Field(
         24, gt=0, le=168, description="Hours after the payment in which a seller has to upload promised files"
+    )
+    price_caps: Annotated[Path | None, AfterValidator(_price_caps)] = Field(
+        None,
+        description="CSV file with how much listings may cost above their face value, by country, instead of `contracts/price_caps.csv`",
+    )
+    require_face_value: bool = Field(
+        False, description="Whether listings must state their face value; those that exist stay on sale"
     )
     max_live_reservations: int = Field(5, ge=1, le=100, description="Maximum unpaid reservations per user")
 

@@ -4,9 +4,16 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
@@ -20,16 +27,18 @@ from contracts.events import (
     PublicTicket,
 )
 from contracts.identity import Email, EmailInput
-from contracts.money import PriceInput
+from contracts.money import Price, PriceInput
 from contracts.passwords import NewPassword, TypedPassword
 from contracts.text import line, schema
 from contracts.tickets import (
     Category,
     CategoryInput,
     City,
+    CountryInput,
     Delivery,
     FaceValue,
     Notes,
+    Performers,
     PrivateNote,
     Quantity,
     Seat,
@@ -134,9 +143,18 @@ DisplayName = Annotated[str, line("Name", 50), AfterValidator(_reject_address), 
 
 
 class NameBody(Body):
-    """The name that others see, or null to remove it."""
+    """What others see about the user. A field that is left out stays as it is."""
 
-    name: DisplayName | None
+    name: DisplayName | None = None
+    """The name, or null to remove it."""
+    trader: bool | None = None
+    """Whether the user sells as a trader, which the law treats differently. Null to say neither."""
+
+    @model_validator(mode="after")
+    def _check_has_field(self) -> Self:
+        if not self.model_fields_set:
+            raise PydanticCustomError("nothing_to_change", "Name or trader must be given")
+        return self
 
 
 class AccountDeletion(Body):
@@ -182,6 +200,8 @@ class MyAccount(User):
     """Whether the user has proved to receive mail at the address."""
     restricted: bool
     """Whether the user can't list or pay until the address is confirmed."""
+    trader: bool | None = None
+    """Whether the user sells as a trader, as stated by the user. Null if the user has said neither."""
 
 
 class SessionView(Wire):
@@ -306,6 +326,8 @@ class Profile(Wire):
     """The name that the user has chosen. Null if there is none. It is never derived from the address."""
     deleted: bool = False
     """Whether the user has deleted the account."""
+    trader: bool | None = None
+    """Whether the user sells as a trader, as stated by the user. Null if the user has said neither."""
 
 
 MAX_REASON = 500
@@ -343,6 +365,11 @@ class TicketBody(TicketDetails, TicketOffer, Body):
     venue: Venue | None = None
     city: City | None = None
     time_zone: TimeZoneInput | None = None
+    country: CountryInput | None = None
+    show_id: Id | None = None
+    """An event that exists. Its date and place then replace those in the body."""
+    performers: Performers | None = None
+    """Who performs at an event that this listing is the first for."""
     category: CategoryInput | None = None
     seat: Seat | None = None
     quantity: Quantity = 1
@@ -435,6 +462,87 @@ class Facets(Wire):
     cities: Sequence[Facet]
     """At most 100 cities, those with the most tickets first."""
     categories: Sequence[Facet]
+
+
+class Show(Wire):
+    """An event, which the listings for it share."""
+
+    id: Id
+    title: str
+    performers: Sequence[str]
+    """Who performs, the most important first. Empty if nobody has said it."""
+    venue: str
+    city: str
+    country: str | None
+    """Two capital letters (ISO 3166-1). Null if it isn't known."""
+    time_zone: str | None
+    """The IANA time zone of the venue."""
+    starts_at: Moment
+    """When the event begins."""
+    category: str | None
+    picture: str | None
+    """Name of the picture in /api/tickets/pictures/{name}/small and …/large."""
+
+
+class ShowGroup(Wire):
+    """Tickets for one area of an event that are sold in the same number of adjacent seats."""
+
+    area: str | None
+    """The leading part of the seats, such as `Block A`. Null if the seats don't name an area."""
+    quantity: int
+    """Number of tickets in each listing."""
+    lowest: Price | None
+    """The lowest price per ticket of those on sale. Null if none is."""
+    tickets: Sequence[Ticket]
+    """Those on sale come first, then the reserved and the sold ones; each by their prices per ticket."""
+
+
+class ShowPage(Show):
+    """An event with its tickets."""
+
+    lowest: Price | None
+    """The lowest price per ticket of all that are on sale. Null if none is."""
+    highest: Price | None
+    """The highest price per ticket of all that are on sale."""
+    on_sale: int
+    """Number of listings that can be bought."""
+    groups: Sequence[ShowGroup]
+    """At most 500 listings that are on sale or reserved, and the newest 50 that are sold. The group with the
+    lowest price comes first."""
+    other_dates: Sequence[Show]
+    """Later events with the same title, the soonest first. At most 6."""
+    at_venue: Sequence[Show]
+    """Other events at the venue that haven't begun, the soonest first. At most 6."""
+
+    def to_json(self) -> str:
+        """The page as camelCase JSON, without the fields of tickets that only some callers see."""
+        tickets = {"__all__": set(_PERSONAL)}
+        return self.model_dump_json(by_alias=True, exclude={"groups": {"__all__": {"tickets": tickets}}})
+
+
+class ShowMergeBody(Body):
+    """Two events that are the same."""
+
+    show_id: Id
+    other_id: Id
+    reason: Reason
+
+
+class ShowCorrectionBody(Body):
+    """What is wrong about an event. Fields that aren't given stay as they are."""
+
+    show_id: Id
+    title: Title | None = None
+    performers: Performers | None = None
+    venue: Venue | None = None
+    city: City | None = None
+    country: CountryInput | None = None
+    time_zone: TimeZoneInput | None = None
+    starts_at: Moment | None = None
+    category: CategoryInput | None = None
+    picture: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,100}$")] | None = None
+    """The name of a picture of a ticket."""
+    reason: Reason
 
 
 class Seller(Wire):

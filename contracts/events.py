@@ -269,6 +269,8 @@ class UserEvent(Event):
     """When the address was last changed."""
     passkeys_changed_at: Moment | None = None
     """When a passkey was last added or removed."""
+    trader: bool | None = None
+    """Whether the user sells as a trader, as stated by the user. None if the user has said neither."""
 
     @property
     def about(self) -> str:

@@ -190,7 +190,9 @@ EVENT_EXAMPLES: tuple[Event, ...] = (
     ),
     ExpirationComplete(order_id=ORDER, expires_at=DEADLINE),
     UserCreated(id=BUYER, version=0),
-    UserUpdated(id=BUYER, version=4, name="Ada L.", confirmed=True, password_changed_at=DEADLINE),
+    UserUpdated(
+        id=BUYER, version=4, name="Ada L.", confirmed=True, password_changed_at=DEADLINE, trader=False
+    ),
     LinkCreated(id=LINK, version=0, user_id=BUYER, kind="reset-password", expires_at=DEADLINE),
     LinkUpdated(
         id=LINK,
@@ -344,9 +346,15 @@ API_EXAMPLES: tuple[Wire, ...] = (
     EmailChange(email="ada@example.net", current_password="correct horse"),
     EmailChangeUndo(link=LINK_TEXT, new_password="battery staple"),
     LinkBody(link=LINK_TEXT),
-    NameBody(name="Ada L."),
+    NameBody(name="Ada L.", trader=False),
     MyAccount(
-        id=BUYER, email="ada@example.com", name="Ada L.", since=DEADLINE, confirmed=True, restricted=False
+        id=BUYER,
+        email="ada@example.com",
+        name="Ada L.",
+        since=DEADLINE,
+        confirmed=True,
+        restricted=False,
+        trader=False,
     ),
     AccountDeletion(current_password="correct horse"),
     OpenMatter(kind="listing", ticket_id=TICKET, title="Row 4", starts_at=STARTS_AT),
@@ -377,7 +385,7 @@ API_EXAMPLES: tuple[Wire, ...] = (
     PasskeyNameBody(name="My phone"),
     PasskeyView(id=SESSION, name="My phone", created_at=AUTHORIZED_AT, used_at=DEADLINE),
     RecoveredUser(id=BUYER, email="ada@example.com", passkeys=1),
-    Profile(id=SELLER, since=DEADLINE, name="Ada L."),
+    Profile(id=SELLER, since=DEADLINE, name="Ada L.", trader=True),
     CurrentUserResult(current_user=User(id=BUYER, email="ada@example.com")),
     TicketBody(
         title="Row 4",

@@ -1,9 +1,10 @@
 """The fields of a ticket that requests, events and stored documents share, and their validation."""
 
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
+from importlib.resources import files
 from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import (
@@ -54,6 +55,11 @@ class TicketDetails(BaseModel):
     """The venue's city."""
     time_zone: str | None = None
     """The IANA time zone of the event's location."""
+    country: str | None = None
+    """The country of the event's location, as two capital letters (ISO 3166-1). It follows from the time zone
+    unless it is given."""
+    show_id: str | None = None
+    """The event that the ticket is for, which other listings share. None for a listing that fits no event."""
     category: str | None = None
     """Such as `music`. Categories may be added."""
     seat: str | None = None
@@ -88,6 +94,36 @@ def time_zones() -> frozenset[str]:
     return frozenset(zoneinfo.available_timezones() - {"Factory", "localtime"})
 
 
+@cache
+def countries() -> frozenset[str]:
+    """The ISO 3166-1 alpha-2 codes of all countries and territories."""
+    return frozenset(columns[0] for columns in _table("iso3166.tab"))
+
+
+@cache
+def countries_of_zones() -> Mapping[str, str]:
+    """The country of each time zone that belongs to a single one, also by its former names."""
+    found = {columns[2]: columns[0] for columns in _table("zone.tab")}
+    links = [line.split() for line in _text("tzdata.zi").splitlines() if line.startswith("L ")]
+    for _, target, alias in links:
+        if alias not in found and target in found:
+            found[alias] = found[target]
+    return found
+
+
+def country_of(time_zone: str | None) -> str | None:
+    """The country of a time zone. None for UTC and the like."""
+    return None if time_zone is None else countries_of_zones().get(time_zone)
+
+
+def _table(name: str) -> Iterator[list[str]]:
+    return (line.split("\t") for line in _text(name).splitlines() if line and not line.startswith("#"))
+
+
+def _text(name: str) -> str:
+    return (files("tzdata") / "zoneinfo" / name).read_text(encoding="utf-8")
+
+
 def _one_of(names: Callable[[], Any], error: str, message: str) -> BeforeValidator:
     def check(value: object) -> object:
         if isinstance(value, str) and value.strip() in names():
@@ -119,6 +155,13 @@ TimeZoneInput = Annotated[
 ]
 """A name from the IANA time zone database."""
 
+CountryInput = Annotated[
+    str,
+    _one_of(countries, "country", "Country must be two capital letters such as DE"),
+    Field(json_schema_extra={"pattern": "^[A-Z]{2}$", "examples": ["DE"]}),
+]
+"""A code of ISO 3166-1."""
+
 Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY), BeforeValidator(_quantity)]
 FaceValue = Annotated[
     Decimal,
@@ -130,6 +173,9 @@ FaceValue = Annotated[
 Title = Annotated[str, line("Title", 200), without_codes("Title"), schema(200)]
 Venue = Annotated[str, line("Venue", 120), without_codes("Venue"), schema(120)]
 City = Annotated[str, line("City", 120), without_codes("City"), schema(120)]
+Performer = Annotated[str, line("Performer", 120), without_codes("Performer"), schema(120)]
+Performers = Annotated[list[Performer], Field(max_length=20)]
+"""Who performs, the most important first."""
 Seat = Annotated[str, line("Seat", 80), without_codes("Seat"), schema(80)]
 Notes = Annotated[str, paragraphs("Notes", 1000), without_codes("Notes"), schema(1000)]
 PrivateNote = Annotated[str, paragraphs("Private note", 1000), schema(1000)]

@@ -355,6 +355,8 @@ async def _list_at_a_time_that_clocks_show_twice(page: Page) -> None:
     await page.get_by_label("Price").fill("20")
     await page.get_by_label("Start of the event").fill("2035-10-28T02:30")
     await page.get_by_label("Time zone").select_option("Europe/Berlin")
+    await page.get_by_label("Venue").fill("Astra")
+    await page.get_by_label("City").fill("Berlin")
     await page.get_by_role("button", name="List ticket").click()
     await page.get_by_role("radio").first.wait_for()
 

@@ -34,6 +34,9 @@ from services.tickets.files.documents import CodeClaim, FileAccess, FileChunk, F
 from services.tickets.files.vault import Vault
 from services.tickets.images.upload_queue import UploadQueue
 from services.tickets.list_cache import ListCache
+from services.tickets.shows import merging
+from services.tickets.shows.api import SHOWS_API
+from services.tickets.shows.documents import Show
 from services.tickets.users_api import USERS_API
 from streams.app import Service, ServiceState, service_app, stream_app
 from streams.delivery import Listener
@@ -78,7 +81,8 @@ async def decode(message: StreamMessage[Msg]) -> TicketEvent | None:
 
 @asynccontextmanager
 async def lifespan(state: ServiceState) -> AsyncIterator[None]:
-    """Fill the catalogue and keep it up to date, accept uploads, and delete unused pictures."""
+    """Fill the catalogue and keep it up to date, accept uploads, delete unused pictures, and
+    let tickets follow their shows."""
     state.upload_queue = UploadQueue(state.settings)
     state.vault = Vault(ticket_file_keys(state.settings))
     catalogue = state.catalogue = Catalogue(state.bus.last_position)
@@ -89,6 +93,7 @@ async def lifespan(state: ServiceState) -> AsyncIterator[None]:
         stack.enter_context(Ticket.on_write(catalogue.wrote))
         await stack.enter_async_context(running(catalogue.run()))
         await stack.enter_async_context(running(every(pictures.SWEEP_SECONDS, pictures.sweep)))
+        await stack.enter_async_context(running(every(merging.SWEEP_SECONDS, merging.sweep)))
         sweep_files = partial(retention.sweep, state.settings.file_days)
         await stack.enter_async_context(running(every(retention.SWEEP_SECONDS, sweep_files)))
         await stack.enter_async_context(running(every(retention.SWEEP_SECONDS, state.vault.check)))
@@ -101,9 +106,9 @@ service = Service(
     listener=listener,
     publishes=(TicketCreated, TicketUpdated),
     repairs_gaps=True,
-    api=[*API, *USERS_API],
+    api=[*API, *SHOWS_API, *USERS_API],
     documents=[
-        *(Ticket, Picture, SealedFile, FileChunk, CodeClaim, FileAccess, FileKey),
+        *(Ticket, Picture, Show, SealedFile, FileChunk, CodeClaim, FileAccess, FileKey),
         *(ClosedUser, RateCounter),
     ],
     lifespan=lifespan,

@@ -29,6 +29,8 @@ from contracts.api import (
     SalesSummary,
     Seller,
     SessionView,
+    Show,
+    ShowPage,
     SoldOrder,
     Ticket,
     User,
@@ -59,6 +61,8 @@ _TICKET = TypeAdapter(Ticket)
 _FILES = TypeAdapter(FileList)
 _TICKETS = TypeAdapter(list[Ticket])
 _FACETS = TypeAdapter(Facets)
+_SHOWS = TypeAdapter(list[Show])
+_SHOW_PAGE = TypeAdapter(ShowPage)
 _ORDER = TypeAdapter(Order)
 _ORDERS = TypeAdapter(list[Order])
 _SOLD_ORDERS = TypeAdapter(list[SoldOrder])
@@ -231,6 +235,9 @@ class ApiClient:
     async def rename(self, name: str | None) -> None:
         await self._call("auth", "PATCH", "/api/users/me", body={"name": name})
 
+    async def state_trader(self, trader: bool) -> None:
+        await self._call("auth", "PATCH", "/api/users/me", body={"trader": trader})
+
     async def sessions(self) -> list[SessionView]:
         return (await self._call("auth", "GET", "/api/users/sessions")).parse(_SESSIONS)
 
@@ -320,9 +327,7 @@ class ApiClient:
     async def ticket(self, ticket_id: str) -> Ticket:
         return (await self._call("tickets", "GET", f"/api/tickets/{validated_id(ticket_id)}")).parse(_TICKET)
 
-    async def create_ticket(
-        self, body: Mapping[str, str | int | bool], key: str, *, confirmed: bool = False
-    ) -> Ticket:
+    async def create_ticket(self, body: Mapping[str, Any], key: str, *, confirmed: bool = False) -> Ticket:
         """List a ticket. Repeated requests with the same idempotency key list only one ticket.
 
         Args:
@@ -337,7 +342,7 @@ class ApiClient:
         return answer.parse(_TICKET)
 
     async def edit_ticket(
-        self, ticket_id: str, body: Mapping[str, str | int | bool], *, confirmed: bool = False
+        self, ticket_id: str, body: Mapping[str, Any], *, confirmed: bool = False
     ) -> Ticket:
         path, query = f"/api/tickets/{validated_id(ticket_id)}", _CONFIRMED if confirmed else None
         return (await self._call("tickets", "PUT", path, body=body, query=query)).parse(_TICKET)
@@ -366,6 +371,15 @@ class ApiClient:
     async def similar_tickets(self, ticket_id: str) -> list[Ticket]:
         path = f"/api/tickets/{validated_id(ticket_id)}/similar"
         return (await self._call("tickets", "GET", path)).parse(_TICKETS)
+
+    async def shows(self, search: str) -> list[Show]:
+        """Suggestions of events."""
+        return (await self._call("tickets", "GET", "/api/shows", query={"search": search})).parse(_SHOWS)
+
+    async def show(self, show_id: str) -> ShowPage:
+        """An event with its tickets, or the event into which it was merged."""
+        path = f"/api/shows/{validated_id(show_id)}"
+        return (await self._call("tickets", "GET", path, follows_redirects=True)).parse(_SHOW_PAGE)
 
     async def seller(self, user_id: str) -> Seller:
         return (await self._call("tickets", "GET", f"/api/tickets/sellers/{validated_id(user_id)}")).parse(
@@ -443,6 +457,7 @@ class ApiClient:
         body: Mapping[str, Any] | None = None,
         upload: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        follows_redirects: bool = False,
     ) -> _Answer:
         try:
             async with self._http.request(
@@ -451,7 +466,7 @@ class ApiClient:
                 json=body,
                 data=None if upload is None else io.BytesIO(upload),
                 headers={**self.caller.headers(service), **(headers or {})},
-                allow_redirects=False,
+                allow_redirects=follows_redirects,
                 timeout=upstream.timeout(service, method),
             ) as answer:
                 content = await answer.read()

@@ -58,6 +58,7 @@ from web.pages import (
     browse,
     departures,
     developers,
+    events,
     files,
     mail,
     order_copies,
@@ -134,7 +135,7 @@ def create(
 ) -> Litestar:
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
-        *(browse, tickets, sell, pictures, files, sales, orders, order_copies, purchases),
+        *(browse, tickets, events, sell, pictures, files, sales, orders, order_copies, purchases),
         *(users, accounts, passkeys, departures, mail, developers),
     )
     return Litestar(

@@ -30,22 +30,24 @@ for (const service of services) {
 
 const admin = db.getSiblingDB("admin");
 
-// The user of `ops migrate`: it may create and drop indexes, and take a lease. It can't read other documents.
-admin.createRole({
-  role: "migrate",
-  privileges: services.flatMap((service) => [
-    {
-      resource: { db: service, collection: "" },
-      actions: ["createCollection", "createIndex", "dropIndex", "listCollections", "listIndexes"],
-    },
-    {
-      resource: { db: service, collection: "leases" },
-      actions: ["find", "insert", "update", "remove"],
-    },
-    { resource: { db: service, collection: "half_restored" }, actions: ["find"] },
-  ]),
-  roles: [],
-});
+// The user of `ops migrate`: it may create and drop indexes, take a lease, and give listings their events. It can't
+// read other documents.
+const listings = [
+  { resource: { db: "tickets", collection: "tickets" }, actions: ["find", "update"] },
+  { resource: { db: "tickets", collection: "shows" }, actions: ["find", "insert"] },
+];
+const migrations = services.flatMap((service) => [
+  {
+    resource: { db: service, collection: "" },
+    actions: ["createCollection", "createIndex", "dropIndex", "listCollections", "listIndexes"],
+  },
+  {
+    resource: { db: service, collection: "leases" },
+    actions: ["find", "insert", "update", "remove"],
+  },
+  { resource: { db: service, collection: "half_restored" }, actions: ["find"] },
+]);
+admin.createRole({ role: "migrate", privileges: [...migrations, ...listings], roles: [] });
 admin.createUser({
   user: "migrate",
   pwd: passwordOf("migrate"),

@@ -6,6 +6,7 @@ from litestar import Request, Response, Router, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter, RequestBody
 
+from contracts import price_caps
 from contracts.api import PrivateNoteBody, TicketBody, WithdrawalBody
 from contracts.api import Ticket as TicketView
 from contracts.identity import Identity
@@ -27,17 +28,21 @@ from services.tickets.files import api as files_api
 from services.tickets.responses import freshness
 from services.tickets.rules import (
     EventInThePast,
+    FaceValueMissing,
     FilesExceedQuantity,
     IdempotencyKeyReused,
     NoteFinal,
     NotTheSeller,
+    PriceAboveCap,
     PriceTooLow,
+    Pricing,
     SameSeat,
     SeatListed,
     TicketReserved,
     TicketSold,
     TicketWithdrawn,
 )
+from services.tickets.shows.rules import UnknownShow
 from services.tickets.views import for_viewer
 from settings import Settings
 
@@ -81,6 +86,15 @@ async def show_ticket(
     return ModelResponse(view, headers=headers)
 
 
+def _pricing(settings: Settings) -> Pricing:
+    return Pricing(
+        currency=settings.currency,
+        minimum=minimum_charge(settings.currency),
+        caps=price_caps.read(settings.price_caps),
+        requires_face_value=settings.require_face_value,
+    )
+
+
 def _viewer(request: ApiRequest) -> str | None:
     """The caller. A caller whose token can't be checked now sees what is public."""
     return request.user.id if isinstance(request.user, Identity) else None
@@ -106,7 +120,8 @@ class OfferOperation(ApiOperation):
     security=SIGNED_IN,
     summary="Offer a ticket",
     responses=refusals(
-        *(EventInThePast, PriceTooLow, IdempotencyKeyReused, AccountClosed, SameSeat, SeatListed)
+        *(EventInThePast, PriceTooLow, PriceAboveCap, FaceValueMissing, UnknownShow),
+        *(IdempotencyKeyReused, AccountClosed, SameSeat, SeatListed),
     ),
 )
 async def offer_ticket(
@@ -116,8 +131,8 @@ async def offer_ticket(
     idempotency_key: Key = None,
     confirmed: Confirmed = False,
 ) -> Response[TicketView]:
-    minimum = minimum_charge(settings.currency)
-    ticket = await actions.offer(request.user.id, data, idempotency_key, minimum, confirmed=confirmed)
+    pricing = _pricing(settings)
+    ticket = await actions.offer(request.user.id, data, idempotency_key, pricing, confirmed=confirmed)
     return ModelResponse(for_viewer(ticket, request.user.id))
 
 
@@ -127,7 +142,8 @@ async def offer_ticket(
     security=SIGNED_IN,
     summary="Edit a ticket",
     responses=refusals(
-        *(EventInThePast, PriceTooLow, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn),
+        *(EventInThePast, PriceTooLow, PriceAboveCap, FaceValueMissing, UnknownShow),
+        *(NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn),
         *(FilesExceedQuantity, SameSeat, SeatListed),
     ),
 )
@@ -138,8 +154,7 @@ async def edit_ticket(
     settings: NamedDependency[Settings],
     confirmed: Confirmed = False,
 ) -> Response[TicketView]:
-    minimum = minimum_charge(settings.currency)
-    ticket = await actions.edit(ticket_id, request.user.id, data, minimum, confirmed=confirmed)
+    ticket = await actions.edit(ticket_id, request.user.id, data, _pricing(settings), confirmed=confirmed)
     return ModelResponse(for_viewer(ticket, request.user.id))
 
 

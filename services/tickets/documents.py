@@ -63,6 +63,9 @@ class Ticket(TicketState, Aggregate):
             ),
             IndexModel([("updated_at", ASCENDING)], name="updated_at"),
             IndexModel([("picture", ASCENDING)], name="picture"),
+            IndexModel(
+                [("show_id", ASCENDING), ("status", ASCENDING), ("price_minor", ASCENDING)], name="of_show"
+            ),
         ]
 
     async def save_and_publish(self, changes: Changes, **expected: Any) -> Self | None:

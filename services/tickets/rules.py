@@ -1,19 +1,23 @@
 """Rules of tickets: editing, withdrawing, holding and selling."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 
 from contracts import money
 from contracts.events import LIVE_STATUSES, DeliveryState, DisputeStatus, OrderEvent, TicketStatus
 from contracts.money import MinimumCharge
+from contracts.price_caps import PriceCaps
 from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import Moment
 from kit.changes import Changes
 from kit.errors import Conflict, Forbidden, Invalid
 from services.tickets.files.entries import FileEntry, seats_of
 from services.tickets.folding import slug
+from services.tickets.texts import amount, country_name, percentage
 
 
 class TicketReserved(Conflict):
@@ -58,6 +62,18 @@ class SeatListed(Conflict):
 
 class NoteFinal(Conflict):
     message = "The ticket is delivered, so its private note can't change any more"
+
+
+class PriceAboveCap(Invalid):
+    """The price exceeds the face value by more than is allowed in the event's country."""
+
+    message = "The price is too far above the face value"
+
+
+class FaceValueMissing(Invalid):
+    """The marketplace requires a face value."""
+
+    message = "Face value is required: the price that was paid for the tickets when they were first sold"
 
 
 class IdempotencyKeyReused(Conflict):
@@ -159,6 +175,54 @@ def check_price(price_minor: int, minimum: MinimumCharge | None) -> None:
         raise PriceTooLow(f"Price must be at least {minimum.text}", field="price")
 
 
+@dataclass(frozen=True)
+class Pricing:
+    """What the marketplace demands of the price of a listing."""
+
+    currency: str = "usd"
+    minimum: MinimumCharge | None = None
+    caps: PriceCaps | None = None
+    """None if prices aren't compared with face values."""
+    requires_face_value: bool = False
+
+
+ANY_PRICE = Pricing()
+
+
+def check_face_value(details: Mapping[str, Any], pricing: Pricing) -> None:
+    """Check that a listing states its face value, if the marketplace requires that.
+
+    Raises:
+        FaceValueMissing
+    """
+    if pricing.requires_face_value and details.get("face_value_minor") is None:
+        raise FaceValueMissing(field="faceValue")
+
+
+def check_price_cap(details: Mapping[str, Any], country: str | None, pricing: Pricing) -> None:
+    """Check that the price doesn't exceed the face value by more than is allowed in the event's country.
+
+    Both are for all tickets of the listing together. Without a face value, there is nothing to compare.
+
+    Raises:
+        PriceAboveCap
+    """
+    face_value = details.get("face_value_minor")
+    if pricing.caps is None or face_value is None:
+        return
+    cap = pricing.caps.of(country)
+    highest = cap.highest(face_value)
+    if details["price_minor"] > highest:
+        where = "for events without a known country"
+        if country is not None:
+            where = f"in the event's country, {country_name(country)},"
+        raise PriceAboveCap(
+            f"Price must be at most {amount(highest, pricing.currency)}: "
+            f"the limit {where} is {percentage(cap.percent)} above the face value",
+            field="price",
+        )
+
+
 def may_read_private_note(ticket: TicketState, by: str | None) -> bool:
     """Whether this user may read the seller's private note: the seller, and the buyer who paid."""
     if by is None:
@@ -204,16 +268,18 @@ def check_may_edit(ticket: TicketState, by: str) -> None:
 
 
 def edit(
-    ticket: TicketState, by: str, details: Changes, now: datetime, minimum: MinimumCharge | None = None
+    ticket: TicketState, by: str, details: Changes, now: datetime, pricing: Pricing = ANY_PRICE
 ) -> Changes | None:
-    """Change the seller's description of the ticket.
+    """Change the seller's description of the ticket. `check_price_cap` needs the event's country besides.
 
     Raises:
-        NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast, PriceTooLow
+        NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast, PriceTooLow,
+        FaceValueMissing, FilesExceedQuantity
     """
     check_may_edit(ticket, by)
     check_has_not_begun(details.get("starts_at"), now)
-    check_price(details.get("price_minor", ticket.price_minor), minimum)
+    check_price(details.get("price_minor", ticket.price_minor), pricing.minimum)
+    check_face_value(details, pricing)
     if not ticket.files:
         return details
     quantity = details.get("quantity", ticket.quantity)

@@ -37,8 +37,9 @@ PRAGMA temp_store = MEMORY;
 CREATE TABLE tickets (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL, version INTEGER NOT NULL, price INTEGER NOT NULL,
     starts REAL NOT NULL, zone TEXT NOT NULL, city TEXT NOT NULL, category TEXT NOT NULL,
-    kind INTEGER NOT NULL, instant INTEGER NOT NULL
+    kind INTEGER NOT NULL, show TEXT NOT NULL, instant INTEGER NOT NULL
 );
+CREATE INDEX of_show ON tickets (show, price) WHERE show != '';
 {"".join(f"CREATE INDEX {name} ON tickets ({columns});" for name, columns in _INDEXES.items())}
 CREATE TABLE texts (number INTEGER PRIMARY KEY, tokens TEXT NOT NULL, body BLOB NOT NULL);
 CREATE VIRTUAL TABLE words USING fts5(

@@ -24,6 +24,8 @@ OTHERWISE_PROTECTED = {
     "DELETE /api/users/{user_id:str}/suspension": "only for operators",
     "DELETE /api/users/{user_id:str}/sessions": "only for operators",
     "POST /api/tickets/withdrawals": "only for operators",
+    "POST /api/shows/merges": "only for operators",
+    "POST /api/shows/corrections": "only for operators",
     "POST /internal/link-targets": "only for web, and without a link of ours it says nothing",
     "POST /internal/choices": "only for web, and without a token of ours it does nothing",
     "POST /api/payments/webhook": "only for Stripe, whose signature is checked first",
@@ -59,7 +61,7 @@ def test_every_route_that_changes_something_has_a_rate_limit(route: str) -> None
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/tickets", "/api/tickets/facets", "/api/tickets/{ticket_id:str}/similar"]
+    "path", ["/api/tickets", "/api/tickets/facets", "/api/tickets/{ticket_id:str}/similar", "/api/shows"]
 )
 def test_searches_have_a_rate_limit(path: str) -> None:
     assert is_limited(HANDLERS[f"GET {path}"])

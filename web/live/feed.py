@@ -58,7 +58,8 @@ def change_of(event: Event | None, number: int, buyers: Buyers) -> Change:
     """
     match event:
         case TicketEvent():
-            return Change(number, (("ticket", event.id), ("seller", event.user_id)))
+            show = (("show", event.show_id),) if event.show_id is not None else ()
+            return Change(number, (("ticket", event.id), ("seller", event.user_id), *show))
         case OrderEvent():
             return Change(number, (("order", event.id), ("buyer", event.user_id)), event.user_id)
         case PaymentEvent():

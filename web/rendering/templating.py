@@ -59,6 +59,9 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
     )
     environment.filters.update(
         money=_each_time(_money(settings.currency)),
+        price_range=_each_time(_price_range(settings.currency)),
+        price_per_ticket=ticket_texts.per_ticket,
+        country_name=locales.country_name,
         day=_each_time(day),
         short_day=_each_time(short_day),
         near_day=_each_time(near_day),
@@ -105,6 +108,15 @@ def _money(currency: str) -> Callable[[Decimal], str]:
         return locales.money(amount, currency, locales.current())
 
     return money
+
+
+def _price_range(currency: str) -> Callable[[Decimal, Decimal], str]:
+    def price_range(lowest: Decimal, highest: Decimal) -> str:
+        """Two prices with a dash between them, such as $15 and $40; one if they are equal."""
+        prices = dict.fromkeys((lowest, highest))
+        return "\u2013".join(locales.short_money(each, currency, locales.current()) for each in prices)
+
+    return price_range
 
 
 def code_spans(text: str) -> Markup:

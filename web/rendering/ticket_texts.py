@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from markupsafe import Markup
 
-from contracts.tickets import Delivery, TicketDetails
+from contracts.money import price_per_ticket
+from contracts.tickets import Delivery, TicketDetails, TicketSummary
 from contracts.wire import now
 from web.rendering.isolation import bdi
 from web.rendering.texts import N_, _, ngettext
@@ -86,6 +88,11 @@ def file_size(size: int) -> str:
     if size < 1_000_000:
         return _("%(size)s KB", size=max(1, round(size / 1000)))
     return _("%(size)s MB", size=f"{size / 1_000_000:.1f}")
+
+
+def per_ticket(ticket: TicketSummary) -> Decimal:
+    """The price of one of the tickets that are sold together."""
+    return price_per_ticket(ticket.price, ticket.quantity)
 
 
 def price_label(quantity: int) -> str:

@@ -28,8 +28,12 @@ OPTIONAL = {"caddy": "tls", **dict.fromkeys(MONITORING, "observability")}
 """The profile of each container that doesn't start by default."""
 
 EMBEDDED = {"NATS_PORT", "MONGO_PORT", "STRIPE_SANDBOX_PORT", "MAILBOX_PORT", "MAILBOX_SMTP_PORT"}
-FIXED = {"SERVICES_HOST", "WEB_PORT", "CONSOLE_PORT", *(f"{service.upper()}_PORT" for service in SERVICES)}
-"""Settings that mean nothing in a container: compose.yaml sets address and port on the command line."""
+FIXED = {
+    *("SERVICES_HOST", "WEB_PORT", "CONSOLE_PORT", *(f"{service.upper()}_PORT" for service in SERVICES)),
+    "PRICE_CAPS",
+}
+"""Settings that mean nothing in a container: compose.yaml sets address and port on the command line, and mounts
+the table of price caps in place of the standard one."""
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
 CREDENTIAL = re.compile(r"PASSWORD|SECRET|_KEY$|_TOKEN$")

@@ -56,6 +56,8 @@ def test_the_command_line_has_exactly_these_commands() -> None:
                 "cancel",
                 "extend",
                 "withdraw",
+                "merge-shows",
+                "correct-show",
                 "republish",
                 "rebuild",
                 "backup",

@@ -87,6 +87,8 @@ async def test_a_new_ticket_is_shown_to_anonymous_visitors(tickets: Served) -> N
         "venue": "Globe",
         "city": None,
         "timeZone": None,
+        "country": None,
+        "showId": None,
         "category": None,
         "seat": None,
         "quantity": 1,

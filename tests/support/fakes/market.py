@@ -1,13 +1,13 @@
 """The state of the fake services."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts.api import Order, OrderTicket, Payment, Ticket, TicketFile, User
+from contracts.api import Order, OrderTicket, Payment, Show, Ticket, TicketFile, User
 from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE, Identity
 from contracts.problems import Problem
 from contracts.wire import now
@@ -35,6 +35,9 @@ class Market:
     users: dict[str, tuple[User, str]] = field(default_factory=dict)
     """Users and their passwords by session token."""
     tickets: dict[str, Ticket] = field(default_factory=dict)
+    shows: dict[str, Show] = field(default_factory=dict)
+    merged: dict[str, str] = field(default_factory=dict)
+    """The shows into which others were merged."""
     orders: dict[str, Order] = field(default_factory=dict)
     payments: dict[str, Payment] = field(default_factory=dict)
     """Payments by order id."""
@@ -93,6 +96,22 @@ class Market:
         ticket = Ticket(id=self.new_id(), title=title, user_id=seller.id, **values)
         self.tickets[ticket.id] = ticket
         return ticket
+
+    def show(self, title: str = "Nick Cave", **changes: Any) -> Show:
+        values: dict[str, Any] = {
+            "performers": [],
+            "venue": "Tempodrom",
+            "city": "Berlin",
+            "country": "DE",
+            "time_zone": "Europe/Berlin",
+            "starts_at": datetime(2036, 12, 12, 19, 0, tzinfo=UTC),
+            "category": "music",
+            "picture": None,
+            **changes,
+        }
+        show = Show(id=self.new_id(), title=title, **values)
+        self.shows[show.id] = show
+        return show
 
     def order(self, buyer: User, ticket: Ticket, seconds: float = 900, **changes: Any) -> Order:
         inside = OrderTicket.model_validate(ticket.model_dump(include=set(OrderTicket.model_fields)))

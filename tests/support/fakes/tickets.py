@@ -12,6 +12,7 @@ from contracts.api import (
     PrivateNoteBody,
     SalesSummary,
     Seller,
+    ShowPage,
     Sum,
     Ticket,
     TicketBody,
@@ -23,6 +24,7 @@ from contracts.wire import now
 from services.tickets.query import Query, When
 from services.tickets.search_index import SearchIndex
 from services.tickets.search_sql import Sort
+from services.tickets.shows.rules import grouped, price_range
 from tests.support.fakes.http import answer, json_list, read
 from tests.support.fakes.market import Market, Refusal, refusal
 
@@ -50,6 +52,8 @@ class Tickets:
             web.delete("/api/tickets/{id}/files/{file}", self.remove_file),
             web.get("/api/tickets/{id}/similar", self.similar),
             web.get("/api/tickets/sellers/{id}", self.seller),
+            web.get("/api/shows", self.shows),
+            web.get("/api/shows/{id}", self.show_event),
         ]
 
     async def search(self, request: web.Request) -> web.Response:
@@ -244,6 +248,31 @@ class Tickets:
         sold = [t for t in self.market.tickets.values() if (t.user_id, t.status) == (user_id, "sold")]
         return answer(Seller(id=user_id, sold=len(sold)))
 
+    async def shows(self, request: web.Request) -> web.Response:
+        wanted = request.query.get("search", "").lower()
+        return json_list([show for show in self.market.shows.values() if wanted in show.title.lower()])
+
+    async def show_event(self, request: web.Request) -> web.Response:
+        show_id = request.match_info["id"]
+        if (survivor := self.market.merged.get(show_id)) is not None:
+            return web.Response(status=308, headers={"Location": f"/api/shows/{survivor}"})
+        if (show := self.market.shows.get(show_id)) is None:
+            raise refusal(404, "Not found")
+        listed = [ticket for ticket in self.market.tickets.values() if ticket.show_id == show_id]
+        tickets = [ticket for ticket in listed if ticket.status != "withdrawn"]
+        others = [other for other in self.market.shows.values() if other.id != show_id]
+        lowest, highest = price_range(tickets)
+        page = ShowPage(
+            **show.model_dump(),
+            lowest=lowest,
+            highest=highest,
+            on_sale=sum(ticket.status == "available" for ticket in tickets),
+            groups=grouped(tickets),
+            other_dates=[other for other in others if other.title == show.title],
+            at_venue=[o for o in others if o.venue == show.venue and o.title != show.title],
+        )
+        return answer(page)
+
     def _ticket(self, request: web.Request) -> Ticket:
         ticket = self.market.tickets.get(request.match_info["id"])
         if ticket is None:
@@ -258,7 +287,8 @@ class Tickets:
 
 
 def _details(body: TicketBody) -> dict[str, Any]:
-    details = dict(body)
+    """The fields of the ticket that the body sets."""
+    details = {name: value for name, value in body if name != "performers"}
     return {**details, "delivery": "promised"} if details.pop("promised") else details
 
 
