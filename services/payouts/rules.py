@@ -17,7 +17,7 @@ from kit.errors import Conflict
 from services.payouts.ledger import Amounts, Posting, posting
 
 WITHOUT_DATE = timedelta(days=7)
-"""How long after the delivery a sale without a date is due, or after the payment if the delivery isn't known."""
+"""How long after the delivery a sale without a date is due. The payment counts if no delivery is known."""
 
 CAPTURED: Sequence[PaymentStatus] = ("captured", "refunding", "refunded")
 """Statuses of payments whose money the platform has got."""
@@ -91,12 +91,12 @@ class Offset(BaseModel):
 
 
 class PlannedTransfer(BaseModel):
-    """A transfer that is about to be requested. It is stored first, so that a repetition is the same request."""
+    """A transfer that is about to be requested. It is stored first, so that a repetition equals it."""
 
     model_config = ConfigDict(frozen=True)
 
     number: int
-    """A part of the idempotency key. It counts the transfers of a sale from 1."""
+    """A part of the idempotency key. It counts the plans of a sale from 1."""
     amount: int
     destination: str
     """The seller's account at Stripe."""
@@ -127,6 +127,8 @@ class SaleState(BaseModel):
     intent_id: str | None = None
     transfers: list[Transfer] = []
     planned: PlannedTransfer | None = None
+    plans: int = 0
+    """How many transfers were planned. Plans that Stripe has refused count."""
     offsets: list[Offset] = []
     """Debts from other orders that this sale settles."""
     settled_by: list[Offset] = []
@@ -182,7 +184,7 @@ class SaleState(BaseModel):
     def accounts(self) -> Amounts:
         """What the sale contributes to the balances.
 
-        Without offsets, both sides are equal. A debt that another sale settles moves from this sale to that one.
+        Without offsets, both sides are equal. A debt that another sale settles moves to that sale.
         """
         return Amounts(
             received=self.gross,
@@ -267,8 +269,8 @@ def with_state(sale: SaleState, changes: Changes, now: datetime) -> Changes:
 def state_of(sale: SaleState, now: datetime) -> PayoutState:
     """The state that follows from what is known at this time.
 
-    A sale that was paid stays paid while its buyer disputes the payment: nothing is left to freeze. It becomes
-    `reversed` if the buyer gets everything back.
+    A sale that was paid stays paid while its buyer disputes the payment: nothing is left to freeze. It
+    becomes `reversed` if the buyer gets everything back.
     """
     if sale.net <= 0:
         return "reversed"

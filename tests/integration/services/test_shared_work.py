@@ -22,7 +22,7 @@ from contracts.wire import now
 from kit.lease import Lease
 from services.payments import inbox as inbox_module
 from services.payments import reconciler as reconciler_module
-from services.payments.batch import CLAIM
+from kit.stripe.batch import CLAIM
 from services.payments.documents import Payment, WebhookEvent
 from services.payments.inbox import WebhookInbox
 from services.payments.reconciler import Reconciler

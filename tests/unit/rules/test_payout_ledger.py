@@ -68,7 +68,7 @@ class Market(RuleBasedStateMachine):
     @precondition(lambda self: self.sales)
     @rule(order_id=orders, crashes=st.booleans())
     def pay(self, order_id: str, crashes: bool) -> None:
-        """Settle debts of other orders first. After a crash in between, the next attempt finds what is settled."""
+        """Settle debts of other orders first. After a crash, the next attempt finds what is settled."""
         sale = self.sales.get(order_id)
         if sale is None or not rules.may_transfer(sale, self.now):
             return
