@@ -556,8 +556,8 @@ class PayoutAccount(Wire):
     """The caller's account at Stripe, which receives the money, and what holds for new sales."""
 
     state: Literal["none", "incomplete", "checking", "active", "restricted", "rejected"]
-    """`none`: the caller hasn't begun. `incomplete` and `restricted`: Stripe needs details. `checking`: Stripe
-    checks them. `rejected`: Stripe refuses the caller for good."""
+    """`none`: the caller hasn't begun. `incomplete` and `restricted`: Stripe needs details. `checking`: it
+    checks them. `rejected`: it refuses the caller for good."""
     country: str | None = None
     payout_failed: bool = False
     """Whether the seller's bank has refused the last payout."""

@@ -511,15 +511,9 @@ API_EXAMPLES: tuple[Wire, ...] = (
     _PAYOUT,
     PayoutList(
         payouts=[_PAYOUT],
-        sums=[
-            PayoutSums(
-                currency="usd", sold=1999, refunded=0, fees=100, held=0, due=0, paid=1899, owed=0
-            )
-        ],
+        sums=[PayoutSums(currency="usd", sold=1999, refunded=0, fees=100, held=0, due=0, paid=1899, owed=0)],
     ),
-    PayoutAccount(
-        state="active", country="US", countries=["US"], fee_percent=5, payout_hours=72
-    ),
+    PayoutAccount(state="active", country="US", countries=["US"], fee_percent=5, payout_hours=72),
     PayoutAccountBody(country="US"),
     PayoutAccountLink(url="https://connect.stripe.com/setup/e/acct_1Example/abc"),
     WriteOffBody(order_id=ORDER, reason="The seller can't be reached"),

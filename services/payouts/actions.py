@@ -78,7 +78,7 @@ class Payouts:
         await sale.book()
 
     async def _add(self, order_id: str) -> bool:
-        """Add the order's sale. Return False if there is none yet: it isn't paid, or not everything is known."""
+        """Add the order's sale. Return False if it isn't paid yet, or if its seller isn't known."""
         try:
             order, payment = await OrderReplica.stored(order_id), await PaymentReplica.stored(order_id)
         except NotFound:

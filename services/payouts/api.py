@@ -77,9 +77,7 @@ async def list_payouts(
     else:
         found, following = await newest_first(Sale, {"seller_id": seller}, {"outbox": 0}, after, limit)
         sales = [Sale.model_validate(raw) for raw in found]
-    return PayoutList(
-        payouts=[view_of(sale) for sale in sales], sums=await sums_of(seller), after=following
-    )
+    return PayoutList(payouts=[view_of(sale) for sale in sales], sums=await sums_of(seller), after=following)
 
 
 @get("/account", guards=[signed_in], security=SIGNED_IN, summary="The caller's account for payouts")

@@ -1,7 +1,7 @@
 """Sales, the entries of the ledger, sellers' accounts at Stripe, and replicas of orders and payments."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 
 from beanie import Document, PydanticObjectId
@@ -23,6 +23,13 @@ from services.payouts.ledger import Amounts
 from services.payouts.rules import Debt, Offset, OrderFacts, PaymentFacts, SaleState
 
 ONE_ACCOUNT_A_SELLER = "one_account_a_seller"
+
+FIRST_DELAY = timedelta(seconds=5)
+MAX_DELAY = timedelta(hours=1)
+"""Maximum time between two attempts to process a webhook event."""
+
+KEPT_SECONDS = 30 * 24 * 3600
+"""How long webhook events are kept. That must be longer than Stripe repeats them, which is three days."""
 
 MAX_DEBTS = 50
 """How many debts of a seller one sale settles at most. Later sales settle the others."""
@@ -300,6 +307,63 @@ class LedgerEntry(Document):
         steps = [{"$match": dict(which or {})}, {"$group": {"_id": "$currency", **sums}}]
         found = await cls.get_pymongo_collection().aggregate(steps)
         return {raw["_id"]: Amounts.model_validate(raw) async for raw in found}
+
+
+class WebhookEvent(Document):
+    """An inbox message: a webhook event, stored once under Stripe's event id."""
+
+    id: str  # type: ignore[assignment] # Stripe's own id is its key
+    type: str
+    account_id: str | None
+    """The connected account that the event is about."""
+    order_id: str | None
+    """The order of the transfer that the event is about."""
+    received_at: Moment
+    due: Moment
+    """When to process the event next. The delay grows with each failure."""
+    failures: int = 0
+    processed: bool = False
+
+    class Settings:
+        name = "webhook_events"
+        indexes = [
+            IndexModel([("processed", ASCENDING), ("due", ASCENDING)], name="due"),
+            IndexModel([("received_at", ASCENDING)], name="expiry", expireAfterSeconds=KEPT_SECONDS),
+        ]
+
+    async def add(self) -> bool:
+        """Store the event. Return False if it is stored already.
+
+        Raises:
+            Unavailable: no majority has the event yet. Stripe sends it again.
+        """
+        events = self.get_pymongo_collection()
+        try:
+            await events.insert_one(self.model_dump(by_alias=True))
+        except DuplicateKeyError:
+            if await events.find_one({"_id": self.id}, {"_id": 1}) is None:
+                raise Unavailable from None
+            return False
+        return True
+
+    @classmethod
+    async def due_at(cls, moment: datetime, limit: int) -> list[dict[str, Any]]:
+        """Unprocessed events that are due, as they are stored: some may be unreadable."""
+        due = {"processed": False, "due": {"$lte": moment}}
+        return await cls.get_pymongo_collection().find(due, sort=[("due", ASCENDING)], limit=limit).to_list()
+
+    @classmethod
+    async def close(cls, event_id: str) -> None:
+        """Mark the event processed."""
+        await cls.get_pymongo_collection().update_one({"_id": event_id}, {"$set": {"processed": True}})
+
+    @classmethod
+    async def postpone(cls, event_id: Any, failures: Any) -> None:
+        """Schedule the event for later, even if it is unreadable, so that it doesn't block the others."""
+        failures = failures if isinstance(failures, int) else 0
+        delay = min(FIRST_DELAY * 2.0 ** min(failures, 20), MAX_DELAY)
+        changes = {"due": now() + delay, "failures": failures + 1}
+        await cls.get_pymongo_collection().update_one({"_id": event_id}, {"$set": changes})
 
 
 class PayoutAccount(Document):

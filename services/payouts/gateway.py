@@ -6,16 +6,16 @@ All methods raise OutcomeUnknown if there is no answer, and RequestRefused if St
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any
 
 import stripe
-from pydantic import BaseModel, ConfigDict, model_validator
 from stripe.params import AccountCreateParams, TransferCreateParams, TransferListParams
 
 from kit.errors import Unavailable
 from kit.stripe.budget import Budget
 from kit.stripe.client import StripeApi
 from kit.stripe.errors import KeyExhausted, KeyMismatch, refused
+from kit.stripe.shapes import Shape
 from services.payouts.documents import AccountState
 from services.payouts.rules import PlannedTransfer
 from settings import Settings
@@ -27,32 +27,13 @@ REJECTED = "rejected."
 """Stripe's reasons begin with this if it refuses a person for good."""
 
 
-class _Shape(BaseModel):
-    """A part of an object of Stripe. Fields that may be null or missing have defaults."""
-
-    model_config = ConfigDict(frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, values: dict[str, object]) -> dict[str, object]:
-        return {name: value for name, value in values.items() if value is not None}
-
-    @classmethod
-    def of(cls, found: stripe.StripeObject) -> Self:
-        """
-        Raises:
-            pydantic.ValidationError: a field is missing that Stripe always sends.
-        """
-        return cls.model_validate(found.to_dict())
-
-
-class _Requirements(_Shape):
+class _Requirements(Shape):
     disabled_reason: str | None = None
     currently_due: list[str] = []
     pending_verification: list[str] = []
 
 
-class AccountAtStripe(_Shape):
+class AccountAtStripe(Shape):
     """A seller's Express account."""
 
     id: str
@@ -78,22 +59,22 @@ class AccountAtStripe(_Shape):
         return "restricted" if self.requirements.currently_due else "checking"
 
 
-class _BalanceTransaction(_Shape):
+class _BalanceTransaction(Shape):
     amount: int
     currency: str
 
 
-class _Charge(_Shape):
+class _Charge(Shape):
     id: str
     amount: int
     balance_transaction: _BalanceTransaction | None = None
 
 
-class _Intent(_Shape):
+class _Intent(Shape):
     latest_charge: _Charge | None = None
 
 
-class TransferAtStripe(_Shape):
+class TransferAtStripe(Shape):
     id: str
     amount: int
     currency: str

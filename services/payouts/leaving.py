@@ -1,7 +1,7 @@
 """What payouts knows of users who leave: what is open, and what is stored.
 
-Nothing is forgotten when an account is deleted: the books need each sale, and it has neither the seller's name
-nor address. A sale can begin only for an order of a ticket, so it needs no guard of its own: tickets has one.
+Nothing is forgotten when an account is deleted: the books need each sale, and it has neither the seller's
+name nor address. A sale begins only with an order of a ticket, so it needs no guard: tickets has one.
 """
 
 from contracts.api import OpenMatter

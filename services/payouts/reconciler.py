@@ -70,4 +70,6 @@ class Reconciler:
 
     async def _schedule(self, before: Sale, look_at: object) -> None:
         """Set the time of the next look, whatever the failed one has changed."""
-        await Sale.get_pymongo_collection().update_one({"_id": before.id}, {"$set": {"next_look_at": look_at}})
+        await Sale.get_pymongo_collection().update_one(
+            {"_id": before.id}, {"$set": {"next_look_at": look_at}}
+        )

@@ -46,13 +46,23 @@ class Transfers:
         """
         await sale.book()
         sale = await self._record_offsets(sale)
-        sale = await self._changed(sale, lambda stored: _passed_time(stored))
+        sale = await self._changed(sale, _passed_time)
         if sale.planned is not None:
             sale = await self._resume(sale, sale.planned)
         if sale.planned is None and rules.may_transfer(sale, now()):
             sale = await self._pay(sale)
         if sale.reversible > 0:
             sale = await self._take_back(sale)
+        return sale
+
+    async def refresh(self, sale: Sale) -> Sale:
+        """Read the sale's transfers at Stripe, where operators may have reversed them by hand.
+
+        Raises:
+            OutcomeUnknown, RequestRefused
+        """
+        for transfer in sale.transfers:
+            sale = await self._record_reversal(sale, await self.gateway.transfer_now(transfer.id))
         return sale
 
     async def _pay(self, sale: Sale) -> Sale:
@@ -90,7 +100,9 @@ class Transfers:
             made = await self.gateway.transfer(sale.key, planned)
         except EmptyBalance:
             await self._drop(sale, planned)
-            alert("payout_failed", "the platform's balance is too low to pay the seller of order %s", sale.key)
+            alert(
+                "payout_failed", "the platform's balance is too low to pay the seller of order %s", sale.key
+            )
             raise Unavailable from None
         except CannotReceive:
             sale = await self._drop(sale, planned)
@@ -101,9 +113,7 @@ class Transfers:
         return await self._record(sale, planned, made)
 
     async def _record(self, sale: Sale, planned: PlannedTransfer, made: TransferAtStripe) -> Sale:
-        transfer = Transfer(
-            id=made.id, amount=planned.amount, sent=made.amount, sent_currency=made.currency
-        )
+        transfer = Transfer(id=made.id, amount=planned.amount, sent=made.amount, sent_currency=made.currency)
         return await self._changed(sale, lambda stored: rules.transferred(stored, transfer, now()))
 
     async def _drop(self, sale: Sale, planned: PlannedTransfer) -> Sale:
@@ -125,8 +135,12 @@ class Transfers:
                 try:
                     made = await self.gateway.reverse(made, amount)
                 except EmptyBalance:
-                    alert("seller_owes", "the seller of order %s owes %s, and the account has too little money",
-                          sale.key, sale.owed)  # fmt: skip
+                    alert(
+                        "seller_owes",
+                        "the seller of order %s owes %s, and has too little",
+                        sale.key,
+                        sale.owed,
+                    )
                     raise SellerOwes from None
                 sale = await self._record_reversal(sale, made)
         return sale
@@ -167,9 +181,7 @@ class Transfers:
         return account
 
     async def _changed(self, sale: Sale, decide: Callable[[Sale], Changes | None]) -> Sale:
-        changed = await change(
-            partial(Sale.load, sale.key), lambda stored: scheduled(stored, decide(stored))
-        )
+        changed = await change(partial(Sale.load, sale.key), lambda stored: scheduled(stored, decide(stored)))
         await changed.book()
         return changed
 
