@@ -115,7 +115,7 @@ class Sale(SaleState, Aggregate):
         return await super().save_and_publish({**changes, "unbooked": unbooked}, **expected)
 
     @classmethod
-    async def due_at(cls, moment: datetime, limit: int) -> list[PydanticObjectId]:
+    async def to_look_at(cls, moment: datetime, limit: int) -> list[PydanticObjectId]:
         """The ids of sales that are due for a look, those first that have been due for longest."""
         due = {"next_look_at": {"$lte": moment}}
         found = cls.get_pymongo_collection().find(

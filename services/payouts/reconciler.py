@@ -32,7 +32,7 @@ class Reconciler:
         for sale in await Sale.unbooked_ones(BATCH):
             await sale.book()
         while True:
-            due = await Sale.due_at(now(), BATCH)
+            due = await Sale.to_look_at(now(), BATCH)
             changed += filter(None, await for_each(due, self._reconcile))
             if len(due) < BATCH or self.transfers.gateway.is_paused:
                 return changed

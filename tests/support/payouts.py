@@ -93,13 +93,11 @@ class PayoutsService:
         """Deliver the events of a paid order over 19.99, whose event began long ago."""
         found = await paid_by("tok_visa", self.shop, **intent)
         await self.shop.v1.payment_intents.capture_async(found.id)
-        created = an_order(new_id(), seller_id=seller)
+        created = an_order(new_id())
         ticket = created.ticket.model_copy(update={"starts_at": began or now() - LONG_AGO})
-        created = created.model_copy(update={"ticket": ticket})
+        created = created.model_copy(update={"ticket": ticket, "seller_id": seller})
         await self.payouts.follow_order(created)
-        paid = next_event(created, "complete").model_copy(
-            update={"paid_at": now() - LONG_AGO, "seller_id": seller, "ticket": ticket}
-        )
+        paid = next_event(created, "complete").model_copy(update={"paid_at": now() - LONG_AGO})
         assert isinstance(paid, OrderUpdated)
         await self.payouts.follow_order(paid)
         payment = PaymentUpdated(
