@@ -257,6 +257,8 @@ class PayoutEvent(Event):
     """Whether the money is due, but the seller has no account that may receive it."""
     reminders: int = 0
     """How often the seller was reminded of that."""
+    reminded_at: Moment | None = None
+    """When the seller was reminded last."""
 
     @property
     def about(self) -> str:

@@ -1,5 +1,5 @@
 // MongoDB's image runs this script once, on an empty volume.
-const services = ["auth", "tickets", "orders", "payments", "mail"];
+const services = ["auth", "tickets", "orders", "payments", "mail", "payouts"];
 
 function passwordOf(user) {
   const password = process.env[`MONGO_${user.toUpperCase()}_PASSWORD`];

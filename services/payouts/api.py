@@ -81,9 +81,7 @@ async def list_payouts(
 
 
 @get("/account", guards=[signed_in], security=SIGNED_IN, summary="The caller's account for payouts")
-async def show_account(
-    request: ApiRequest, settings: NamedDependency[Settings], onboarding: NamedDependency[Onboarding]
-) -> AccountView:
+async def show_payout_account(request: ApiRequest, settings: NamedDependency[Settings]) -> AccountView:
     """The state that Stripe has reported last."""
     return account_view(await PayoutAccount.of_seller(request.user.id), settings)
 
@@ -95,7 +93,7 @@ async def show_account(
     summary="Begin or continue to set up the caller's account",
     responses=refusals(CountryInvalid, CountryUnsupported, AccountRejected),
 )
-async def set_up_account(
+async def set_up_payout_account(
     request: ApiRequest, data: RequestBody[PayoutAccountBody], onboarding: NamedDependency[Onboarding]
 ) -> PayoutAccountLink:
     """The address of Stripe's page. The country of an account that exists can't be changed."""
@@ -125,7 +123,7 @@ async def write_off(data: RequestBody[WriteOffBody], payouts: NamedDependency[Pa
     summary="Receive Stripe's webhooks about accounts, transfers and payouts",
     responses=refusals(BadSignature),
 )
-async def webhook(
+async def payouts_webhook(
     body: RawBody,
     inbox: NamedDependency[WebhookInbox],
     signature: Annotated[str | None, HeaderParameter(name="Stripe-Signature")] = None,
@@ -138,7 +136,7 @@ async def webhook(
 API = [
     Router(
         "/api/payouts",
-        route_handlers=[list_payouts, show_account, set_up_account, write_off, webhook],
+        route_handlers=[list_payouts, show_payout_account, set_up_payout_account, write_off, payouts_webhook],
         tags=["payouts"],
     )
 ]

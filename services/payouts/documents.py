@@ -246,6 +246,7 @@ class Sale(SaleState, Aggregate):
             paid_at=self.paid_at,
             needs_account=self.needs_account,
             reminders=self.reminders,
+            reminded_at=self.reminded_at,
         )
 
 

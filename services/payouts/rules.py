@@ -137,6 +137,7 @@ class SaleState(BaseModel):
     needs_account: bool = False
     """Whether the money is due, and the seller has no account that may receive it."""
     reminders: int = 0
+    reminded_at: Moment | None = None
 
     @property
     def returned(self) -> int:
@@ -368,7 +369,8 @@ def waits_for_account(sale: SaleState, now: datetime) -> Changes | None:
     """Remind the seller that money is due, and that an account has to be set up. None after the last time."""
     if sale.reminders >= MAX_REMINDERS:
         return None
-    return {**with_state(sale, {"needs_account": True}, now), "reminders": sale.reminders + 1}
+    reminder = {"reminders": sale.reminders + 1, "reminded_at": now}
+    return {**with_state(sale, {"needs_account": True}, now), **reminder}
 
 
 def entry(before: SaleState | None, after: SaleState, order_id: str, version: int) -> Posting | None:

@@ -14,12 +14,15 @@ from services.mail.kinds.accounts import (
 )
 from services.mail.kinds.base import AnyKind
 from services.mail.kinds.orders import Receipt, Refunded, SaleRefunded, Sold
+from services.mail.kinds.payouts import PaidOut, SetUpPayouts
 
 KINDS: Sequence[AnyKind] = (
     Receipt(),
     Sold(),
     Refunded(),
     SaleRefunded(),
+    PaidOut(),
+    SetUpPayouts(),
     ConfirmAddress(),
     ConfirmNewAddress(),
     ResetPassword(),
