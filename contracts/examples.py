@@ -509,6 +509,8 @@ API_EXAMPLES: tuple[Wire, ...] = (
         decline_message="Your card was declined.",
     ),
     _PAYOUT,
+    ExportedPayout(**dict(_PAYOUT), transfers=["tr_1Example"]),
+    PayoutSums(currency="usd", sold=1999, refunded=0, fees=100, held=0, due=0, paid=1899, owed=0),
     PayoutList(
         payouts=[_PAYOUT],
         sums=[PayoutSums(currency="usd", sold=1999, refunded=0, fees=100, held=0, due=0, paid=1899, owed=0)],

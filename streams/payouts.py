@@ -31,10 +31,10 @@ from services.payouts.documents import (
     Sale,
     WebhookEvent,
 )
-from services.payouts.gateway import Gateway
 from services.payouts.inbox import WebhookInbox
 from services.payouts.reconciler import Reconciler
 from services.payouts.rules import basis_points
+from services.payouts.stripe_gateway.client import Gateway
 from services.payouts.transfers import Transfers
 from services.payouts.users_api import USERS_API
 from streams.app import Service, ServiceState, service_app, stream_app

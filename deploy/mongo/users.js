@@ -52,11 +52,11 @@ admin.createUser({
   roles: [{ role: "migrate", db: "admin" }],
 });
 
-// The user of `ops audit`: it may read two databases and write none.
+// The user of `ops audit`: it may read three databases and write none.
 admin.createUser({
   user: "audit",
   pwd: passwordOf("audit"),
-  roles: ["orders", "payments"].map((service) => ({ role: "read", db: service })),
+  roles: ["orders", "payments", "payouts"].map((service) => ({ role: "read", db: service })),
 });
 
 // The user of the operator console, `ops show` and `ops stuck`: it may read all databases and write none.

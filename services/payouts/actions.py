@@ -15,7 +15,7 @@ from kit.changes import Changes
 from kit.errors import Conflict, Invalid, NotFound
 from services.payouts import rules, schedule
 from services.payouts.documents import OrderReplica, PaymentReplica, PayoutAccount, Sale
-from services.payouts.gateway import AccountAtStripe, Gateway
+from services.payouts.stripe_gateway.client import AccountAtStripe, Gateway
 
 log = logging.getLogger(__name__)
 

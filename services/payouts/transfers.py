@@ -14,8 +14,14 @@ from kit.errors import Unavailable
 from services.payouts import rules
 from services.payouts.actions import Onboarding, scheduled
 from services.payouts.documents import PayoutAccount, Sale
-from services.payouts.gateway import CannotReceive, EmptyBalance, Gateway, SettledCharge, TransferAtStripe
 from services.payouts.rules import PlannedTransfer, Transfer
+from services.payouts.stripe_gateway.client import (
+    CannotReceive,
+    EmptyBalance,
+    Gateway,
+    SettledCharge,
+    TransferAtStripe,
+)
 
 log = logging.getLogger(__name__)
 

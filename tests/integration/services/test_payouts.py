@@ -10,8 +10,8 @@ from contracts.wire import now
 from kit.stripe.errors import OutcomeUnknown
 from services.payouts import rules
 from services.payouts.documents import LedgerEntry, OrderReplica, PayoutAccount, Sale
-from services.payouts.gateway import Gateway
 from services.payouts.reconciler import Reconciler
+from services.payouts.stripe_gateway.client import Gateway
 from tests.support.payouts import PayoutsService, Sold
 from tests.support.service import messages, new_id
 
@@ -112,7 +112,9 @@ async def test_without_the_transfer_key_processes_transfer_a_sale_repeatedly(
     stored = await payouts.sale(sold)
     planned = await _planned(payouts, stored)
     keys = iter(range(100))
-    monkeypatch.setattr("services.payouts.gateway.transfer_key", lambda *_: f"{sold.id}:{next(keys)}")
+    monkeypatch.setattr(
+        "services.payouts.stripe_gateway.client.transfer_key", lambda *_: f"{sold.id}:{next(keys)}"
+    )
     smaller = planned.model_copy(update={"sent": 100})
     await asyncio.gather(*(payouts.transfers.gateway.transfer(sold.id, smaller) for _ in range(3)))
     assert len(await payouts.transfers_of(sold)) == 3
