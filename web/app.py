@@ -61,6 +61,7 @@ from web.pages import (
     mail,
     orders,
     passkeys,
+    payouts,
     pictures,
     purchases,
     sales,
@@ -133,7 +134,7 @@ def create(
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
         *(browse, tickets, sell, pictures, sales, orders, purchases),
-        *(users, accounts, passkeys, departures, mail, developers),
+        *(users, accounts, passkeys, payouts, departures, mail, developers),
     )
     return Litestar(
         route_handlers=[

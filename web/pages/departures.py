@@ -93,7 +93,8 @@ def _shown(matter: OpenMatter) -> Mapping[str, Any]:
         "title": matter.title,
         "address": _address(matter),
         "starts_at": matter.starts_at if matter.starts_at and matter.starts_at > now() else None,
-        "until": matter.until,
+        "until": matter.until if matter.kind != "payout" else None,
+        "due": matter.until if matter.kind == "payout" else None,
     }
 
 

@@ -1,6 +1,7 @@
-"""The page with the list of a seller's tickets and the amount that the seller has earned."""
+"""The page with the list of a seller's tickets, and where the money for each sale is."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +16,7 @@ from contracts.events import TicketStatus
 from contracts.money import from_minor_units
 from web.api_client import ApiClient, Refused, TicketPage
 from web.page_context import Page
+from web.rendering.payout_texts import ShownPayout, ShownSums
 from web.rendering.templating import seconds_left
 from web.rendering.texts import N_
 from web.rendering.ticket_texts import has_begun
@@ -44,6 +46,8 @@ class Sale:
     """A ticket in the list of its seller."""
 
     ticket: Ticket
+    payout: ShownPayout | None = None
+    """Where the money is. None if the ticket isn't sold, or if payouts doesn't answer."""
 
     @property
     def is_over(self) -> bool:
@@ -98,11 +102,12 @@ async def listings(page: NamedDependency[Page], request: WebRequest) -> Response
         if refused.problem.type != "/problems/bad-cursor":
             raise
         return page.redirect(_address(status))
+    sums, payouts = await _payouts(page, tickets.tickets)
     context = {
-        "sales": [Sale(ticket) for ticket in tickets.tickets],
+        "sales": [Sale(ticket, payouts.get(ticket.order_id or "")) for ticket in tickets.tickets],
+        "sums": sums,
         "summary": summary,
         "counts": _counts(summary),
-        "earned": from_minor_units(summary.sold.amount - summary.refunded.amount),
         "refunded": from_minor_units(summary.refunded.amount),
         "status": status,
         "heading": LABELS[status] if status else N_("All your tickets"),
@@ -116,6 +121,18 @@ async def listings(page: NamedDependency[Page], request: WebRequest) -> Response
 async def _tickets_and_summary(api: ApiClient, search: dict[str, str]) -> tuple[TicketPage, SalesSummary]:
     given = {name: value for name, value in search.items() if value}
     return await asyncio.gather(api.my_tickets(given), api.my_sales())
+
+
+async def _payouts(
+    page: Page, tickets: Sequence[Ticket]
+) -> tuple[list[ShownSums], Mapping[str, ShownPayout]]:
+    """The seller's sums, and the money by order. The page does without both if payouts doesn't answer."""
+    sold = [ticket.order_id for ticket in tickets if ticket.status == "sold" and ticket.order_id]
+    found = await page.optional(page.api.payouts_of(sold))
+    if found is None:
+        return [], {}
+    sums, payouts = found
+    return [ShownSums(each) for each in sums], {each.order_id: ShownPayout(each) for each in payouts}
 
 
 def _counts(summary: SalesSummary) -> dict[str, int]:
