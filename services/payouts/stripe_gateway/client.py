@@ -3,9 +3,9 @@
 All methods raise OutcomeUnknown if there is no answer, and RequestRefused if Stripe rejects the request.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import stripe
@@ -269,3 +269,16 @@ def transfer_key(order_id: str, number: int) -> str:
     The next number is used only if Stripe has refused the transfer before, or if that was reversed.
     """
     return f"payout:{order_id}:{number}"
+
+
+async def transfers_since(api: StripeApi, since: datetime | None) -> AsyncIterator[TransferAtStripe]:
+    """The transfers that were made since a time, newest first. None is no bound.
+
+    Raises:
+        OutcomeUnknown, RequestRefused
+    """
+    params: TransferListParams = {"limit": 100}
+    if since is not None:
+        params["created"] = {"gte": int(since.timestamp())}
+    async for found in api.list_all(api.v1.transfers.list_async, params):
+        yield TransferAtStripe.of(found)
