@@ -5,6 +5,7 @@ docs/settings.md lists them; a test keeps both equal.
 
 import sys
 from collections.abc import Mapping
+from decimal import Decimal
 from email.utils import parseaddr
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -28,7 +29,7 @@ from contracts import price_caps
 from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE
 from contracts.money import OTHER_THAN_TWO_DECIMALS
 
-ServiceName = Literal["auth", "tickets", "orders", "payments", "expiration", "mail"]
+ServiceName = Literal["auth", "tickets", "orders", "payments", "expiration", "mail", "payouts"]
 SERVICES: tuple[ServiceName, ...] = get_args(ServiceName)
 """All services. What belongs to each of them, such as its process and its database, is derived from this list."""
 
@@ -102,6 +103,18 @@ def _sender(value: str | None) -> str | None:
     return value
 
 
+def _percent(value: Decimal) -> Decimal:
+    if not (value * 100 % 1).is_zero():
+        raise ValueError("must have at most two decimals")
+    return value
+
+
+def _countries(values: list[str]) -> list[str]:
+    if not values or not all(len(code) == 2 and code.isascii() and code.isalpha() for code in values):
+        raise ValueError("must be ISO 3166-1 codes such as US, separated by commas")
+    return [code.upper() for code in values]
+
+
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
@@ -113,6 +126,9 @@ def _price_caps(path: Path | None) -> Path | None:
 
 
 MAX_CHECKOUT_WINDOW_SECONDS = 22 * 3600
+
+PROBLEM_HOURS = 48
+"""How long after the event's start a buyer may report a problem. Until then, the seller isn't paid."""
 
 
 class SecretFileError(Exception):
@@ -169,6 +185,7 @@ class Settings(BaseSettings):
     expiration_port: Port = Field(3003, description="Port of the expiration service")
     payments_port: Port = Field(3004, description="Port of the payments service")
     mail_port: Port = Field(3005, description="Port of the mail service")
+    payouts_port: Port = Field(3006, description="Port of the payouts service")
     console_port: Port = Field(3510, description="Port of the operator console, on this machine only")
     console_web_url: str | None = Field(
         None, description="Address at which the console reaches the web tier, if it isn't on this machine"
@@ -198,6 +215,9 @@ class Settings(BaseSettings):
         None, description="Address of the payments service, if it isn't on this machine"
     )
     mail_url: str | None = Field(None, description="Address of the mail service, if it isn't on this machine")
+    payouts_url: str | None = Field(
+        None, description="Address of the payouts service, if it isn't on this machine"
+    )
 
     # NATS, MongoDB, Stripe and SMTP
     nats_url: SecretStr | None = Field(
@@ -233,9 +253,16 @@ class Settings(BaseSettings):
     previous_stripe_webhook_secret: SecretStr | None = Field(
         None, description="The webhook secret before, which is accepted while it is replaced"
     )
+    stripe_payouts_webhook_secret: SecretStr | None = Field(
+        None,
+        description="Signing secret of the webhook endpoint of payouts; by default the STRIPE_WEBHOOK_SECRET",
+    )
+    previous_stripe_payouts_webhook_secret: SecretStr | None = Field(
+        None, description="The webhook secret of payouts before, which is accepted while it is replaced"
+    )
     stripe_requests_per_second: NoLimitAtZero = Field(
         20,
-        description="Requests per second that all payments processes together may send to Stripe; the reconciler and webhooks use what buyers leave of it; 0 for no limit",
+        description="Requests per second that all payments processes together may send to Stripe, and all payouts processes as many; the reconciler and webhooks use what buyers leave of it; 0 for no limit",
     )
     payment_page: Literal["token", "checkout"] | None = Field(
         None,
@@ -278,6 +305,23 @@ class Settings(BaseSettings):
         False, description="Whether listings must state their face value; those that exist stay on sale"
     )
     max_live_reservations: int = Field(5, ge=1, le=100, description="Maximum unpaid reservations per user")
+    fee_percent: Annotated[Decimal, AfterValidator(_percent)] = Field(
+        Decimal(0),
+        ge=0,
+        le=50,
+        description="The platform's share of each sale, with at most two decimals; an order keeps that of its time",
+    )
+    payout_hours: float = Field(
+        72,
+        le=2_160,
+        description="Hours after the event's start at which a seller is paid; more than the 48 hours in which buyers may report a problem",
+    )
+    payout_countries: Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_countries)] = (
+        Field(
+            ["US"],
+            description="Countries whose sellers Stripe can pay from the platform's account, as ISO 3166-1 codes separated by commas",
+        )
+    )
 
     file_days: float = Field(
         30,
@@ -534,7 +578,12 @@ class Settings(BaseSettings):
                 "token_page",
                 "PAYMENT_PAGE: token is for test cards; with a live STRIPE_KEY it must be checkout",
             )
-        if self.stripe_key and not self.stripe_webhook_secret:
+        if self.payout_hours <= PROBLEM_HOURS:
+            raise PydanticCustomError(
+                "payout_hours",
+                "PAYOUT_HOURS: must be more than 48, because buyers may report a problem for so long",
+            )
+        if self.stripe_key and not (self.stripe_webhook_secret or self.stripe_payouts_webhook_secret):
             raise PydanticCustomError(
                 "webhook_secret",
                 "STRIPE_WEBHOOK_SECRET: must be set together with a STRIPE_KEY, or anybody could sign a webhook",

@@ -24,6 +24,7 @@ from contracts.events import (
     OrderedTicket,
     OrderStatus,
     PaymentStatus,
+    PayoutState,
     PublicTicket,
 )
 from contracts.identity import Email, EmailInput
@@ -163,9 +164,12 @@ class AccountDeletion(Body):
     current_password: TypedPassword
 
 
-MatterKind = TypeAliasType("MatterKind", Literal["reservation", "purchase", "payment", "listing", "sale"])
+MatterKind = TypeAliasType(
+    "MatterKind", Literal["reservation", "purchase", "payment", "listing", "sale", "payout", "debt"]
+)
 """What is open: a hold that isn't paid, a paid ticket whose event hasn't begun, a payment that isn't settled,
-a ticket on sale or reserved, or a sold one whose event hasn't begun or whose buyer disputes the payment."""
+a ticket on sale or reserved, a sold one whose event hasn't begun or whose buyer disputes the payment, money
+for a sale that the user hasn't got yet, or money that the user owes after a refund."""
 
 
 class OpenMatter(Wire):
@@ -173,9 +177,9 @@ class OpenMatter(Wire):
 
     kind: MatterKind
     ticket_id: Id | None = None
-    """The ticket, unless the kind is `payment`."""
+    """The ticket, unless the kind is `payment`, `payout` or `debt`."""
     order_id: Id | None = None
-    """The order, if the user is the buyer."""
+    """The order, if the user is the buyer, or if the kind is `payout` or `debt`."""
     title: str | None = None
     """The ticket's title, if it is known."""
     starts_at: Moment | None = None
@@ -663,6 +667,99 @@ class PaymentBody(Body):
     token: Annotated[str, WithJsonSchema({"type": "string", "pattern": TOKEN.pattern})] | None = None
     """A Stripe card token or payment method. Required if buyers pay on our page, else it must be omitted."""
     # The payments service checks its format, because the order has to be checked first.
+
+
+class Payout(Wire):
+    """What a seller gets for one sale. Amounts are in minor units, such as cents."""
+
+    order_id: Id
+    title: str
+    state: PayoutState
+    amount: int
+    """What the buyer paid."""
+    fee: int
+    """What the platform keeps of its fee."""
+    refunded_amount: int
+    """What the buyer got back."""
+    net: int
+    """What the seller gets altogether."""
+    paid_out: int
+    """What was transferred to the seller's account at Stripe and not reversed."""
+    held: int
+    """What isn't transferred yet."""
+    owed: int
+    """What the seller owes, because the buyer got money back after the transfer. Later sales settle it."""
+    settled_amount: int
+    """How much of the net settles debts from other sales."""
+    currency: str
+    due_at: Moment | None = None
+    """When the money is due. None if that isn't known yet."""
+    paid_at: Moment | None = None
+    """When the money was transferred first."""
+    needs_account: bool = False
+    """Whether the money is due, but the seller has no account that may receive it."""
+
+
+class PayoutSums(Wire):
+    """A seller's sales in one currency, in minor units."""
+
+    currency: str
+    sold: int
+    """What buyers paid."""
+    refunded: int
+    """What they got back."""
+    fees: int
+    held: int
+    """What isn't due yet, or is frozen."""
+    due: int
+    """What is due and on its way."""
+    paid: int
+    """What was transferred and not reversed."""
+    owed: int
+    """What the seller owes."""
+
+
+class PayoutList(Wire):
+    """A page of the caller's sales, newest first, and the sums of all of them."""
+
+    payouts: Sequence[Payout]
+    sums: Sequence[PayoutSums]
+    """One entry for each currency."""
+    after: str | None = None
+    """The cursor of the next page, if any."""
+
+
+class PayoutAccount(Wire):
+    """The caller's account at Stripe, which receives the money, and what holds for new sales."""
+
+    state: Literal["none", "incomplete", "checking", "active", "restricted", "rejected"]
+    """`none`: the caller hasn't begun. `incomplete` and `restricted`: Stripe needs details. `checking`: it
+    checks them. `rejected`: it refuses the caller for good."""
+    country: str | None = None
+    payout_failed: bool = False
+    """Whether the seller's bank has refused the last payout."""
+    countries: Sequence[str]
+    """Countries whose sellers can be paid."""
+    fee_percent: float
+    """The platform's share of new sales."""
+    payout_hours: float
+    """Hours after the event's start at which money is due."""
+
+
+class PayoutAccountBody(Body):
+    country: Annotated[str, Field(max_length=64)]
+    """Where the seller lives, as an ISO 3166-1 code of two letters."""
+
+
+class PayoutAccountLink(Wire):
+    """Stripe's page on which the seller gives or corrects the details. It works once, for a few minutes."""
+
+    url: str
+
+
+class WriteOffBody(Body):
+    order_id: Annotated[str, Field(min_length=1, max_length=64)]
+    reason: Reason
 
 
 class PaymentResult(Wire):

@@ -32,6 +32,10 @@ PaymentStatus = TypeAliasType(
     "PaymentStatus", Literal["pending", "authorized", "captured", "failed", "voided", "refunding", "refunded"]
 )
 
+PayoutState = TypeAliasType("PayoutState", Literal["held", "due", "paid", "frozen", "reversed"])
+"""Where the seller's money is: `held` until a date, `due` to be transferred, `paid`, `frozen` while the buyer
+disputes the payment, or `reversed` because the buyer got everything back."""
+
 LinkKind = TypeAliasType(
     "LinkKind",
     Literal["confirm-email", "reset-password", "change-email", "undo-email-change", "email-replaced"],
@@ -207,6 +211,8 @@ class PaymentEvent(Event):
     """Whether the ticket of a refunded payment goes on sale again."""
     refunded_amount: MinorUnitsFromZero = 0
     """How much of the amount the buyer got back, in minor units."""
+    lost_amount: MinorUnitsFromZero = 0
+    """How much of the refunded amount the buyer's bank returned in lost disputes."""
     refund_failed: bool = False
     """Whether the last refund failed, so that an operator has to act."""
     dispute: DisputeStatus | None = None
@@ -231,6 +237,61 @@ class PaymentUpdated(PaymentEvent):
     """The status of a payment changed."""
 
     subject: ClassVar[str] = "payment.updated"
+
+
+class PayoutEvent(Event):
+    """The public state of what a seller gets for one sale. Amounts are in minor units, such as cents."""
+
+    id: Id
+    """The order's id. Each order has at most one sale."""
+    version: Version
+    """Counts the changes of the sale."""
+    seller_id: Id
+    """The seller's id."""
+    title: str = ""
+    """The title of the ticket."""
+    state: PayoutState
+    """Where the money is."""
+    amount: MinorUnits
+    """What the buyer paid."""
+    fee: MinorUnitsFromZero = 0
+    """What the platform keeps of its fee."""
+    refunded_amount: MinorUnitsFromZero = 0
+    """What the buyer got back."""
+    net: MinorUnitsFromZero
+    """What the seller gets altogether, after fees and refunds."""
+    paid_out: MinorUnitsFromZero = 0
+    """What was transferred to the seller and not reversed."""
+    owed: MinorUnitsFromZero = 0
+    """What the seller owes, because the buyer got money back after the transfer."""
+    currency: str
+    """The ISO 4217 code of the currency in lower case."""
+    due_at: Moment | None = None
+    """When the money is due. None if that isn't known yet."""
+    paid_at: Moment | None = None
+    """When the money was transferred first. None before."""
+    needs_account: bool = False
+    """Whether the money is due, but the seller has no account that may receive it."""
+    reminders: int = 0
+    """How often the seller was reminded of that."""
+    reminded_at: Moment | None = None
+    """When the seller was reminded last."""
+
+    @property
+    def about(self) -> str:
+        return self.id
+
+
+class PayoutCreated(PayoutEvent):
+    """A payment was captured, and the platform holds the money for the seller."""
+
+    subject: ClassVar[str] = "payout.created"
+
+
+class PayoutUpdated(PayoutEvent):
+    """The money became due, was paid, frozen or reversed, or its amount or date changed."""
+
+    subject: ClassVar[str] = "payout.updated"
 
 
 class ExpirationComplete(Event):
@@ -364,6 +425,8 @@ ALL_EVENTS: tuple[type[Event], ...] = (
     OrderCancelled,
     PaymentCreated,
     PaymentUpdated,
+    PayoutCreated,
+    PayoutUpdated,
     ExpirationComplete,
     UserCreated,
     UserUpdated,

@@ -39,6 +39,12 @@ from contracts.api import (
     Payment,
     PaymentBody,
     PaymentResult,
+    Payout,
+    PayoutAccount,
+    PayoutAccountBody,
+    PayoutAccountLink,
+    PayoutList,
+    PayoutSums,
     PrivateNoteBody,
     Profile,
     RecoveredUser,
@@ -63,6 +69,7 @@ from contracts.api import (
     UsedCredential,
     User,
     WithdrawalBody,
+    WriteOffBody,
 )
 from contracts.events import (
     Event,
@@ -75,6 +82,8 @@ from contracts.events import (
     OrderUpdated,
     PaymentCreated,
     PaymentUpdated,
+    PayoutCreated,
+    PayoutUpdated,
     SessionEnded,
     SessionStarted,
     TicketCreated,
@@ -90,6 +99,7 @@ from contracts.export import (
     ExportedOptOut,
     ExportedOrder,
     ExportedPayment,
+    ExportedPayout,
     ExportedSession,
     ExportedTicket,
 )
@@ -115,6 +125,7 @@ DEADLINE = datetime(2027, 3, 1, 18, 45, tzinfo=UTC)
 AUTHORIZED_AT = datetime(2027, 3, 1, 18, 29, 59, tzinfo=UTC)
 STARTS_AT = datetime(2027, 6, 12, 19, 30, 0, 250_000, tzinfo=UTC)
 PRICE = Decimal("19.99")
+DUE_AT = datetime(2027, 6, 15, 19, 30, tzinfo=UTC)
 
 EVENT_EXAMPLES: tuple[Event, ...] = (
     TicketCreated(id=TICKET, version=0, title="Row 4", price=PRICE, user_id=SELLER, status="available"),
@@ -197,6 +208,32 @@ EVENT_EXAMPLES: tuple[Event, ...] = (
         stripe_id="pi_3Example",
         authorized_at=AUTHORIZED_AT,
     ),
+    PayoutCreated(
+        id=ORDER,
+        version=0,
+        seller_id=SELLER,
+        title="Row 4",
+        state="held",
+        amount=1999,
+        fee=100,
+        net=1899,
+        currency="usd",
+        due_at=DUE_AT,
+    ),
+    PayoutUpdated(
+        id=ORDER,
+        version=2,
+        seller_id=SELLER,
+        title="Row 4",
+        state="paid",
+        amount=1999,
+        fee=100,
+        net=1899,
+        paid_out=1899,
+        currency="usd",
+        due_at=DUE_AT,
+        paid_at=DUE_AT,
+    ),
     ExpirationComplete(order_id=ORDER, expires_at=DEADLINE),
     UserCreated(id=BUYER, version=0),
     UserUpdated(
@@ -228,6 +265,23 @@ _ASSERTION = Assertion(
     user_handle="ZfDA_-4AAAAAAAAA",
 )
 _USED_CREDENTIAL = UsedCredential(id="ZmFjYWRl", response=_ASSERTION)
+
+_PAYOUT = Payout(
+    order_id=ORDER,
+    title="Row 4",
+    state="paid",
+    amount=1999,
+    fee=100,
+    refunded_amount=0,
+    net=1899,
+    paid_out=1899,
+    held=0,
+    owed=0,
+    settled_amount=0,
+    currency="usd",
+    due_at=DUE_AT,
+    paid_at=DUE_AT,
+)
 
 _EXPORT = Export(
     created_at=DEADLINE,
@@ -309,6 +363,7 @@ _EXPORT = Export(
             decline_code=None,
         )
     ],
+    payouts=[ExportedPayout(**dict(_PAYOUT), transfers=["tr_1Example"])],
     messages=[
         ExportedMessage(
             kind="receipt",
@@ -554,6 +609,17 @@ API_EXAMPLES: tuple[Wire, ...] = (
         currency="usd",
         decline_message="Your card was declined.",
     ),
+    _PAYOUT,
+    ExportedPayout(**dict(_PAYOUT), transfers=["tr_1Example"]),
+    PayoutSums(currency="usd", sold=1999, refunded=0, fees=100, held=0, due=0, paid=1899, owed=0),
+    PayoutList(
+        payouts=[_PAYOUT],
+        sums=[PayoutSums(currency="usd", sold=1999, refunded=0, fees=100, held=0, due=0, paid=1899, owed=0)],
+    ),
+    PayoutAccount(state="active", country="US", countries=["US"], fee_percent=5, payout_hours=72),
+    PayoutAccountBody(country="US"),
+    PayoutAccountLink(url="https://connect.stripe.com/setup/e/acct_1Example/abc"),
+    WriteOffBody(order_id=ORDER, reason="The seller can't be reached"),
     Problem(
         type="/problems/validation",
         title="Some fields are wrong",

@@ -89,6 +89,14 @@ def accepted_webhook_secrets(settings: Settings) -> list[str]:
     return _with_previous(webhook_secret(settings), settings.previous_stripe_webhook_secret)
 
 
+def accepted_payouts_webhook_secrets(settings: Settings) -> list[str]:
+    """The keys that sign the webhooks of payouts: its own one, or else that of payments."""
+    own = _with_previous(
+        _given(settings.stripe_payouts_webhook_secret), settings.previous_stripe_payouts_webhook_secret
+    )
+    return own or accepted_webhook_secrets(settings)
+
+
 def nats_password(settings: Settings, user: str) -> str:
     """A user's password for the embedded NATS server."""
     return stored_secret(settings.data_dir / "nats-users" / user)

@@ -227,7 +227,7 @@ def audit(
         bool, typer.Option("--only-differences", help="List only orders with differences.")
     ] = False,
 ) -> None:
-    """Compare the records of orders, payments and Stripe.
+    """Compare the records of orders, payments, payouts and Stripe.
 
     Prints a line for each order, the newest first, and a line of totals. Orders with differences come later,
     after they were checked again. Writes nothing. Pending work isn't a difference unless --settled is given.
@@ -239,7 +239,7 @@ def audit(
     Exit codes:
       0  everything agrees
       1  something differs
-      2  orders, payments or Stripe can't be read, or wrong arguments
+      2  orders, payments, payouts or Stripe can't be read, or wrong arguments
     """
     from ops.audit import compare
     from ops.audit.ledgers import Period

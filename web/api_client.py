@@ -24,6 +24,11 @@ from contracts.api import (
     PasskeyView,
     Payment,
     PaymentResult,
+    Payout,
+    PayoutAccount,
+    PayoutAccountLink,
+    PayoutList,
+    PayoutSums,
     Profile,
     RecoveredUser,
     SalesSummary,
@@ -70,6 +75,12 @@ MAX_SALES = 100
 """Maximum number of sales in one request. Orders accepts no more."""
 _PAYMENT_RESULT = TypeAdapter(PaymentResult)
 _PAYMENTS = TypeAdapter(list[Payment])
+_PAYOUTS = TypeAdapter(PayoutList)
+_PAYOUT_ACCOUNT = TypeAdapter(PayoutAccount)
+_PAYOUT_LINK = TypeAdapter(PayoutAccountLink)
+
+MAX_PAYOUT_ORDERS = 100
+"""The most orders for which one request asks about payouts."""
 
 _ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 _FILE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -438,6 +449,28 @@ class ApiClient:
         """The payments for these orders, which may be fewer than the orders."""
         answer = await self._call("payments", "GET", "/api/payments", query={"orderId": order_ids})
         return answer.parse(_PAYMENTS)
+
+    async def payouts(self, search: Mapping[str, str | Sequence[str]]) -> PayoutList:
+        return (await self._call("payouts", "GET", "/api/payouts", query=search)).parse(_PAYOUTS)
+
+    async def payouts_of(self, order_ids: Sequence[str]) -> tuple[list[PayoutSums], list[Payout]]:
+        """The sums of all sales of the caller, and those of these orders."""
+        sums: Sequence[PayoutSums] = ()
+        found: list[Payout] = []
+        for begin in range(0, max(len(order_ids), 1), MAX_PAYOUT_ORDERS):
+            some = order_ids[begin : begin + MAX_PAYOUT_ORDERS]
+            part = await self.payouts({"orderId": some} if some else {"limit": "1"})
+            sums = part.sums
+            found += part.payouts
+        return list(sums), found
+
+    async def payout_account(self) -> PayoutAccount:
+        return (await self._call("payouts", "GET", "/api/payouts/account")).parse(_PAYOUT_ACCOUNT)
+
+    async def begin_payouts(self, country: str) -> str:
+        """The address of Stripe's page on which the caller gives details."""
+        answer = await self._call("payouts", "POST", "/api/payouts/account", body={"country": country})
+        return answer.parse(_PAYOUT_LINK).url
 
     async def choose_mail(self, token: str, *, is_wanted: bool) -> None:
         """Stop or resume the emails that the token is for."""

@@ -64,6 +64,7 @@ from web.pages import (
     order_copies,
     orders,
     passkeys,
+    payouts,
     pictures,
     purchases,
     sales,
@@ -136,7 +137,7 @@ def create(
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
         *(browse, tickets, events, sell, pictures, files, sales, orders, order_copies, purchases),
-        *(users, accounts, passkeys, departures, mail, developers),
+        *(users, accounts, passkeys, payouts, departures, mail, developers),
     )
     return Litestar(
         route_handlers=[

@@ -70,6 +70,11 @@ ROUTES: Mapping[ServiceName, Mapping[str, str]] = {
         "/api/payments": "GET POST",
         "/api/payments/webhook": "POST",
     },
+    "payouts": {
+        "/api/payouts": "GET",
+        "/api/payouts/account": "GET POST",
+        "/api/payouts/webhook": "POST",
+    },
 }
 """The methods of each path. A path with GET also has HEAD, and every path has OPTIONS."""
 

@@ -1,5 +1,5 @@
 // MongoDB's image runs this script once, on an empty volume.
-const services = ["auth", "tickets", "orders", "payments", "mail"];
+const services = ["auth", "tickets", "orders", "payments", "mail", "payouts"];
 
 function passwordOf(user) {
   const password = process.env[`MONGO_${user.toUpperCase()}_PASSWORD`];
@@ -54,11 +54,11 @@ admin.createUser({
   roles: [{ role: "migrate", db: "admin" }],
 });
 
-// The user of `ops audit`: it may read two databases and write none.
+// The user of `ops audit`: it may read three databases and write none.
 admin.createUser({
   user: "audit",
   pwd: passwordOf("audit"),
-  roles: ["orders", "payments"].map((service) => ({ role: "read", db: service })),
+  roles: ["orders", "payments", "payouts"].map((service) => ({ role: "read", db: service })),
 });
 
 // The user of the operator console, `ops show` and `ops stuck`: it may read all databases and write none.

@@ -4,9 +4,8 @@ from html import escape
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from sandbox.stripe.faults import KINDS
+from sandbox.stripe.money import amount
 from sandbox.stripe.state import Intent
-
-_ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())
 
 _STYLE = """
 :root { color-scheme: light dark }
@@ -46,12 +45,6 @@ def front() -> str:
         f" ({','.join(KINDS)}), <code>seed</code> and <code>slow_seconds</code> for all requests"
         " and webhooks. A GET shows the faults, and a DELETE turns them off.</p>",
     )
-
-
-def amount(minor: int, currency: str) -> str:
-    """The amount as text: `19.99 USD` for 1999 and `usd`."""
-    figure = f"{minor:,}" if currency in _ZERO_DECIMAL else f"{minor / 100:,.2f}"
-    return f"{figure} {currency.upper()}"
 
 
 def challenge(intent: Intent) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,14 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from sandbox.stripe.connect.state import (
+    Account,
+    AccountLink,
+    BalanceTransaction,
+    Payout,
+    Transfer,
+    TransferReversal,
+)
 from sandbox.stripe.state import Challenge, Charge, Dispute, Intent, PaymentMethod, Refund, Session, Stored
 
 # With FULL, a commit returns after it is on the disk, so kill -9 or a power cut loses no answered request.
@@ -31,6 +39,21 @@ CREATE INDEX IF NOT EXISTS by_intent ON objects (intent, kind, seq) WHERE intent
 CREATE INDEX IF NOT EXISTS by_charge ON objects (charge, kind, seq) WHERE charge IS NOT NULL;
 -- This index is on an expression instead of a column, so that it also works for older files.
 CREATE INDEX IF NOT EXISTS by_created ON objects (kind, json_extract(CAST(body AS TEXT), '$.created'), seq);
+CREATE TABLE IF NOT EXISTS balances (
+    account TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    available INTEGER NOT NULL,
+    pending INTEGER NOT NULL,
+    PRIMARY KEY (account, currency)
+) WITHOUT ROWID;
+-- When time changes an object: money becomes available, and payouts begin and arrive.
+CREATE TABLE IF NOT EXISTS timers (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    due INTEGER NOT NULL,
+    PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS timers_by_due ON timers (due);
 CREATE TABLE IF NOT EXISTS open_sessions (
     id TEXT PRIMARY KEY,
     expires_at INTEGER NOT NULL
@@ -51,12 +74,14 @@ CREATE TABLE IF NOT EXISTS events (
 );
 CREATE INDEX IF NOT EXISTS events_by_type ON events (type, seq);
 CREATE INDEX IF NOT EXISTS events_by_time ON events (created, seq);
-CREATE TABLE IF NOT EXISTS deliveries (
-    event INTEGER PRIMARY KEY,
+CREATE TABLE IF NOT EXISTS webhooks (
+    endpoint TEXT NOT NULL,
+    event INTEGER NOT NULL,
     tries INTEGER NOT NULL,
-    due REAL NOT NULL
-);
-CREATE INDEX IF NOT EXISTS deliveries_by_due ON deliveries (due, event);
+    due REAL NOT NULL,
+    PRIMARY KEY (event, endpoint)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS webhooks_by_due ON webhooks (endpoint, due, event);
 CREATE TABLE IF NOT EXISTS answers (
     account TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -69,15 +94,32 @@ CREATE TABLE IF NOT EXISTS answers (
 ) WITHOUT ROWID;
 """
 
+_LISTED_BY = ("account", "destination", "source", "source_transaction", "transfer", "transfer_group")
+"""Fields by which lists of objects of Connect are filtered. Each has an index."""
+
 T = TypeVar("T")
 K = TypeVar("K", bound=Stored)
 
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {
     kind.__name__: TypeAdapter(kind)
-    for kind in (PaymentMethod, Intent, Charge, Refund, Dispute, Challenge, Session)
+    for kind in (
+        *(PaymentMethod, Intent, Charge, Refund, Dispute, Challenge, Session),
+        *(Account, AccountLink, BalanceTransaction, Transfer, TransferReversal, Payout),
+    )
 }
-_CREATED = "json_extract(CAST(body AS TEXT), '$.created')"
+
+
+def _field(name: str) -> str:
+    return f"json_extract(CAST(body AS TEXT), '$.{name}')"
+
+
+_CREATED = _field("created")
+_INDEXES = "".join(
+    f"CREATE INDEX IF NOT EXISTS by_{name} ON objects (kind, {_field(name)}, seq)"
+    f" WHERE {_field(name)} IS NOT NULL;"
+    for name in _LISTED_BY
+)
 
 
 @dataclass(frozen=True)
@@ -163,15 +205,54 @@ class Ledger:
         found = [self.find(Refund, id_) for (id_,) in rows.fetchall()]
         return [refund for refund in found if refund is not None]
 
+    def set_timer(self, kind: str, id_: str, due: int) -> None:
+        """Let time change this object. A timer that exists stays as it is."""
+        self.connection.execute("INSERT OR IGNORE INTO timers VALUES (?, ?, ?)", (kind, id_, due))
+
+    def due_timers(self, now: int) -> list[tuple[str, str]]:
+        """The kinds and ids of all timers that are due, which are removed."""
+        due = self.connection.execute(
+            "SELECT kind, id FROM timers WHERE due <= ? ORDER BY due, kind, id", (now,)
+        ).fetchall()
+        self.connection.executemany("DELETE FROM timers WHERE kind = ? AND id = ?", due)
+        return due
+
+    def move_money(self, account: str, currency: str, *, available: int = 0, pending: int = 0) -> None:
+        """Add to the balance of an account. Negative amounts are taken away."""
+        self.connection.execute(
+            "INSERT INTO balances (account, currency, available, pending) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (account, currency) DO UPDATE SET"
+            " available = available + excluded.available, pending = pending + excluded.pending",
+            (account, currency, available, pending),
+        )
+
+    def balance(self, account: str) -> dict[str, tuple[int, int]]:
+        """What is available and what is pending, by currency."""
+        rows = self.connection.execute(
+            "SELECT currency, available, pending FROM balances WHERE account = ? ORDER BY currency",
+            (account,),
+        )
+        return {currency: (available, pending) for currency, available, pending in rows}
+
     def take_changes(self) -> list[Change]:
         """Return the changes since the last call, in order."""
         changes, self._changes = self._changes, []
         return changes
 
     def listed(
-        self, kind: type[K], page: Page, *, intent: str | None = None, charge: str | None = None
+        self,
+        kind: type[K],
+        page: Page,
+        *,
+        intent: str | None = None,
+        charge: str | None = None,
+        fields: Mapping[str, str | None] | None = None,
     ) -> tuple[list[K], bool]:
-        """One page of a list, and whether there is a next page in the same direction."""
+        """One page of a list, and whether there is a next page in the same direction.
+
+        Args:
+            fields: further fields that the objects must have, such as `destination`. None matches all.
+        """
         where: list[str] = ["kind = ?"]
         values: list[str | int] = [kind.__name__]
         by_time = page.earliest is not None or page.latest is not None
@@ -183,6 +264,7 @@ class Ledger:
             "seq < (SELECT seq FROM objects WHERE id = ?)": page.starting_after,
             "seq > (SELECT seq FROM objects WHERE id = ?)": page.ending_before,
         }
+        filters |= {f"{_field(name)} = ?": value for name, value in (fields or {}).items()}
         for condition, value in filters.items():
             if value is not None:
                 where.append(condition)
@@ -229,6 +311,17 @@ class Ledger:
             self.connection.execute("RELEASE attempt")
 
 
+def _update(connection: sqlite3.Connection) -> None:
+    """Update a file of a version that had no connected accounts and only one endpoint."""
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(events)")]
+    if "account" not in columns:
+        connection.execute("ALTER TABLE events ADD COLUMN account TEXT")
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "deliveries" in tables:
+        moved = "INSERT OR IGNORE INTO webhooks SELECT 'payments', event, tries, due FROM deliveries"
+        connection.executescript(f"BEGIN; {moved}; DROP TABLE deliveries; COMMIT;")
+
+
 class Store:
     """One connection on its own thread, which runs transactions one after another in order of request.
 
@@ -246,7 +339,8 @@ class Store:
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(self._path, isolation_level=None)
-        self._connection.executescript(_SCHEMA)
+        self._connection.executescript(_SCHEMA + _INDEXES)
+        _update(self._connection)
 
     async def close(self) -> None:
         if self._connection is not None:

@@ -17,6 +17,7 @@ from kit.http.limits import Limited
 from kit.http.openapi import OPERATORS, SIGNED_IN, ApiOperation, refusals
 from kit.http.request import ApiRequest
 from kit.security_log import OPERATOR, record
+from kit.stripe.webhook import BadSignature
 from services.payments.actions import Payments, TokenInvalid, TokenRefused
 from services.payments.attempts import EventBegun, PaymentEnded, StartedOnAnotherPage
 from services.payments.documents import Payment
@@ -30,7 +31,6 @@ from services.payments.rules import (
     PaymentsUnavailable,
     PriceTooLow,
 )
-from services.payments.stripe_gateway.webhook import BadSignature
 from services.payments.views import view_of
 
 InjectedPayments = NamedDependency[Payments]

@@ -54,7 +54,12 @@ class MoneyBack(BaseModel):
         if self.status == "refunded" and not self.refunds and not self.disputes:
             return self.amount
         refunded = sum(refund.amount for refund in self.refunds if refund.status == "succeeded")
-        return refunded + sum(dispute.amount for dispute in self.disputes if dispute.status == "lost")
+        return refunded + self.lost_amount
+
+    @property
+    def lost_amount(self) -> int:
+        """How much of the refunded amount the bank returned in lost disputes."""
+        return sum(dispute.amount for dispute in self.disputes if dispute.status == "lost")
 
     @property
     def failed_refunds(self) -> Sequence[Refund]:

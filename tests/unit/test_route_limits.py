@@ -28,6 +28,8 @@ OTHERWISE_PROTECTED = {
     "POST /api/shows/corrections": "only for operators",
     "POST /internal/link-targets": "only for web, and without a link of ours it says nothing",
     "POST /internal/choices": "only for web, and without a token of ours it does nothing",
+    "POST /api/payouts/write-offs": "only for operators",
+    "POST /api/payouts/webhook": "only for Stripe, whose signature is checked first",
     "POST /api/payments/webhook": "only for Stripe, whose signature is checked first",
 }
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from contracts.events import Event, OrderEvent, PaymentEvent, SessionEnded, TicketEvent
+from contracts.events import Event, OrderEvent, PaymentEvent, PayoutEvent, SessionEnded, TicketEvent
 from kit.sessions import EndedSessions
 from web.live.buyers import Buyers
 from web.live.changes import Change
@@ -66,6 +66,8 @@ def change_of(event: Event | None, number: int, buyers: Buyers) -> Change:
             buyer = buyers.of_order(event.order_id)
             mine = (("buyer", buyer),) if buyer is not None else ()
             return Change(number, (("order", event.order_id), *mine), buyer)
+        case PayoutEvent():
+            return Change(number, (("seller", event.seller_id),))
         case SessionEnded():
             return Change(number, (("session", event.session_id),))
     return Change(number)

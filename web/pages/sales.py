@@ -1,7 +1,7 @@
-"""The page with the list of a seller's tickets and the amount that the seller has earned."""
+"""The page with the list of a seller's tickets, and where the money for each sale is."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -18,6 +18,7 @@ from contracts.money import from_minor_units
 from web.api_client import ApiClient, Refused, TicketPage
 from web.page_context import Page
 from web.redirects import sign_in_address
+from web.rendering.payout_texts import ShownPayout, ShownSums
 from web.rendering.templating import seconds_left
 from web.rendering.texts import N_
 from web.rendering.ticket_texts import has_begun
@@ -49,6 +50,8 @@ class Sale:
     ticket: Ticket
     order: SoldOrder | None = None
     """The order of a sold ticket. None if the orders service is down."""
+    payout: ShownPayout | None = None
+    """Where the money is. None if the ticket isn't sold, or if payouts doesn't answer."""
 
     @property
     def delivery(self) -> str | None:
@@ -116,11 +119,16 @@ async def listings(page: NamedDependency[Page], request: WebRequest) -> Response
         if refused.problem.type != "/problems/bad-cursor":
             raise
         return page.redirect(_address(status))
+    sold = [ticket.order_id for ticket in tickets.tickets if ticket.status == "sold" and ticket.order_id]
+    orders, (sums, payouts) = await asyncio.gather(_orders(page, sold), _payouts(page, sold))
     context = {
-        "sales": await _sales(page, tickets.tickets),
+        "sales": [
+            Sale(ticket, orders.get(ticket.id), payouts.get(ticket.order_id or ""))
+            for ticket in tickets.tickets
+        ],
+        "sums": sums,
         "summary": summary,
         "counts": _counts(summary),
-        "earned": from_minor_units(summary.sold.amount - summary.refunded.amount),
         "refunded": from_minor_units(summary.refunded.amount),
         "status": status,
         "heading": LABELS[status] if status else N_("All your tickets"),
@@ -144,17 +152,24 @@ async def hand_over(page: NamedDependency[Page], order_id: FromPath[str]) -> Res
     return page.redirect("/listings?status=sold")
 
 
-async def _sales(page: Page, tickets: Sequence[Ticket]) -> Sequence[Sale]:
-    """The tickets with the orders of the sold ones."""
-    sold = [ticket.order_id for ticket in tickets if ticket.status == "sold" and ticket.order_id]
+async def _orders(page: Page, sold: Sequence[str]) -> Mapping[str, SoldOrder]:
+    """The orders of sold tickets, by ticket. The page does without them if orders doesn't answer."""
     found = await page.optional(page.api.sales_of(sold)) if sold else None
-    orders = {order.ticket_id: order for order in found or ()}
-    return [Sale(ticket, orders.get(ticket.id)) for ticket in tickets]
+    return {order.ticket_id: order for order in found or ()}
 
 
 async def _tickets_and_summary(api: ApiClient, search: dict[str, str]) -> tuple[TicketPage, SalesSummary]:
     given = {name: value for name, value in search.items() if value}
     return await asyncio.gather(api.my_tickets(given), api.my_sales())
+
+
+async def _payouts(page: Page, sold: Sequence[str]) -> tuple[list[ShownSums], Mapping[str, ShownPayout]]:
+    """The seller's sums, and the money by order. The page does without both if payouts doesn't answer."""
+    found = await page.optional(page.api.payouts_of(sold))
+    if found is None:
+        return [], {}
+    sums, payouts = found
+    return [ShownSums(each) for each in sums], {each.order_id: ShownPayout(each) for each in payouts}
 
 
 def _counts(summary: SalesSummary) -> dict[str, int]:

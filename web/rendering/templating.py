@@ -18,7 +18,7 @@ from contracts.api import MAX_HOLD
 from contracts.tickets import TicketDetails
 from contracts.wire import now
 from settings import Settings
-from web.rendering import fragments, locales, texts, ticket_texts
+from web.rendering import fragments, locales, payout_texts, texts, ticket_texts
 from web.rendering.assets import MODULES, address
 from web.rendering.isolation import bdi, isolated
 from web.rendering.script_texts import price_summaries, script_texts
@@ -48,6 +48,9 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         script_texts=htmlsafe_json_dumps(script_texts()),
         price_summaries=price_summaries(),
         currency=settings.currency.upper(),
+        fee_percent=f"{settings.fee_percent:f}",
+        fee_text=payout_texts.fee_text(float(settings.fee_percent)),
+        payout_text=payout_texts.date_text(settings.payout_hours),
         is_sandbox=settings.uses_stripe_sandbox,
         mailbox=f"http://localhost:{settings.mailbox_port}" if settings.uses_mailbox else None,
         pays_at_checkout=settings.pays_at_checkout,

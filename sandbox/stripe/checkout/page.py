@@ -3,7 +3,8 @@
 from html import escape
 
 from sandbox.stripe.checkout.operations import SessionState
-from sandbox.stripe.pages import amount, page
+from sandbox.stripe.money import amount
+from sandbox.stripe.pages import page
 from sandbox.stripe.state import Intent, Line, Session
 
 CARDS = {

@@ -15,6 +15,7 @@ from services.mail.kinds.accounts import (
 from services.mail.kinds.base import AnyKind
 from services.mail.kinds.deliveries import Overdue, OverdueSale, TicketReady
 from services.mail.kinds.orders import Receipt, Refunded, SaleRefunded, Sold
+from services.mail.kinds.payouts import PaidOut, SetUpPayouts
 
 KINDS: Sequence[AnyKind] = (
     Receipt(),
@@ -24,6 +25,8 @@ KINDS: Sequence[AnyKind] = (
     TicketReady(),
     Overdue(),
     OverdueSale(),
+    PaidOut(),
+    SetUpPayouts(),
     ConfirmAddress(),
     ConfirmNewAddress(),
     ResetPassword(),

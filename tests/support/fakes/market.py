@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts.api import Order, OrderTicket, Payment, Show, Ticket, TicketFile, User
+from contracts.api import Order, OrderTicket, Payment, Payout, Show, Ticket, TicketFile, User
 from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE, Identity
 from contracts.problems import Problem
 from contracts.wire import now
@@ -41,6 +41,11 @@ class Market:
     orders: dict[str, Order] = field(default_factory=dict)
     payments: dict[str, Payment] = field(default_factory=dict)
     """Payments by order id."""
+    payouts: list[tuple[str, Payout]] = field(default_factory=list)
+    """Each sale with its seller's id."""
+    payout_account: Any = "none"
+    """The state of everybody's account at Stripe."""
+    onboarding_page: str = "http://localhost:12111/connect/1"
     decline: str | None = None
     """Stripe's message if the next payment is to be declined."""
     page: str | None = None
