@@ -311,8 +311,9 @@ class Ledger:
             self.connection.execute("RELEASE attempt")
 
 
-def _update(connection: sqlite3.Connection) -> None:
-    """Update a file of a version that had no connected accounts and only one endpoint."""
+def prepare(connection: sqlite3.Connection) -> None:
+    """Create what is missing, and update a file of a version that had no Connect and only one endpoint."""
+    connection.executescript(_SCHEMA + _INDEXES)
     columns = [row[1] for row in connection.execute("PRAGMA table_info(events)")]
     if "account" not in columns:
         connection.execute("ALTER TABLE events ADD COLUMN account TEXT")
@@ -339,8 +340,7 @@ class Store:
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(self._path, isolation_level=None)
-        self._connection.executescript(_SCHEMA + _INDEXES)
-        _update(self._connection)
+        prepare(self._connection)
 
     async def close(self) -> None:
         if self._connection is not None:

@@ -1,4 +1,4 @@
-"""Stripe's fixtures: one object of each resource that payments uses, with all its fields.
+"""Stripe's fixtures: one object of each resource that the sandbox has, with all its fields.
 
 `fixtures.json` is a part of `openapi/fixtures3.json` in https://github.com/stripe/openapi, unchanged. Its
 license, MIT, is in the same folder.
@@ -22,5 +22,12 @@ TYPES: dict[str, type[stripe.StripeObject]] = {
     "payment_method": stripe.PaymentMethod,
     "checkout.session": stripe.checkout.Session,
     "event": stripe.Event,
+    "account": stripe.Account,
+    "account_link": stripe.AccountLink,
+    "balance": stripe.Balance,
+    "balance_transaction": stripe.BalanceTransaction,
+    "payout": stripe.Payout,
+    "transfer": stripe.Transfer,
+    "transfer_reversal": stripe.TransferReversal,
 }
 """The type of each resource in the `stripe` package."""
