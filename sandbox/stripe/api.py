@@ -108,7 +108,7 @@ class Api:
     async def get(self, request: AnyRequest, operation: Operation) -> Response[str]:
         authenticate(request.headers.get("authorization", ""))
         job = operation(parse(request.scope["query_string"]))
-        fault = await self._refuse_or_delay(self.faults.of_request())
+        fault = await self._refuse_or_delay(self.faults.of_request("GET", request.url.path))
         if fault == "server_error":
             raise failure()
         work = self._work(job, Cause(request_id(request.scope)))
@@ -120,7 +120,7 @@ class Api:
         tree = parse(await request.body())
         id_, key, path = request_id(request.scope), request.headers.get("idempotency-key"), request.url.path
         call = None if key is None else _call(account, key, path, tree)
-        drawn = self.faults.of_request()
+        drawn = self.faults.of_request("POST", path)
         if drawn == "rate_limit":
             raise rate_limited()
         lost = drawn == "lost"

@@ -42,7 +42,8 @@ def front() -> str:
         '<p class="note">Faults on demand: the cards <code>tok_fault_rate_limit</code>,'
         " <code>tok_fault_server_error</code>, <code>tok_fault_slow</code> and <code>tok_fault_lost</code>,"
         " or a POST to <code>/faults</code> with <code>rate</code> (0 to 1), <code>kinds</code>"
-        f" ({','.join(KINDS)}), <code>seed</code> and <code>slow_seconds</code> for all requests"
+        f" ({','.join(KINDS)}), <code>requests</code> (such as <code>POST /v1/transfers</code>),"
+        " <code>seed</code> and <code>slow_seconds</code> for all requests"
         " and webhooks. A GET shows the faults, and a DELETE turns them off.</p>",
     )
 
