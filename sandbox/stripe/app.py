@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from litestar import Litestar, MediaType, Response, Router, get, post
 from litestar.datastructures import MutableScopeHeaders
@@ -241,4 +242,5 @@ def _configured_payouts_endpoint(conf: settings.Settings) -> Endpoint | None:
         return None
     own = getattr(conf, "stripe_payouts_webhook_secret", None)
     secret = own.get_secret_value() if own else webhook_secret(conf)
-    return payouts_endpoint(conf.url_of("payouts"), secret) if secret else None
+    address = conf.url_of(cast("settings.ServiceName", "payouts"))
+    return payouts_endpoint(address, secret) if secret else None

@@ -68,15 +68,8 @@ async def transferred(
 ) -> stripe.Transfer:
     """A transfer of a part of a new payment."""
     paid = await settled(shop)
-    return await shop.v1.transfers.create_async(
-        {
-            "amount": amount,
-            "currency": "usd",
-            "destination": account.id,
-            "source_transaction": paid.charge,
-            **params,
-        }
-    )
+    transfer: Any = {"amount": amount, "currency": "usd", "destination": account.id, **params}
+    return await shop.v1.transfers.create_async(transfer | {"source_transaction": paid.charge})
 
 
 def acting_for(account: stripe.Account) -> Any:

@@ -132,7 +132,7 @@ async def connected_objects(shop: stripe.StripeClient, http: httpx.AsyncClient) 
     reversal = await shop.v1.transfers.reversals.create_async(transfer.id, {"amount": 300})
     reversed_ = await shop.v1.transfers.retrieve_async(transfer.id)
     payout: Any = {"amount": 700, "currency": "usd"}
-    acting = {"headers": {"Stripe-Account": accounts[0].id}}
+    acting = {"Stripe-Account": accounts[0].id}
     return [
         *(account.to_dict() for account in accounts),
         new,
@@ -140,10 +140,10 @@ async def connected_objects(shop: stripe.StripeClient, http: httpx.AsyncClient) 
         *(each.to_dict() for each in (transfer, reversed_, reversal)),
         (await shop.v1.payouts.create_async(payout, acting_for(accounts[0]))).to_dict(),
         (await http.get("/v1/balance")).json(),
-        (await http.get("/v1/balance", **acting)).json(),
+        (await http.get("/v1/balance", headers=acting)).json(),
         *(await http.get("/v1/balance_transactions?limit=30")).json()["data"],
-        *(await http.get("/v1/balance_transactions", **acting)).json()["data"],
-        *(await http.get("/v1/events", **acting)).json()["data"],
+        *(await http.get("/v1/balance_transactions", headers=acting)).json()["data"],
+        *(await http.get("/v1/events", headers=acting)).json()["data"],
     ]
 
 

@@ -63,9 +63,9 @@ async def test_a_payment_in_another_currency_settles_in_that_of_the_platform(
     assert (made.amount, made.currency, made.exchange_rate) == (7200, "usd", 0.72)
     transfer: Any = {"amount": 7200, "destination": seller.id, "source_transaction": paid.charge}
     with pytest.raises(stripe.InvalidRequestError, match=r"\(usd\) must be the same .* \(cad\)") as caught:
-        await shop.v1.transfers.create_async({**transfer, "currency": "cad"})
+        await shop.v1.transfers.create_async(transfer | {"currency": "cad"})
     assert problem(caught.value)["param"] == "currency"
-    assert (await shop.v1.transfers.create_async({**transfer, "currency": "usd"})).amount == 7200
+    assert (await shop.v1.transfers.create_async(transfer | {"currency": "usd"})).amount == 7200
 
 
 async def test_a_transfer_moves_money_of_a_payment_to_the_seller(
@@ -113,13 +113,13 @@ async def test_transfers_of_a_payment_do_not_exceed_it(
     paid = await settled(shop)
     transfer: Any = {"currency": "usd", "destination": seller.id, "source_transaction": paid.charge}
     with pytest.raises(stripe.InvalidRequestError, match="must not exceed the source amount"):
-        await shop.v1.transfers.create_async({**transfer, "amount": 2000})
-    first = await shop.v1.transfers.create_async({**transfer, "amount": 1500})
+        await shop.v1.transfers.create_async(transfer | {"amount": 2000})
+    first = await shop.v1.transfers.create_async(transfer | {"amount": 1500})
     with pytest.raises(stripe.InvalidRequestError, match=r"4\.99 USD are left") as caught:
-        await shop.v1.transfers.create_async({**transfer, "amount": 500})
+        await shop.v1.transfers.create_async(transfer | {"amount": 500})
     assert problem(caught.value)["param"] == "amount"
     await shop.v1.transfers.reversals.create_async(first.id, {"amount": 1})
-    await shop.v1.transfers.create_async({**transfer, "amount": 500})
+    await shop.v1.transfers.create_async(transfer | {"amount": 500})
 
 
 @pytest.mark.parametrize("choice", [None, "later", "rejected"])
@@ -138,7 +138,7 @@ async def test_a_transfer_without_a_payment_needs_available_money(
     transfer: Any = {"amount": 1000, "currency": "nzd", "destination": seller.id}
     await settled(shop, "tok_visa", currency="nzd")
     with pytest.raises(stripe.InvalidRequestError, match="insufficient available funds") as caught:
-        await shop.v1.transfers.create_async({**transfer, "amount": 99_999_999})
+        await shop.v1.transfers.create_async(transfer | {"amount": 99_999_999})
     assert caught.value.code == "balance_insufficient"
     await settled(shop, "tok_bypassPending", currency="nzd")
     assert (await shop.v1.transfers.create_async(transfer)).source_transaction is None
@@ -151,10 +151,10 @@ async def test_a_payment_that_is_not_captured_cannot_be_transferred(
     transfer: Any = {"amount": 1000, "currency": "usd", "destination": seller.id}
     for source, message in ((str(held.latest_charge), "isn't captured"), ("ch_unknown", "No such charge")):
         with pytest.raises(stripe.InvalidRequestError, match=message) as caught:
-            await shop.v1.transfers.create_async({**transfer, "source_transaction": source})
+            await shop.v1.transfers.create_async(transfer | {"source_transaction": source})
         assert problem(caught.value)["param"] == "source_transaction"
     with pytest.raises(stripe.InvalidRequestError, match="No such destination"):
-        await shop.v1.transfers.create_async({**transfer, "destination": "acct_unknown"})
+        await shop.v1.transfers.create_async(transfer | {"destination": "acct_unknown"})
 
 
 async def test_a_repeated_transfer_with_the_same_key_is_made_once(
@@ -185,7 +185,8 @@ async def test_transfers_are_listed_by_group_and_by_destination(
     third = await transferred(shop, seller)
 
     async def listed(**filters: Any) -> list[str]:
-        return [each.id for each in (await shop.v1.transfers.list_async(filters)).data]
+        params: Any = filters
+        return [each.id for each in (await shop.v1.transfers.list_async(params)).data]
 
     assert await listed(transfer_group=group) == [second.id, first.id]
     assert await listed(destination=seller.id) == [third.id, first.id]
@@ -200,7 +201,7 @@ async def test_the_group_of_a_transfer_comes_from_the_payment_if_none_is_given(
 ) -> None:
     grouped = await settled(shop, transfer_group="a group")
     transfer: Any = {"amount": 100, "currency": "usd", "destination": seller.id}
-    made = await shop.v1.transfers.create_async({**transfer, "source_transaction": grouped.charge})
+    made = await shop.v1.transfers.create_async(transfer | {"source_transaction": grouped.charge})
     assert made.transfer_group == "a group"
     assert str((await transferred(shop, seller)).transfer_group).startswith("group_pi_")
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sandbox.stripe.connect import balance, payouts, rules, transfers
 from sandbox.stripe.connect.accounts import update_account
+from sandbox.stripe.connect.rules import Choice
 from sandbox.stripe.connect.state import PLATFORM, Account, BalanceTransaction, Payout, Transfer
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.state import Charge, PaymentMethod
@@ -169,7 +170,7 @@ def test_balances_are_the_sums_of_their_transactions_after_any_steps(
             elif kind in ("break bank", "repair bank"):
                 account = ledger.find(Account, SELLER.id)
                 assert account is not None
-                choice = "failing_bank" if kind == "break bank" else "complete"
+                choice: Choice = "failing_bank" if kind == "break bank" else "complete"
                 ledger.save(rules.onboard(account, choice, bank_id=f"ba_{number}"))
         except StripeError:
             pass  # a request that isn't possible changes nothing
