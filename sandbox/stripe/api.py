@@ -18,7 +18,7 @@ from litestar.types import Scope
 
 from sandbox.stripe.checkout.operations import expire_due_sessions
 from sandbox.stripe.connect.objects import owner_of
-from sandbox.stripe.connect.payouts import move_due_money
+from sandbox.stripe.connect.payouts import let_time_pass
 from sandbox.stripe.connect.state import PLATFORM
 from sandbox.stripe.errors import StripeError, failure, unauthorized
 from sandbox.stripe.events.log import EventLog
@@ -204,7 +204,7 @@ class Api:
     def _catch_up(self, ledger: Ledger) -> None:
         expire_due_sessions(ledger)
         settle_due_refunds(ledger)
-        move_due_money(ledger, int(time.time()))
+        let_time_pass(ledger, int(time.time()))
         self._record(ledger, NO_REQUEST)
 
     def _record(self, ledger: Ledger, cause: Cause) -> None:

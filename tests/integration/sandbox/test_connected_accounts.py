@@ -18,6 +18,7 @@ from tests.support.connect import (
     onboarding_path,
     opened_account,
 )
+from tests.support.polling import until
 from tests.support.stripe_sandbox import HTTPX_WARNING, client, problem, process
 
 pytestmark = pytest.mark.filterwarnings(HTTPX_WARNING)
@@ -52,6 +53,7 @@ async def test_a_new_account_waits_for_details(shop: stripe.StripeClient) -> Non
     [
         ("complete", (True, True, "active", None)),
         ("failing_bank", (True, True, "active", None)),
+        ("checking", (True, False, "pending", "requirements.pending_verification")),
         ("later", (False, False, "inactive", "requirements.past_due")),
         ("rejected", (True, False, "inactive", "rejected.other")),
     ],
@@ -77,6 +79,20 @@ async def test_an_unfinished_account_can_be_completed_with_another_link(
     assert (await shop.v1.accounts.retrieve_async(account.id)).payouts_enabled
 
 
+async def test_details_that_have_to_be_checked_are_accepted_later(
+    shop: stripe.StripeClient, http: httpx.AsyncClient
+) -> None:
+    account = await onboarded(shop, http, "checking")
+
+    async def look() -> stripe.Account:
+        return await shop.v1.accounts.retrieve_async(account.id)
+
+    checked = await until(look, lambda found: found.payouts_enabled)
+    assert state_of(checked) == (True, True, "active", None)
+    changes = (await shop.v1.events.list_async({"type": "account.updated"}, acting_for(account))).data
+    assert [change.data.object["payouts_enabled"] for change in changes] == [True, False]
+
+
 async def test_a_rejection_is_final(shop: stripe.StripeClient, http: httpx.AsyncClient) -> None:
     account = await onboarded(shop, http, "rejected")
     await http.post(await onboarding_path(shop, account.id), data={"choice": "complete"})
@@ -95,7 +111,7 @@ async def test_the_page_is_a_form_without_javascript(
     assert (shown.status_code, shown.headers["cache-control"]) == (200, "no-store")
     assert "<script" not in shown.text
     assert "&lt;b&gt;@shop.test" in shown.text
-    for choice in ("complete", "failing_bank", "later", "rejected"):
+    for choice in ("complete", "checking", "failing_bank", "later", "rejected"):
         assert f'name="choice" value="{choice}"' in shown.text
     wrong = await http.post(path, data={"choice": "fly"})
     assert wrong.status_code == 400

@@ -123,7 +123,7 @@ async def connected_objects(shop: stripe.StripeClient, http: httpx.AsyncClient) 
     capabilities = {name: {"requested": True} for name in ("card_payments", "transfers")}
     accounts = [
         await onboarded(shop, http, choice, capabilities=capabilities)
-        for choice in ("complete", "failing_bank", "later", "rejected")
+        for choice in ("complete", "checking", "failing_bank", "later", "rejected")
     ]
     new = (await opened_account(shop, capabilities=capabilities)).to_dict()
     link = {"account": new["id"], "type": "account_onboarding"}

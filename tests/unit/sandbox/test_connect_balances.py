@@ -14,8 +14,9 @@ from sandbox.stripe.connect.accounts import update_account
 from sandbox.stripe.connect.rules import Choice
 from sandbox.stripe.connect.state import PLATFORM, Account, BalanceTransaction, Payout, Transfer
 from sandbox.stripe.errors import StripeError
+from sandbox.stripe.schema import prepare
 from sandbox.stripe.state import Charge, PaymentMethod
-from sandbox.stripe.store import Ledger, Page, prepare
+from sandbox.stripe.store import Ledger, Page
 
 LATER = 1_000_000
 """Seconds after which everything that is due has happened."""
@@ -74,14 +75,14 @@ def test_an_account_is_paid_out_automatically_after_a_while(ledger: Ledger) -> N
     transfer(ledger, paid(ledger, "ch_1"), 1500)
     assert ledger.balance(SELLER.id) == {"usd": (0, 1500)}
     now = int(time.time())
-    payouts.move_due_money(ledger, now + rules.AVAILABLE_SECONDS + 1)
+    payouts.let_time_pass(ledger, now + rules.AVAILABLE_SECONDS + 1)
     assert ledger.balance(SELLER.id) == {"usd": (1500, 0)}
     assert all_payouts(ledger) == []
-    payouts.move_due_money(ledger, now + LATER)
+    payouts.let_time_pass(ledger, now + LATER)
     [payout] = all_payouts(ledger)
     assert (payout.amount, payout.automatic, payout.status) == (1500, True, "in_transit")
     assert ledger.balance(SELLER.id) == {"usd": (0, 0)}
-    payouts.move_due_money(ledger, now + LATER)
+    payouts.let_time_pass(ledger, now + LATER)
     assert [each.status for each in all_payouts(ledger)] == ["paid"]
 
 
@@ -89,11 +90,11 @@ def test_control_a_manual_schedule_pays_nothing_out(ledger: Ledger) -> None:
     update_account(SELLER.id, {"settings": {"payouts": {"schedule": {"interval": "manual"}}}}).work(ledger)
     transfer(ledger, paid(ledger, "ch_1"), 1500)
     for _ in range(3):
-        payouts.move_due_money(ledger, int(time.time()) + LATER)
+        payouts.let_time_pass(ledger, int(time.time()) + LATER)
     assert all_payouts(ledger) == []
     assert ledger.balance(SELLER.id) == {"usd": (1500, 0)}
     update_account(SELLER.id, {"settings": {"payouts": {"schedule": {"interval": "daily"}}}}).work(ledger)
-    payouts.move_due_money(ledger, int(time.time()) + LATER)
+    payouts.let_time_pass(ledger, int(time.time()) + LATER)
     assert len(all_payouts(ledger)) == 1
 
 
@@ -101,7 +102,7 @@ def test_the_money_of_a_failed_payout_comes_back_and_waits_for_another_bank_acco
     ledger.save(replace(SELLER, bank_refuses=True))
     transfer(ledger, paid(ledger, "ch_1", card="bypassPending"), 1500)
     for _ in range(4):
-        payouts.move_due_money(ledger, int(time.time()) + LATER)
+        payouts.let_time_pass(ledger, int(time.time()) + LATER)
     [payout] = all_payouts(ledger)
     assert (payout.status, ledger.balance(SELLER.id)) == ("failed", {"usd": (1500, 0)})
     account = ledger.find(Account, SELLER.id)
@@ -112,7 +113,7 @@ def test_the_money_of_a_failed_payout_comes_back_and_waits_for_another_bank_acco
     ledger.save(repaired)
     balance.schedule_payout(ledger, SELLER.id)
     for _ in range(2):
-        payouts.move_due_money(ledger, int(time.time()) + LATER)
+        payouts.let_time_pass(ledger, int(time.time()) + LATER)
     assert [each.status for each in all_payouts(ledger)] == ["paid", "failed"]
 
 
@@ -163,7 +164,7 @@ def test_balances_are_the_sums_of_their_transactions_after_any_steps(
                 tree = {"amount": str(amount)}
                 transfers.create_reversal(made[which % len(made)].id, tree).work(ledger)
             elif kind == "wait":
-                payouts.move_due_money(ledger, int(time.time()) + (LATER if which % 2 else 0))
+                payouts.let_time_pass(ledger, int(time.time()) + (LATER if which % 2 else 0))
             elif kind == "pay out":
                 tree = {"amount": str(amount), "currency": "usd"}
                 payouts.create_payout(tree, account=SELLER.id).work(ledger)
