@@ -31,12 +31,14 @@ from tests.support.connect import (
     opened_account,
     transferred,
 )
-from tests.support.fixture_stripe.fixtures import FIXTURES, TYPES
+from tests.support.fixture_stripe import fixtures
 from tests.support.fixture_stripe.types import hints_of, misfits
 from tests.support.stripe_sandbox import HTTPX_WARNING, card, opened, paid_by, problem
 
 pytestmark = pytest.mark.filterwarnings(HTTPX_WARNING)
 
+FIXTURES = fixtures.FIXTURES | fixtures.CONNECT_FIXTURES
+TYPES = fixtures.TYPES | fixtures.CONNECT_TYPES
 OPTIONAL = {"failure_reason", "failure_balance_transaction", "account"}
 """Fields that Stripe's fixtures of a successful refund and of an event of the platform lack."""
 FREE_FORM = {"metadata", "fraud_details"}
