@@ -14,6 +14,7 @@ from settings import ServiceName
 from streams.processes import CONSUMERS, PROCESSES
 from streams.timers import JetStreamTimers
 from streams.topology import DUE_TIMERS, Consumer
+from tests.support.owners import FakeOwner
 from tests.unit.contracts.examples import GOLDEN
 
 TICKETS_FOLLOW_ORDER = "services.tickets.actions.follow_order"
@@ -110,6 +111,7 @@ def broker_of(service: ServiceName) -> NatsBroker:
     [process] = [process for process in PROCESSES if process.name == service]
     provided = {
         "window": timedelta(minutes=15),
+        "tickets": FakeOwner(),
         "payments": Payments.__new__(Payments),
         "payouts": Payouts.__new__(Payouts),
         "timers": JetStreamTimers.__new__(JetStreamTimers),
