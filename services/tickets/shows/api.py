@@ -87,10 +87,8 @@ async def show_show(show_id: PathId, catalogue: NamedDependency[Catalogue]) -> R
 async def merge_shows(data: RequestBody[ShowMergeBody]) -> Response[ShowView]:
     """The older event stays, and gets the tickets of the other. Repeating it changes nothing."""
     show = await merging.merge(data.show_id, data.other_id)
-    record(
-        "show-merge", "success", actor=OPERATOR, show=show.key, shows=[data.show_id, data.other_id],
-        reason=data.reason,
-    )  # fmt: skip
+    both = f"{data.show_id} {data.other_id}"
+    record("show-merge", "success", actor=OPERATOR, show=show.key, merged=both, reason=data.reason)
     return ModelResponse(view_of(show))
 
 
