@@ -59,6 +59,7 @@ from web.pages import (
     departures,
     developers,
     events,
+    how_it_works,
     mail,
     orders,
     passkeys,
@@ -134,7 +135,7 @@ def create(
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
         *(browse, tickets, events, sell, pictures, sales, orders, purchases),
-        *(users, accounts, passkeys, departures, mail, developers),
+        *(users, accounts, passkeys, departures, mail, developers, how_it_works),
     )
     return Litestar(
         route_handlers=[

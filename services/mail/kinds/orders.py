@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from contracts import guarantees
 from contracts.events import OrderedTicket, OrderEvent, OrderUpdated
 from contracts.money import to_minor_units
-from contracts.tickets import TicketDetails
+from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import Moment
 from services.mail.calendar import calendar
 from services.mail.kinds.base import Attachment, Button, Content, Kind, Notice, Site
-from services.mail.kinds.texts import day_and_time, money, one_line, short
+from services.mail.kinds.texts import day_and_time, money, one_line, price, short
 
 BUYER = "You received this email because you bought a ticket at Stagedoor."
 SELLER = "You received this email because you sell tickets at Stagedoor."
@@ -26,6 +27,7 @@ class OrderFacts(TicketDetails):
     price_minor: int
     paid_at: Moment | None
     refunded_minor: int = 0
+    delivery: Delivery = "seller"
 
     @classmethod
     def of(cls, order: OrderEvent) -> "OrderFacts":
@@ -38,6 +40,7 @@ class OrderFacts(TicketDetails):
             price_minor=to_minor_units(ticket.price),
             paid_at=order.paid_at,
             refunded_minor=order.refunded_amount,
+            delivery=ticket.delivery,
             **ticket.model_dump(include=set(TicketDetails.model_fields)),
         )
 
@@ -86,13 +89,21 @@ class Receipt(_OrderKind):
             subject=f"Your {facts.order} is paid: {short(facts.title)}",
             heading="The ticket is yours",
             lead=f"You paid {money(facts.price_minor, site.currency)}. We have told the seller.",
-            details=facts.details(("Paid", money(facts.price_minor, site.currency))),
+            details=facts.details(
+                ("Price", price(facts.price_minor, facts.quantity, site.currency)),
+                ("Fees", "None"),
+                ("Paid", money(facts.price_minor, site.currency)),
+            ),
             steps=[
                 "Open your order to find the seller's note for you, such as a transfer code.",
                 "Keep the order code. The seller sees the same one.",
                 *(["Add the attached event to your calendar."] if facts.starts_at else []),
             ],
             button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
+            notes=[
+                guarantees.in_english(guarantees.DELIVERY[facts.delivery].what),
+                f"What is guaranteed, by whom and until when: {url}{guarantees.PAGE}",
+            ],
             reason=BUYER,
             attachments=_calendar(facts, site),
         )
@@ -129,13 +140,13 @@ class Sold(_OrderKind):
         return Notice(event.id, event.seller_id, event.paid_at, OrderFacts.of(event))
 
     def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
-        price = money(facts.price_minor, site.currency)
+        amount = money(facts.price_minor, site.currency)
         by = f" before {day_and_time(facts.starts_at, facts.time_zone)}" if facts.starts_at else " soon"
         return Content(
             subject=f"You sold a ticket ({facts.order}): {short(facts.title)}",
             heading="Your ticket is sold",
-            lead=f"A buyer paid {price} for it.",
-            details=facts.details(("Price", price)),
+            lead=f"A buyer paid {amount} for it.",
+            details=facts.details(("Price", price(facts.price_minor, facts.quantity, site.currency))),
             steps=[
                 f"Hand the ticket over{by}: write what the buyer needs, such as a transfer code, into the"
                 " private note of the ticket. Only you and the buyer can read it.",

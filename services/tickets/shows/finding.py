@@ -169,13 +169,16 @@ async def _show_of(details: Mapping[str, Any], performers: Sequence[str], check:
             return await survivor(chosen)
         except NotFound:
             raise rules.UnknownShow(field="showId") from None
-    return await show_of_description(details, performers)
+    return await show_of_description(details, performers, check)
 
 
-async def show_of_description(details: Mapping[str, Any], performers: Sequence[str] = ()) -> Show | None:
+async def show_of_description(
+    details: Mapping[str, Any], performers: Sequence[str] = (), check: Check = accept
+) -> Show | None:
     """The show that a listing describes. An incomplete description needs to fit a single known show.
 
     Raises:
+        what `check` raises, before a show is created.
         Unavailable: no majority has the show yet that another request has created.
     """
     facts = rules.described(details, performers)
