@@ -25,7 +25,8 @@ async def test_a_seller_reads_the_cap_before_and_after_a_price_above_it(
     price = form.get_by_label("Price")
     await expect(price).to_have_attribute("aria-invalid", "true")
     await expect(price).to_have_accessible_description(
-        "Price must be at most $60.00: the limit in the event's country, France, is 0\u00a0% above the face value"
+        "Price must be at most $60.00: "
+        "the limit in the event's country, France, is 0\u00a0% above the face value"
     )
     await seller.sees("Belgium, France, Norway, Portugal")
     await price.fill("60")

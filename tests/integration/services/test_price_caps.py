@@ -32,7 +32,10 @@ async def test_a_listing_above_the_cap_of_its_country_is_refused_for_its_price(t
     answer = await ask_to_list(tickets, price=50.01)
     assert answer.status_code == 400
     problem = answer.json()
-    message = "Price must be at most $50.00: the limit in the event's country, France, is 0\u00a0% above the face value"
+    message = (
+        "Price must be at most $50.00: "
+        "the limit in the event's country, France, is 0\u00a0% above the face value"
+    )
     assert problem["type"] == "/problems/price-above-cap"
     assert problem["errors"] == [{"message": message, "field": "price"}]
     assert await Show.count() == 0, "a refused listing creates no event"
