@@ -243,7 +243,7 @@ async def test_a_buyer_sees_everything_that_the_seller_entered_on_a_phone(
         "Music",
         "Row 3",
         "2 tickets together",
-        "Price for both tickets",
+        "2 \u00d7 $",
         "$100.00",
         "On paper, sent by post.",
         "No sales yet",

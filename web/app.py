@@ -60,6 +60,7 @@ from web.pages import (
     developers,
     events,
     files,
+    how_it_works,
     mail,
     order_copies,
     orders,
@@ -137,7 +138,7 @@ def create(
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
         *(browse, tickets, events, sell, pictures, files, sales, orders, order_copies, purchases),
-        *(users, accounts, passkeys, payouts, departures, mail, developers),
+        *(users, accounts, passkeys, payouts, departures, mail, developers, how_it_works),
     )
     return Litestar(
         route_handlers=[

@@ -21,5 +21,5 @@ def country_name(code: str) -> str:
 
 
 def percentage(percent: Decimal) -> str:
-    """A percentage without zeros at its end, such as 7.5 %."""
-    return f"{percent.normalize():f} %"
+    """A percentage without zeros at its end, such as 7.5 %. It isn't broken into two lines."""
+    return f"{percent.normalize():f}\u00a0%"

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Literal
 from urllib.parse import urlencode, urlsplit
 
-from contracts.api import Order, Payment, Ticket
+from contracts.api import Order, Payment, Profile, Ticket
 from contracts.money import from_minor_units
 from web.order_stage import Stage, Step
 from web.rendering.texts import N_
@@ -60,6 +60,10 @@ class OrderView:
     ticket: Ticket | None = None
     """The current state of the ticket. None while the order is live, or if the tickets service is down."""
     similar: Sequence[Ticket] = ()
+    listing: Ticket | None = None
+    """What the seller says about the ticket, while the buyer reviews the order."""
+    seller: Profile | None = None
+    """Who sells the ticket, while the buyer reviews the order."""
 
     @property
     def number(self) -> str | None:

@@ -11,7 +11,7 @@ from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 
-from contracts.api import Order, Payment, Ticket
+from contracts.api import Order, Payment, Profile, Ticket
 from contracts.events import LIVE_STATUSES
 from contracts.wire import now
 from web import stripe_checkout
@@ -164,12 +164,14 @@ async def view_of(
     if came_back:
         stage = on_return(stage)
     goes_to_pay = goes_to_pay and not page.settings.pays_at_checkout
+    step = step_of(stage, goes_to_pay=goes_to_pay)
     ticket, similar = await _ticket_and_similar(page, order)
+    listing, seller = await _to_review(page, order) if step == "review" else (None, None)
     return OrderView(
         order,
         payment,
         stage,
-        step_of(stage, goes_to_pay=goes_to_pay),
+        step,
         remaining=max(0, math.ceil((order.expires_at - at).total_seconds())),
         until_start=_seconds_until_start(order, at),
         page_url=stripe_checkout.trusted(payment.page_url if payment else None, page.settings),
@@ -178,7 +180,15 @@ async def view_of(
         goes_to_pay=goes_to_pay and stage.step == "pay",
         ticket=ticket,
         similar=similar,
+        listing=listing,
+        seller=seller,
     )
+
+
+async def _to_review(page: Page, order: Order) -> tuple[Ticket | None, Profile | None]:
+    """What a buyer has to know before paying and an order doesn't contain: the listing and its seller."""
+    listing = await page.optional(page.api.ticket(order.ticket.id))
+    return listing, listing and await page.optional(page.api.profile(listing.user_id))
 
 
 def _seconds_until_start(order: Order, at: datetime) -> int | None:

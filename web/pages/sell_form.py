@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from litestar import Response
 
+from contracts import price_caps
 from contracts.api import Show, Ticket
 from contracts.tickets import CATEGORIES, MAX_QUANTITY, country_of
 from web import time_zones
@@ -20,11 +21,11 @@ from web.rendering import locales
 from web.rendering.texts import N_, _
 from web.rendering.ticket_texts import category_label
 
-DETAILS = ("performers", "seat", "faceValue", "notes", "privateNote")
+DETAILS = ("performers", "seat", "notes", "privateNote")
 """Fields that the form hides under "More details" while they are empty."""
 EVENT = ("title", "startsAt", "timeZone", "offset", "venue", "city", "country", "category")
 """Fields that describe the event."""
-FIELDS = Fields((*EVENT, "price", "quantity", *DETAILS, "promised", "confirmed"))
+FIELDS = Fields((*EVENT, "price", "quantity", "faceValue", *DETAILS, "promised", "confirmed"))
 MISSING = {
     "title": N_("Enter what the ticket is for"),
     "price": N_("Enter a price, such as 19.99"),
@@ -57,6 +58,7 @@ def render_form(
     lost_picture: bool = False,
     show: Show | None = None,
     found: Sequence[Show] | None = None,
+    exceeds_cap: bool = False,
 ) -> Response[Any]:
     """The form. `show` is the event that the seller has chosen, and `found` are those to choose from."""
     zone = form["timeZone"]
@@ -71,6 +73,9 @@ def render_form(
         "lost_picture": lost_picture,
         "show": show,
         "found": found,
+        "caps": price_caps.read(page.settings.price_caps),
+        "exceeds_cap": exceeds_cap,
+        "requires_face_value": page.settings.require_face_value,
         "query": page.request.query_params.get("q", ""),
         "countries": [("", _("That of the time zone")), *locales.countries()],
         "zones": time_zones.offered(),
@@ -107,7 +112,8 @@ async def render_refused(
     if starts is not None and _chosen(typed, starts) is None:
         form = replace(form, errors=_with_reason(form.errors, typed, starts))
     lost = had_picture and not page.request.wants_fragment
-    return render_form(page, form, ticket, status, lost_picture=lost, show=show)
+    exceeds_cap = refused.problem.type == "/problems/price-above-cap"
+    return render_form(page, form, ticket, status, lost_picture=lost, show=show, exceeds_cap=exceeds_cap)
 
 
 def api_body(typed: Mapping[str, str], show: Show | None = None) -> dict[str, Any]:

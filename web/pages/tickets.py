@@ -21,6 +21,7 @@ from web.page_context import Page
 from web.redirects import sign_in_address
 from web.rendering import locales
 from web.rendering.isolation import isolated
+from web.rendering.prices import Prices
 from web.rendering.templating import seconds_left
 from web.rendering.ticket_texts import has_begun, places
 
@@ -65,6 +66,8 @@ class SellerView:
     """The name that the seller has chosen, if any."""
     is_deleted: bool = False
     """Whether the seller has deleted the account."""
+    trader: bool | None = None
+    """Whether the seller sells as a trader, if the seller has said so."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +229,7 @@ async def _seller(page: Page, user_id: str) -> SellerView | None:
         return None
     if profile is None:
         return SellerView(seller.sold, None)
-    return SellerView(seller.sold, profile.since, profile.name, profile.deleted)
+    return SellerView(seller.sold, profile.since, profile.name, profile.deleted, profile.trader)
 
 
 async def _similar(page: Page, ticket: Ticket) -> Sequence[Ticket]:
@@ -237,7 +240,7 @@ async def _similar(page: Page, ticket: Ticket) -> Sequence[Ticket]:
 
 def _head(page: Page, ticket: Ticket) -> Head:
     site, locale = page.settings.site, locales.current()
-    price = locales.money(ticket.price, page.settings.currency, locale)
+    price = Prices(page.settings.currency).text(ticket)
     starts_at = (
         locales.date_and_time_in_zone(ticket.starts_at, ticket.time_zone, locale)
         if ticket.starts_at

@@ -14,6 +14,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from litestar.plugins.jinja import JinjaTemplateEngine
 from markupsafe import Markup, escape
 
+from contracts import guarantees
 from contracts.api import MAX_HOLD
 from contracts.tickets import TicketDetails
 from contracts.wire import now
@@ -21,6 +22,7 @@ from settings import Settings
 from web.rendering import fragments, locales, payout_texts, texts, ticket_texts
 from web.rendering.assets import MODULES, address
 from web.rendering.isolation import bdi, isolated
+from web.rendering.prices import Prices
 from web.rendering.script_texts import price_summaries, script_texts
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -58,12 +60,20 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         extendable_at=int(settings.expiration_window_seconds / 3),
         window=_window(settings.expiration_window_seconds),
         longest_hold=_window(MAX_HOLD.total_seconds()),
+        guarantees=guarantees,
         has_more_time=settings.expiration_window_seconds < MAX_HOLD.total_seconds(),
     )
+    prices = Prices(settings.currency)
     environment.filters.update(
+        price=_each_time(prices.text),
+        price_each=_each_time(prices.each),
+        price_total=_each_time(prices.total),
+        face_value=_each_time(prices.face_value),
+        face_value_line=_each_time(prices.face_value_line),
+        percentage=percentage,
+        guarantee=_each_time(guarantee),
         money=_each_time(_money(settings.currency)),
         price_range=_each_time(_price_range(settings.currency)),
-        price_per_ticket=ticket_texts.per_ticket,
         country_name=locales.country_name,
         day=_each_time(day),
         short_day=_each_time(short_day),
@@ -86,8 +96,6 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         delivery_label=ticket_texts.delivery_label,
         file_kind=ticket_texts.file_kind,
         file_size=ticket_texts.file_size,
-        price_for=ticket_texts.price_for,
-        price_label=ticket_texts.price_label,
         code_spans=code_spans,
     )
     return JinjaTemplateEngine.from_environment(environment)
@@ -111,6 +119,16 @@ def _money(currency: str) -> Callable[[Decimal], str]:
         return locales.money(amount, currency, locales.current())
 
     return money
+
+
+def guarantee(text: str) -> str:
+    """A statement of contracts/guarantees.py."""
+    return texts._(text, **guarantees.NUMBERS)
+
+
+def percentage(percent: Decimal) -> str:
+    """A percentage such as 7.5 %."""
+    return f"{percent.normalize():f}\u00a0%"
 
 
 def _price_range(currency: str) -> Callable[[Decimal, Decimal], str]:

@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from markupsafe import Markup
 
-from contracts.money import price_per_ticket
-from contracts.tickets import Delivery, TicketDetails, TicketSummary
+from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import now
 from web.rendering.isolation import bdi
 from web.rendering.texts import N_, _, ngettext
@@ -88,24 +86,3 @@ def file_size(size: int) -> str:
     if size < 1_000_000:
         return _("%(size)s KB", size=max(1, round(size / 1000)))
     return _("%(size)s MB", size=f"{size / 1_000_000:.1f}")
-
-
-def per_ticket(ticket: TicketSummary) -> Decimal:
-    """The price of one of the tickets that are sold together."""
-    return price_per_ticket(ticket.price, ticket.quantity)
-
-
-def price_label(quantity: int) -> str:
-    """The label of a price, such as "Price for both tickets"."""
-    if quantity == 1:
-        return _("Price")
-    if quantity == 2:
-        return _("Price for both tickets")
-    return _("Price for all %(count)s tickets", count=quantity)
-
-
-def price_for(quantity: int) -> str:
-    """The text after a price, such as "for both tickets". Empty for a single ticket."""
-    if quantity == 1:
-        return ""
-    return _("for both tickets") if quantity == 2 else _("for all %(count)s tickets", count=quantity)

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from contracts import guarantees
 from contracts.events import DeliveryState, OrderedTicket, OrderEvent, OrderUpdated
 from contracts.money import to_minor_units
 from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import Moment
 from kit.calendar import calendar
 from services.mail.kinds.base import Attachment, Button, Content, Kind, Notice, Site
-from services.mail.kinds.texts import day_and_time, money, one_line, short
+from services.mail.kinds.texts import day_and_time, money, one_line, price, short
 
 BUYER = "You received this email because you bought a ticket at Stagedoor."
 SELLER = "You received this email because you sell tickets at Stagedoor."
@@ -107,13 +108,21 @@ class Receipt(OrderKind):
             subject=f"Your {facts.order} is paid: {short(facts.title)}",
             heading="The ticket is yours",
             lead=f"You paid {money(facts.price_minor, site.currency)}. We have told the seller.",
-            details=facts.details(("Paid", money(facts.price_minor, site.currency))),
+            details=facts.details(
+                ("Price", price(facts.price_minor, facts.quantity, site.currency)),
+                ("Fees", "None"),
+                ("Paid", money(facts.price_minor, site.currency)),
+            ),
             steps=[
                 *_how_to_get(facts),
                 "Keep the order code. The seller sees the same one.",
                 *(["Add the attached event to your calendar."] if facts.starts_at else []),
             ],
             button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
+            notes=[
+                guarantees.in_english(guarantees.DELIVERY[facts.how].what),
+                f"What is guaranteed, by whom and until when: {url}{guarantees.PAGE}",
+            ],
             reason=BUYER,
             attachments=_calendar(facts, site),
         )
@@ -152,12 +161,12 @@ class Sold(OrderKind):
         return Notice(event.id, event.seller_id, event.paid_at, OrderFacts.of(event))
 
     def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
-        price = money(facts.price_minor, site.currency)
+        amount = money(facts.price_minor, site.currency)
         return Content(
             subject=f"You sold a ticket ({facts.order}): {short(facts.title)}",
             heading="Your ticket is sold",
-            lead=f"A buyer paid {price} for it.",
-            details=facts.details(("Price", price)),
+            lead=f"A buyer paid {amount} for it.",
+            details=facts.details(("Price", price(facts.price_minor, facts.quantity, site.currency))),
             steps=[*_what_to_do(facts), "Don't sell the ticket anywhere else."],
             button=_to_do(facts, url),
             reason=SELLER,

@@ -33,7 +33,8 @@ async def test_a_listing_above_the_cap_of_its_country_is_refused_for_its_price(t
     assert answer.status_code == 400
     problem = answer.json()
     message = (
-        "Price must be at most $50.00: the limit in the event's country, France, is 0 % above the face value"
+        "Price must be at most $50.00: "
+        "the limit in the event's country, France, is 0\u00a0% above the face value"
     )
     assert problem["type"] == "/problems/price-above-cap"
     assert problem["errors"] == [{"message": message, "field": "price"}]

@@ -321,7 +321,7 @@ async def test_optional_fields_are_collapsed_unless_they_are_filled_or_invalid(
     client: PageClient, market: Market, seller: User
 ) -> None:
     assert '<details class="more-fields">' in (await client.get("/sell")).text
-    invalid = await client.submit("/sell", title="x", price="1", faceValue="much")
+    invalid = await client.submit("/sell", title="x", price="1", seat="x" * 81)
     assert '<details class="more-fields" open>' in invalid.text
     ticket = market.ticket(seller, notes="By post")
     assert '<details class="more-fields" open>' in (await client.get(f"/tickets/{ticket.id}/edit")).text

@@ -24,8 +24,15 @@ class Refusal(Exception):
         self.retry_after = retry_after
 
 
-def refusal(status: int, title: str, retry_after: int | None = None, *, code: str | None = None) -> Refusal:
-    return Refusal(Problem.of(status, title, code=code), retry_after)
+def refusal(
+    status: int,
+    title: str,
+    retry_after: int | None = None,
+    *,
+    code: str | None = None,
+    field: str | None = None,
+) -> Refusal:
+    return Refusal(Problem.of(status, title, code=code, field=field), retry_after)
 
 
 @dataclass
@@ -60,6 +67,10 @@ class Market:
     """Uploaded pictures by name."""
     files: dict[str, list[TicketFile]] = field(default_factory=dict)
     """Files by ticket."""
+    refuses_price: str | None = None
+    """Why the price of each listing is above the cap, if it is."""
+    traders: dict[str, bool] = field(default_factory=dict)
+    """Whether users sell as traders, as far as they have said so, by their ids."""
     seen: list[web.Request] = field(default_factory=list)
     position: int | None = None
     """The position of the responses of tickets. Without one, web doesn't keep pages."""

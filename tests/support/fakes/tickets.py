@@ -123,6 +123,8 @@ class Tickets:
     async def create(self, request: web.Request) -> web.Response:
         user = self.market.signed_in(request)
         body = await read(request, TicketBody)
+        if self.market.refuses_price:
+            raise refusal(400, self.market.refuses_price, code="price-above-cap", field="price")
         key = (user.id, request.headers["Idempotency-Key"])
         if key not in self.market.listings:
             ticket = self.market.ticket(user, **_details(body))

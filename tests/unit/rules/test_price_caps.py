@@ -59,17 +59,17 @@ def test_a_price_may_be_exactly_as_high_as_the_cap_of_the_country_and_no_cent_hi
         (
             "FR",
             "Price must be at most €15.00: "
-            "the limit in the event's country, France, is 0 % above the face value",
+            "the limit in the event's country, France, is 0\u00a0% above the face value",
         ),
         (
             "US",
             "Price must be at most €18.00: "
-            "the limit in the event's country, United States, is 20 % above the face value",
+            "the limit in the event's country, United States, is 20\u00a0% above the face value",
         ),
         (
             None,
             "Price must be at most €18.00: "
-            "the limit for events without a known country is 20 % above the face value",
+            "the limit for events without a known country is 20\u00a0% above the face value",
         ),
     ],
 )

@@ -1,0 +1,117 @@
+"""What is guaranteed, by whom and until when: the only place of these statements.
+
+Pages and emails show them. Whoever changes what the code does changes them here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts.tickets import Delivery
+
+PAGE = "/how-it-works"
+
+DELIVERY_HOURS = 24
+"""How long after the payment a seller may upload promised files."""
+DELIVERY_HOURS_BEFORE_START = 4
+"""How long before the event promised files must be there."""
+PAYOUT_HOURS = 72
+"""How long after the start of the event its seller is paid."""
+PAYOUT_DAYS_WITHOUT_DATE = 7
+"""How long after the delivery the seller is paid, if the listing has no date."""
+
+NUMBERS = {
+    "delivery_hours": DELIVERY_HOURS,
+    "hours_before": DELIVERY_HOURS_BEFORE_START,
+    "payout_hours": PAYOUT_HOURS,
+    "payout_days": PAYOUT_DAYS_WITHOUT_DATE,
+}
+"""What replaces the names in the texts."""
+
+
+def N_(text: str) -> str:  # noqa: N802 # gettext's usual name
+    """Mark a text for extraction. Pages translate it when they show it."""
+    return text
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    what: str
+    by: str
+    until: str
+
+
+US, SELLER = N_("Stagedoor"), N_("The seller")
+
+DELIVERY: dict[Delivery, Guarantee] = {
+    "instant": Guarantee(
+        N_(
+            "The ticket's files are stored here, sealed. You can download them as soon as your payment is "
+            "complete, and nobody could read them here before."
+        ),
+        US,
+        N_("When your payment is complete"),
+    ),
+    "promised": Guarantee(
+        N_(
+            "The seller promises to upload the ticket's files within %(delivery_hours)s hours after your "
+            "payment, and at least %(hours_before)s hours before the event. If they aren't here by then, we "
+            "refund the whole price automatically."
+        ),
+        US,
+        N_(
+            "%(delivery_hours)s hours after your payment, or %(hours_before)s hours before the event if "
+            "that is earlier"
+        ),
+    ),
+    "seller": Guarantee(
+        N_(
+            "The seller hands the ticket over to you before the event. We tell the seller to do it, but "
+            "there is no automatic refund if it doesn't happen."
+        ),
+        SELLER,
+        N_("The start of the event"),
+    ),
+}
+"""How the buyer gets the ticket."""
+
+HELD = Guarantee(
+    N_("While you have time to pay, nobody else can buy the ticket."), US, N_("The end of your reservation")
+)
+PRICE = Guarantee(N_("You pay the price that you see. Buyers pay no fees."), US, N_("Always"))
+CHARGED = Guarantee(
+    N_(
+        "You are charged only if the ticket is reserved for you. If it can't be sold to you, your payment "
+        "is cancelled or refunded."
+    ),
+    US,
+    N_("When your order is complete"),
+)
+DESCRIBED = Guarantee(N_("The ticket is real, unused and as described."), SELLER, N_("The end of the event"))
+PAID = Guarantee(
+    N_(
+        "You get the money for a sold ticket %(payout_hours)s hours after the start of the event, or "
+        "%(payout_days)s days after the delivery if the listing has no date. You need a payout account. "
+        "Nothing is paid out for a sale that was refunded or is disputed."
+    ),
+    US,
+    N_("%(payout_hours)s hours after the start of the event"),
+)
+
+FOR_BUYERS: Sequence[Guarantee] = (PRICE, HELD, CHARGED, *DELIVERY.values(), DESCRIBED)
+FOR_SELLERS: Sequence[Guarantee] = (PAID,)
+
+NOT_GUARANTEED: Sequence[str] = (
+    N_(
+        "We check that uploaded files can be read. We can't check whether the organizer accepts them at the "
+        "entrance."
+    ),
+    N_("We don't check who sellers are. Each seller states whether they are a private seller or a trader."),
+    N_("We don't check the face value and the restrictions that a seller states."),
+    N_("If an event is cancelled or moved, we don't refund automatically."),
+)
+"""What nobody should expect of the marketplace."""
+
+
+def in_english(text: str) -> str:
+    """A statement with its numbers, for emails, which aren't translated."""
+    return text % NUMBERS
