@@ -18,7 +18,7 @@ from litestar.types import Scope
 
 from sandbox.stripe.checkout.operations import expire_due_sessions
 from sandbox.stripe.connect.objects import owner_of
-from sandbox.stripe.connect.payouts import move_due_money
+from sandbox.stripe.connect.payouts import let_time_pass
 from sandbox.stripe.connect.state import PLATFORM
 from sandbox.stripe.errors import StripeError, failure, unauthorized
 from sandbox.stripe.events.log import EventLog
@@ -108,7 +108,7 @@ class Api:
     async def get(self, request: AnyRequest, operation: Operation) -> Response[str]:
         authenticate(request.headers.get("authorization", ""))
         job = operation(parse(request.scope["query_string"]))
-        fault = await self._refuse_or_delay(self.faults.of_request())
+        fault = await self._refuse_or_delay(self.faults.of_request("GET", request.url.path))
         if fault == "server_error":
             raise failure()
         work = self._work(job, Cause(request_id(request.scope)))
@@ -120,7 +120,7 @@ class Api:
         tree = parse(await request.body())
         id_, key, path = request_id(request.scope), request.headers.get("idempotency-key"), request.url.path
         call = None if key is None else _call(account, key, path, tree)
-        drawn = self.faults.of_request()
+        drawn = self.faults.of_request("POST", path)
         if drawn == "rate_limit":
             raise rate_limited()
         lost = drawn == "lost"
@@ -204,7 +204,7 @@ class Api:
     def _catch_up(self, ledger: Ledger) -> None:
         expire_due_sessions(ledger)
         settle_due_refunds(ledger)
-        move_due_money(ledger, int(time.time()))
+        let_time_pass(ledger, int(time.time()))
         self._record(ledger, NO_REQUEST)
 
     def _record(self, ledger: Ledger, cause: Cause) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from litestar import Litestar, MediaType, Response, Router, get, post
 from litestar.datastructures import MutableScopeHeaders
@@ -226,15 +227,20 @@ def app() -> Litestar:
         conf.data_dir / "stripe.sqlite3",
         base_url=f"http://localhost:{conf.stripe_sandbox_port}",
         endpoint=Endpoint(f"{conf.url_of('payments')}/api/payments/webhook", secret) if secret else None,
-        payouts_endpoint=_payouts_endpoint(conf),
+        payouts_endpoint=_configured_payouts_endpoint(conf),
     )
 
 
-def _payouts_endpoint(conf: settings.Settings) -> Endpoint | None:
-    """The endpoint of payouts. Without a secret of its own, it has that of payments."""
+def payouts_endpoint(address: str, secret: str) -> Endpoint:
+    """The endpoint of the service payouts at this address, which follows connected accounts."""
+    return Endpoint(f"{address}/api/payouts/webhook", secret, "payouts", CONNECT_TOPICS)
+
+
+def _configured_payouts_endpoint(conf: settings.Settings) -> Endpoint | None:
+    """Without a secret of its own, payouts has that of payments."""
     if "payouts" not in settings.SERVICES:
         return None
     own = getattr(conf, "stripe_payouts_webhook_secret", None)
     secret = own.get_secret_value() if own else webhook_secret(conf)
-    url = f"{conf.url_of('payouts')}/api/payouts/webhook"
-    return Endpoint(url, secret, "payouts", CONNECT_TOPICS) if secret else None
+    address = conf.url_of(cast("settings.ServiceName", "payouts"))
+    return payouts_endpoint(address, secret) if secret else None

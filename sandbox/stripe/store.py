@@ -18,84 +18,8 @@ from sandbox.stripe.connect.state import (
     Transfer,
     TransferReversal,
 )
+from sandbox.stripe.schema import CREATED, field, prepare
 from sandbox.stripe.state import Challenge, Charge, Dispute, Intent, PaymentMethod, Refund, Session, Stored
-
-# With FULL, a commit returns after it is on the disk, so kill -9 or a power cut loses no answered request.
-_SCHEMA = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
-PRAGMA busy_timeout = 5000;
-PRAGMA cache_size = -32000;
-CREATE TABLE IF NOT EXISTS objects (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL,
-    intent TEXT,
-    charge TEXT,
-    body BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS by_kind ON objects (kind, seq);
-CREATE INDEX IF NOT EXISTS by_intent ON objects (intent, kind, seq) WHERE intent IS NOT NULL;
-CREATE INDEX IF NOT EXISTS by_charge ON objects (charge, kind, seq) WHERE charge IS NOT NULL;
--- This index is on an expression instead of a column, so that it also works for older files.
-CREATE INDEX IF NOT EXISTS by_created ON objects (kind, json_extract(CAST(body AS TEXT), '$.created'), seq);
-CREATE TABLE IF NOT EXISTS balances (
-    account TEXT NOT NULL,
-    currency TEXT NOT NULL,
-    available INTEGER NOT NULL,
-    pending INTEGER NOT NULL,
-    PRIMARY KEY (account, currency)
-) WITHOUT ROWID;
--- When time changes an object: money becomes available, and payouts begin and arrive.
-CREATE TABLE IF NOT EXISTS timers (
-    kind TEXT NOT NULL,
-    id TEXT NOT NULL,
-    due INTEGER NOT NULL,
-    PRIMARY KEY (kind, id)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS timers_by_due ON timers (due);
-CREATE TABLE IF NOT EXISTS open_sessions (
-    id TEXT PRIMARY KEY,
-    expires_at INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS by_expiry ON open_sessions (expires_at);
-CREATE TABLE IF NOT EXISTS open_refunds (
-    id TEXT PRIMARY KEY,
-    settles_at INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    type TEXT NOT NULL,
-    created INTEGER NOT NULL,
-    request TEXT,
-    idempotency_key TEXT,
-    object TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS events_by_type ON events (type, seq);
-CREATE INDEX IF NOT EXISTS events_by_time ON events (created, seq);
-CREATE TABLE IF NOT EXISTS webhooks (
-    endpoint TEXT NOT NULL,
-    event INTEGER NOT NULL,
-    tries INTEGER NOT NULL,
-    due REAL NOT NULL,
-    PRIMARY KEY (event, endpoint)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS webhooks_by_due ON webhooks (endpoint, due, event);
-CREATE TABLE IF NOT EXISTS answers (
-    account TEXT NOT NULL,
-    key TEXT NOT NULL,
-    path TEXT NOT NULL,
-    params TEXT NOT NULL,
-    request_id TEXT NOT NULL,
-    status INTEGER NOT NULL,
-    body TEXT NOT NULL,
-    PRIMARY KEY (account, key)
-) WITHOUT ROWID;
-"""
-
-_LISTED_BY = ("account", "destination", "source", "source_transaction", "transfer", "transfer_group")
-"""Fields by which lists of objects of Connect are filtered. Each has an index."""
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Stored)
@@ -108,18 +32,6 @@ _ADAPTERS: dict[str, TypeAdapter[Any]] = {
         *(Account, AccountLink, BalanceTransaction, Transfer, TransferReversal, Payout),
     )
 }
-
-
-def _field(name: str) -> str:
-    return f"json_extract(CAST(body AS TEXT), '$.{name}')"
-
-
-_CREATED = _field("created")
-_INDEXES = "".join(
-    f"CREATE INDEX IF NOT EXISTS by_{name} ON objects (kind, {_field(name)}, seq)"
-    f" WHERE {_field(name)} IS NOT NULL;"
-    for name in _LISTED_BY
-)
 
 
 @dataclass(frozen=True)
@@ -257,14 +169,14 @@ class Ledger:
         values: list[str | int] = [kind.__name__]
         by_time = page.earliest is not None or page.latest is not None
         filters: dict[str, str | int | None] = {
-            f"{_CREATED} >= ?": page.earliest,
-            f"{_CREATED} <= ?": page.latest,
+            f"{CREATED} >= ?": page.earliest,
+            f"{CREATED} <= ?": page.latest,
             "intent = ?": intent,
             "charge = ?": charge,
             "seq < (SELECT seq FROM objects WHERE id = ?)": page.starting_after,
             "seq > (SELECT seq FROM objects WHERE id = ?)": page.ending_before,
         }
-        filters |= {f"{_field(name)} = ?": value for name, value in (fields or {}).items()}
+        filters |= {f"{field(name)} = ?": value for name, value in (fields or {}).items()}
         for condition, value in filters.items():
             if value is not None:
                 where.append(condition)
@@ -272,7 +184,7 @@ class Ledger:
         backwards = page.ending_before is not None
         direction = "ASC" if backwards else "DESC"
         # Order by the index that the conditions use. Without times, seq is the order of creation.
-        order = f"{_CREATED} {direction}, seq {direction}" if by_time else f"seq {direction}"
+        order = f"{CREATED} {direction}, seq {direction}" if by_time else f"seq {direction}"
         select = f"SELECT body FROM objects WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"  # noqa: S608
         rows = self.connection.execute(select, (*values, page.limit + 1)).fetchall()
         found = [_ADAPTERS[kind.__name__].validate_json(body) for (body,) in rows[: page.limit]]
@@ -311,17 +223,6 @@ class Ledger:
             self.connection.execute("RELEASE attempt")
 
 
-def _update(connection: sqlite3.Connection) -> None:
-    """Update a file of a version that had no connected accounts and only one endpoint."""
-    columns = [row[1] for row in connection.execute("PRAGMA table_info(events)")]
-    if "account" not in columns:
-        connection.execute("ALTER TABLE events ADD COLUMN account TEXT")
-    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if "deliveries" in tables:
-        moved = "INSERT OR IGNORE INTO webhooks SELECT 'payments', event, tries, due FROM deliveries"
-        connection.executescript(f"BEGIN; {moved}; DROP TABLE deliveries; COMMIT;")
-
-
 class Store:
     """One connection on its own thread, which runs transactions one after another in order of request.
 
@@ -339,8 +240,7 @@ class Store:
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(self._path, isolation_level=None)
-        self._connection.executescript(_SCHEMA + _INDEXES)
-        _update(self._connection)
+        prepare(self._connection)
 
     async def close(self) -> None:
         if self._connection is not None:

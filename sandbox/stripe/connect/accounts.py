@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 
 from sandbox.stripe.connect import rules
-from sandbox.stripe.connect.balance import schedule_payout
+from sandbox.stripe.connect.balance import CHECK, schedule_payout
 from sandbox.stripe.connect.rules import Choice
 from sandbox.stripe.connect.state import Account, AccountLink, Interval
 from sandbox.stripe.errors import StripeError, missing
@@ -184,5 +184,15 @@ def submit(ledger: Ledger, link_id: str, choice: Choice) -> Outcome:
         return state.account
     account = rules.onboard(state.account, choice, bank_id=mint("ba"))
     ledger.save(replace(state.link, is_used=True), account)
+    if account.progress == "checking":
+        ledger.set_timer(CHECK, account.id, int(time.time()) + rules.CHECK_SECONDS)
     schedule_payout(ledger, account.id)
     return account
+
+
+def verify(ledger: Ledger, account_id: str) -> None:
+    """Complete an account whose details are being verified."""
+    account = find_account(ledger, account_id)
+    if account.progress == "checking":
+        ledger.save(replace(account, progress="complete"))
+        schedule_payout(ledger, account_id)

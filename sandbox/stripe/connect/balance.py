@@ -9,8 +9,9 @@ from sandbox.stripe.jobs import mint
 from sandbox.stripe.state import Charge, Dispute, Refund
 from sandbox.stripe.store import Ledger
 
-FUNDS, AUTOMATIC, ARRIVAL = "funds", "automatic payout", "arrival"
-"""The kinds of timers: money becomes available, an automatic payout begins, a payout arrives."""
+FUNDS, AUTOMATIC, ARRIVAL, CHECK = "funds", "automatic payout", "arrival", "check"
+"""The kinds of timers: money becomes available, an automatic payout begins, a payout arrives, an account is
+verified."""
 
 
 def book(

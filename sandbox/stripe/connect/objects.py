@@ -31,9 +31,7 @@ def account(account: Account) -> Json:
         "object": "account",
         "business_profile": _business_profile(),
         "business_type": account.business_type,
-        "capabilities": {
-            name: "active" if account.has_active(name) else "inactive" for name in account.capabilities
-        },
+        "capabilities": {name: _capability(account, name) for name in account.capabilities},
         "charges_enabled": account.has_active("card_payments"),
         "controller": {
             "fees": {"payer": "application_express"},
@@ -46,13 +44,17 @@ def account(account: Account) -> Json:
         "country": account.country,
         "created": account.created,
         "default_currency": account.currency,
-        "details_submitted": account.progress in ("complete", "rejected"),
+        "details_submitted": account.progress in ("checking", "complete", "rejected"),
         "email": account.email,
         "external_accounts": listing(_banks(account), f"/v1/accounts/{account.id}/external_accounts"),
-        "future_requirements": _requirements([], None),
+        "future_requirements": _requirements([], None, []),
         "metadata": account.metadata,
         "payouts_enabled": account.payouts_enabled,
-        "requirements": _requirements(due_requirements(account), disabled_reason(account)),
+        "requirements": _requirements(
+            due_requirements(account),
+            disabled_reason(account),
+            ["individual.verification.document"] if account.progress == "checking" else [],
+        ),
         "settings": _settings(account),
         "tos_acceptance": {"date": None, "ip": None, "user_agent": None},
         "type": "express",
@@ -75,7 +77,13 @@ def _business_profile() -> Json:
     }
 
 
-def _requirements(due: list[str], reason: str | None) -> Json:
+def _capability(account: Account, name: str) -> str:
+    if account.has_active(name):
+        return "active"
+    return "pending" if account.progress == "checking" else "inactive"
+
+
+def _requirements(due: list[str], reason: str | None, pending: list[str]) -> Json:
     return {
         "alternatives": [],
         "current_deadline": None,
@@ -84,7 +92,7 @@ def _requirements(due: list[str], reason: str | None) -> Json:
         "errors": [],
         "eventually_due": due,
         "past_due": due,
-        "pending_verification": [],
+        "pending_verification": pending,
     }
 
 

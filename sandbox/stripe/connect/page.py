@@ -4,30 +4,17 @@ from html import escape
 
 from sandbox.stripe.connect.accounts import LinkState
 from sandbox.stripe.connect.rules import Choice
-from sandbox.stripe.pages import page
+from sandbox.stripe.pages import CHOICE_STYLE, page
 
 _CHOICES: dict[Choice, tuple[str, str]] = {
     "complete": ("Submit all details", "The account can receive payouts"),
+    "checking": ("Submit all details, to be checked", "Stripe accepts the account a few seconds later"),
     "failing_bank": ("Submit a wrong bank account", "The account is complete, but its payouts fail"),
     "later": ("Save for later", "The bank account is still missing"),
     "rejected": ("Be rejected", "Stripe doesn't accept the account"),
 }
 """What can happen: name and effect."""
 
-_STYLE = """
-form { grid-template-columns: 1fr }
-fieldset { border: 0; margin: 0; padding: 0; display: grid; gap: .5rem }
-legend { padding: 0; margin-bottom: .5rem; font-weight: 600 }
-label { display: grid; grid-template-columns: auto 1fr; gap: 0 .75rem; align-items: center;
-  padding: .625rem .75rem; border: 1px solid light-dark(#c9cdd8, #464c5d);
-  border-radius: .5rem; cursor: pointer }
-label:has(:checked) { border-color: light-dark(#4338ca, #a5a1ff) }
-label small { grid-column: 2; color: light-dark(#5a6072, #a3a9ba) }
-input { accent-color: light-dark(#4338ca, #a5a1ff); width: 1.125rem; height: 1.125rem; margin: 0 }
-.alert { padding: .625rem .75rem; border-radius: .5rem; background: light-dark(#fdecec, #47191d);
-  color: light-dark(#8c1620, #ffc9cd) }
-a { color: light-dark(#4338ca, #a5a1ff) }
-"""
 _NOTE = (
     '<p class="note">Sandbox payouts: this page simulates Stripe\'s, asks for no real details, and no real'
     " money moves.</p>"
@@ -44,7 +31,7 @@ def show(state: LinkState, *, alert: str | None = None) -> str:
         f'<form method="post"><fieldset><legend>What should happen?</legend>{_radios()}</fieldset>'
         f'<button class="primary">Continue</button></form>'
         f'<p class="note"><a href="{escape(state.link.return_url)}">Back without a change</a></p>{_NOTE}',
-        _STYLE,
+        CHOICE_STYLE,
     )
 
 

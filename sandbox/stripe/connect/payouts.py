@@ -8,8 +8,8 @@ import time
 from dataclasses import replace
 
 from sandbox.stripe.connect import rules
-from sandbox.stripe.connect.accounts import find_account
-from sandbox.stripe.connect.balance import ARRIVAL, AUTOMATIC, FUNDS, available, book, release
+from sandbox.stripe.connect.accounts import find_account, verify
+from sandbox.stripe.connect.balance import ARRIVAL, AUTOMATIC, CHECK, FUNDS, available, book, release
 from sandbox.stripe.connect.state import PLATFORM, Account, Payout
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.forms import Form, Tree
@@ -72,8 +72,8 @@ def _begin(ledger: Ledger, account: str, bank: str, amount: int, currency: str, 
     return payout
 
 
-def move_due_money(ledger: Ledger, now: int) -> None:
-    """Make money available, begin automatic payouts and let payouts arrive, as far as it is time."""
+def let_time_pass(ledger: Ledger, now: int) -> None:
+    """Do what is due: make money available, begin automatic payouts, let them arrive, verify accounts."""
     for kind, id_ in ledger.due_timers(now):
         if kind == FUNDS:
             release(ledger, id_)
@@ -81,6 +81,8 @@ def move_due_money(ledger: Ledger, now: int) -> None:
             _pay_out(ledger, id_)
         elif kind == ARRIVAL:
             _arrive(ledger, id_)
+        elif kind == CHECK:
+            verify(ledger, id_)
 
 
 def _pay_out(ledger: Ledger, account_id: str) -> None:

@@ -21,6 +21,9 @@ At Stripe it takes days."""
 ARRIVAL_SECONDS = 2
 """Seconds until a payout arrives at the bank. At Stripe it takes days."""
 
+CHECK_SECONDS = 5
+"""Seconds until the details of an account are verified, if the person chose that it takes time."""
+
 LINK_SECONDS = 300
 DISPUTE_FEE = 1500
 
@@ -54,7 +57,7 @@ FIRST_DUE = (
 )
 """What a new account has to provide."""
 
-Choice = Literal["complete", "failing_bank", "later", "rejected"]
+Choice = Literal["complete", "checking", "failing_bank", "later", "rejected"]
 """What the person on the onboarding page chooses to happen."""
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 
@@ -73,15 +76,21 @@ def settlement(amount: int, currency: str) -> tuple[int, str, float | None]:
 
 
 def onboard(account: Account, choice: Choice, *, bank_id: str) -> Account:
-    """Apply what happened on the onboarding page. A rejection is final."""
+    """Apply what happened on the onboarding page. A rejection is final, and nothing undoes a verification."""
     if account.progress == "rejected":
         return account
     if choice == "rejected":
         return replace(account, progress="rejected", rejection="rejected.other", bank=account.bank or bank_id)
     if choice == "later":
         return account if account.progress == "complete" else replace(account, progress="unfinished")
-    refuses = choice == "failing_bank"
-    return replace(account, progress="complete", bank=bank_id, bank_refuses=refuses, bank_failed=False)
+    is_checked = choice != "checking" or account.progress == "complete"
+    return replace(
+        account,
+        progress="complete" if is_checked else "checking",
+        bank=bank_id,
+        bank_refuses=choice == "failing_bank",
+        bank_failed=False,
+    )
 
 
 def due_requirements(account: Account) -> list[str]:
@@ -96,6 +105,8 @@ def due_requirements(account: Account) -> list[str]:
 def disabled_reason(account: Account) -> str | None:
     if account.progress == "rejected":
         return account.rejection
+    if account.progress == "checking":
+        return "requirements.pending_verification"
     return "requirements.past_due" if due_requirements(account) else None
 
 

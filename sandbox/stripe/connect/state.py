@@ -6,7 +6,7 @@ from typing import Literal
 PLATFORM = ""
 """The account of the platform itself, in fields that name the owner of an object."""
 
-Progress = Literal["new", "unfinished", "complete", "rejected"]
+Progress = Literal["new", "unfinished", "checking", "complete", "rejected"]
 Interval = Literal["daily", "manual"]
 
 
@@ -28,7 +28,7 @@ class Account:
     rejection: str | None = None
     """The reason of a rejection, as in `requirements.disabled_reason`."""
     bank: str | None = None
-    """The id of the bank account."""
+    """The id of the bank account, if there is one."""
     bank_refuses: bool = False
     """Whether payouts to the bank account fail."""
     bank_failed: bool = False

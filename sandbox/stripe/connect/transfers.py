@@ -56,8 +56,7 @@ def create_transfer(tree: Tree) -> Job:
             destination_payment=payment,
             balance_transaction=book(ledger, "transfer", id_, -amount, currency, available_on=at),
             source_transaction=source_id,
-            # Like Stripe, name the group after the payment if the request names none.
-            transfer_group=group or (charge and (charge.transfer_group or f"group_{charge.payment_intent}")),
+            transfer_group=group or _group_of(charge),
             description=description,
             metadata=metadata,
         )
@@ -81,6 +80,13 @@ def _source(ledger: Ledger, source_id: str | None) -> Charge | None:
             param="source_transaction",
         )
     return charge
+
+
+def _group_of(charge: Charge | None) -> str | None:
+    """The group of a transfer that names none. Like Stripe, call it after the payment."""
+    if charge is None:
+        return None
+    return charge.transfer_group or f"group_{charge.payment_intent}"
 
 
 def transfers_of(ledger: Ledger, source_id: str | None) -> list[Transfer]:
