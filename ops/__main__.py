@@ -21,7 +21,7 @@ from settings import load
 
 Letters = Annotated[list[str], typer.Argument(metavar="NUMBER", help="Numbers of dead letters, or `all`.")]
 Person = Annotated[str, typer.Argument(metavar="PERSON", help="An email address or a person's id.")]
-Owner = Literal["tickets", "orders", "payments"]
+Owner = Literal["tickets", "orders", "payments", "payouts"]
 Follower = Literal["orders", "payments"]
 
 cli = typer.Typer(

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 from litestar import Litestar, MediaType, Response, Router, get, post
 from litestar.datastructures import MutableScopeHeaders
@@ -238,9 +237,6 @@ def payouts_endpoint(address: str, secret: str) -> Endpoint:
 
 def _configured_payouts_endpoint(conf: settings.Settings) -> Endpoint | None:
     """Without a secret of its own, payouts has that of payments."""
-    if "payouts" not in settings.SERVICES:
-        return None
-    own = getattr(conf, "stripe_payouts_webhook_secret", None)
+    own = conf.stripe_payouts_webhook_secret
     secret = own.get_secret_value() if own else webhook_secret(conf)
-    address = conf.url_of(cast("settings.ServiceName", "payouts"))
-    return payouts_endpoint(address, secret) if secret else None
+    return payouts_endpoint(conf.url_of("payouts"), secret) if secret else None

@@ -149,13 +149,13 @@ class PayoutsService:
 
         async def available() -> int:
             balance = await self.shop.v1.balance.retrieve_async(options=options)
-            return sum(each.amount for each in balance.available)
+            return sum(int(each["amount"]) for each in balance.available)
 
         async def balance_is_empty() -> bool:
             amount = await available()
             if amount > 0:
                 await self.shop.v1.payouts.create_async({"amount": amount, "currency": "usd"}, options)
             balance = await self.shop.v1.balance.retrieve_async(options=options)
-            return not any(each.amount for each in (*balance.available, *balance.pending))
+            return not any(each["amount"] for each in (*balance.available, *balance.pending))
 
         await until(balance_is_empty, lambda is_empty: is_empty)

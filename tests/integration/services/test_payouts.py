@@ -1,19 +1,23 @@
 """Sales, transfers to sellers, and what takes the money back."""
 
 import asyncio
+import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from contracts.wire import now
 from kit.stripe.errors import OutcomeUnknown
 from services.payouts import rules
-from services.payouts.documents import LedgerEntry, OrderReplica, PayoutAccount, Sale
+from services.payouts.documents import LedgerEntry, OrderReplica, PayoutAccount, Sale, WebhookEvent
 from services.payouts.reconciler import Reconciler
 from services.payouts.stripe_gateway.client import Gateway
 from tests.support.payouts import PayoutsService, Sold
 from tests.support.service import messages, new_id
+from tests.support.webhooks import SECRET, signature
 
 NET = 1899
 """What the seller gets of 19.99, of which the platform keeps 5 %."""
@@ -451,3 +455,40 @@ async def test_a_sale_cant_be_made_twice(payouts: PayoutsService) -> None:
     await asyncio.gather(*(payouts.payouts.follow_payment(event) for event in events))
     assert await Sale.find({}).count() == 1
     assert await LedgerEntry.find({"order_id": sold.id}).count() == 1
+
+
+async def test_a_webhook_about_an_account_is_stored_once_and_pays_what_is_due(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seller = await payouts.seller(None)
+    sold = await payouts.sold(seller)
+    await payouts.reconcile()
+    page = (await payouts.begin(seller)).json()["url"]
+    async with httpx.AsyncClient() as browser:
+        await browser.post(page, data={"choice": "complete"})
+    account = await PayoutAccount.of_seller(seller)
+    assert account is not None
+    payouts.served.app.state.inbox = replace(payouts.inbox, webhook_secrets=[SECRET])
+    event = {"id": f"evt_{new_id()}", "object": "event", "type": "account.updated"}
+    body = json.dumps({**event, "data": {"object": {"id": account.stripe_id}}}).encode()
+    for _ in range(2):
+        answer = await receive(payouts, body, signature(body))
+        assert (answer.status_code, answer.json()) == (200, {"received": True})
+    assert await WebhookEvent.find({"_id": event["id"]}).count() == 1
+    await payouts.inbox.process_inbox()
+    account = await PayoutAccount.of_seller(seller)
+    assert account is not None
+    assert account.state == "active"
+    await Reconciler(payouts.transfers).reconcile()
+    assert await payouts.state(sold) == "paid"
+
+
+async def test_a_webhook_with_a_wrong_signature_is_refused(payouts: PayoutsService) -> None:
+    payouts.served.app.state.inbox = replace(payouts.inbox, webhook_secrets=[SECRET])
+    answer = await receive(payouts, b"{}", signature(b"{}", secret="another"))
+    assert messages(answer, 400) == ["The webhook's signature isn't valid"]
+
+
+async def receive(payouts: PayoutsService, body: bytes, signed: str) -> httpx.Response:
+    headers = {"Content-Type": "application/json", "Stripe-Signature": signed}
+    return await payouts.served.ask("POST", "/api/payouts/webhook", content=body, headers=headers)
