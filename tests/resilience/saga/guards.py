@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from contracts.events import PaymentEvent
 from kit.changes import Changes
-from services.orders import delivery, rules
+from services.orders import rules
 from services.orders.rules import OrderState
 from services.payments.documents import Payment
 from tests.resilience.saga.world import World
@@ -72,26 +72,9 @@ def without_delivery_timers(world: World) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def without_final_delivery(world: World) -> Iterator[None]:
-    """Deliver files although the delivery has failed, as if nothing had read the state before."""
-    files_arrived = delivery.files_arrived
-
-    def careless(order: OrderState, ready_at: datetime | None, now: datetime) -> Changes | None:
-        is_failed = order.delivery == "failed"
-        return files_arrived(
-            order.model_copy(update={"delivery": "due"}) if is_failed else order, ready_at, now
-        )
-
-    with patch.object(delivery, "files_arrived", careless):
-        yield
-
-
 GUARDS: Mapping[str, Callable[[World], AbstractContextManager[None]]] = {
     "unique-index": without_unique_index,
     "idempotency-key": without_idempotency_keys,
     "arbiter": without_arbiter,
     "hold-confirmation": without_hold_confirmation,
-    "delivery-timer": without_delivery_timers,
-    "final-delivery": without_final_delivery,
 }

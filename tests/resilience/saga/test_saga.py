@@ -4,17 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.resilience.saga.guards import GUARDS
+from tests.resilience.saga import invariants
+from tests.resilience.saga.guards import GUARDS, without_delivery_timers
 from tests.resilience.saga.machine import run
-from tests.resilience.saga.world import World
+from tests.resilience.saga.world import BUYERS, World
 
 VIOLATIONS = {
     "unique-index": "payments of one order",
     "idempotency-key": "intents of one order|a page is open",
     "arbiter": "cancelled became complete|can't be handled",
     "hold-confirmation": "outdated price|a withdrawn ticket was held|without a confirmed hold",
-    "delivery-timer": "a promised ticket is due at rest",
-    "final-delivery": "the delivery was",
 }
 SAGAS = 24
 """The sagas of one run. Hypothesis begins a run with a tenth of small sagas, which violate nothing."""
@@ -55,3 +54,27 @@ def run_repeatedly(world: World, seed: int) -> None:
 def test_without_a_guard_an_invariant_is_violated(world: World, guard: str) -> None:
     with GUARDS[guard](world), pytest.raises(AssertionError, match=VIOLATIONS[guard]):
         run_repeatedly(world, SEEDS[guard])
+
+
+def buy_what_never_arrives(world: World) -> None:
+    """Pay for a ticket whose seller breaks the promise, and check the saga."""
+    world.run(world.begin(promised=True))
+    world.run(world.reserve(BUYERS[0]))
+    world.run(world.come_to_rest())
+    world.pay(world.saga.orders[0], "tok_visa", at_checkout=False)
+    world.run(world.come_to_rest())
+    world.run(invariants.settle_and_check(world))
+
+
+def test_a_broken_promise_is_refunded(world: World) -> None:
+    before = world.outcomes["refunded/refunded"]
+    buy_what_never_arrives(world)
+    assert world.outcomes["refunded/refunded"] == before + 1
+
+
+def test_without_the_timers_of_deliveries_a_broken_promise_would_stay_paid(world: World) -> None:
+    with (
+        without_delivery_timers(world),
+        pytest.raises(AssertionError, match="a promised ticket is due at rest"),
+    ):
+        buy_what_never_arrives(world)

@@ -331,6 +331,8 @@ class World:
         self.saga.messages += [Message(event, receiver) for receiver in receivers]
         if isinstance(event, OrderEvent | TicketEvent):
             self.saga.history.setdefault(event.id, []).append(body)
+        if isinstance(event, OrderEvent) and event.status not in LIVE_STATUSES:
+            self.saga.timers = {timer for timer in self.saga.timers if timer[0] != event.id}
         deadline = deadline_of(event) if isinstance(event, OrderEvent) else None
         is_kept = isinstance(event, OrderEvent) and (
             event.status in LIVE_STATUSES or self.saga.has_delivery_timers
