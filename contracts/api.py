@@ -456,6 +456,10 @@ class ShowGroup(Wire):
     tickets: Sequence[Ticket]
     """Those on sale come first, then the reserved and the sold ones; each by their prices per ticket."""
 
+    def to_json(self) -> str:
+        """The group as camelCase JSON, without the fields of tickets that only some callers see."""
+        return self.model_dump_json(by_alias=True, exclude={"tickets": {"__all__": set(_PERSONAL)}})
+
 
 class ShowPage(Show):
     """An event with its tickets."""

@@ -45,6 +45,11 @@ from contracts.api import (
     SalesSummary,
     Seller,
     SessionView,
+    Show,
+    ShowCorrectionBody,
+    ShowGroup,
+    ShowMergeBody,
+    ShowPage,
     SignedInUser,
     SignIn,
     SignUp,
@@ -89,6 +94,8 @@ from contracts.problems import Problem, ProblemItem
 from contracts.wire import Wire
 
 TICKET = "65f0c0ffee0000000000000a"
+SHOW = "65f0c0ffee0000000000000c"
+OTHER_SHOW = "65f0c0ffee000000000000c2"
 ORDER = "65f0c0ffee0000000000000b"
 PAYMENT = "65f0c0ffee0000000000000c"
 SESSION = "65f0c0ffee0000000000000d"
@@ -122,6 +129,8 @@ EVENT_EXAMPLES: tuple[Event, ...] = (
         venue="Old Mill",
         city="Köln",
         time_zone="Europe/Berlin",
+        country="DE",
+        show_id=SHOW,
         category="music",
         seat="Row 4, seats 7 and 8",
         quantity=2,
@@ -310,6 +319,30 @@ _EXPORT = Export(
     incomplete=[],
 )
 
+_SHOW = Show(
+    id=SHOW,
+    title="Nick Cave",
+    performers=["Nick Cave", "Warren Ellis"],
+    venue="Old Mill",
+    city="Köln",
+    country="DE",
+    time_zone="Europe/Berlin",
+    starts_at=STARTS_AT,
+    category="music",
+    picture=None,
+)
+_SHOW_TICKET = Ticket(
+    id=TICKET,
+    title="Nick Cave",
+    price=Decimal("20"),
+    user_id=SELLER,
+    version=0,
+    status="available",
+    seat="Block A, row 4",
+    quantity=2,
+    show_id=SHOW,
+)
+
 API_EXAMPLES: tuple[Wire, ...] = (
     _EXPORT,
     _EXPORT.account,
@@ -380,6 +413,9 @@ API_EXAMPLES: tuple[Wire, ...] = (
         venue="Old Mill",
         city="Köln",
         time_zone="Europe/Berlin",
+        country="DE",
+        show_id=SHOW,
+        performers=["Nick Cave", "Warren Ellis"],
         category="music",
         seat="Row 4, seats 7 and 8",
         quantity=2,
@@ -403,6 +439,8 @@ API_EXAMPLES: tuple[Wire, ...] = (
         venue="Old Mill",
         city="Köln",
         time_zone="Europe/Berlin",
+        country="DE",
+        show_id=SHOW,
         category="music",
         seat="Row 4, seats 7 and 8",
         quantity=2,
@@ -419,6 +457,19 @@ API_EXAMPLES: tuple[Wire, ...] = (
         cities=[Facet(value="koln", label="Köln", count=3)],
         categories=[Facet(value="music", label="music", count=4)],
     ),
+    _SHOW,
+    ShowGroup(area="Block A", quantity=2, lowest=Decimal("10"), tickets=[_SHOW_TICKET]),
+    ShowPage(
+        **_SHOW.model_dump(),
+        lowest=Decimal("10"),
+        highest=Decimal("10"),
+        on_sale=1,
+        groups=[ShowGroup(area="Block A", quantity=2, lowest=Decimal("10"), tickets=[_SHOW_TICKET])],
+        other_dates=[_SHOW],
+        at_venue=[],
+    ),
+    ShowMergeBody(show_id=SHOW, other_id=OTHER_SHOW, reason="The same concert"),
+    ShowCorrectionBody(show_id=SHOW, venue="Old Mill", reason="It was misspelled"),
     Seller(id=SELLER, sold=12),
     Sum(count=2, amount=3998),
     SalesSummary(
@@ -438,6 +489,8 @@ API_EXAMPLES: tuple[Wire, ...] = (
         venue="Old Mill",
         city="Köln",
         time_zone="Europe/Berlin",
+        country="DE",
+        show_id=SHOW,
         category="music",
         seat="Row 4, seats 7 and 8",
         quantity=2,

@@ -36,18 +36,24 @@ const listings = [
   { resource: { db: "tickets", collection: "tickets" }, actions: ["find", "update"] },
   { resource: { db: "tickets", collection: "shows" }, actions: ["find", "insert"] },
 ];
-const migrations = services.flatMap((service) => [
-  {
-    resource: { db: service, collection: "" },
-    actions: ["createCollection", "createIndex", "dropIndex", "listCollections", "listIndexes"],
-  },
-  {
-    resource: { db: service, collection: "leases" },
-    actions: ["find", "insert", "update", "remove"],
-  },
-  { resource: { db: service, collection: "half_restored" }, actions: ["find"] },
-]);
-admin.createRole({ role: "migrate", privileges: [...migrations, ...listings], roles: [] });
+admin.createRole({
+  role: "migrate",
+  privileges: [
+    ...listings,
+    ...services.flatMap((service) => [
+      {
+        resource: { db: service, collection: "" },
+        actions: ["createCollection", "createIndex", "dropIndex", "listCollections", "listIndexes"],
+      },
+      {
+        resource: { db: service, collection: "leases" },
+        actions: ["find", "insert", "update", "remove"],
+      },
+      { resource: { db: service, collection: "half_restored" }, actions: ["find"] },
+    ]),
+  ],
+  roles: [],
+});
 admin.createUser({
   user: "migrate",
   pwd: passwordOf("migrate"),

@@ -38,8 +38,8 @@ async def show(request: AnyRequest, show_id: FromPath[str]) -> Template:
             raise NotFound(f"Tickets has no event {show_id}.")
         tickets = [(line_link(line), line) for line in (await of_show(sources, show_id)).lines]
         similar = await _similar(sources, found)
-    context = {"show": found, "tickets": tickets, "similar": similar, "fields": _fields(found)}
-    return page(request, "show.html", f"Event {show_id}", **context)
+    title, fields = f"Event {show_id}", _fields(found)
+    return page(request, "show.html", title, show=found, tickets=tickets, similar=similar, fields=fields)
 
 
 async def _similar(sources: Sources, show: Mapping[str, Any]) -> list[Mapping[str, Any]]:

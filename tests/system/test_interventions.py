@@ -258,3 +258,35 @@ async def test_a_command_with_wrong_arguments_says_what_is_wrong(
     ran = await command(operated, *(new_id() if each == "ID" else each for each in arguments))
     assert (ran.code, ran.out) == (code, "")
     assert message in ran.err
+
+
+async def test_an_operator_merges_and_corrects_events_in_the_console_and_by_commands(
+    operated: Stack, operator: httpx.AsyncClient, people: tuple[Person, Person]
+) -> None:
+    seller, _ = people
+    title = random_word()
+    where = {"startsAt": "2036-06-05T18:30:00Z", "venue": "Tempodrom", "city": "Berlin"}
+    older = await seller.lists_ticket(title=title, **where)
+    newer = await seller.lists_ticket(title=f"{title} live", **where)
+    path = f"/ops/shows/{newer['showId']}"
+    assert str((await operator.get("/ops/search", params={"q": newer["showId"]})).url).endswith(path)
+    page = (await operator.get(path)).text
+    assert older["showId"] in page  # at the same place
+    done = await operator.post(f"{path}/merge", data={"other": older["showId"], **WHY})
+    assert f"Event {older['showId']}, {title}, has all tickets of both." in done.text
+    assert (await seller.ticket(newer["id"]))["showId"] == older["showId"]
+    assert last_action(operated)["command"] == "merge-shows"
+    again = await command(
+        operated, "merge-shows", newer["showId"], older["showId"], "--reason", "the same concert"
+    )
+    assert again.code == 0, again.err
+
+    facts = ["--set", "venue=Astra", "--set", "country=AT", "--reason", "it has moved"]
+    corrected = await command(operated, "correct-show", older["showId"], *facts)
+    assert corrected.out == f"Event {older['showId']}, {title}, is corrected.\n"
+    ticket = await seller.ticket(newer["id"])
+    assert (ticket["venue"], ticket["country"]) == ("Astra", "AT")
+    wrong = await command(operated, "correct-show", older["showId"], "--set", "price=1", "--reason", "x")
+    assert (wrong.code, "there is no field price" in wrong.err) == (2, True)
+    moved = await seller.client.get(f"/events/{newer['showId']}")
+    assert (moved.status_code, moved.headers["location"]) == (303, f"/events/{older['showId']}")

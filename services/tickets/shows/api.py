@@ -13,10 +13,10 @@ from contracts.api import ShowCorrectionBody, ShowMergeBody, ShowPage
 from contracts.wire import now
 from kit.errors import NotFound
 from kit.http.guards import operators_only
+from kit.http.limits import Limited, LocalNetwork
 from kit.http.openapi import OPERATORS, PathId, refusals
 from kit.http.responses import ModelResponse
 from kit.security_log import OPERATOR, record
-from services.tickets.browse_api import SEARCHES
 from services.tickets.catalogue import Catalogue
 from services.tickets.responses import freshness
 from services.tickets.shows import finding, merging, rules
@@ -28,10 +28,13 @@ KEPT = timedelta(minutes=1)
 date."""
 
 
+READS = Limited("shows", "rate_search", by=LocalNetwork())
+
+
 @get(
     "/",
     exclude_from_auth=True,
-    guards=[SEARCHES],
+    guards=[READS],
     summary="Suggestions of events that haven't begun",
 )
 async def suggest_shows(
@@ -45,7 +48,7 @@ async def suggest_shows(
 @get(
     "/{show_id:str}",
     exclude_from_auth=True,
-    guards=[SEARCHES],
+    guards=[READS],
     summary="An event with its tickets",
     responses={308: ResponseSpec(None, description="The event was merged into another one")},
 )
@@ -84,10 +87,8 @@ async def show_show(show_id: PathId, catalogue: NamedDependency[Catalogue]) -> R
 async def merge_shows(data: RequestBody[ShowMergeBody]) -> Response[ShowView]:
     """The older event stays, and gets the tickets of the other. Repeating it changes nothing."""
     show = await merging.merge(data.show_id, data.other_id)
-    record(
-        "show-merge", "success", actor=OPERATOR, show=show.key, shows=[data.show_id, data.other_id],
-        reason=data.reason,
-    )  # fmt: skip
+    both = f"{data.show_id} {data.other_id}"
+    record("show-merge", "success", actor=OPERATOR, show=show.key, merged=both, reason=data.reason)
     return ModelResponse(view_of(show))
 
 

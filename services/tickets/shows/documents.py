@@ -13,7 +13,7 @@ from services.tickets.shows.rules import ShowFacts, ShowState, indexed, key_of
 class Show(ShowState, Document):
     """An event. It publishes nothing: the events of its tickets say that something about it has changed."""
 
-    id: PydanticObjectId = Field(default_factory=PydanticObjectId)  # type: ignore[assignment] # always set
+    id: PydanticObjectId = Field(default_factory=PydanticObjectId)
     version: int = 0
     """Counts the changes of the show."""
     title_key: str

@@ -209,6 +209,4 @@ def _is_outdated(show: Show, details: Mapping[str, Any]) -> bool:
 
 async def _coming(which: Mapping[str, Any], limit: int) -> list[Show]:
     filter_ = {"starts_at": {"$gt": now()}, "merged_into": None, **which}
-    return (
-        await Show.find(filter_).sort([("starts_at", ASCENDING), ("_id", ASCENDING)]).limit(limit).to_list()
-    )
+    return await Show.find(filter_).sort("+starts_at", "+_id").limit(limit).to_list()

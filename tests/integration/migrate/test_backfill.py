@@ -19,7 +19,12 @@ from services.tickets.documents import Ticket
 from settings import Settings
 
 START = now().replace(year=2031, microsecond=0)
-WHERE = {"starts_at": START, "venue": "Tempodrom", "city": "Berlin", "time_zone": "Europe/Berlin"}
+WHERE: dict[str, Any] = {
+    "starts_at": START,
+    "venue": "Tempodrom",
+    "city": "Berlin",
+    "time_zone": "Europe/Berlin",
+}
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """The page of an event, and what leads to it."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def show(market: Market) -> Show:
 async def test_the_page_shows_tickets_by_area_and_number_with_prices_per_ticket(
     client: PageClient, market: Market, seller: User, show: Show
 ) -> None:
-    of = {"show_id": show.id, "starts_at": show.starts_at}
+    of: dict[str, Any] = {"show_id": show.id, "starts_at": show.starts_at}
     market.ticket(seller, price="30.00", quantity=2, seat="Block A, row 4", **of)
     market.ticket(seller, price="40.00", seat="Balcony", **of)
     market.ticket(seller, price="5.00", seat="Balcony", status="sold", **of)

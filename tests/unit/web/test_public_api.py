@@ -16,6 +16,8 @@ FOR_OPERATORS = {
     ("POST", "/api/orders/cancellations"),
     ("POST", "/api/orders/extensions"),
     ("POST", "/api/tickets/withdrawals"),
+    ("POST", "/api/shows/merges"),
+    ("POST", "/api/shows/corrections"),
 }
 API_GUIDE = Path(__file__).parents[3] / "docs" / "api.md"
 
