@@ -188,7 +188,8 @@ async def view_of(
 async def _to_review(page: Page, order: Order) -> tuple[Ticket | None, Profile | None]:
     """What a buyer has to know before paying and an order doesn't contain: the listing and its seller."""
     listing = await page.optional(page.api.ticket(order.ticket.id))
-    return listing, listing and await page.optional(page.api.profile(listing.user_id))
+    seller = None if listing is None else await page.optional(page.api.profile(listing.user_id))
+    return listing, seller
 
 
 def _seconds_until_start(order: Order, at: datetime) -> int | None:

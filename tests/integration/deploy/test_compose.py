@@ -32,8 +32,8 @@ FIXED = {
     *("SERVICES_HOST", "WEB_PORT", "CONSOLE_PORT", *(f"{service.upper()}_PORT" for service in SERVICES)),
     "PRICE_CAPS",
 }
-"""Settings that mean nothing in a container: compose.yaml sets address and port on the command line, and mounts
-the table of price caps in place of the standard one."""
+"""Settings that mean nothing in a container: compose.yaml sets address and port on the command line, and
+mounts the table of price caps in place of the standard one."""
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
 CREDENTIAL = re.compile(r"PASSWORD|SECRET|_KEY$|_TOKEN$")

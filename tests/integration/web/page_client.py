@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypedDict
 
 import httpx
 from litestar.types import ASGIApp
@@ -10,7 +11,14 @@ from litestar.types import ASGIApp
 from contracts.identity import SESSION_COOKIE
 from tests.support.asgi import client_of
 
-EVENT = {"startsAt": "2036-12-12T20:00", "venue": "Astra", "city": "Berlin"}
+
+class EventFields(TypedDict):
+    startsAt: str
+    venue: str
+    city: str
+
+
+EVENT: EventFields = {"startsAt": "2036-12-12T20:00", "venue": "Astra", "city": "Berlin"}
 """What the form to list a ticket requires about the event, apart from its title."""
 
 

@@ -69,4 +69,5 @@ def test_an_old_signature_is_refused() -> None:
 
 def test_only_text_of_a_possible_length_is_an_id() -> None:
     assert id_or_none("a" * MAX_ID_LENGTH) == "a" * MAX_ID_LENGTH
-    assert [id_or_none(value) for value in ("a" * (MAX_ID_LENGTH + 1), None, 1, {})] == [None] * 4
+    others: list[object] = ["a" * (MAX_ID_LENGTH + 1), None, 1, {}]
+    assert [id_or_none(value) for value in others] == [None] * 4
