@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypedDict
 
 import httpx
 from litestar.types import ASGIApp
@@ -12,13 +11,7 @@ from contracts.identity import SESSION_COOKIE
 from tests.support.asgi import client_of
 
 
-class EventFields(TypedDict):
-    startsAt: str
-    venue: str
-    city: str
-
-
-EVENT: EventFields = {"startsAt": "2036-12-12T20:00", "venue": "Astra", "city": "Berlin"}
+EVENT = {"startsAt": "2036-12-12T20:00", "venue": "Astra", "city": "Berlin"}
 """What the form to list a ticket requires about the event, apart from its title."""
 
 

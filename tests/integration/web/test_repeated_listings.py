@@ -36,7 +36,9 @@ async def open_form(client: PageClient) -> str:
 async def submit_listing(
     client: PageClient, key: str, target: str | None = None, *, title: str = "Nick Cave", price: str = "20"
 ) -> httpx.Response:
-    return await client.submit("/sell", target=target, title=title, price=price, idempotency_key=key, **EVENT)
+    return await client.submit(
+        "/sell", follow=False, target=target, title=title, price=price, idempotency_key=key, **EVENT
+    )
 
 
 def redirect_of(response: httpx.Response) -> str | None:
