@@ -11,6 +11,7 @@ from ops.audit import ledgers
 from ops.audit.accounts import Account
 from ops.audit.ledgers import Period
 from ops.audit.payouts import BookedEntry, Books, PendingEntry, SaleEntry, differences
+from ops.audit.report import Totals
 from ops.audit.rules import audit
 from services.orders.documents import Order
 from services.payments.documents import Payment
@@ -125,6 +126,16 @@ def test_a_captured_payment_needs_a_sale_soon() -> None:
     assert audit(account, LATER).differences == ("under way for too long: the sale of the captured payment",)
     assert audit(replace(account, books=Bookkeeper().books()), LATER).differences == ()
     assert audit(replace(account, books=None), LATER).differences == ()
+
+
+def test_the_totals_show_both_sides_of_the_ledger() -> None:
+    paid = order("complete").model_copy(update={"seller_id": ORDER})
+    totals, books = Totals(), paid_out().books(made())
+    totals.add(audit(Account(ORDER, paid, (payment("captured"),), (intent(captured=PRICE),), books), LATER))
+    assert str(totals).endswith(
+        " Ledger in usd: received 19.99 + owed 0.00 + written off 0.00"
+        " = held 0.00 + paid out 18.99 + fees 1.00 + refunded 0.00 + lost 0.00."
+    )
 
 
 async def test_the_audit_reads_what_payouts_has_stored(

@@ -407,7 +407,8 @@ async def test_concurrent_requests_create_one_account(payouts: PayoutsService) -
     answers = await asyncio.gather(*(payouts.begin(seller) for _ in range(5)))
     assert {answer.status_code for answer in answers} == {201}
     listed = await payouts.shop.v1.accounts.list_async({"limit": 100})
-    assert [each.metadata["seller_id"] for each in listed.data if each.metadata].count(seller) == 1
+    sellers = [each.metadata["seller_id"] for each in listed.data if each.metadata]
+    assert sellers.count(seller) == 1
 
 
 async def test_a_transfer_is_made_in_the_settlement_currency_of_the_charge(payouts: PayoutsService) -> None:
