@@ -179,7 +179,9 @@ async def _view(page: Page, order_id: str, *, came_back: bool, goes_to_pay: bool
 async def _to_review(page: Page, order: Order) -> tuple[Ticket | None, Profile | None]:
     """What a buyer has to know before paying and an order doesn't contain: the listing and its seller."""
     listing = await page.optional(page.api.ticket(order.ticket.id))
-    return listing, listing and await page.optional(page.api.profile(listing.user_id))
+    if listing is None:
+        return None, None
+    return listing, await page.optional(page.api.profile(listing.user_id))
 
 
 def _seconds_until_start(order: Order, at: datetime) -> int | None:
