@@ -46,8 +46,8 @@ class Prices:
         return _("%(price)s in total", price=self._money(ticket.price))
 
     def each(self, ticket: Priced) -> str:
-        """The price of one ticket, rounded if several can't be divided: $15 or about $16.67."""
-        each = self._short(price_per_ticket(ticket.price, ticket.quantity))
+        """The price of one ticket, rounded if several can't be divided: $15.00 or about $16.67."""
+        each = self._money(price_per_ticket(ticket.price, ticket.quantity))
         return each if is_divisible(ticket.price, ticket.quantity) else _("about %(price)s", price=each)
 
     def face_value(self, ticket: Priced) -> str:

@@ -41,7 +41,7 @@ async def test_the_page_shows_tickets_by_area_and_number_with_prices_per_ticket(
         "Fri, Dec 12, 2036, 8:00 PM (Berlin time) Tempodrom, Berlin, Germany Music",
         "$15\u2013$50 per ticket 4 tickets on sale",
         "Block A · 2 tickets together Block A, row 4 $15.00 per ticket $30.00 for all",
-        "Balcony · 1 ticket Balcony $40.00 per ticket Balcony Sold $5.00",
+        "Balcony · 1 ticket Balcony $40.00 per ticket Face value not stated Balcony Sold $5.00",
         "1 ticket No seat given The seller has given no date $50.00 per ticket",
     ):
         assert said in text

@@ -1,5 +1,7 @@
 """What buyers read before they buy, and sellers before they set a price."""
 
+from typing import Any
+
 import pytest
 
 from contracts import guarantees
@@ -7,7 +9,7 @@ from contracts.api import User
 from tests.integration.web.page_client import PageClient, text_of
 from tests.support.fakes.market import Market
 
-EVENT = {
+EVENT: dict[str, Any] = {
     "title": "Nick Cave",
     "startsAt": "2027-06-05T20:30",
     "timeZone": "Europe/Rome",

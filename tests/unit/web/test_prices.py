@@ -20,8 +20,8 @@ def ticket(price: str, quantity: int = 1, face_value: str | None = None) -> Tick
 @pytest.mark.parametrize(
     ("price", "quantity", "text", "total", "each"),
     [
-        ("15", 1, "$15.00", "", "$15"),
-        ("60", 4, "4 \u00d7 $15", "$60.00 in total", "$15"),
+        ("15", 1, "$15.00", "", "$15.00"),
+        ("60", 4, "4 \u00d7 $15", "$60.00 in total", "$15.00"),
         ("61", 2, "2 \u00d7 $30.50", "$61.00 in total", "$30.50"),
         ("50", 3, "3 for $50", "", "about $16.67"),
         ("0.05", 10, "10 for $0.05", "", "about $0.01"),
