@@ -3,29 +3,33 @@
 Pages and emails show them. Whoever changes what the code does changes them here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from contracts.tickets import Delivery
 
 PAGE = "/how-it-works"
 
-DELIVERY_HOURS = 24
-"""How long after the payment a seller may upload promised files."""
-DELIVERY_HOURS_BEFORE_START = 4
+DELIVERY_BEFORE_START = timedelta(hours=4)
 """How long before the event promised files must be there."""
-PAYOUT_HOURS = 72
-"""How long after the start of the event its seller is paid."""
-PAYOUT_DAYS_WITHOUT_DATE = 7
+PAYOUT_WITHOUT_DATE = timedelta(days=7)
 """How long after the delivery the seller is paid, if the listing has no date."""
 
-NUMBERS = {
-    "delivery_hours": DELIVERY_HOURS,
-    "hours_before": DELIVERY_HOURS_BEFORE_START,
-    "payout_hours": PAYOUT_HOURS,
-    "payout_days": PAYOUT_DAYS_WITHOUT_DATE,
-}
-"""What replaces the names in the texts."""
+
+def numbers(delivery_hours: float, payout_hours: float) -> Mapping[str, str]:
+    """What replaces the names in the texts.
+
+    Args:
+        delivery_hours: how long after the payment a seller may upload promised files.
+        payout_hours: how long after the start of the event its seller is paid.
+    """
+    return {
+        "delivery_hours": f"{delivery_hours:g}",
+        "hours_before": f"{DELIVERY_BEFORE_START // timedelta(hours=1)}",
+        "payout_hours": f"{payout_hours:g}",
+        "payout_days": f"{PAYOUT_WITHOUT_DATE.days}",
+    }
 
 
 def N_(text: str) -> str:  # noqa: N802 # gettext's usual name
@@ -110,8 +114,3 @@ NOT_GUARANTEED: Sequence[str] = (
     N_("If an event is cancelled or moved, we don't refund automatically."),
 )
 """What nobody should expect of the marketplace."""
-
-
-def in_english(text: str) -> str:
-    """A statement with its numbers, for emails, which aren't translated."""
-    return text % NUMBERS

@@ -5,12 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from contracts.events import GRACE, LIVE_STATUSES, TicketEvent
+from contracts.guarantees import DELIVERY_BEFORE_START
 from kit.changes import Changes
 from kit.errors import Conflict, Forbidden
 from services.orders.rules import OrderState, ReservableTicket
-
-BEFORE_START = timedelta(hours=4)
-"""Promised files have to be there this long before the event starts."""
 
 LAST_RESERVATION = timedelta(hours=5)
 """A promised ticket can't be reserved later than this before the start. The hour between is for paying."""
@@ -163,7 +161,7 @@ def _due(order: OrderState, paid_at: datetime) -> Changes:
     starts_at, by = order.details.starts_at, order.details.starts_at
     if is_promised(order):
         latest = paid_at + timedelta(hours=order.delivery_hours)
-        by = latest if starts_at is None else min(latest, starts_at - BEFORE_START)
+        by = latest if starts_at is None else min(latest, starts_at - DELIVERY_BEFORE_START)
     return {"delivery": "due", "deliver_by": by, **_next(by)}
 
 

@@ -11,13 +11,11 @@ from decimal import ROUND_HALF_UP, Decimal
 from pydantic import BaseModel, ConfigDict
 
 from contracts.events import DisputeStatus, OrderStatus, PaymentStatus, PayoutState
+from contracts.guarantees import PAYOUT_WITHOUT_DATE
 from contracts.wire import Moment
 from kit.changes import Changes
 from kit.errors import Conflict
 from services.payouts.ledger import Amounts, Posting, posting
-
-WITHOUT_DATE = timedelta(days=7)
-"""How long after the delivery a sale without a date is due. The payment counts if no delivery is known."""
 
 CAPTURED: Sequence[PaymentStatus] = ("captured", "refunding", "refunded")
 """Statuses of payments whose money the platform has got."""
@@ -208,7 +206,7 @@ def due_time(order: OrderFacts, payout_delay: timedelta) -> datetime | None:
         # Somebody may buy a ticket after the start. That buyer may report a problem as long as others.
         return max(order.starts_at, order.paid_at or order.starts_at) + payout_delay
     delivered = order.delivered_at or order.paid_at
-    return delivered + WITHOUT_DATE if delivered is not None else None
+    return delivered + PAYOUT_WITHOUT_DATE if delivered is not None else None
 
 
 def fee_of(amount: int, basis_points: int) -> int:

@@ -71,7 +71,7 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         face_value=_each_time(prices.face_value),
         face_value_line=_each_time(prices.face_value_line),
         percentage=percentage,
-        guarantee=_each_time(guarantee),
+        guarantee=_each_time(_guarantee(settings)),
         money=_each_time(_money(settings.currency)),
         price_range=_each_time(_price_range(settings.currency)),
         country_name=locales.country_name,
@@ -121,9 +121,14 @@ def _money(currency: str) -> Callable[[Decimal], str]:
     return money
 
 
-def guarantee(text: str) -> str:
-    """A statement of contracts/guarantees.py."""
-    return texts._(text, **guarantees.NUMBERS)
+def _guarantee(settings: Settings) -> Callable[[str], str]:
+    """A filter for the statements of contracts/guarantees.py."""
+    numbers = guarantees.numbers(settings.delivery_hours, settings.payout_hours)
+
+    def guarantee(text: str) -> str:
+        return texts._(text, **numbers)
+
+    return guarantee
 
 
 def percentage(percent: Decimal) -> str:

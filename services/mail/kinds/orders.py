@@ -120,7 +120,7 @@ class Receipt(OrderKind):
             ],
             button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
             notes=[
-                guarantees.in_english(guarantees.DELIVERY[facts.how].what),
+                guarantees.DELIVERY[facts.how].what % site.numbers,
                 f"What is guaranteed, by whom and until when: {url}{guarantees.PAGE}",
             ],
             reason=BUYER,

@@ -67,7 +67,8 @@ async def test_a_listing_without_face_value_or_restrictions_is_labelled_so(
 async def test_ticket_page_and_review_state_the_same_guarantee_as_how_it_works(
     client: PageClient, market: Market, buyer: User, seller: User, delivery: str
 ) -> None:
-    statement = guarantees.in_english(guarantees.DELIVERY[delivery].what).replace("'", "&#39;")  # type: ignore[index]
+    statement = guarantees.DELIVERY[delivery].what % guarantees.numbers(24, 72)  # type: ignore[index]
+    statement = statement.replace("'", "&#39;")
     ticket = market.ticket(seller, delivery=delivery)
     order = market.order(buyer, ticket)
     market.change_ticket(ticket.id, status="available")
