@@ -243,8 +243,8 @@ async def test_a_buyer_sees_everything_that_the_seller_entered_on_a_phone(
         "Music",
         "Row 3",
         "2 tickets together",
-        "2 \u00d7 $",
-        "$100.00",
+        "2 \u00d7 $45.25",
+        "2 \u00d7 $50",
         "On paper, sent by post.",
         "No sales yet",
     ):

@@ -11,7 +11,8 @@ from web.page_context import Page
 
 @get(guarantees.PAGE)
 async def show(page: NamedDependency[Page]) -> Response[Any]:
-    context = {"caps": price_caps.read(page.settings.price_caps)}
+    caps = price_caps.read(page.settings.price_caps)
+    context = {"caps": caps, "requires_face_value": page.settings.require_face_value}
     return page.render("how_it_works/show.html", context, fragment="how_it_works/_show.html")
 
 
