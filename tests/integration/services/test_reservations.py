@@ -28,6 +28,8 @@ DETAILS: dict[str, Any] = {
     "venue": "Globe",
     "city": "London",
     "time_zone": "Europe/London",
+    "country": "GB",
+    "show_id": new_id(),
     "category": "theatre",
     "seat": "Row 4",
     "quantity": 2,
