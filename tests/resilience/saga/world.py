@@ -58,6 +58,7 @@ from services.payments.stripe_gateway.client import Gateway
 from services.payments.stripe_gateway.shapes import Intent
 from services.tickets.documents import Ticket
 from services.tickets.files import rules as files
+from services.tickets.shows.documents import Show
 from settings import Settings
 from tests.resilience.saga.steps import Actor, End, StripeTransport, client_over, writes_are_effects
 from tests.support.owners import FakeOwner
@@ -156,11 +157,12 @@ class World:
         mongo = await enter(mongo_server(self._folder / "mongo"))
         self.stripe = await enter(stripe_sandbox(self._folder / "stripe"))
         self.orders_db: Database = await enter(database(mongo, "orders", [Order, TicketReplica, ClosedUser]))
-        self.tickets_db: Database = await enter(database(mongo, "tickets", [Ticket]))
+        self.tickets_db: Database = await enter(database(mongo, "tickets", [Ticket, Show]))
         self.payments_db: Database = await enter(
             database(mongo, "payments", [Payment, OrderReplica, WebhookEvent])
         )
         await create_indexes(self.orders_db, [Order, TicketReplica, ClosedUser])
+        await create_indexes(self.tickets_db, [Ticket, Show])
         await create_indexes(self.payments_db, [Payment, OrderReplica, WebhookEvent])
         self.transport = StripeTransport()
         self._shop = await enter(httpx.AsyncClient(base_url=self.stripe, auth=(SANDBOX_KEY, ""), timeout=10))
