@@ -28,6 +28,8 @@ from tests.resilience.chaos.history import (
     Stored,
     Timer,
 )
+from tests.resilience.chaos.invariants.events import DELIVERY
+from tests.resilience.chaos.invariants.lookups import way_of_delivery
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 EARLIER = AT - timedelta(minutes=15)
@@ -50,7 +52,7 @@ P2, P4, P5 = map(ident, ("p2", "p4", "p5"))
 S1, S2, S3, S4 = map(ident, ("s1", "s2", "s3", "s4"))
 
 DETAILS: dict[str, Any] = {
-    **dict.fromkeys(("venue", "city", "time_zone", "category", "seat", "picture")),
+    **dict.fromkeys(("venue", "city", "time_zone", "country", "show_id", "category", "seat", "picture")),
     "starts_at": LATER + timedelta(days=9),
     "quantity": 2,
 }
@@ -71,6 +73,8 @@ def ticket(key: str, *states: State) -> list[Stored]:
         "order_version": -1,
         "face_value_minor": 5000,
         "notes": "Two together",
+        "promised": False,
+        "files_ready_at": None,
         **DETAILS,
     }
     return _states(key, first, states)
@@ -81,11 +85,12 @@ def order(
 ) -> list[Stored]:
     first = {
         "user_id": BOB,
+        "seller_id": of["user_id"],
         "ticket_id": of["_id"],
         "ticket_version": of["version"],
         "ticket_title": of["title"],
         "price_minor": of["price_minor"],
-        "details": DETAILS,
+        "details": {**DETAILS, "delivery": way_of_delivery(of)},
         "hold": hold,
         "code": key[-10:],
         "status": "created",
@@ -100,6 +105,7 @@ def order(
         "relisted": False,
         "refunded_minor": 0,
         "dispute": None,
+        **dict.fromkeys(("paid_at", "refunded_at", *DELIVERY.values())),
     }
     return _states(key, first, states)
 
@@ -173,8 +179,16 @@ def free(after: Stored) -> State:
     return {"status": "available", "order_id": None, "held_until": None, **hold}
 
 
-BOUGHT: State = {"status": "complete", "live": False}
-REFUNDED: State = {"status": "refunded"}
+BOUGHT: State = {
+    "status": "complete",
+    "live": False,
+    "paid_at": EARLIER,
+    "delivery": "due",
+    "deliver_by": DETAILS["starts_at"],
+}
+PROMISED: State = {**BOUGHT, "deliver_by": LATER}
+DELIVERED: State = {"delivery": "delivered", "delivered_at": EARLIER}
+REFUNDED: State = {"status": "refunded", "refunded_at": AT}
 
 
 def cancelled(reason: str) -> State:
@@ -197,19 +211,21 @@ def expired(order_id: str, at: datetime) -> PublishedEvent:
 
 
 def _ticket_event(stored: Stored) -> Event:
-    names = "version title user_id order_id status held_until refunded notes".split()
+    names = "version title user_id order_id status held_until refunded notes files_ready_at".split()
     return (TicketUpdated if stored["version"] else TicketCreated)(
         id=stored["_id"],
         price=Decimal(stored["price_minor"]) / 100,
         face_value=Decimal(stored["face_value_minor"]) / 100,
         hold=stored["hold"] or None,
+        delivery=way_of_delivery(stored),
         **{name: stored[name] for name in (*names, *DETAILS)},
     )
 
 
 def _order_event(stored: Stored) -> Event:
     names = "version status user_id cancel_reason hold_refused cancelled_by_operator".split()
-    names += "relisted dispute expires_at hold code".split()
+    names += "relisted dispute expires_at hold code seller_id paid_at refunded_at".split()
+    names += DELIVERY.values()
     price = Decimal(stored["price_minor"]) / 100
     kind = OrderUpdated if stored["version"] else OrderCreated
     return (OrderCancelled if stored["status"] == "cancelled" else kind)(
