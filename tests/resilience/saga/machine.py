@@ -1,5 +1,7 @@
 """A Hypothesis state machine: everything that may happen to a ticket's orders and payments, in any order."""
 
+from datetime import timedelta
+
 import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -109,9 +111,9 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
 
         # --- Events, deadlines and background work ---
 
-        @rule(minutes=st.sampled_from([1, 2, 12]))
+        @rule(minutes=st.sampled_from([1, 2, 12, 12, 24 * 60]))
         def time_passes(self, minutes: int) -> None:
-            world.wait(minutes)
+            world.run(world.wait(timedelta(minutes=minutes)))
 
         @invariant()
         def relay(self) -> None:

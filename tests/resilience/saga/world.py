@@ -268,8 +268,14 @@ class World:
         else:
             self.act("buyer", self._of_buyer(order, lambda buyer: orders.confirm_delivery(order, buyer)))
 
-    def wait(self, minutes: int) -> None:
-        self.saga.elapsed += timedelta(minutes=minutes)
+    async def wait(self, time: timedelta) -> None:
+        """Let time pass, for Stripe's pages too. The sandbox would close them by its own clock, which goes on
+        as usual."""
+        self.saga.elapsed += time
+        for page in {body["id"] for body in self._made() if body["object"] == "checkout.session"}:
+            session = (await self._shop.get(f"/v1/checkout/sessions/{page}")).json()
+            if session["status"] == "open" and session["expires_at"] <= self.now().timestamp():
+                (await self._shop.post(f"/v1/checkout/sessions/{page}/expire")).raise_for_status()
 
     def deliver(self, message: Message) -> None:
         """Deliver a message. If that fails or crashes, it is delivered again."""
@@ -437,7 +443,7 @@ class World:
         while self.transport.late:
             await self.transport.deliver_late(0)
         for later in (timedelta(), timedelta(hours=1), timedelta(days=8)):
-            self.saga.elapsed += later
+            await self.wait(later)
             await self.come_to_rest()
             for event in await self.events_at_stripe():
                 await self.webhook(event)
