@@ -24,17 +24,8 @@ MAX_CLOCK_ERROR = timedelta(minutes=5)
 """By how much the fault `clock` shifts a clock."""
 
 MOMENTS = {
-    *(
-        "heldUntil",
-        "startsAt",
-        "filesReadyAt",
-        "expiresAt",
-        "endedAt",
-        "authorizedAt",
-        "paidAt",
-        "refundedAt",
-    ),
-    *("deliverBy", "deliveredAt", "confirmedAt", "overdueAt"),
+    *("heldUntil", "startsAt", "filesReadyAt", "expiresAt", "endedAt", "authorizedAt"),
+    *("paidAt", "refundedAt", "deliverBy", "deliveredAt", "confirmedAt", "overdueAt"),
 }
 PRICES = {"price", "faceValue"}
 
