@@ -1,12 +1,14 @@
 """The invariants of money hold, however purchases, messages and failures interleave."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
 from tests.resilience.saga import invariants
 from tests.resilience.saga.guards import GUARDS
 from tests.resilience.saga.machine import run
+from tests.resilience.saga.steps import End
 from tests.resilience.saga.world import BUYERS, World
 
 VIOLATIONS = {
@@ -53,6 +55,18 @@ def run_repeatedly(world: World, seed: int) -> None:
 def test_without_a_guard_an_invariant_is_violated(world: World, guard: str) -> None:
     with GUARDS[guard](world), pytest.raises(AssertionError, match=VIOLATIONS[guard]):
         run_repeatedly(world, SEEDS[guard])
+
+
+def test_stripe_closes_a_page_that_payments_has_never_learned_of(world: World) -> None:
+    world.run(world.begin())
+    world.run(world.reserve(BUYERS[0]))
+    world.run(world.come_to_rest())
+    world.pay(world.saga.orders[0], None, at_checkout=True)
+    [buyer] = world.actors()
+    world.run(world.step(buyer, End.WELL, End.CRASH_AFTER))
+    assert world.run(world.open_pages_of(world.saga.orders[0])) == 1
+    world.run(world.wait(timedelta(days=1)))
+    world.run(invariants.settle_and_check(world))
 
 
 def buy_what_never_arrives(world: World) -> None:
