@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from contracts.tickets import Delivery
 from tests.resilience.chaos.history import History, Kind, PublishedEvent, Stored
 
 OPEN = {"created", "awaiting:payment"}
@@ -64,7 +65,7 @@ def minor(price: Any) -> int:
     return round(float(price) * 100)
 
 
-def way_of_delivery(ticket: Stored) -> str:
+def way_of_delivery(ticket: Stored) -> Delivery:
     """How the buyer of a stored ticket gets it."""
     if ticket["files_ready_at"] is not None:
         return "instant"
