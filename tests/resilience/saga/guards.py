@@ -77,4 +77,5 @@ GUARDS: Mapping[str, Callable[[World], AbstractContextManager[None]]] = {
     "idempotency-key": without_idempotency_keys,
     "arbiter": without_arbiter,
     "hold-confirmation": without_hold_confirmation,
+    "delivery-timer": without_delivery_timers,
 }

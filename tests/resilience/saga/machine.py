@@ -1,5 +1,7 @@
 """A Hypothesis state machine: everything that may happen to a ticket's orders and payments, in any order."""
 
+from datetime import timedelta
+
 import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -111,7 +113,7 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
 
         @rule(minutes=st.sampled_from([1, 2, 12]))
         def time_passes(self, minutes: int) -> None:
-            world.wait(minutes)
+            world.run(world.wait(timedelta(minutes=minutes)))
 
         @invariant()
         def relay(self) -> None:

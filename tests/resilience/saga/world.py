@@ -58,6 +58,7 @@ from services.payments.stripe_gateway.client import Gateway
 from services.payments.stripe_gateway.shapes import Intent
 from services.tickets.documents import Ticket
 from services.tickets.files import rules as files
+from services.tickets.shows.documents import Show
 from settings import Settings
 from tests.resilience.saga.steps import Actor, End, StripeTransport, client_over, writes_are_effects
 from tests.support.owners import FakeOwner
@@ -156,11 +157,12 @@ class World:
         mongo = await enter(mongo_server(self._folder / "mongo"))
         self.stripe = await enter(stripe_sandbox(self._folder / "stripe"))
         self.orders_db: Database = await enter(database(mongo, "orders", [Order, TicketReplica, ClosedUser]))
-        self.tickets_db: Database = await enter(database(mongo, "tickets", [Ticket]))
+        self.tickets_db: Database = await enter(database(mongo, "tickets", [Ticket, Show]))
         self.payments_db: Database = await enter(
             database(mongo, "payments", [Payment, OrderReplica, WebhookEvent])
         )
         await create_indexes(self.orders_db, [Order, TicketReplica, ClosedUser])
+        await create_indexes(self.tickets_db, [Ticket, Show])
         await create_indexes(self.payments_db, [Payment, OrderReplica, WebhookEvent])
         self.transport = StripeTransport()
         self._shop = await enter(httpx.AsyncClient(base_url=self.stripe, auth=(SANDBOX_KEY, ""), timeout=10))
@@ -266,8 +268,14 @@ class World:
         else:
             self.act("buyer", self._of_buyer(order, lambda buyer: orders.confirm_delivery(order, buyer)))
 
-    def wait(self, minutes: int) -> None:
-        self.saga.elapsed += timedelta(minutes=minutes)
+    async def wait(self, time: timedelta) -> None:
+        """Let time pass, for Stripe's pages too. The sandbox would close them by its own clock, which goes on
+        as usual."""
+        self.saga.elapsed += time
+        for page in {body["id"] for body in self._made() if body["object"] == "checkout.session"}:
+            session = (await self._shop.get(f"/v1/checkout/sessions/{page}")).json()
+            if session["status"] == "open" and session["expires_at"] <= self.now().timestamp():
+                (await self._shop.post(f"/v1/checkout/sessions/{page}/expire")).raise_for_status()
 
     def deliver(self, message: Message) -> None:
         """Deliver a message. If that fails or crashes, it is delivered again."""
@@ -435,7 +443,7 @@ class World:
         while self.transport.late:
             await self.transport.deliver_late(0)
         for later in (timedelta(), timedelta(hours=1), timedelta(days=8)):
-            self.saga.elapsed += later
+            await self.wait(later)
             await self.come_to_rest()
             for event in await self.events_at_stripe():
                 await self.webhook(event)
