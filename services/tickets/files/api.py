@@ -52,7 +52,7 @@ class DownloadOperation(ApiOperation):
 
 
 # Only documented, not checked, because another path is a 404 rather than a 400.
-PathFile = Annotated[str, PathParameter(schema_extra={"pattern": "^[0-9a-f]{32}$"})]
+PathFile = Annotated[str, PathParameter(schema_extra={"pattern": "^[0-9a-f]{32}$", "examples": ["ab" * 16]})]
 
 
 @get(
