@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.events import DisputeStatus, OrderStatus, PaymentStatus, PayoutState
+from contracts.events import DeliveryState, DisputeStatus, OrderStatus, PaymentStatus, PayoutState
 from contracts.guarantees import PAYOUT_WITHOUT_DATE
 from contracts.wire import Moment
 from kit.changes import Changes
@@ -40,6 +40,8 @@ class OrderFacts(BaseModel):
     starts_at: Moment | None = None
     paid_at: Moment | None = None
     delivered_at: Moment | None = None
+    delivery: DeliveryState | None = None
+    """How far the delivery is. None if the order is older than that."""
     fee_basis_points: int = 0
     """The platform's fee at the time of the order, in hundredths of a percent."""
 
@@ -122,6 +124,8 @@ class SaleState(BaseModel):
     refunded: int = 0
     lost: int = 0
     dispute: DisputeStatus | None = None
+    returning: bool = False
+    """Whether the buyer is to get everything back, although the refund hasn't succeeded yet."""
     intent_id: str | None = None
     transfers: list[Transfer] = []
     planned: PlannedTransfer | None = None
@@ -200,11 +204,13 @@ class SaleState(BaseModel):
 def due_time(order: OrderFacts, payout_delay: timedelta) -> datetime | None:
     """When the money of a paid order is due: after the event's start, or after the delivery without a date.
 
-    None if the order isn't known to be paid, and has no date.
+    None if the order has no date, and isn't known to be paid or still waits for its delivery.
     """
     if order.starts_at is not None:
         # Somebody may buy a ticket after the start. That buyer may report a problem as long as others.
         return max(order.starts_at, order.paid_at or order.starts_at) + payout_delay
+    if order.delivery == "due":
+        return None
     delivered = order.delivered_at or order.paid_at
     return delivered + PAYOUT_WITHOUT_DATE if delivered is not None else None
 
@@ -250,9 +256,16 @@ def _facts(
         "refunded": payment.refunded_amount - payment.lost_amount,
         "lost": payment.lost_amount,
         "dispute": payment.dispute,
+        "returning": _is_returning(order, payment),
         "intent_id": payment.intent_id or sale.intent_id,
     }
     return with_state(sale, learned, now)
+
+
+def _is_returning(order: OrderFacts, payment: PaymentFacts) -> bool:
+    """Whether the buyer is to get everything back. A refund may take days, and may need an operator."""
+    is_over = order.status == "cancelled" or order.delivery == "failed"
+    return payment.status == "refunding" or (is_over and payment.status != "refunded")
 
 
 def with_state(sale: SaleState, changes: Changes, now: datetime) -> Changes:
@@ -275,7 +288,7 @@ def state_of(sale: SaleState, now: datetime) -> PayoutState:
         return "reversed"
     if sale.held <= 0:
         return "paid"
-    if sale.dispute == "open":
+    if sale.dispute == "open" or sale.returning:
         return "frozen"
     return "due" if sale.due_at is not None and sale.due_at <= now else "held"
 

@@ -62,6 +62,33 @@ def test_a_sale_without_a_date_and_a_known_delivery_is_due_seven_days_after_the_
     assert rules.due_time(order(starts_at=None), DELAY) == NOW + timedelta(days=7)
 
 
+def test_a_sale_without_a_date_is_not_due_before_the_delivery() -> None:
+    waiting = rules.new_sale(order(starts_at=None, delivery="due"), payment(), DELAY, NOW)
+    assert waiting.due_at is None
+    assert rules.state_of(waiting, NOW + timedelta(days=1000)) == "held"
+
+
+@pytest.mark.parametrize(
+    ("of_order", "of_payment"),
+    [
+        ({}, {"status": "refunding"}),
+        ({"delivery": "failed"}, {}),
+        ({"delivery": "failed"}, {"dispute": "won"}),
+        ({"status": "cancelled"}, {}),
+    ],
+    ids=["refund-under-way", "not-delivered", "dispute-won-but-not-delivered", "cancelled"],
+)
+def test_money_that_is_to_go_back_to_the_buyer_is_not_transferred(
+    of_order: dict[str, Any], of_payment: dict[str, Any]
+) -> None:
+    returning = rules.new_sale(order(**of_order), payment(**of_payment), DELAY, AFTER)
+    assert returning.state == "frozen"
+    assert not rules.may_transfer(returning, AFTER + timedelta(days=1000))
+    refunded = payment(status="refunded", refunded_amount=10_000)
+    changes = rules.facts(returning, order(**of_order), refunded, DELAY, AFTER)
+    assert after(returning, changes).state == "reversed"
+
+
 def test_a_sale_without_any_known_time_stays_held() -> None:
     unknown = rules.new_sale(order(starts_at=None, paid_at=None), payment(), DELAY, NOW)
     assert unknown.due_at is None
