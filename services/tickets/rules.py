@@ -358,14 +358,17 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
         return None
     asked = ticket.price_minor if ticket.asked_minor is None else ticket.asked_minor
     is_free = _frees_ticket(order)
+    # Another hold begins only after the sale has ended, even if the event about its end is still to come.
+    is_sale_over = ticket.status == "sold" and (is_free or order.hold > ticket.hold)
+    files = _without_files(ticket) if is_sale_over else {}
     if order.status in LIVE_STATUSES:
         if order.hold > ticket.hold:
-            is_free = not _may_hold(ticket, order, asked)
+            is_free = not _may_hold(ticket.model_copy(update=dict(files)), order, asked)
         elif ticket.order_id != order.id:
             return None
     status = _status(order, is_free=is_free, withdrawn=ticket.withdrawn)
     return {
-        **(_without_files(ticket) if is_free and ticket.status == "sold" else {}),
+        **files,
         "hold": order.hold,
         "order_version": order.version,
         "status": status,

@@ -297,6 +297,23 @@ async def test_the_files_of_a_relisted_ticket_no_longer_count(tickets: Served) -
     assert (await read(tickets, key, file, by=BOB)).status_code == 403
 
 
+@pytest.mark.parametrize(("delivery", "status"), [("seller", "reserved"), ("instant", "available")])
+async def test_the_files_of_a_former_buyer_do_not_count_if_the_next_hold_overtakes_the_refund(
+    tickets: Served, delivery: str, status: str
+) -> None:
+    key = await list_ticket(tickets)
+    file = await add(tickets, key, pdf([f"OVERTAKEN-{delivery}"]))
+    former = await sell(key, BOB)
+    assert (await read(tickets, key, file, by=BOB)).status_code == 200
+    following = Order(key, CARL, hold=2)
+    await following.becomes("created", delivery=delivery)
+    await former.becomes("refunded", relisted=True)
+    assert (await tickets.ask("GET", f"/api/tickets/{key}")).json()["status"] == status
+    assert await delivery_of(tickets, key) == "seller"
+    await following.becomes("complete")
+    assert (await read(tickets, key, file, by=CARL)).status_code in (403, 404)
+
+
 async def test_a_hold_is_refused_if_the_files_that_the_buyer_saw_are_gone(tickets: Served) -> None:
     key = await list_ticket(tickets)
     await Order(key).becomes("created", delivery="instant")
