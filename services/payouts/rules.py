@@ -207,8 +207,9 @@ def due_time(order: OrderFacts, payout_delay: timedelta) -> datetime | None:
     None if the order has no date, and isn't known to be paid or still waits for its delivery.
     """
     if order.starts_at is not None:
-        # Somebody may buy a ticket after the start. That buyer may report a problem as long as others.
-        return max(order.starts_at, order.paid_at or order.starts_at) + payout_delay
+        # Somebody may buy or get a ticket after the start. That buyer may report a problem as long as others.
+        begins = [order.starts_at, order.paid_at, order.delivered_at]
+        return max(moment for moment in begins if moment is not None) + payout_delay
     if order.delivery == "due":
         return None
     delivered = order.delivered_at or order.paid_at

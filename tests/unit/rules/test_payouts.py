@@ -99,6 +99,12 @@ def test_a_ticket_that_was_bought_after_the_start_is_due_later() -> None:
     assert rules.due_time(order(paid_at=START + timedelta(hours=2)), DELAY) == AFTER + timedelta(hours=2)
 
 
+def test_a_ticket_that_was_delivered_after_the_start_is_due_later() -> None:
+    """The buyer may report a problem for 48 hours after the delivery."""
+    late = order(delivered_at=START + timedelta(days=5))
+    assert rules.due_time(late, DELAY) == AFTER + timedelta(days=5)
+
+
 @pytest.mark.parametrize(
     ("percent", "amount", "fee"),
     [("0", 10_000, 0), ("5", 10_000, 500), ("2.5", 1999, 50), ("0.01", 5000, 1), ("0.01", 4999, 0)],
