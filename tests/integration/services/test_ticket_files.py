@@ -1,11 +1,12 @@
 """Sealed files of tickets: what is accepted, who reads them, and how long they are kept."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from bson import ObjectId
 
 from contracts.events import OrderCreated, OrderedTicket, OrderUpdated
 from contracts.tickets import MAX_FILE_BYTES
@@ -437,6 +438,25 @@ async def test_an_interrupted_upload_leaves_nothing_after_a_while(
     await pass_time(rules.GRACE)
     await retention.sweep(days=30)
     assert await SealedFile.count() == await FileChunk.count() == 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"status": "unheard-of"}, {"starts_at": datetime(9999, 12, 31, 23, tzinfo=UTC)}],
+    ids=["of-another-version", "end-of-time"],
+)
+async def test_a_file_that_cannot_be_judged_does_not_keep_others_from_being_deleted(
+    tickets: Served, damage: dict[str, Any]
+) -> None:
+    odd, other = await list_ticket(tickets), await list_ticket(tickets)
+    await add(tickets, odd, pdf(["JUDGED-1"]))
+    file = await add(tickets, other, pdf(["JUDGED-2"]))
+    await Ticket.get_pymongo_collection().update_one({"_id": ObjectId(odd)}, {"$set": damage})
+    await Ticket.get_pymongo_collection().update_one({"_id": ObjectId(other)}, {"$set": {"files": []}})
+    await pass_time(rules.GRACE)
+    await retention.sweep(days=30)
+    assert [left.ticket_id for left in await SealedFile.find_all().to_list()] == [ObjectId(odd)]
+    assert await CodeClaim.find({"file_id": file["id"]}).count() == 0
 
 
 async def pass_time(by: timedelta) -> None:
