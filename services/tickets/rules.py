@@ -125,6 +125,8 @@ class TicketState(TicketDetails):
     """The newest known version of that order. An event with a lower pair (hold, version) is ignored."""
     order_delivery: DeliveryState | None = None
     """How far the delivery of the sold ticket is. None if the ticket isn't sold."""
+    upload_by: Moment | None = None
+    """Until when the promised files of the sold ticket can be uploaded. None if there is no such deadline."""
     promised: bool = False
     """Whether the seller promised to upload the files."""
     files_ready_at: Moment | None = None
@@ -383,6 +385,7 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
         "refunded_minor": _refunded(order) if status == "sold" else 0,
         "dispute": order.dispute if status == "sold" else None,
         "order_delivery": order.delivery if status == "sold" else None,
+        "upload_by": order.deliver_by if status == "sold" and order.ticket.delivery != "seller" else None,
     }
 
 

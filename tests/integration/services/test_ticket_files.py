@@ -342,6 +342,19 @@ async def test_an_upload_during_a_purchase_reaches_the_buyer(tickets: Served) ->
     assert (await read(tickets, key, answer.json(), by=BOB)).status_code == 200
 
 
+@pytest.mark.parametrize(("delivery", "status"), [("promised", 409), ("seller", 201)])
+async def test_promised_files_cannot_be_uploaded_after_their_deadline(
+    tickets: Served, delivery: str, status: int
+) -> None:
+    """The buyer gets the money back then. A ticket that is handed over has no such deadline."""
+    key = await list_ticket(tickets, promised=delivery == "promised")
+    order = Order(key)
+    await order.becomes("created", delivery=delivery)
+    await order.becomes("complete", delivery=delivery, deliver_by=now() - timedelta(seconds=1))
+    assert (await files_of(tickets, key))["canUpload"] is (status == 201)
+    assert (await upload(tickets, key, pdf([f"LATE-{delivery}"]))).status_code == status
+
+
 async def test_files_of_a_reserved_ticket_can_be_added_but_not_removed(tickets: Served) -> None:
     key = await list_ticket(tickets, quantity=2)
     file = await add(tickets, key, pdf(["HELD-0001"]))
