@@ -163,10 +163,17 @@ class SaleState(BaseModel):
 
     @property
     def _position(self) -> int:
-        """What the platform owes to the seller. Below zero, the seller owes it to the platform."""
+        """What the platform owes to the seller. Below zero, the seller owes it to the platform, or did so
+        before that was written off."""
         offset = sum(each.amount for each in self.offsets)
         settled = sum(each.amount for each in self.settled_by)
-        return self.net - self.paid_out - offset + settled + self.written_off
+        return self.net - self.paid_out - offset + settled
+
+    @property
+    def forgiven(self) -> int:
+        """How much of a debt is written off. If a refund fails later, the debt and this shrink together: the
+        seller has that money already."""
+        return min(self.written_off, max(-self._position, 0))
 
     @property
     def held(self) -> int:
@@ -176,7 +183,7 @@ class SaleState(BaseModel):
     @property
     def owed(self) -> int:
         """What the seller owes."""
-        return max(-self._position, 0)
+        return max(-self._position, 0) - self.forgiven
 
     @property
     def reversible(self) -> int:
@@ -192,7 +199,7 @@ class SaleState(BaseModel):
         return Amounts(
             received=self.gross,
             owed=self.owed,
-            written_off=self.written_off,
+            written_off=self.forgiven,
             held=self.held,
             paid_out=self.paid_out,
             fees=self.kept_fee,

@@ -168,6 +168,17 @@ def test_a_refund_that_failed_after_the_reversal_is_due_again() -> None:
     assert returned.held == 9500
 
 
+def test_a_refund_that_fails_after_its_debt_was_written_off_is_not_paid_to_the_seller_again() -> None:
+    refunded = paid(refunded=10_000)
+    given_up = after(refunded, rules.write_off(refunded, AFTER))
+    assert (given_up.owed, given_up.accounts.written_off) == (0, 9500)
+    failed = given_up.model_copy(update={"refunded": 0})
+    assert (failed.held, failed.owed, failed.accounts.written_off) == (0, 0, 0)
+    assert rules.state_of(failed, AFTER) == "paid"
+    partly = given_up.model_copy(update={"refunded": 4000})
+    assert (partly.held, partly.owed, partly.accounts.written_off) == (0, 0, 3800)
+
+
 def test_a_repeated_fact_changes_nothing() -> None:
     facts = order(fee_basis_points=500), payment()
     assert rules.facts(sale(), *facts, DELAY, NOW) is None
