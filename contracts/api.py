@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     StringConstraints,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -48,6 +49,7 @@ from contracts.tickets import (
     TimeZoneInput,
     Title,
     Venue,
+    in_start_years,
 )
 from contracts.wire import Count, Id, Moment, Wire, left_out_if_none
 
@@ -386,6 +388,8 @@ class TicketBody(TicketDetails, TicketOffer, Body):
     promised: bool = False
     """Whether the seller promises to upload the files later, if they aren't uploaded yet."""
 
+    _starts_in_time = field_validator("starts_at")(in_start_years)
+
 
 class PrivateNoteBody(Body):
     """The new private note of a ticket, or null to remove it."""
@@ -551,6 +555,8 @@ class ShowCorrectionBody(Body):
     picture: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,100}$")] | None = None
     """The name of a picture of a ticket."""
     reason: Reason
+
+    _starts_in_time = field_validator("starts_at")(in_start_years)
 
 
 class Seller(Wire):

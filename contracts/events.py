@@ -34,7 +34,7 @@ PaymentStatus = TypeAliasType(
 
 PayoutState = TypeAliasType("PayoutState", Literal["held", "due", "paid", "frozen", "reversed"])
 """Where the seller's money is: `held` until a date, `due` to be transferred, `paid`, `frozen` while the buyer
-disputes the payment, or `reversed` because the buyer got everything back."""
+disputes the payment or a refund is under way, or `reversed` because the buyer got everything back."""
 
 LinkKind = TypeAliasType(
     "LinkKind",

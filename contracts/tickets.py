@@ -2,6 +2,7 @@
 
 import zoneinfo
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
@@ -161,6 +162,21 @@ CountryInput = Annotated[
     Field(json_schema_extra={"pattern": "^[A-Z]{2}$", "examples": ["DE"]}),
 ]
 """A code of ISO 3166-1."""
+
+START_YEARS = 9000
+"""Events begin before this year, so that delivery, payout and deletion have times after the start."""
+
+
+def in_start_years(starts_at: datetime | None) -> datetime | None:
+    """The start of an event.
+
+    Raises:
+        PydanticCustomError: it is too close to the end of all times.
+    """
+    if starts_at is not None and starts_at.year >= START_YEARS:
+        raise PydanticCustomError("starts_at", f"The event must begin before the year {START_YEARS}")
+    return starts_at
+
 
 Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY), BeforeValidator(_quantity)]
 FaceValue = Annotated[

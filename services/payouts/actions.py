@@ -203,7 +203,8 @@ def order_fields(event: OrderEvent) -> dict[str, Any]:
         "title": event.ticket.title,
         "starts_at": event.ticket.starts_at,
         "paid_at": event.paid_at,
-        "delivered_at": getattr(event, "delivered_at", None),
+        "delivered_at": event.delivered_at,
+        "delivery": event.delivery,
     }
 
 

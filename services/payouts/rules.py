@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.events import DisputeStatus, OrderStatus, PaymentStatus, PayoutState
+from contracts.events import DeliveryState, DisputeStatus, OrderStatus, PaymentStatus, PayoutState
 from contracts.guarantees import PAYOUT_WITHOUT_DATE
 from contracts.wire import Moment
 from kit.changes import Changes
@@ -40,6 +40,8 @@ class OrderFacts(BaseModel):
     starts_at: Moment | None = None
     paid_at: Moment | None = None
     delivered_at: Moment | None = None
+    delivery: DeliveryState | None = None
+    """How far the delivery is. None if the order is older than that."""
     fee_basis_points: int = 0
     """The platform's fee at the time of the order, in hundredths of a percent."""
 
@@ -122,6 +124,8 @@ class SaleState(BaseModel):
     refunded: int = 0
     lost: int = 0
     dispute: DisputeStatus | None = None
+    returning: bool = False
+    """Whether the buyer is to get everything back, although the refund hasn't succeeded yet."""
     intent_id: str | None = None
     transfers: list[Transfer] = []
     planned: PlannedTransfer | None = None
@@ -159,10 +163,17 @@ class SaleState(BaseModel):
 
     @property
     def _position(self) -> int:
-        """What the platform owes to the seller. Below zero, the seller owes it to the platform."""
+        """What the platform owes to the seller. Below zero, the seller owes it to the platform, or did so
+        before that was written off."""
         offset = sum(each.amount for each in self.offsets)
         settled = sum(each.amount for each in self.settled_by)
-        return self.net - self.paid_out - offset + settled + self.written_off
+        return self.net - self.paid_out - offset + settled
+
+    @property
+    def forgiven(self) -> int:
+        """How much of a debt is written off. If a refund fails later, the debt and this shrink together: the
+        seller has that money already."""
+        return min(self.written_off, max(-self._position, 0))
 
     @property
     def held(self) -> int:
@@ -172,7 +183,7 @@ class SaleState(BaseModel):
     @property
     def owed(self) -> int:
         """What the seller owes."""
-        return max(-self._position, 0)
+        return max(-self._position, 0) - self.forgiven
 
     @property
     def reversible(self) -> int:
@@ -188,7 +199,7 @@ class SaleState(BaseModel):
         return Amounts(
             received=self.gross,
             owed=self.owed,
-            written_off=self.written_off,
+            written_off=self.forgiven,
             held=self.held,
             paid_out=self.paid_out,
             fees=self.kept_fee,
@@ -200,11 +211,14 @@ class SaleState(BaseModel):
 def due_time(order: OrderFacts, payout_delay: timedelta) -> datetime | None:
     """When the money of a paid order is due: after the event's start, or after the delivery without a date.
 
-    None if the order isn't known to be paid, and has no date.
+    None if the order has no date, and isn't known to be paid or still waits for its delivery.
     """
     if order.starts_at is not None:
-        # Somebody may buy a ticket after the start. That buyer may report a problem as long as others.
-        return max(order.starts_at, order.paid_at or order.starts_at) + payout_delay
+        # Somebody may buy or get a ticket after the start. That buyer may report a problem as long as others.
+        begins = [order.starts_at, order.paid_at, order.delivered_at]
+        return max(moment for moment in begins if moment is not None) + payout_delay
+    if order.delivery == "due":
+        return None
     delivered = order.delivered_at or order.paid_at
     return delivered + PAYOUT_WITHOUT_DATE if delivered is not None else None
 
@@ -250,9 +264,16 @@ def _facts(
         "refunded": payment.refunded_amount - payment.lost_amount,
         "lost": payment.lost_amount,
         "dispute": payment.dispute,
+        "returning": _is_returning(order, payment),
         "intent_id": payment.intent_id or sale.intent_id,
     }
     return with_state(sale, learned, now)
+
+
+def _is_returning(order: OrderFacts, payment: PaymentFacts) -> bool:
+    """Whether the buyer is to get everything back. A refund may take days, and may need an operator."""
+    is_over = order.status == "cancelled" or order.delivery == "failed"
+    return payment.status == "refunding" or (is_over and payment.status != "refunded")
 
 
 def with_state(sale: SaleState, changes: Changes, now: datetime) -> Changes:
@@ -275,7 +296,7 @@ def state_of(sale: SaleState, now: datetime) -> PayoutState:
         return "reversed"
     if sale.held <= 0:
         return "paid"
-    if sale.dispute == "open":
+    if sale.dispute == "open" or sale.returning:
         return "frozen"
     return "due" if sale.due_at is not None and sale.due_at <= now else "held"
 

@@ -125,6 +125,8 @@ class TicketState(TicketDetails):
     """The newest known version of that order. An event with a lower pair (hold, version) is ignored."""
     order_delivery: DeliveryState | None = None
     """How far the delivery of the sold ticket is. None if the ticket isn't sold."""
+    upload_by: Moment | None = None
+    """Until when the promised files of the sold ticket can be uploaded. None if there is no such deadline."""
     promised: bool = False
     """Whether the seller promised to upload the files."""
     files_ready_at: Moment | None = None
@@ -358,14 +360,17 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
         return None
     asked = ticket.price_minor if ticket.asked_minor is None else ticket.asked_minor
     is_free = _frees_ticket(order)
+    # Another hold begins only after the sale has ended, even if the event about its end is still to come.
+    is_sale_over = ticket.status == "sold" and (is_free or order.hold > ticket.hold)
+    files = _without_files(ticket) if is_sale_over else {}
     if order.status in LIVE_STATUSES:
         if order.hold > ticket.hold:
-            is_free = not _may_hold(ticket, order, asked)
+            is_free = not _may_hold(ticket.model_copy(update=dict(files)), order, asked)
         elif ticket.order_id != order.id:
             return None
     status = _status(order, is_free=is_free, withdrawn=ticket.withdrawn)
     return {
-        **(_without_files(ticket) if is_free and ticket.status == "sold" else {}),
+        **files,
         "hold": order.hold,
         "order_version": order.version,
         "status": status,
@@ -380,6 +385,7 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
         "refunded_minor": _refunded(order) if status == "sold" else 0,
         "dispute": order.dispute if status == "sold" else None,
         "order_delivery": order.delivery if status == "sold" else None,
+        "upload_by": order.deliver_by if status == "sold" and order.ticket.delivery != "seller" else None,
     }
 
 

@@ -2,8 +2,9 @@
 
 import io
 import json
+import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import zxingcpp
 from PIL import Image, ImageDraw
@@ -47,13 +48,27 @@ def image(*codes: str, kind: str = "PNG") -> bytes:
 
 def wallet_pass(message: str | None, serial: str = "1") -> bytes:
     """An Apple Wallet pass with this barcode."""
-    described = {
-        "formatVersion": 1,
-        "passTypeIdentifier": "pass.example",
-        "serialNumber": serial,
-        **({"barcodes": [{"format": "PKBarcodeFormatQR", "message": message}]} if message else {}),
-    }
-    return archive({"pass.json": json.dumps(described), "icon.png": b"icon"})
+    return wallet_pass_of([message] if message else [], serial)
+
+
+def wallet_pass_of(messages: Iterable[str], serial: str = "1") -> bytes:
+    """An Apple Wallet pass with these barcodes."""
+    return archive({"pass.json": _described(messages, serial), "icon.png": b"icon"})
+
+
+def pass_with_two_contents(*messages: str) -> bytes:
+    """A pass whose archive has several files of the same name, so that readers differ in which one counts."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as packed, warnings.catch_warnings(action="ignore"):
+        for message in messages:
+            packed.writestr("pass.json", _described([message], "1"))
+    return file.getvalue()
+
+
+def _described(messages: Iterable[str], serial: str) -> str:
+    codes = [{"format": "PKBarcodeFormatQR", "message": message} for message in messages]
+    described = {"formatVersion": 1, "passTypeIdentifier": "pass.example", "serialNumber": serial}
+    return json.dumps({**described, **({"barcodes": codes} if codes else {})})
 
 
 def archive(files: dict[str, str | bytes]) -> bytes:

@@ -141,6 +141,7 @@ def view_of(file: FileEntry, reads: int) -> FileView:
 def _can_upload(ticket: Ticket, by: str) -> bool:
     try:
         rules.check_may_add_file(ticket, by)
+        rules.check_in_time(ticket, now())
     except ServiceError:
         return False
     return ticket.status == "available" or ticket.files_ready_at is None

@@ -39,6 +39,8 @@ MAX_IMAGE_SIDE = 3000
 """A photo of a ticket is reduced to this size before its barcodes are read."""
 MIN_CODE_LENGTH = 4
 """Shorter contents are stripes that only look like a barcode."""
+MAX_CODES_A_SEAT = 10
+"""A ticket may show several barcodes. Each of them keeps others from listing a ticket with that code."""
 
 # Turn off Pillow's own limit: the header is checked before Pillow opens the file.
 Image.MAX_IMAGE_PIXELS = None
@@ -65,7 +67,7 @@ def inspect(upload: bytes, limits: FileLimits) -> Inspected:
         if upload.startswith(b"\xff\xd8\xff"):
             return _inspected("jpeg", [_codes_of_image(_image(upload, limits))])
         if upload.startswith(b"PK\x03\x04"):
-            return inspect_pass(upload)
+            return _inspected("pkpass", [inspect_pass(upload)])
     except ServiceError:
         raise
     except MemoryError:
@@ -92,7 +94,10 @@ def seats_on(pages: Sequence[Codes]) -> int:
 
 def _inspected(kind: FileKind, pages: Iterable[Codes]) -> Inspected:
     pages = [[code for code in page if _admits(code[1])] for page in pages]
-    return Inspected(kind, seats_on(pages), sorted({content for page in pages for _, content in page}))
+    seats, codes = seats_on(pages), sorted({content for page in pages for _, content in page})
+    if len(codes) > seats * MAX_CODES_A_SEAT:
+        raise FileTooComplex("The file has too many barcodes. Upload only the pages of the tickets")
+    return Inspected(kind, seats, codes)
 
 
 def _admits(content: str) -> bool:

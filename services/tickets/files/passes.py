@@ -3,13 +3,12 @@
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from services.tickets.files.contents import (
     EncryptedFile,
     FileTooComplex,
-    Inspected,
     NotATicketFile,
     UnreadableFile,
 )
@@ -21,8 +20,8 @@ _ENCRYPTED = 0x1
 _REQUIRED = ("formatVersion", "passTypeIdentifier", "serialNumber")
 
 
-def inspect_pass(upload: bytes) -> Inspected:
-    """Read the barcode of a pass, which admits one person.
+def inspect_pass(upload: bytes) -> Sequence[tuple[str, str]]:
+    """The contents of the barcode of a pass, which admits one person. Each has a format of its own here.
 
     Raises:
         NotATicketFile: it is another zip archive.
@@ -35,7 +34,11 @@ def inspect_pass(upload: bytes) -> Inspected:
         raise UnreadableFile from error
     if not isinstance(described, dict) or any(name not in described for name in _REQUIRED):
         raise NotATicketFile
-    return Inspected("pkpass", 1, sorted(set(_messages(described))))
+    try:
+        messages = sorted(set(_messages(described)), key=str.encode)
+    except UnicodeEncodeError as error:
+        raise UnreadableFile from error
+    return [(str(number), message) for number, message in enumerate(messages)]
 
 
 def _described(archive: zipfile.ZipFile) -> Any:
@@ -43,8 +46,11 @@ def _described(archive: zipfile.ZipFile) -> Any:
     # The sizes are those that the archive declares. Only pass.json is unpacked, and no more than allowed.
     if len(entries) > MAX_ENTRIES or sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
         raise FileTooComplex
-    if not any(entry.filename == "pass.json" for entry in entries):
+    names = [entry.filename for entry in entries]
+    if "pass.json" not in names:
         raise NotATicketFile
+    if len(set(names)) < len(names):  # readers differ in which of them counts
+        raise UnreadableFile
     if any(entry.flag_bits & _ENCRYPTED for entry in entries):
         raise EncryptedFile
     with archive.open("pass.json") as file:

@@ -65,6 +65,19 @@ def check_may_add_file(ticket: TicketState, by: str) -> None:
         raise TooManyFiles
 
 
+def check_in_time(ticket: TicketState, now: datetime) -> None:
+    """Check that the buyer of promised files isn't about to be refunded because they are late.
+
+    Orders waits for `GRACE` after the deadline and then asks for the files. Later ones would reach a buyer
+    who gets the money back, until the event about that arrives here.
+
+    Raises:
+        FilesFinal
+    """
+    if ticket.status == "sold" and ticket.upload_by is not None and ticket.upload_by < now:
+        raise FilesFinal("The time to upload the files is over")
+
+
 def add_file(ticket: TicketState, by: str, file: FileEntry, now: datetime) -> Changes | None:
     """Add a file. A repeated call changes nothing.
 
@@ -75,6 +88,7 @@ def add_file(ticket: TicketState, by: str, file: FileEntry, now: datetime) -> Ch
     if any(known.id == file.id for known in ticket.files):
         return None
     check_may_add_file(ticket, by)
+    check_in_time(ticket, now)
     files = [*ticket.files, file]
     seats = seats_of(files)
     if seats > ticket.quantity:

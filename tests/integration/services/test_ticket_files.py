@@ -1,11 +1,12 @@
 """Sealed files of tickets: what is accepted, who reads them, and how long they are kept."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from bson import ObjectId
 
 from contracts.events import OrderCreated, OrderedTicket, OrderUpdated
 from contracts.tickets import MAX_FILE_BYTES
@@ -129,8 +130,14 @@ async def test_a_file_of_each_kind_reaches_the_buyer_unchanged_as_a_download(
         (wallet_pass("CODE-1")[:60], 400, "unreadable-file"),
         (ticket_files.encrypted_pdf(), 400, "encrypted-file"),
         (ticket_files.plain_pdf(10_000), 400, "too-many-pages"),
+        (ticket_files.wallet_pass_of(f"CODE-{number}" for number in range(1_000)), 400, "file-too-complex"),
+        (wallet_pass("CODE-\ud800"), 400, "unreadable-file"),
+        (ticket_files.pass_with_two_contents("CODE-1", "CODE-2"), 400, "unreadable-file"),
     ],
-    ids=["gif", "empty", "zip", "no-pdf", "cut-pdf", "cut-png", "cut-pass", "encrypted", "10000-pages"],
+    ids=[
+        *("gif", "empty", "zip", "no-pdf", "cut-pdf", "cut-png", "cut-pass", "encrypted", "10000-pages"),
+        *("1000-codes", "half-a-character", "two-contents"),
+    ],
 )
 async def test_a_file_that_is_no_ticket_is_refused_with_its_reason_and_leaves_nothing(
     tickets: Served, content: bytes, status: int, code: str
@@ -297,6 +304,23 @@ async def test_the_files_of_a_relisted_ticket_no_longer_count(tickets: Served) -
     assert (await read(tickets, key, file, by=BOB)).status_code == 403
 
 
+@pytest.mark.parametrize(("delivery", "status"), [("seller", "reserved"), ("instant", "available")])
+async def test_the_files_of_a_former_buyer_do_not_count_if_the_next_hold_overtakes_the_refund(
+    tickets: Served, delivery: str, status: str
+) -> None:
+    key = await list_ticket(tickets)
+    file = await add(tickets, key, pdf([f"OVERTAKEN-{delivery}"]))
+    former = await sell(key, BOB)
+    assert (await read(tickets, key, file, by=BOB)).status_code == 200
+    following = Order(key, CARL, hold=2)
+    await following.becomes("created", delivery=delivery)
+    await former.becomes("refunded", relisted=True)
+    assert (await tickets.ask("GET", f"/api/tickets/{key}")).json()["status"] == status
+    assert await delivery_of(tickets, key) == "seller"
+    await following.becomes("complete")
+    assert (await read(tickets, key, file, by=CARL)).status_code in (403, 404)
+
+
 async def test_a_hold_is_refused_if_the_files_that_the_buyer_saw_are_gone(tickets: Served) -> None:
     key = await list_ticket(tickets)
     await Order(key).becomes("created", delivery="instant")
@@ -316,6 +340,19 @@ async def test_an_upload_during_a_purchase_reaches_the_buyer(tickets: Served) ->
     assert answer.status_code == 201, answer.text
     assert await delivery_of(tickets, key) == "instant"
     assert (await read(tickets, key, answer.json(), by=BOB)).status_code == 200
+
+
+@pytest.mark.parametrize(("delivery", "status"), [("promised", 409), ("seller", 201)])
+async def test_promised_files_cannot_be_uploaded_after_their_deadline(
+    tickets: Served, delivery: str, status: int
+) -> None:
+    """The buyer gets the money back then. A ticket that is handed over has no such deadline."""
+    key = await list_ticket(tickets, promised=delivery == "promised")
+    order = Order(key)
+    await order.becomes("created", delivery=delivery)
+    await order.becomes("complete", delivery=delivery, deliver_by=now() - timedelta(seconds=1))
+    assert (await files_of(tickets, key))["canUpload"] is (status == 201)
+    assert (await upload(tickets, key, pdf([f"LATE-{delivery}"]))).status_code == status
 
 
 async def test_files_of_a_reserved_ticket_can_be_added_but_not_removed(tickets: Served) -> None:
@@ -414,6 +451,25 @@ async def test_an_interrupted_upload_leaves_nothing_after_a_while(
     await pass_time(rules.GRACE)
     await retention.sweep(days=30)
     assert await SealedFile.count() == await FileChunk.count() == 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"status": "unheard-of"}, {"starts_at": datetime(9999, 12, 31, 23, tzinfo=UTC)}],
+    ids=["of-another-version", "end-of-time"],
+)
+async def test_a_file_that_cannot_be_judged_does_not_keep_others_from_being_deleted(
+    tickets: Served, damage: dict[str, Any]
+) -> None:
+    odd, other = await list_ticket(tickets), await list_ticket(tickets)
+    await add(tickets, odd, pdf(["JUDGED-1"]))
+    file = await add(tickets, other, pdf(["JUDGED-2"]))
+    await Ticket.get_pymongo_collection().update_one({"_id": ObjectId(odd)}, {"$set": damage})
+    await Ticket.get_pymongo_collection().update_one({"_id": ObjectId(other)}, {"$set": {"files": []}})
+    await pass_time(rules.GRACE)
+    await retention.sweep(days=30)
+    assert [left.ticket_id for left in await SealedFile.find_all().to_list()] == [ObjectId(odd)]
+    assert await CodeClaim.find({"file_id": file["id"]}).count() == 0
 
 
 async def pass_time(by: timedelta) -> None:

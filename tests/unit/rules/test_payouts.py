@@ -62,6 +62,33 @@ def test_a_sale_without_a_date_and_a_known_delivery_is_due_seven_days_after_the_
     assert rules.due_time(order(starts_at=None), DELAY) == NOW + timedelta(days=7)
 
 
+def test_a_sale_without_a_date_is_not_due_before_the_delivery() -> None:
+    waiting = rules.new_sale(order(starts_at=None, delivery="due"), payment(), DELAY, NOW)
+    assert waiting.due_at is None
+    assert rules.state_of(waiting, NOW + timedelta(days=1000)) == "held"
+
+
+@pytest.mark.parametrize(
+    ("of_order", "of_payment"),
+    [
+        ({}, {"status": "refunding"}),
+        ({"delivery": "failed"}, {}),
+        ({"delivery": "failed"}, {"dispute": "won"}),
+        ({"status": "cancelled"}, {}),
+    ],
+    ids=["refund-under-way", "not-delivered", "dispute-won-but-not-delivered", "cancelled"],
+)
+def test_money_that_is_to_go_back_to_the_buyer_is_not_transferred(
+    of_order: dict[str, Any], of_payment: dict[str, Any]
+) -> None:
+    returning = rules.new_sale(order(**of_order), payment(**of_payment), DELAY, AFTER)
+    assert returning.state == "frozen"
+    assert not rules.may_transfer(returning, AFTER + timedelta(days=1000))
+    refunded = payment(status="refunded", refunded_amount=10_000)
+    changes = rules.facts(returning, order(**of_order), refunded, DELAY, AFTER)
+    assert after(returning, changes).state == "reversed"
+
+
 def test_a_sale_without_any_known_time_stays_held() -> None:
     unknown = rules.new_sale(order(starts_at=None, paid_at=None), payment(), DELAY, NOW)
     assert unknown.due_at is None
@@ -70,6 +97,12 @@ def test_a_sale_without_any_known_time_stays_held() -> None:
 
 def test_a_ticket_that_was_bought_after_the_start_is_due_later() -> None:
     assert rules.due_time(order(paid_at=START + timedelta(hours=2)), DELAY) == AFTER + timedelta(hours=2)
+
+
+def test_a_ticket_that_was_delivered_after_the_start_is_due_later() -> None:
+    """The buyer may report a problem for 48 hours after the delivery."""
+    late = order(delivered_at=START + timedelta(days=5))
+    assert rules.due_time(late, DELAY) == AFTER + timedelta(days=5)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +166,17 @@ def test_a_refund_that_failed_after_the_reversal_is_due_again() -> None:
     ).model_copy(update={"refunded": 0})
     assert rules.state_of(returned, AFTER) == "due"
     assert returned.held == 9500
+
+
+def test_a_refund_that_fails_after_its_debt_was_written_off_is_not_paid_to_the_seller_again() -> None:
+    refunded = paid(refunded=10_000)
+    given_up = after(refunded, rules.write_off(refunded, AFTER))
+    assert (given_up.owed, given_up.accounts.written_off) == (0, 9500)
+    failed = given_up.model_copy(update={"refunded": 0})
+    assert (failed.held, failed.owed, failed.accounts.written_off) == (0, 0, 0)
+    assert rules.state_of(failed, AFTER) == "paid"
+    partly = given_up.model_copy(update={"refunded": 4000})
+    assert (partly.held, partly.owed, partly.accounts.written_off) == (0, 0, 3800)
 
 
 def test_a_repeated_fact_changes_nothing() -> None:

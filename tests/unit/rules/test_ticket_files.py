@@ -80,6 +80,14 @@ def test_the_seller_adds_files_until_they_are_complete(state: TicketState) -> No
     assert rules.add_file(state, SELLER, entry(), NOW) is not None
 
 
+def test_promised_files_are_not_added_after_their_deadline() -> None:
+    """The buyer would get both the files and the money, until the event about the refund arrives."""
+    due = sold(promised=True, order_delivery="due", upload_by=NOW)
+    assert rules.add_file(due, SELLER, entry(), NOW) is not None
+    with pytest.raises(rules.FilesFinal, match="time to upload"):
+        rules.add_file(due, SELLER, entry(), NOW + timedelta(seconds=1))
+
+
 @pytest.mark.parametrize(("status", "error"), [("reserved", TicketReserved), ("sold", TicketSold)])
 def test_files_that_somebody_holds_or_has_bought_stay(status: str, error: type[Exception]) -> None:
     with pytest.raises(error):
