@@ -13,6 +13,12 @@ PAGE = "/how-it-works"
 
 DELIVERY_BEFORE_START = timedelta(hours=4)
 """How long before the event promised files must be there."""
+PROBLEM_HOURS = 48
+"""How long after the event's start a buyer may report a problem. Until then, the seller isn't paid."""
+ANSWER_HOURS = 48
+"""How long after a report its seller may answer. After that, or after the answer, an operator decides."""
+PROBLEM_WITHOUT_DATE = timedelta(days=7)
+"""How long after the delivery a buyer may report a problem, if the listing has no date."""
 PAYOUT_WITHOUT_DATE = timedelta(days=7)
 """How long after the delivery the seller is paid, if the listing has no date."""
 

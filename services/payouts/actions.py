@@ -203,7 +203,9 @@ def order_fields(event: OrderEvent) -> dict[str, Any]:
         "title": event.ticket.title,
         "starts_at": event.ticket.starts_at,
         "paid_at": event.paid_at,
-        "delivered_at": getattr(event, "delivered_at", None),
+        "delivered_at": event.delivered_at,
+        "problem": event.problem,
+        "refund_due": event.refund_due,
     }
 
 

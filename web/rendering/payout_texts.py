@@ -59,7 +59,9 @@ class ShownPayout:
             case "due":
                 return _("On its way to your account at Stripe")
             case "frozen":
-                return _("Frozen while the buyer disputes the payment")
+                return _(
+                    "Frozen while the buyer disputes the payment, or until a reported problem is settled"
+                )
             case "reversed":
                 return _("The buyer got the money back")
             case _:
