@@ -39,7 +39,8 @@ def refund(payment: PaymentState, *, relist: bool, again: bool = False, now: dat
         case "captured" if payment.dispute in ("open", "lost"):
             raise PaymentDisputed
         case "captured":
-            return {"status": "refunding", "relist": relist, "refund_target": None, **attempt}
+            everything = {"refund_target": None} if payment.refund_target is not None else {}
+            return {"status": "refunding", "relist": relist, **everything, **attempt}
         case "refunding" if payment.refund_target is not None and not again:
             return {"relist": relist, "refund_target": None, **attempt}  # everything instead of a part
         case "refunding" | "refunded":
