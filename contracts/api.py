@@ -559,6 +559,10 @@ class Seller(Wire):
     id: Id
     sold: int
     """Number of tickets that this seller sold."""
+    upheld_problems: int = 0
+    """For how many of them an operator decided that the buyer gets money back, after a report."""
+    failed_deliveries: int = 0
+    """How many promised tickets didn't arrive in time."""
 
 
 class Sum(Wire):

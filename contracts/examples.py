@@ -564,7 +564,7 @@ API_EXAMPLES: tuple[Wire, ...] = (
     ),
     ShowMergeBody(show_id=SHOW, other_id=OTHER_SHOW, reason="The same concert"),
     ShowCorrectionBody(show_id=SHOW, venue="Old Mill", reason="It was misspelled"),
-    Seller(id=SELLER, sold=12),
+    Seller(id=SELLER, sold=12, upheld_problems=1, failed_deliveries=0),
     Sum(count=2, amount=3998),
     SalesSummary(
         available=Sum(count=2, amount=3998),

@@ -160,3 +160,16 @@ async def test_nobody_else_reads_the_report(
         page = await client.get(f"/orders/{order.id}/{path}")
         assert page.status_code in (403, 404)
         assert "laughed" not in page.text
+
+
+async def test_the_page_of_a_ticket_states_what_became_of_the_sellers_sales(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    ticket = market.ticket(seller)
+    page = text_of(await client.get(f"/tickets/{ticket.id}"))
+    assert "upheld" not in page
+    assert "not delivered in time" not in page
+    market.records[seller.id] = {"upheld_problems": 1, "failed_deliveries": 2}
+    page = text_of(await client.get(f"/tickets/{ticket.id}"))
+    assert "1 reported problem upheld" in page
+    assert "2 tickets not delivered in time" in page
