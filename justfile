@@ -279,6 +279,13 @@ extend ORDER *ARGS: _runtime
 withdraw TICKET *ARGS: _runtime
     @exec {{ python }} -m ops withdraw "$@"
 
+# Decide on a reported problem: `just decide-problem ORDER partial-refund --amount 5.00 --reason "…"`
+[group("operate")]
+[no-exit-message]
+[positional-arguments]
+decide-problem ORDER DECISION *ARGS: _runtime
+    @exec {{ python }} -m ops decide-problem "$@"
+
 # Merge two events that are the same: `just merge-shows EVENT OTHER --reason "…"`
 [group("operate")]
 [no-exit-message]

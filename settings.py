@@ -26,6 +26,7 @@ from pydantic_settings import (
 )
 
 from contracts import price_caps
+from contracts.guarantees import PROBLEM_HOURS
 from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE
 from contracts.money import OTHER_THAN_TWO_DECIMALS
 
@@ -126,9 +127,6 @@ def _price_caps(path: Path | None) -> Path | None:
 
 
 MAX_CHECKOUT_WINDOW_SECONDS = 22 * 3600
-
-PROBLEM_HOURS = 48
-"""How long after the event's start a buyer may report a problem. Until then, the seller isn't paid."""
 
 
 class SecretFileError(Exception):

@@ -26,12 +26,14 @@ from contracts.events import (
     OrderStatus,
     PaymentStatus,
     PayoutState,
+    ProblemKind,
+    ProblemState,
     PublicTicket,
 )
 from contracts.identity import Email, EmailInput
 from contracts.money import Price, PriceInput
 from contracts.passwords import NewPassword, TypedPassword
-from contracts.text import line, schema
+from contracts.text import line, paragraphs, schema
 from contracts.tickets import (
     Category,
     CategoryInput,
@@ -563,6 +565,10 @@ class Seller(Wire):
     id: Id
     sold: int
     """Number of tickets that this seller sold."""
+    upheld_problems: int = 0
+    """For how many of them an operator decided that the buyer gets money back, after a report."""
+    failed_deliveries: int = 0
+    """How many promised tickets didn't arrive in time."""
 
 
 class Sum(Wire):
@@ -620,6 +626,73 @@ class OrderTicket(OrderedTicket):
     version: int
 
 
+MAX_PROBLEM = 2000
+
+
+class ReportedProblem(Wire):
+    """What the buyer of an order reported, and what became of it. Buyer and seller see the same."""
+
+    kind: ProblemKind
+    text: str
+    """What the buyer says."""
+    reported_at: Moment
+    state: ProblemState
+    answer_by: Moment
+    """Until when the seller may answer."""
+    answer: str | None = None
+    """What the seller says."""
+    answered_at: Moment | None = None
+    refunded: int = 0
+    """How much the decision returns to the buyer, in minor units, such as cents."""
+    reason: str | None = None
+    """Why an operator decided so."""
+    decided_at: Moment | None = None
+
+
+ProblemText = Annotated[str, paragraphs("Text", MAX_PROBLEM), schema(MAX_PROBLEM)]
+
+
+class ProblemBody(Body):
+    kind: ProblemKind
+    text: ProblemText
+
+
+class ProblemAnswerBody(Body):
+    text: ProblemText
+
+
+class ProblemDecisionBody(Body):
+    order_id: Annotated[str, Field(min_length=1, max_length=64)]
+    decision: Literal["refund", "partial-refund", "reject"]
+    amount: Price | None = None
+    """What a partial refund returns."""
+    seen: ProblemState | None = None
+    """The state that the operator has read. If the seller has answered meanwhile, nothing is decided."""
+    reason: Reason
+    """Why. Buyer and seller read it."""
+
+
+class ReportedOrder(Wire):
+    """An order whose buyer reported a problem, for operators."""
+
+    id: Id
+    ticket_id: Id
+    title: str
+    status: OrderStatus
+    user_id: Id
+    seller_id: Id | None
+    price: Price
+    refunded_amount: int
+    """What the buyer got back already, in minor units."""
+    dispute: DisputeStatus | None
+    delivery: DeliveryState | None
+    delivered_at: Moment | None
+    starts_at: Moment | None
+    unanswered: bool
+    """Whether the seller's time to answer is over."""
+    problem: ReportedProblem
+
+
 class Order(Wire):
     id: Id
     status: OrderStatus
@@ -649,6 +722,14 @@ class Order(Wire):
     """When the buyer confirmed to have the ticket, or the time to report a problem was over."""
     overdue_at: Moment | None = None
     """The deadline that passed without a delivery, if it did."""
+    problem: ReportedProblem | None = None
+    """The problem that the buyer reported."""
+    problem_until: Moment | None = None
+    """Until when the buyer may report a problem. Null if that isn't possible, or not limited yet."""
+    can_report: bool = False
+    """Whether the buyer may report a problem now."""
+    refund_due: int = 0
+    """How much of the price the buyer gets back by an operator's decision, in minor units, such as cents."""
     ticket: OrderTicket
 
 
@@ -663,6 +744,10 @@ class SoldOrder(Wire):
     delivered_at: Moment | None
     confirmed_at: Moment | None
     overdue_at: Moment | None
+    problem: ReportedProblem | None = None
+    """The problem that the buyer reported."""
+    can_answer: bool = False
+    """Whether the seller may answer it now."""
 
 
 TOKEN = re.compile(r"^(tok|pm)_[A-Za-z0-9_]{1,200}$", re.ASCII)

@@ -26,6 +26,16 @@ DeliveryState = TypeAliasType("DeliveryState", Literal["sealed", "due", "deliver
 """How far the delivery of an order is: `sealed` before the payment, if the files are stored already; `due`
 until the buyer has the ticket; `delivered`; `confirmed` by the buyer or because no problem was reported in
 time; or `failed`, if a promised file didn't arrive in time, after which the buyer is refunded."""
+ProblemKindName = Literal["not-received", "invalid", "not-as-described"]
+ProblemKind = TypeAliasType("ProblemKind", ProblemKindName)
+"""What a buyer may report: no ticket came, it wasn't accepted, or it isn't what was sold."""
+ProblemState = TypeAliasType(
+    "ProblemState", Literal["open", "answered", "refunded", "partly-refunded", "rejected"]
+)
+"""How far a buyer's report of a problem is: `open` until the seller has `answered` or an operator decides.
+The other values are the decisions."""
+OPEN_PROBLEMS: frozenset[ProblemState] = frozenset({"open", "answered"})
+"""Reports that nobody has decided yet. The seller isn't paid meanwhile."""
 DisputeStatus = TypeAliasType("DisputeStatus", Literal["open", "won", "lost"])
 """Who the buyer's bank decided for: `won` is the marketplace's success, `lost` is the buyer's."""
 PaymentStatus = TypeAliasType(
@@ -34,7 +44,8 @@ PaymentStatus = TypeAliasType(
 
 PayoutState = TypeAliasType("PayoutState", Literal["held", "due", "paid", "frozen", "reversed"])
 """Where the seller's money is: `held` until a date, `due` to be transferred, `paid`, `frozen` while the buyer
-disputes the payment or a refund is under way, or `reversed` because the buyer got everything back."""
+disputes the payment, a reported problem isn't settled or a refund is under way, or `reversed` because the
+buyer got everything back."""
 
 LinkKind = TypeAliasType(
     "LinkKind",
@@ -157,6 +168,20 @@ class OrderEvent(Event):
     """When the delivery was confirmed, by the buyer or by timeout. None before."""
     overdue_at: Moment | None = None
     """The deadline that passed without a delivery, if it did."""
+    problem: ProblemState | None = None
+    """How far the buyer's report of a problem is. None if nothing was reported."""
+    problem_kind: ProblemKind | None = None
+    """What the buyer reported. The texts of both sides stay in orders."""
+    problem_at: Moment | None = None
+    """When the problem was reported."""
+    problem_answer_by: Moment | None = None
+    """Until when the seller may answer."""
+    problem_answered_at: Moment | None = None
+    """When the seller answered. None before."""
+    problem_decided_at: Moment | None = None
+    """When an operator decided, or the order was refunded for another reason. None before."""
+    refund_due: MinorUnitsFromZero = 0
+    """How much of the price the buyer gets back altogether by an operator's decision, in minor units."""
     expires_at: Moment
     """When the time to pay ends."""
     hold: Count
@@ -178,7 +203,7 @@ class OrderCreated(OrderEvent):
 
 
 class OrderUpdated(OrderEvent):
-    """A payment began, the buyer got more time to pay, or the order was paid, delivered or refunded."""
+    """The order was paid, extended, delivered or refunded, or a problem was reported, answered or decided."""
 
     subject: ClassVar[str] = "order.updated"
 

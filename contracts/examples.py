@@ -3,7 +3,7 @@
 The folder tests/unit/contracts/golden contains the JSON of each.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from contracts.api import (
@@ -46,9 +46,14 @@ from contracts.api import (
     PayoutList,
     PayoutSums,
     PrivateNoteBody,
+    ProblemAnswerBody,
+    ProblemBody,
+    ProblemDecisionBody,
     Profile,
     RecoveredUser,
     RefundBody,
+    ReportedOrder,
+    ReportedProblem,
     SalesSummary,
     Seller,
     SessionView,
@@ -266,6 +271,15 @@ _ASSERTION = Assertion(
 )
 _USED_CREDENTIAL = UsedCredential(id="ZmFjYWRl", response=_ASSERTION)
 
+_PROBLEM = ReportedProblem(
+    kind="invalid",
+    text="They said that it was used already.",
+    reported_at=STARTS_AT,
+    state="answered",
+    answer_by=STARTS_AT + timedelta(hours=48),
+    answer="I sent the only copy.",
+    answered_at=STARTS_AT + timedelta(hours=1),
+)
 _PAYOUT = Payout(
     order_id=ORDER,
     title="Row 4",
@@ -550,7 +564,7 @@ API_EXAMPLES: tuple[Wire, ...] = (
     ),
     ShowMergeBody(show_id=SHOW, other_id=OTHER_SHOW, reason="The same concert"),
     ShowCorrectionBody(show_id=SHOW, venue="Old Mill", reason="It was misspelled"),
-    Seller(id=SELLER, sold=12),
+    Seller(id=SELLER, sold=12, upheld_problems=1, failed_deliveries=0),
     Sum(count=2, amount=3998),
     SalesSummary(
         available=Sum(count=2, amount=3998),
@@ -594,6 +608,34 @@ API_EXAMPLES: tuple[Wire, ...] = (
         delivered_at=None,
         confirmed_at=None,
         overdue_at=None,
+        problem=_PROBLEM,
+        can_answer=False,
+    ),
+    _PROBLEM,
+    ProblemBody(kind="invalid", text="They said that it was used already."),
+    ProblemAnswerBody(text="I sent the only copy."),
+    ProblemDecisionBody(
+        order_id=ORDER,
+        decision="partial-refund",
+        amount=Decimal("5.00"),
+        seen="answered",
+        reason="The seat was another one",
+    ),
+    ReportedOrder(
+        id=ORDER,
+        ticket_id=TICKET,
+        title="Row 4",
+        status="complete",
+        user_id=BUYER,
+        seller_id=SELLER,
+        price=PRICE,
+        refunded_amount=0,
+        dispute=None,
+        delivery="delivered",
+        delivered_at=DEADLINE,
+        starts_at=STARTS_AT,
+        unanswered=False,
+        problem=_PROBLEM,
     ),
     PaymentBody(order_id=ORDER, token="tok_visa"),
     PaymentResult(id=PAYMENT, status="authorized"),

@@ -13,6 +13,12 @@ PAGE = "/how-it-works"
 
 DELIVERY_BEFORE_START = timedelta(hours=4)
 """How long before the event promised files must be there."""
+PROBLEM_HOURS = 48
+"""How long after the event's start a buyer may report a problem. Until then, the seller isn't paid."""
+ANSWER_HOURS = 48
+"""How long after a report its seller may answer. After that, or after the answer, an operator decides."""
+PROBLEM_WITHOUT_DATE = timedelta(days=7)
+"""How long after the delivery a buyer may report a problem, if the listing has no date."""
 PAYOUT_WITHOUT_DATE = timedelta(days=7)
 """How long after the delivery the seller is paid, if the listing has no date."""
 
@@ -29,6 +35,9 @@ def numbers(delivery_hours: float, payout_hours: float) -> Mapping[str, str]:
         "hours_before": f"{DELIVERY_BEFORE_START // timedelta(hours=1)}",
         "payout_hours": f"{payout_hours:g}",
         "payout_days": f"{PAYOUT_WITHOUT_DATE.days}",
+        "problem_hours": f"{PROBLEM_HOURS}",
+        "problem_days": f"{PROBLEM_WITHOUT_DATE.days}",
+        "answer_hours": f"{ANSWER_HOURS}",
     }
 
 
@@ -70,7 +79,7 @@ DELIVERY: dict[Delivery, Guarantee] = {
     "seller": Guarantee(
         N_(
             "The seller hands the ticket over to you before the event. We tell the seller to do it, but "
-            "there is no automatic refund if it doesn't happen."
+            "there is no automatic refund if it doesn't happen: you can report it on the page of your order."
         ),
         SELLER,
         N_("The start of the event"),
@@ -95,14 +104,37 @@ PAID = Guarantee(
     N_(
         "You get the money for a sold ticket %(payout_hours)s hours after the start of the event, or "
         "%(payout_days)s days after the delivery if the listing has no date. You need a payout account. "
-        "Nothing is paid out for a sale that was refunded or is disputed."
+        "Nothing is paid out for a sale that was refunded, is disputed or has a reported problem."
     ),
     US,
     N_("%(payout_hours)s hours after the start of the event"),
 )
 
-FOR_BUYERS: Sequence[Guarantee] = (PRICE, HELD, CHARGED, *DELIVERY.values(), DESCRIBED)
-FOR_SELLERS: Sequence[Guarantee] = (PAID,)
+REPORTED = Guarantee(
+    N_(
+        "If the ticket doesn't arrive, isn't accepted or isn't as described, you can report it once, on the "
+        "page of your order. The seller has %(answer_hours)s hours to answer. Then an operator of Stagedoor "
+        "reads both sides and decides whether you get the whole price back, a part of it, or nothing. The "
+        "seller's money is frozen until then."
+    ),
+    US,
+    N_(
+        "%(problem_hours)s hours after the start of the event, or %(problem_days)s days after the delivery "
+        "if the listing has no date"
+    ),
+)
+ANSWERED = Guarantee(
+    N_(
+        "If a buyer reports a problem, we freeze the money of that sale and tell you. You can answer once. "
+        "Then, or without an answer when the time is over, an operator decides. If you are right, you are "
+        "paid."
+    ),
+    US,
+    N_("%(answer_hours)s hours after the report"),
+)
+
+FOR_BUYERS: Sequence[Guarantee] = (PRICE, HELD, CHARGED, *DELIVERY.values(), DESCRIBED, REPORTED)
+FOR_SELLERS: Sequence[Guarantee] = (PAID, ANSWERED)
 
 NOT_GUARANTEED: Sequence[str] = (
     N_(

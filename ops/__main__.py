@@ -361,6 +361,32 @@ def withdraw(ticket: TicketId, reason: Reason) -> None:
 
 @cli.command()
 @logged
+def decide_problem(
+    order: OrderId,
+    decision: Annotated[
+        Literal["refund", "partial-refund", "reject"], typer.Argument(help="What the buyer gets back.")
+    ],
+    reason: Reason,
+    amount: Annotated[str, typer.Option(help="What a partial refund returns, such as 5.00.")] = "",
+) -> None:
+    """Decide on the problem that the buyer of an order reported. Buyer and seller read the reason.
+
+    The seller has to have answered, or the time to answer has to be over. Payments returns the money, and the
+    payout is reduced. Repeating the command is harmless. The orders service has to be running.
+
+    \b
+    Exit codes:
+      0  decided
+      1  not decided; the reason is shown
+      2  wrong arguments
+    """
+    from ops.interventions import decide_problem
+
+    typer.echo(run(decide_problem(load(), order, decision, reason, amount=amount), "Not decided"))
+
+
+@cli.command()
+@logged
 def merge_shows(show: ShowId, other: ShowId, reason: Reason) -> None:
     """Merge two events that are the same. The older one stays, and gets the tickets of the other.
 

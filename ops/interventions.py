@@ -1,4 +1,4 @@
-"""What an operator changes for buyers and sellers: orders, tickets and events.
+"""What an operator changes for buyers and sellers: orders, reported problems, tickets and events.
 
 Each function sends one request to the service that owns the state. Repeating it is harmless.
 """
@@ -94,6 +94,36 @@ async def correct_show(conf: Settings, show_id: str, facts: Mapping[str, Any], r
     failure = f"Event {show_id} isn't corrected"
     show = await _request(conf, "tickets", "/api/shows/corrections", body, failure)
     return f"Event {show['id']}, {show['title']}, is corrected."
+
+
+DECISIONS = ("refund", "partial-refund", "reject")
+"""What an operator can decide on a reported problem, as the API names it."""
+
+
+async def decide_problem(
+    conf: Settings, order_id: str, decision: str, reason: str, *, amount: str = "", seen: str = ""
+) -> str:
+    """Decide on the problem that a buyer reported. Return a message for the operator.
+
+    Args:
+        amount: what a partial refund returns.
+        seen: the state of the report that the operator has read. If it is another one, nothing is decided.
+
+    Raises:
+        CommandError: the message says why nothing is decided, such as because another operator was faster.
+    """
+    body = {
+        "orderId": order_id,
+        "decision": decision,
+        "reason": reason,
+        **({"amount": amount} if amount else {}),
+        **({"seen": seen} if seen else {}),
+    }
+    failure = f"The problem with order {order_id} isn't decided"
+    order = await _request(conf, "orders", "/api/orders/problems/decisions", body, failure)
+    state = order["problem"]["state"]
+    then = "The seller's money is no longer frozen." if state == "rejected" else "Payments returns the money."
+    return f"The problem with order {order_id} is {state}. {then}"
 
 
 async def _request(

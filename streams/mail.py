@@ -32,7 +32,7 @@ listener = Listener("mail")
 
 @listener.on(OrderUpdated)
 async def tell_about_order(event: OrderUpdated, outgoing: Outgoing) -> None:
-    """Tell the buyer and the seller that the order is paid or refunded."""
+    """Tell the buyer and the seller what became of the order, its delivery and a reported problem."""
     await outgoing.tell(event)
 
 

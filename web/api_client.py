@@ -421,6 +421,12 @@ class ApiClient:
         path = f"/api/orders/{validated_id(order_id)}/confirmation"
         return (await self._call("orders", "POST", path, body={})).parse(_ORDER)
 
+    async def report_problem(self, order_id: str, body: Mapping[str, str]) -> None:
+        await self._call("orders", "POST", f"/api/orders/{validated_id(order_id)}/problem", body=body)
+
+    async def answer_problem(self, order_id: str, body: Mapping[str, str]) -> None:
+        await self._call("orders", "POST", f"/api/orders/{validated_id(order_id)}/problem/answer", body=body)
+
     async def hand_over(self, order_id: str) -> None:
         await self._call("orders", "POST", f"/api/orders/{validated_id(order_id)}/handover", body={})
 

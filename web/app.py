@@ -67,6 +67,7 @@ from web.pages import (
     passkeys,
     payouts,
     pictures,
+    problems,
     purchases,
     sales,
     sell,
@@ -138,7 +139,7 @@ def create(
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
         *(browse, tickets, events, sell, pictures, files, sales, orders, order_copies, purchases),
-        *(users, accounts, passkeys, payouts, departures, mail, developers, how_it_works),
+        *(users, accounts, passkeys, payouts, departures, mail, developers, how_it_works, problems),
     )
     return Litestar(
         route_handlers=[

@@ -65,6 +65,8 @@ ROUTES: Mapping[ServiceName, Mapping[str, str]] = {
         "/api/orders/:id/extend": "POST",
         "/api/orders/:id/handover": "POST",
         "/api/orders/:id/confirmation": "POST",
+        "/api/orders/:id/problem": "POST",
+        "/api/orders/:id/problem/answer": "POST",
     },
     "payments": {
         "/api/payments": "GET POST",

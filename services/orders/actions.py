@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pymongo.errors import DuplicateKeyError
 
-from contracts.events import ExpirationComplete, PaymentEvent, PublicTicket, TicketEvent
+from contracts.events import (
+    ExpirationComplete,
+    PaymentEvent,
+    ProblemKind,
+    ProblemState,
+    PublicTicket,
+    TicketEvent,
+)
 from contracts.money import to_minor_units
 from contracts.wire import now
 from kit import closed_users
@@ -25,7 +32,7 @@ from kit.mongo import object_id
 from kit.networks import Networks
 from kit.owners import Owner
 from kit.replicas import State
-from services.orders import delivery, hoarding, holds, leaving, rules
+from services.orders import delivery, hoarding, holds, leaving, problems, rules
 from services.orders.documents import ONE_ORDER_A_TICKET, Order, ShownOrder, TicketReplica
 
 log = logging.getLogger(__name__)
@@ -214,6 +221,43 @@ async def confirm_delivery(order_id: str, buyer: str) -> Order:
         return delivery.confirm(order, now())
 
     return await _change(order_id, confirm)
+
+
+async def report_problem(order_id: str, buyer: str, kind: ProblemKind, text: str) -> Order:
+    """Record the buyer's report of a problem. A repeated call changes nothing.
+
+    Raises:
+        NotFound, NotTheBuyer, ProblemReported, NothingToReport, NotDueYet, TooLateToReport
+    """
+    return await _change(order_id, lambda order: problems.report(order, buyer, kind, text, now()))
+
+
+async def answer_problem(order_id: str, seller: str, text: str) -> Order:
+    """Record the seller's answer to the report. A repeated call changes nothing.
+
+    Raises:
+        NotFound, NotTheSeller, NothingToAnswer, TooLateToAnswer
+    """
+    return await _change(order_id, lambda order: problems.answer(order, seller, text, now()))
+
+
+async def decide_problem(
+    order_id: str,
+    decision: problems.Decision,
+    *,
+    amount: int | None,
+    reason: str,
+    seen: ProblemState | None = None,
+) -> Order:
+    """Decide on a report for an operator. Of two who decide at once, one does, and the other gets an error.
+
+    Raises:
+        NotFound, NothingToDecide, ProblemDecided, AnsweredMeanwhile, TooEarlyToDecide, DisputedAtBank,
+        AmountNotAllowed
+    """
+    return await _change(
+        order_id, lambda order: problems.decide(order, decision, amount, reason, seen, now())
+    )
 
 
 async def expire(event: ExpirationComplete, tickets: Owner | None = None) -> None:

@@ -32,6 +32,7 @@ from services.orders.delivery import (
 )
 from services.orders.documents import ShownOrder
 from services.orders.hoarding import HeldTooLong, Limits, ReservedTooOften, TooManyFromNetwork
+from services.orders.problems_api import PROBLEMS_API
 from services.orders.rules import (
     DeadlineNotAllowed,
     NoMoreTime,
@@ -226,6 +227,7 @@ API = [
         tags=["orders"],
     ),
     Router("/api/orders", route_handlers=[cancel_any_order, extend_any_order], tags=["orders"]),
+    *PROBLEMS_API,
 ]
 
 

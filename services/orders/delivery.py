@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from contracts.events import GRACE, LIVE_STATUSES, TicketEvent
-from contracts.guarantees import DELIVERY_BEFORE_START
+from contracts.guarantees import DELIVERY_BEFORE_START, PROBLEM_HOURS, PROBLEM_WITHOUT_DATE
 from kit.changes import Changes
 from kit.errors import Conflict, Forbidden
 from services.orders.rules import OrderState, ReservableTicket
@@ -13,10 +13,10 @@ from services.orders.rules import OrderState, ReservableTicket
 LAST_RESERVATION = timedelta(hours=5)
 """A promised ticket can't be reserved later than this before the start. The hour between is for paying."""
 
-AFTER_START = timedelta(hours=48)
-"""How long after the start of the event, or after a later delivery, the buyer can report a problem."""
+AFTER_START = timedelta(hours=PROBLEM_HOURS)
+"""How long after the start of the event, or after a later delivery, it is confirmed by itself."""
 
-WITHOUT_DATE = timedelta(days=7)
+WITHOUT_DATE = PROBLEM_WITHOUT_DATE
 """The same after the delivery of a ticket for an event without a date."""
 
 

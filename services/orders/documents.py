@@ -1,8 +1,8 @@
 """Orders, and replicas of tickets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -12,11 +12,11 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from contracts.events import GRACE, OrderCancelled, OrderCreated, OrderedTicket, OrderEvent, OrderUpdated
 from contracts.money import from_minor_units
 from contracts.wire import now
-from kit.aggregates import OUTBOX_INDEX, Aggregate
+from kit.aggregates import OUTBOX_INDEX, WITHOUT_OUTBOX, Aggregate
 from kit.changes import Changes
 from kit.paging import newest_first
 from kit.replicas import Replica
-from services.orders import delivery
+from services.orders import delivery, problems
 from services.orders.rules import PRIVATE, OrderState, ReservableTicket, times_of
 
 ONE_ORDER_A_TICKET = "one_order_a_ticket"
@@ -87,6 +87,11 @@ class Order(OrderState, Aggregate):
                 partialFilterExpression={"delivery_acts": True},
             ),
             IndexModel(
+                [("reported_at", ASCENDING)],
+                name="reports",
+                partialFilterExpression={"report_open": True},
+            ),
+            IndexModel(
                 [("code", ASCENDING)],
                 name=ONE_ORDER_A_CODE,
                 unique=True,
@@ -118,6 +123,14 @@ class Order(OrderState, Aggregate):
         found = cls.get_pymongo_collection().find(which, {"_id": 1}, sort=oldest_first, limit=limit)
         return [order["_id"] for order in await found.to_list()]
 
+    @classmethod
+    async def reported(cls, limit: int) -> list[Self]:
+        """Orders with a report that nobody has decided yet, longest ago first."""
+        found = cls.get_pymongo_collection().find(
+            {"report_open": True}, WITHOUT_OUTBOX, sort=[("reported_at", ASCENDING)], limit=limit
+        )
+        return [cls.model_validate(raw) async for raw in found]
+
     @property
     def reserved_at(self) -> datetime:
         """Time of the reservation, to the second. It is part of the id."""
@@ -135,9 +148,11 @@ class Order(OrderState, Aggregate):
             return await self.save_private(changes, **expected)
         moment = now()
         changes = {**changes, **times_of(self, changes, moment)}
-        return await self.save_and_publish(
-            {**changes, **delivery.follow_status(self, changes, moment)}, **expected
-        )
+        followed = {
+            **delivery.follow_status(self, changes, moment),
+            **problems.follow_status(self, changes, moment),
+        }
+        return await self.save_and_publish({**changes, **followed}, **expected)
 
     def event(self) -> OrderEvent:
         return self._kind_of_event()(
@@ -159,6 +174,8 @@ class Order(OrderState, Aggregate):
             delivered_at=self.delivered_at,
             confirmed_at=self.confirmed_at,
             overdue_at=self.overdue_at,
+            **self._problem(),
+            refund_due=self.refund_due_minor,
             expires_at=self.expires_at,
             hold=self.hold,
             code=self.code,
@@ -169,6 +186,20 @@ class Order(OrderState, Aggregate):
                 **dict(self.details),
             ),
         )
+
+    def _problem(self) -> Mapping[str, Any]:
+        """What an event says about the report. It has none of the texts."""
+        report = self.report
+        if report is None:
+            return {}
+        return {
+            "problem": report.state,
+            "problem_kind": report.kind,
+            "problem_at": report.reported_at,
+            "problem_answer_by": report.answer_by,
+            "problem_answered_at": report.answered_at,
+            "problem_decided_at": report.decided_at,
+        }
 
     def _kind_of_event(self) -> type[OrderEvent]:
         if self.status == "cancelled":

@@ -24,6 +24,7 @@ from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import Moment
 from kit.changes import Changes
 from kit.errors import Conflict, Forbidden, Invalid, TooManyRequests
+from services.orders.reports import ProblemReport
 
 
 class TicketReserved(Conflict):
@@ -146,6 +147,14 @@ class OrderState(BaseModel):
     """When the delivery becomes overdue or confirmed by itself. It isn't published."""
     delivery_acts: bool = False
     """Whether the time above is set."""
+    report: ProblemReport | None = None
+    """The problem that the buyer reported. An order has at most one report. Its texts aren't published."""
+    report_open: bool = False
+    """Whether nobody has decided on it yet. The index of the operators' queue filters by it."""
+    reported_at: Moment | None = None
+    """When it was reported. The same index sorts by it."""
+    refund_due_minor: int = 0
+    """How much of the price the buyer gets back altogether by an operator's decision."""
 
 
 PRIVATE = frozenset({"held", "payment_version", "payment_status", "authorized_at", "kept_until"})

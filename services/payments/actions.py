@@ -125,10 +125,12 @@ class Payments:
         payment = await Payment.first({"order_id": event.id})
         if payment is None:
             return
-        if event.delivery == "failed":  # the write comes first, so that the reconciler continues the refund
+        if event.delivery == "failed" or event.refund_due:
+            # The write comes first, so that the reconciler continues the refund.
+            order = await OrderReplica.stored(event.id)
             payment = await change(
                 lambda: Payment.first({"order_id": event.id}),
-                lambda stored: refunds.refund_undelivered(stored, now()),
+                lambda stored: refunds.owed(order, stored, now()),
             )
         await self.settlement.advance(payment)
 
@@ -266,4 +268,5 @@ def replica_fields(order: OrderEvent | Order) -> dict[str, Any]:
         "expires_at": order.expires_at,
         "starts_at": order.ticket.starts_at,
         "delivery_failed": order.delivery == "failed",
+        "refund_due": order.refund_due,
     }

@@ -5,7 +5,7 @@ from datetime import datetime
 from kit.changes import Changes
 from kit.errors import Conflict
 from services.payments.money_back import Refund
-from services.payments.rules import PaymentState
+from services.payments.rules import Payable, PaymentState
 
 OTHER_WAY = "other"
 """The ids of refunds begin with this if an operator returned the money without Stripe."""
@@ -39,7 +39,10 @@ def refund(payment: PaymentState, *, relist: bool, again: bool = False, now: dat
         case "captured" if payment.dispute in ("open", "lost"):
             raise PaymentDisputed
         case "captured":
-            return {"status": "refunding", "relist": relist, **attempt}
+            everything = {"refund_target": None} if payment.refund_target is not None else {}
+            return {"status": "refunding", "relist": relist, **everything, **attempt}
+        case "refunding" if payment.refund_target is not None and not again:
+            return {"relist": relist, "refund_target": None, **attempt}  # everything instead of a part
         case "refunding" | "refunded":
             changes = {"relist": True} if relist and not payment.relist else {}
             return {**changes, **(attempt if again and payment.refund_failed else {})} or None
@@ -57,6 +60,36 @@ def refund_undelivered(payment: PaymentState, now: datetime) -> Changes | None:
     return refund(payment, relist=False, now=now)
 
 
+def refund_decided(payment: PaymentState, due: int, now: datetime) -> Changes | None:
+    """Refund what an operator has decided on a reported problem. A repeated call changes nothing.
+
+    A disputed payment waits for the bank, as above.
+
+    Args:
+        due: how much the buyer gets back altogether.
+    """
+    if payment.status != "captured" or payment.dispute in ("open", "lost") or due <= payment.refunded_amount:
+        return None
+    if due >= payment.amount:
+        return refund(payment, relist=False, now=now)
+    if payment.refund_target == due:
+        return None
+    attempts = len(payment.failed_refunds) + 1
+    return {
+        "status": "refunding",
+        "refund_target": due,
+        "refund_requested_at": now,
+        "refund_attempts": attempts,
+    }
+
+
+def owed(order: Payable, payment: PaymentState, now: datetime) -> Changes | None:
+    """The refund that follows from the state of the order, if one does."""
+    if order.delivery_failed:
+        return refund_undelivered(payment, now)
+    return refund_decided(payment, order.refund_due, now) if order.refund_due else None
+
+
 def returned(payment: PaymentState, *, relist: bool) -> Changes | None:
     """Record that an operator returned the money without Stripe, because the refund failed.
 
@@ -68,6 +101,8 @@ def returned(payment: PaymentState, *, relist: bool) -> Changes | None:
     if not payment.refund_failed:
         raise RefundNotFailed
     number = len(payment.refunds) + 1
-    left = payment.amount - payment.refunded_amount
+    left = payment.target - payment.refunded_amount
     refunds = [*payment.refunds, Refund(id=f"{OTHER_WAY}-{number}", amount=left, status="succeeded")]
+    if payment.target < payment.amount:
+        return {"status": "captured", "refunds": refunds}
     return {"status": "refunded", "refunds": refunds, "relist": relist or payment.relist}

@@ -59,6 +59,8 @@ class Payable(BaseModel):
     """When the ticket's event begins."""
     delivery_failed: bool = False
     """Whether the seller didn't deliver the ticket in time, so that the buyer gets the money back."""
+    refund_due: int = 0
+    """How much the buyer gets back altogether by an operator's decision on a reported problem."""
 
     @property
     def is_over(self) -> bool:
@@ -255,7 +257,8 @@ _RANK: dict[PaymentStatus, int] = {
 def apply_outcome(payment: PaymentState, outcome: Outcome, attempt: int) -> Changes | None:
     """The changes that follow from an outcome of attempt number `attempt`. Outdated outcomes change nothing.
 
-    A refund may fail even after Stripe has reported its success. The payment is then `refunding` again.
+    A refund may fail even after Stripe has reported its success. The payment is then `refunding` again. A
+    payment of which a part was to be refunded is `captured` again afterwards.
     """
     if outcome.intent_id in payment.ended or outcome.session_id in payment.ended:
         return None
@@ -265,7 +268,9 @@ def apply_outcome(payment: PaymentState, outcome: Outcome, attempt: int) -> Chan
     if status == "captured":
         status = _status_after_capture(payment.model_copy(update={"refunds": refunds, "disputes": disputes}))
     is_reopened = (payment.status, outcome.status, status) == ("refunded", "captured", "refunding")
-    if _RANK[status] <= _RANK[payment.status] and status != payment.status and not is_reopened:
+    is_partly_refunded = payment.refund_target is not None and outcome.status == "captured"
+    may_return = is_reopened or (is_partly_refunded and payment.status in ("captured", "refunding"))
+    if _RANK[status] <= _RANK[payment.status] and status != payment.status and not may_return:
         return None
     if _RANK[status] < _RANK["authorized"] and attempt != payment.attempt:
         return None
@@ -291,6 +296,8 @@ def _status_after_capture(payment: PaymentState) -> PaymentStatus:
     """The status of a captured payment whose refunds and disputes are up to date."""
     if payment.refunded_amount >= payment.amount:
         return "refunded"
+    if payment.refund_target is not None:
+        return "captured" if payment.refunded_amount >= payment.refund_target else "refunding"
     return "refunding" if payment.status in ("refunding", "refunded") else "captured"
 
 

@@ -175,9 +175,9 @@ class Settlement:
         A final payment has no such time. It is due at once if it becomes open again, as for a refund.
         """
         changes = rules.apply_outcome(payment, outcome, attempt)
-        if order.delivery_failed:
+        if order.delivery_failed or order.refund_due:
             after = payment.model_copy(update=dict(changes or {}))
-            owed = refunds.refund_undelivered(after, now())
+            owed = refunds.owed(order, after, now())
             changes = {**(changes or {}), **owed} if owed else changes
         if changes is None:
             return None

@@ -205,6 +205,8 @@ def order_fields(event: OrderEvent) -> dict[str, Any]:
         "paid_at": event.paid_at,
         "delivered_at": event.delivered_at,
         "delivery": event.delivery,
+        "problem": event.problem,
+        "refund_due": event.refund_due,
     }
 
 

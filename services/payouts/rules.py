@@ -10,7 +10,15 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.events import DeliveryState, DisputeStatus, OrderStatus, PaymentStatus, PayoutState
+from contracts.events import (
+    OPEN_PROBLEMS,
+    DeliveryState,
+    DisputeStatus,
+    OrderStatus,
+    PaymentStatus,
+    PayoutState,
+    ProblemState,
+)
 from contracts.guarantees import PAYOUT_WITHOUT_DATE
 from contracts.wire import Moment
 from kit.changes import Changes
@@ -42,6 +50,9 @@ class OrderFacts(BaseModel):
     delivered_at: Moment | None = None
     delivery: DeliveryState | None = None
     """How far the delivery is. None if the order is older than that."""
+    problem: ProblemState | None = None
+    refund_due: int = 0
+    """How much the buyer gets back altogether by an operator's decision."""
     fee_basis_points: int = 0
     """The platform's fee at the time of the order, in hundredths of a percent."""
 
@@ -126,6 +137,10 @@ class SaleState(BaseModel):
     dispute: DisputeStatus | None = None
     returning: bool = False
     """Whether the buyer is to get everything back, although the refund hasn't succeeded yet."""
+    problem: ProblemState | None = None
+    """How far the buyer's report of a problem is."""
+    refund_due: int = 0
+    """How much the buyer gets back altogether by an operator's decision."""
     intent_id: str | None = None
     transfers: list[Transfer] = []
     planned: PlannedTransfer | None = None
@@ -145,6 +160,12 @@ class SaleState(BaseModel):
     def returned(self) -> int:
         """What the buyer got back."""
         return self.refunded + self.lost
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing may be transferred until a dispute, a reported problem or a refund is settled."""
+        is_open = self.dispute == "open" or self.problem in OPEN_PROBLEMS
+        return is_open or self.returning or min(self.refund_due, self.gross) > self.returned
 
     @property
     def kept_fee(self) -> int:
@@ -265,6 +286,8 @@ def _facts(
         "lost": payment.lost_amount,
         "dispute": payment.dispute,
         "returning": _is_returning(order, payment),
+        "problem": order.problem,
+        "refund_due": order.refund_due,
         "intent_id": payment.intent_id or sale.intent_id,
     }
     return with_state(sale, learned, now)
@@ -289,14 +312,14 @@ def with_state(sale: SaleState, changes: Changes, now: datetime) -> Changes:
 def state_of(sale: SaleState, now: datetime) -> PayoutState:
     """The state that follows from what is known at this time.
 
-    A sale that was paid stays paid while its buyer disputes the payment: nothing is left to freeze. It
-    becomes `reversed` if the buyer gets everything back.
+    A sale that was paid stays paid while its buyer disputes the payment or has reported a problem: nothing is
+    left to freeze. It becomes `reversed` if the buyer gets everything back.
     """
     if sale.net <= 0:
         return "reversed"
     if sale.held <= 0:
         return "paid"
-    if sale.dispute == "open" or sale.returning:
+    if sale.is_frozen:
         return "frozen"
     return "due" if sale.due_at is not None and sale.due_at <= now else "held"
 

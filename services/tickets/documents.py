@@ -61,6 +61,11 @@ class Ticket(TicketState, Aggregate):
                 name="of_seat",
                 partialFilterExpression={"seat_key": {"$gt": ""}},
             ),
+            IndexModel(
+                [("user_id", ASCENDING), ("let_down", ASCENDING)],
+                name="let_downs",
+                partialFilterExpression={"let_down": {"$gt": ""}},
+            ),
             IndexModel([("updated_at", ASCENDING)], name="updated_at"),
             IndexModel([("picture", ASCENDING)], name="picture"),
             IndexModel(

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
+
+from typing_extensions import TypeAliasType
 
 from contracts import money
 from contracts.events import LIVE_STATUSES, DeliveryState, DisputeStatus, OrderEvent, TicketStatus
@@ -30,6 +32,9 @@ class TicketSold(Conflict):
 
 class TicketWithdrawn(Conflict):
     message = "Cannot edit a withdrawn ticket"
+
+
+LetDown = TypeAliasType("LetDown", Literal["problem", "delivery"])
 
 
 class NotTheSeller(Forbidden):
@@ -127,6 +132,8 @@ class TicketState(TicketDetails):
     """How far the delivery of the sold ticket is. None if the ticket isn't sold."""
     upload_by: Moment | None = None
     """Until when the promised files of the sold ticket can be uploaded. None if there is no such deadline."""
+    let_down: LetDown | None = None
+    """Why a buyer of the ticket got money back because of its seller. A later sale doesn't change it."""
     promised: bool = False
     """Whether the seller promised to upload the files."""
     files_ready_at: Moment | None = None
@@ -386,7 +393,15 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
         "dispute": order.dispute if status == "sold" else None,
         "order_delivery": order.delivery if status == "sold" else None,
         "upload_by": order.deliver_by if status == "sold" and order.ticket.delivery != "seller" else None,
+        "let_down": _let_down(order) or ticket.let_down,
     }
+
+
+def _let_down(order: OrderEvent) -> LetDown | None:
+    """Why the buyer got money back because of the seller: an operator's decision, or a broken promise."""
+    if order.problem in ("refunded", "partly-refunded") and order.refund_due > 0:
+        return "problem"
+    return "delivery" if order.delivery == "failed" else None
 
 
 def questioned_seat(known: Sequence[TicketState], by: str) -> TicketState | None:

@@ -14,6 +14,7 @@ SAFE = {"GET", "HEAD", "OPTIONS"}
 OTHERWISE_PROTECTED = {
     "POST /api/orders/cancellations": "only for operators",
     "POST /api/orders/extensions": "only for operators",
+    "POST /api/orders/problems/decisions": "only for operators",
     **{
         f"{method} /internal/users/{{user_id:str}}/closing/{{attempt:str}}": "only for services"
         for method in ("PUT", "DELETE")

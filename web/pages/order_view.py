@@ -9,6 +9,7 @@ from urllib.parse import urlencode, urlsplit
 from contracts.api import Order, Payment, Profile, Ticket
 from contracts.money import from_minor_units
 from web.order_stage import Stage, Step
+from web.rendering.problem_texts import ShownProblem
 from web.rendering.texts import N_
 from web.rendering.ticket_texts import has_begun, places
 
@@ -195,6 +196,16 @@ class OrderView:
         """Whether the buyer may say to have the ticket."""
         can = {"files", "handed-over", "handover-due", "overdue"}
         return self.order.status == "complete" and self.delivery in can
+
+    @property
+    def problem(self) -> ShownProblem | None:
+        """The problem that the buyer reported, if any."""
+        return ShownProblem(self.order.problem) if self.order.problem else None
+
+    @property
+    def shows_problem(self) -> bool:
+        """Whether there is a report, or the buyer may make one."""
+        return self.order.problem is not None or self.order.can_report
 
     @property
     def map_address(self) -> str | None:

@@ -19,6 +19,7 @@ from web.api_client import ApiClient, Refused, TicketPage
 from web.page_context import Page
 from web.redirects import sign_in_address
 from web.rendering.payout_texts import ShownPayout, ShownSums
+from web.rendering.problem_texts import ShownProblem
 from web.rendering.templating import seconds_left
 from web.rendering.texts import N_
 from web.rendering.ticket_texts import has_begun
@@ -65,6 +66,12 @@ class Sale:
         if self.ticket.delivery == "promised":
             return "upload"
         return "overdue" if self.order.overdue_at else "hand-over"
+
+    @property
+    def problem(self) -> ShownProblem | None:
+        """The problem that the buyer reported, if any."""
+        report = self.order.problem if self.order else None
+        return ShownProblem(report) if report else None
 
     @property
     def is_over(self) -> bool:

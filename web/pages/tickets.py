@@ -68,6 +68,8 @@ class SellerView:
     """Whether the seller has deleted the account."""
     trader: bool | None = None
     """Whether the seller sells as a trader, if the seller has said so."""
+    upheld_problems: int = 0
+    failed_deliveries: int = 0
 
 
 @dataclass(frozen=True)
@@ -227,9 +229,13 @@ async def _seller(page: Page, user_id: str) -> SellerView | None:
     )
     if seller is None:
         return None
+    record = {
+        "upheld_problems": seller.upheld_problems,
+        "failed_deliveries": seller.failed_deliveries,
+    }
     if profile is None:
-        return SellerView(seller.sold, None)
-    return SellerView(seller.sold, profile.since, profile.name, profile.deleted, profile.trader)
+        return SellerView(seller.sold, None, **record)
+    return SellerView(seller.sold, profile.since, profile.name, profile.deleted, profile.trader, **record)
 
 
 async def _similar(page: Page, ticket: Ticket) -> Sequence[Ticket]:

@@ -59,7 +59,7 @@ class ShownPayout:
             case "due":
                 return _("On its way to your account at Stripe")
             case "frozen":
-                return _("Frozen: the buyer may get the money back")
+                return _("Frozen: the buyer reported a problem, or may get the money back")
             case "reversed":
                 return _("The buyer got the money back")
             case _:

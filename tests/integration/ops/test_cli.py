@@ -56,6 +56,7 @@ def test_the_command_line_has_exactly_these_commands() -> None:
                 "cancel",
                 "extend",
                 "withdraw",
+                "decide-problem",
                 "merge-shows",
                 "correct-show",
                 "republish",

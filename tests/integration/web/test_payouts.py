@@ -53,7 +53,7 @@ async def test_the_page_shows_sums_and_where_the_money_of_each_sale_is(
     assert "Held until Tue, Jun 15, 2027" in text
     assert "On its way to your account at Stripe" in text
     assert "Paid to your account at Stripe" in text
-    assert "Frozen: the buyer may get the money back" in text
+    assert "Frozen: the buyer reported a problem, or may get the money back" in text
     assert "Buyer paid: $30.00" in text
     assert "Our fee: $1.50" in text
 

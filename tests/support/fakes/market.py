@@ -63,6 +63,8 @@ class Market:
     has_facets: bool = True
     listings: dict[tuple[str, str], tuple[str, Ticket]] = field(default_factory=dict)
     """Request body and created ticket by seller and idempotency key."""
+    records: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What is known of sellers besides the number of their sales, by seller."""
     pictures: dict[str, bytes] = field(default_factory=dict)
     """Uploaded pictures by name."""
     files: dict[str, list[TicketFile]] = field(default_factory=dict)

@@ -248,7 +248,7 @@ class Tickets:
     async def seller(self, request: web.Request) -> web.Response:
         user_id = request.match_info["id"]
         sold = [t for t in self.market.tickets.values() if (t.user_id, t.status) == (user_id, "sold")]
-        return answer(Seller(id=user_id, sold=len(sold)))
+        return answer(Seller(id=user_id, sold=len(sold), **self.market.records.get(user_id, {})))
 
     async def shows(self, request: web.Request) -> web.Response:
         wanted = request.query.get("search", "").lower()

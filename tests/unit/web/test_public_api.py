@@ -15,6 +15,8 @@ FOR_OPERATORS = {
     ("DELETE", "/api/users/:id/sessions"),
     ("POST", "/api/orders/cancellations"),
     ("POST", "/api/orders/extensions"),
+    ("GET", "/api/orders/problems"),
+    ("POST", "/api/orders/problems/decisions"),
     ("POST", "/api/tickets/withdrawals"),
     ("POST", "/api/shows/merges"),
     ("POST", "/api/shows/corrections"),
