@@ -20,7 +20,7 @@ from web.stripe_checkout import trusted_onboarding
 ADDRESS = "/account/payouts"
 PAGE_SIZE = 50
 
-COUNTRY = Fields(("country",))
+COUNTRY = Fields(("country",), {"country": N_("Choose the country where you live")})
 
 STATES = {
     "none": N_(
