@@ -14,7 +14,7 @@ LABELS = {
     "due": N_("On its way"),
     "paid": N_("Paid"),
     "frozen": N_("Frozen"),
-    "reversed": N_("Returned to the buyer"),
+    "reversed": N_("Returned"),
 }
 TONES = {"held": "waiting", "due": "waiting", "paid": "good", "frozen": "waiting", "reversed": "quiet"}
 
