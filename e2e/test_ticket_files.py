@@ -14,7 +14,7 @@ def chosen(content: bytes) -> FilePayload:
 
 
 async def lists_with_promise(seller: Member, title: str) -> str:
-    """List a ticket whose seller promises a file, which leads to the page for it. Return the ticket's path."""
+    """List a ticket with a promised file, which leads to the page for it. Return the path of the ticket."""
     await seller.open("/sell")
     await seller.page.get_by_label("What is the ticket for?").fill(title)
     await seller.page.get_by_label("Price").fill("45")
