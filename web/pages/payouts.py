@@ -1,5 +1,6 @@
 """The page with a seller's money, and the way to Stripe's page, which asks for the seller's details."""
 
+import asyncio
 from typing import Any
 
 from litestar import Response, Router, get, post
@@ -19,8 +20,11 @@ from web.stripe_checkout import trusted_onboarding
 
 ADDRESS = "/account/payouts"
 PAGE_SIZE = 50
+WAITS = 8
+WAIT_SECONDS = 0.25
+"""How often and how long a page waits for the details that the seller has just given to Stripe."""
 
-COUNTRY = Fields(("country",))
+COUNTRY = Fields(("country",), {"country": N_("Choose the country where you live")})
 
 STATES = {
     "none": N_(
@@ -46,7 +50,19 @@ BUTTONS = {
 async def payouts(page: NamedDependency[Page], request: WebRequest) -> Response[Any]:
     """Show the money of the user's sales. Stripe's page leads back to this one."""
     after = request.query_params.get("after", "")[:200]
-    return sign_in_first(page) or await _show(page, Form({"country": ""}), after)
+    if (refusal := sign_in_first(page)) is not None:
+        return refusal
+    if "back" in request.query_params:
+        await _wait_for_details(page)
+    return await _show(page, Form({"country": ""}), after)
+
+
+async def _wait_for_details(page: Page) -> None:
+    """Wait for a moment until Stripe has reported what the seller has just changed on its page."""
+    for _attempt in range(WAITS):
+        if (await page.api.payout_account()).state not in {"incomplete", "restricted"}:
+            return
+        await asyncio.sleep(WAIT_SECONDS)
 
 
 @post(ADDRESS, status_code=200)

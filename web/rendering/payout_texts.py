@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
 
 from contracts.api import Payout, PayoutSums
 from contracts.money import from_minor_units
@@ -13,7 +14,7 @@ LABELS = {
     "due": N_("On its way"),
     "paid": N_("Paid"),
     "frozen": N_("Frozen"),
-    "reversed": N_("Returned to the buyer"),
+    "reversed": N_("Returned"),
 }
 TONES = {"held": "waiting", "due": "waiting", "paid": "good", "frozen": "waiting", "reversed": "quiet"}
 
@@ -101,6 +102,11 @@ class ShownSums:
         ]
         shown = [*always, *(part for part in sometimes if part[1])]
         return [(name, amount(minor, sums.currency)) for name, minor in shown]
+
+
+def fee_of(price: Decimal, percent: Decimal) -> Decimal:
+    """The platform's fee if a ticket is sold for this price now, rounded half up."""
+    return (price * percent / 100).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 def fee_text(percent: float) -> str:

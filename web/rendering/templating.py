@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,6 +71,7 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         price_total=_each_time(prices.total),
         face_value=_each_time(prices.face_value),
         face_value_line=_each_time(prices.face_value_line),
+        fee=partial(payout_texts.fee_of, percent=settings.fee_percent),
         percentage=percentage,
         guarantee=_each_time(_guarantee(settings)),
         money=_each_time(_money(settings.currency)),

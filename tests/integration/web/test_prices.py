@@ -63,6 +63,16 @@ async def test_a_listing_without_face_value_or_restrictions_is_labelled_so(
     assert "$20.00 Face value not stated" in text_of(await client.get("/"))
 
 
+async def test_a_seller_reads_what_a_sale_would_bring(
+    client: PageClient, market: Market, buyer: User
+) -> None:
+    mine = market.ticket(buyer, price="19.99", face_value="20.00")
+    text = text_of(await client.get(f"/tickets/{mine.id}"))
+    assert "Face value $20.00 Price $19.99 Our fee None You receive $19.99" in text
+    sold = market.ticket(buyer, status="sold")
+    assert "You receive" not in text_of(await client.get(f"/tickets/{sold.id}"))
+
+
 @pytest.mark.parametrize("delivery", guarantees.DELIVERY)
 async def test_ticket_page_and_review_state_the_same_guarantee_as_how_it_works(
     client: PageClient, market: Market, buyer: User, seller: User, delivery: str

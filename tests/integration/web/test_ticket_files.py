@@ -4,6 +4,7 @@ import pytest
 
 from contracts.api import Ticket, TicketFile, User
 from contracts.examples import API_EXAMPLES
+from contracts.wire import now
 from tests.integration.web.page_client import PageClient
 from tests.support.fakes.market import Market
 
@@ -63,7 +64,8 @@ async def test_the_buyer_downloads_the_files_from_the_page_to_which_the_order_li
 ) -> None:
     seller, _ = market.user("seller@example.com")
     ticket = market.ticket(seller, delivery="instant")
-    order = market.order(buyer, ticket, status="complete")
+    order = market.order(buyer, ticket, status="complete", delivery="delivered", delivered_at=now())
+    market.payment(order, "captured")
     upload_for(market, ticket)
     assert f'href="/tickets/{ticket.id}/files"' in (await client.get(f"/orders/{order.id}")).text
     page = (await client.get(f"/tickets/{ticket.id}/files")).text
@@ -111,7 +113,8 @@ async def test_cards_and_filters_show_instant_delivery(client: PageClient, marke
 async def test_who_promises_files_continues_with_uploading_them(
     client: PageClient, market: Market, seller: User
 ) -> None:
-    form = {"title": "Hamlet", "price": "10", "promised": "yes"}
+    when_and_where = {"startsAt": "2036-06-05T20:30", "timeZone": "UTC", "venue": "Globe", "city": "London"}
+    form = {"title": "Hamlet", "price": "10", "promised": "yes", **when_and_where}
     answer = await client.http.post("/sell", data=form, files={"picture": ("", b"")})
     (ticket,) = market.tickets.values()
     assert (answer.status_code, answer.headers["location"]) == (303, f"/tickets/{ticket.id}/files")

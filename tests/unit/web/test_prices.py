@@ -6,6 +6,7 @@ from babel import Locale
 
 from contracts.api import OrderTicket, Ticket
 from web.rendering import locales
+from web.rendering.payout_texts import fee_of
 from web.rendering.prices import Prices
 
 PRICES = Prices("usd")
@@ -58,3 +59,11 @@ def test_nothing_is_said_about_the_face_value_where_nobody_knows_it() -> None:
 def test_prices_are_formatted_as_in_the_country_of_the_reader() -> None:
     with locales.using(Locale("en", "DE")):
         assert Prices("eur").text(ticket("61", 2)) == "2 \u00d7 30,50\u00a0€"
+
+
+@pytest.mark.parametrize(
+    ("price", "percent", "fee"),
+    [("19.99", "5", "1.00"), ("0.10", "5", "0.01"), ("60.00", "2.5", "1.50"), ("60.00", "0", "0.00")],
+)
+def test_the_fee_is_rounded_half_up(price: str, percent: str, fee: str) -> None:
+    assert fee_of(Decimal(price), Decimal(percent)) == Decimal(fee)
