@@ -872,6 +872,16 @@ class RefundBody(Body):
     """After a refund that failed, record that the money was returned in another way."""
 
 
+MAX_EVIDENCE = 10_000
+
+
+class EvidenceBody(Body):
+    """What an operator tells the bank about a disputed payment."""
+
+    order_id: Annotated[str, Field(min_length=1, max_length=64)]
+    text: Annotated[str, paragraphs("Text", MAX_EVIDENCE), schema(MAX_EVIDENCE)]
+
+
 class CancellationBody(Body):
     order_id: Annotated[str, Field(min_length=1, max_length=64)]
     reason: Reason

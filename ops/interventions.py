@@ -126,6 +126,18 @@ async def decide_problem(
     return f"The problem with order {order_id} is {state}. {then}"
 
 
+async def submit_evidence(conf: Settings, order_id: str, text: str) -> str:
+    """Submit a text as evidence about the dispute of an order. Return a message for the operator.
+
+    Raises:
+        CommandError: the message says why it isn't submitted.
+    """
+    body = {"orderId": order_id, "text": text}
+    failure = f"The evidence about order {order_id} isn't submitted"
+    await _request(conf, "payments", "/api/payments/evidence", body, failure)
+    return f"The evidence about order {order_id} is submitted. The bank decides."
+
+
 async def _request(
     conf: Settings, service: ServiceName, path: str, body: Mapping[str, Any], failure: str
 ) -> Any:

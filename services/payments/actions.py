@@ -17,7 +17,7 @@ from contracts.money import minimum_charge, to_minor_units
 from contracts.wire import now
 from kit.aggregates import change
 from kit.changes import Changes
-from kit.errors import Forbidden, Invalid, Unavailable
+from kit.errors import Forbidden, Invalid, NotFound, Unavailable
 from kit.owners import Owner
 from kit.replicas import State
 from kit.stripe.errors import OutcomeUnknown, RequestRefused
@@ -156,6 +156,24 @@ class Payments:
         except (Unavailable, TimeoutError):
             await payment.make_due()
             return await Payment.load(payment.id)  # the reconciler settles it
+
+    async def submit_evidence(self, order_id: str, text: str) -> Payment:
+        """Submit a text as evidence about the open disputes of an order. Banks read it once.
+
+        Raises:
+            NotFound, NotDisputed, EvidenceRefused, OutcomeUnknown, RequestRefused
+        """
+        payment = await Payment.first({"order_id": order_id})
+        if payment is None:
+            raise NotFound
+        disputes = [each.id for each in payment.disputes if each.status == "open"]
+        if not disputes:
+            raise refunds.NotDisputed
+        for dispute_id in disputes:
+            if not await self.settlement.gateway.submit_evidence(dispute_id, text):
+                raise refunds.EvidenceRefused
+        log.info("evidence about the dispute of order %s was submitted", order_id)
+        return await self.settlement.advance(payment, refresh=True)
 
     async def record_returned(self, order_id: str, *, relist: bool) -> Payment:
         """Record that an operator returned the money without Stripe, after a refund that failed.

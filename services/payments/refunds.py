@@ -21,6 +21,14 @@ class PaymentDisputed(Conflict):
     message = "The buyer disputes this payment at the bank, so it can't be refunded"
 
 
+class NotDisputed(Conflict):
+    message = "Nothing about this payment is disputed"
+
+
+class EvidenceRefused(Conflict):
+    message = "Stripe accepts no more evidence about this dispute"
+
+
 class RefundNotFailed(Conflict):
     message = "Only money whose refund failed can be returned in another way"
 

@@ -333,3 +333,19 @@ async def test_operators_decide_on_a_reported_problem_and_the_buyer_gets_a_part_
         500,
         "the buyer phoned",
     )
+
+
+async def test_an_operator_submits_what_is_known_of_a_disputed_order_to_the_bank(
+    operated: Stack, operator: httpx.AsyncClient, people: tuple[Person, Person]
+) -> None:
+    _, buyer = people
+    order = await reserved(people)
+    await until(lambda: buyer.pays(order["id"], "tok_createDispute"), lambda it: it.status_code == 201)
+    await until(lambda: buyer.payment(order["id"]), lambda seen: seen["dispute"] == "open")
+    page = await operator.get(f"/ops/orders/{order['id']}")
+    assert "The buyer reported no problem to the marketplace." in page.text
+    form = {"text": "winning_evidence", **WHY}
+    done = await operator.post(f"/ops/orders/{order['id']}/evidence", data=form)
+    assert f"The evidence about order {order['id']} is submitted." in done.text
+    await until(lambda: buyer.payment(order["id"]), lambda seen: seen["dispute"] == "won")
+    assert "<textarea" not in (await operator.get(f"/ops/orders/{order['id']}")).text

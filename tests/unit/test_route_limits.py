@@ -21,6 +21,7 @@ OTHERWISE_PROTECTED = {
     },
     "POST /internal/links/{link_id:str}": "only for services",
     "POST /api/payments/refunds": "only for operators",
+    "POST /api/payments/evidence": "only for operators",
     "PUT /api/users/{user_id:str}/suspension": "only for operators",
     "DELETE /api/users/{user_id:str}/suspension": "only for operators",
     "DELETE /api/users/{user_id:str}/sessions": "only for operators",

@@ -208,6 +208,20 @@ class Gateway:
             keyed=True,
         )
 
+    async def submit_evidence(self, dispute_id: str, text: str) -> bool:
+        """Submit a text as evidence about a dispute. Return False if Stripe accepts none any more."""
+        try:
+            await self._api.send(
+                lambda: self._api.v1.disputes.update_async(
+                    dispute_id, {"evidence": {"uncategorized_text": text}, "submit": True}
+                ),
+                stripe.InvalidRequestError,
+            )
+        except stripe.InvalidRequestError:
+            log.info("Stripe accepts no evidence about dispute %s", dispute_id, exc_info=True)
+            return False
+        return True
+
     async def _move(self, payment: PaymentState, request: Callable[[], Awaitable[PaymentIntent]]) -> Outcome:
         """Capture or void the PaymentIntent, or read its outcome if its status has already changed."""
         try:

@@ -29,6 +29,7 @@ async def apply_order_event(
     relisted: bool = False,
     price: object = 10,
     refunded_amount: int = 0,
+    **more: Any,
 ) -> None:
     """Apply an order event with this status to the ticket."""
     kind = OrderCreated if status == "created" else OrderUpdated
@@ -46,6 +47,7 @@ async def apply_order_event(
             hold=1,
             code=CODE,
             ticket=OrderedTicket.model_validate({"id": key, "title": ticket.title, "price": price}),
+            **more,
         )
     )
 

@@ -82,7 +82,7 @@ async def test_a_wrong_report_is_shown_again_with_what_is_wrong(
     client: PageClient, market: Market, buyer: User, seller: User, given: dict[str, str], message: str
 ) -> None:
     order = bought(market, buyer, seller, can_report=True)
-    answer = await client.submit(f"/orders/{order.id}/problem", **given)
+    answer = await client.submit(f"/orders/{order.id}/problem", kind=given["kind"], text=given["text"])
     assert answer.status_code == 422
     assert message in text_of(answer)
     assert given["text"].strip() in answer.text

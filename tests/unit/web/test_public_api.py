@@ -20,6 +20,7 @@ FOR_OPERATORS = {
     ("POST", "/api/tickets/withdrawals"),
     ("POST", "/api/shows/merges"),
     ("POST", "/api/shows/corrections"),
+    ("POST", "/api/payments/evidence"),
     ("POST", "/api/payouts/write-offs"),
 }
 API_GUIDE = Path(__file__).parents[3] / "docs" / "api.md"
