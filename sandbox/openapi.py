@@ -120,7 +120,8 @@ def _examples(path: str, parameters: Sequence[Json]) -> Iterator[str]:
 
 
 def _values(schema: Json) -> Sequence[str]:
-    return schema.get("enum") or schema.get("examples", [SOME_ID])
+    values: Sequence[str] = schema.get("enum") or schema.get("examples", [SOME_ID])
+    return values
 
 
 def _operations(paths: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -229,13 +229,21 @@ async def _seller(page: Page, user_id: str) -> SellerView | None:
     )
     if seller is None:
         return None
-    record = {
-        "upheld_problems": seller.upheld_problems,
-        "failed_deliveries": seller.failed_deliveries,
-    }
+    view = SellerView(
+        seller.sold,
+        None,
+        upheld_problems=seller.upheld_problems,
+        failed_deliveries=seller.failed_deliveries,
+    )
     if profile is None:
-        return SellerView(seller.sold, None, **record)
-    return SellerView(seller.sold, profile.since, profile.name, profile.deleted, profile.trader, **record)
+        return view
+    return replace(
+        view,
+        since=profile.since,
+        name=profile.name,
+        is_deleted=profile.deleted,
+        trader=profile.trader,
+    )
 
 
 async def _similar(page: Page, ticket: Ticket) -> Sequence[Ticket]:
