@@ -38,8 +38,9 @@ async def sweep(days: float) -> None:
 
 async def delete_files_of(ticket: Ticket) -> None:
     """Let the next sweep delete the files of a ticket that isn't offered any more."""
-    files = SealedFile.get_pymongo_collection()
-    await files.update_many({"ticket_id": ticket.id}, {"$set": {"check_at": now()}})
+    if ticket.files:
+        files = SealedFile.get_pymongo_collection()
+        await files.update_many({"ticket_id": ticket.id}, {"$set": {"check_at": now()}})
 
 
 async def _look_at(file: SealedFile, days: float) -> None:
