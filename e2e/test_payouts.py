@@ -1,5 +1,6 @@
 """A seller's way to the money: the details at Stripe, and the states of a sale until it is paid."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ from playwright.async_api import expect
 from pymongo import AsyncMongoClient
 
 from e2e.visitors import WITH_AND_WITHOUT_JAVASCRIPT, Member, Visitors, some_title
-from tests.support.polling import until
+from tests.support.polling import TIMEOUT, until
 from tests.support.stack import Stack
 
 
@@ -22,8 +23,9 @@ async def onboards(seller: Member, choice: str) -> None:
 
 async def is_set_up(seller: Member) -> None:
     """Reload the page until Stripe has reported the details, which a busy machine may delay."""
-    while not await seller.main.get_by_text("You are set up.").is_visible():
-        await seller.open("/account/payouts?back")
+    async with asyncio.timeout(TIMEOUT):
+        while not await seller.main.get_by_text("You are set up.").is_visible():
+            await seller.open("/account/payouts?back")
 
 
 async def sold(visitors: Visitors, seller: Member) -> str:
