@@ -228,6 +228,12 @@ DELIVERY = {
 }
 """The names of an order's fields about its delivery in events and in the database."""
 
+PROBLEM = (
+    *("problem", "problemKind", "problemAt"),
+    *("problemAnswerBy", "problemAnsweredAt", "problemDecidedAt"),
+)
+"""An order's fields about a reported problem. Nobody reports one in the load."""
+
 
 def _order(stored: Stored) -> dict[str, Any]:
     ticket = {
@@ -252,6 +258,8 @@ def _order(stored: Stored) -> dict[str, Any]:
         "refundedAmount": stored["refunded_minor"],
         "dispute": stored["dispute"],
         **{name: stored[field] for name, field in DELIVERY.items()},
+        **dict.fromkeys(PROBLEM),
+        "refundDue": 0,
         "expiresAt": stored["expires_at"],
         "hold": stored["hold"],
         "code": stored["code"],
