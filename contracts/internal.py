@@ -10,7 +10,6 @@ from contracts.export import (
     ExportedOptOut,
     ExportedOrder,
     ExportedPayment,
-    ExportedPayout,
     ExportedTicket,
 )
 from contracts.wire import Id, Moment, Wire
@@ -51,15 +50,7 @@ class OpenMatters(Wire):
     matters: Sequence[OpenMatter]
 
 
-T = TypeVar(
-    "T",
-    ExportedOrder,
-    ExportedTicket,
-    ExportedPayment,
-    ExportedPayout,
-    ExportedMessage,
-    ExportedOptOut,
-)
+T = TypeVar("T", ExportedOrder, ExportedTicket, ExportedPayment, ExportedMessage, ExportedOptOut)
 
 
 class Part(Wire, Generic[T]):

@@ -52,7 +52,6 @@ PUBLISHERS = {
     "ticket": "tickets",
     "order": "orders",
     "payment": "payments",
-    "payout": "payouts",
     "expiration": "expiration",
     **dict.fromkeys(("user", "link", "session"), "auth"),
 }

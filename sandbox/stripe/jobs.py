@@ -2,7 +2,7 @@
 
 import secrets
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -29,14 +29,7 @@ class Listed:
     url: str
 
 
-@dataclass(frozen=True)
-class Balance:
-    """What is available and what is pending, by currency."""
-
-    amounts: Mapping[str, tuple[int, int]]
-
-
-Outcome = Stored | Event | Declined | Listed | Balance
+Outcome = Stored | Event | Declined | Listed
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sandbox.stripe.cards import CARDS, Card, Decline
-from sandbox.stripe.connect.state import ConnectStored
 
 Status = Literal[
     "requires_payment_method",
@@ -96,8 +95,6 @@ class Charge:
     amount_captured: int = 0
     amount_refunded: int = 0
     disputed: bool = False
-    balance_transaction: str | None = None
-    """How the captured amount came into the platform's balance."""
 
 
 RefundStatus = Literal["pending", "succeeded", "failed"]
@@ -124,8 +121,6 @@ class Refund(Reversal):
     settles_at: int | None = None
     """When the bank decides: a pending refund succeeds, and one that has succeeded fails. In seconds since
     1970."""
-    balance_transaction: str | None = None
-    failure_balance_transaction: str | None = None
 
 
 DisputeStatus = Literal["needs_response", "won", "lost"]
@@ -141,7 +136,6 @@ class Dispute(Reversal):
     is_submitted: bool = False
     """Whether the seller has submitted the text to the bank."""
     metadata: dict[str, str] = field(default_factory=dict)
-    balance_transactions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -192,7 +186,7 @@ class Session:
         return sum(line.unit_amount * line.quantity for line in self.lines)
 
 
-Stored = PaymentMethod | Intent | Charge | Refund | Dispute | Challenge | Session | ConnectStored
+Stored = PaymentMethod | Intent | Charge | Refund | Dispute | Challenge | Session
 
 
 @dataclass(frozen=True)
@@ -207,7 +201,5 @@ class Event:
     request: str | None
     """The API request that caused the event, if any."""
     idempotency_key: str | None
-    pending: int = 0
-    """The number of webhooks that are still to be delivered."""
-    account: str | None = None
-    """The connected account that changed, if it isn't the platform itself."""
+    pending: bool = False
+    """Whether the webhook is still to be delivered."""

@@ -201,22 +201,19 @@ class Accounts(Auth):
         """
         return await self._user_of(identity)
 
-    async def present(self, identity: Identity, profile: Changes) -> User:
-        """Set what others see about the user: `name`, `trader` or both.
+    async def rename(self, identity: Identity, name: str | None) -> User:
+        """Set the name that others see, or remove it.
 
         Raises:
             NotSignedIn, ReservedName, ConfusingName
         """
         user = await self._user_of(identity)
-        name = profile.get("name", user.name)
         if name != user.name:  # one from before these rules may stay
             reject_reserved(name, self.attempts.settings.site)
-
-        def differing(stored: User) -> Changes | None:
-            changes = {field: value for field, value in profile.items() if getattr(stored, field) != value}
-            return changes or None
-
-        return await change(lambda: User.first({"_id": user.id}), differing)
+        return await change(
+            lambda: User.first({"_id": user.id}),
+            lambda stored: {"name": name} if stored.name != name else None,
+        )
 
     # Sessions
 

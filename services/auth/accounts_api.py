@@ -185,14 +185,13 @@ async def show_account(
     "/me",
     guards=[signed_in, Limited("rename", "rate_change")],
     security=SIGNED_IN,
-    summary="Change what others see about me",
+    summary="Change the name that others see",
     responses=refusals(ReservedName, ConfusingName),
 )
 async def rename(
     request: ApiRequest, data: RequestBody[NameBody], accounts: InjectedAccounts, settings: InjectedSettings
 ) -> MyAccount:
-    profile = data.model_dump(include=data.model_fields_set)
-    return account_view(await accounts.present(request.user, profile), settings)
+    return account_view(await accounts.rename(request.user, data.name), settings)
 
 
 @get(
@@ -282,5 +281,4 @@ def account_view(user: StoredUser, settings: Settings) -> MyAccount:
         since=user.created_at,
         confirmed=user.confirmed_at is not None,
         restricted=user.is_restricted(settings.confirms_addresses),
-        trader=user.trader,
     )

@@ -1,23 +1,49 @@
-"""The parts of Stripe's objects that payments reads."""
+"""The parts of Stripe's objects that payments reads.
 
-from typing import Annotated
+A field has a default here if Stripe documents it as optional or nullable, or if only an expanded object has
+it: Stripe may leave such a field out, or send null. The source is Stripe's OpenAPI document,
+https://github.com/stripe/openapi. Values of enums are plain text, because Stripe may add some.
+"""
 
-from pydantic import BeforeValidator
+from typing import Annotated, Self
 
-from kit.stripe.shapes import Shape, only_expanded
+import stripe
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 
-class Redirect(Shape):
+class _Shape(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, values: dict[str, object]) -> dict[str, object]:
+        return {name: value for name, value in values.items() if value is not None}
+
+    @classmethod
+    def of(cls, found: stripe.StripeObject) -> Self:
+        """
+        Raises:
+            pydantic.ValidationError: a field is missing that Stripe always sends.
+        """
+        return cls.model_validate(found.to_dict())
+
+
+def _only_expanded(found: object) -> object:
+    """The object in an expandable field. None if the field has only the object's id."""
+    return found if isinstance(found, dict) else None
+
+
+class Redirect(_Shape):
     url: str | None = None
 
 
-class NextAction(Shape):
+class NextAction(_Shape):
     """What the buyer has to do. Of all kinds, we can offer only a redirect."""
 
     redirect_to_url: Redirect | None = None
 
 
-class PaymentError(Shape):
+class PaymentError(_Shape):
     """The reason why the last attempt to pay failed."""
 
     code: str | None = None
@@ -27,7 +53,7 @@ class PaymentError(Shape):
     message: str | None = None
 
 
-class Charge(Shape):
+class Charge(_Shape):
     created: int
     """When the amount was authorized, in seconds since 1970."""
     amount_captured: int
@@ -41,13 +67,13 @@ class Charge(Shape):
     """Whether the buyer ever disputed the payment."""
 
 
-class Metadata(Shape):
+class Metadata(_Shape):
     """The metadata that we write."""
 
     order_id: str | None = None
 
 
-class Intent(Shape):
+class Intent(_Shape):
     id: str
     created: int
     """When Stripe created it, in seconds since 1970."""
@@ -56,7 +82,7 @@ class Intent(Shape):
     currency: str
     amount_capturable: int = 0
     last_payment_error: PaymentError | None = None
-    latest_charge: Annotated[Charge | None, BeforeValidator(only_expanded)] = None
+    latest_charge: Annotated[Charge | None, BeforeValidator(_only_expanded)] = None
     metadata: Metadata = Metadata()
     next_action: NextAction | None = None
 
@@ -72,24 +98,24 @@ class Intent(Shape):
         return redirect.url if redirect else None
 
 
-class CheckoutSession(Shape):
+class CheckoutSession(_Shape):
     id: str
     status: str | None = None
     amount_total: int | None = None
     currency: str | None = None
     client_reference_id: str | None = None
-    payment_intent: Annotated[Intent | None, BeforeValidator(only_expanded)] = None
+    payment_intent: Annotated[Intent | None, BeforeValidator(_only_expanded)] = None
     url: str | None = None
 
 
-class Refund(Shape):
+class Refund(_Shape):
     id: str
     amount: int
     status: str | None = None
     failure_reason: str | None = None
 
 
-class Dispute(Shape):
+class Dispute(_Shape):
     id: str
     amount: int
     status: str

@@ -7,8 +7,6 @@ import OrderCreated from "./OrderCreated";
 import OrderUpdated from "./OrderUpdated";
 import PaymentCreated from "./PaymentCreated";
 import PaymentUpdated from "./PaymentUpdated";
-import PayoutCreated from "./PayoutCreated";
-import PayoutUpdated from "./PayoutUpdated";
 import TicketCreated from "./TicketCreated";
 import TicketUpdated from "./TicketUpdated";
 
@@ -18,8 +16,6 @@ const models = {
   OrderUpdated,
   PaymentCreated,
   PaymentUpdated,
-  PayoutCreated,
-  PayoutUpdated,
   TicketCreated,
   TicketUpdated,
 };

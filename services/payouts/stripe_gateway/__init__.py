@@ -1,1 +1,0 @@
-"""The requests of payouts to Stripe Connect."""
