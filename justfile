@@ -279,6 +279,27 @@ extend ORDER *ARGS: _runtime
 withdraw TICKET *ARGS: _runtime
     @exec {{ python }} -m ops withdraw "$@"
 
+# Decide on a reported problem: `just decide-problem ORDER partial-refund --amount 5.00 --reason "…"`
+[group("operate")]
+[no-exit-message]
+[positional-arguments]
+decide-problem ORDER DECISION *ARGS: _runtime
+    @exec {{ python }} -m ops decide-problem "$@"
+
+# Merge two events that are the same: `just merge-shows EVENT OTHER --reason "…"`
+[group("operate")]
+[no-exit-message]
+[positional-arguments]
+merge-shows EVENT OTHER *ARGS: _runtime
+    @exec {{ python }} -m ops merge-shows "$@"
+
+# Correct an event: `just correct-show EVENT --set venue=Tempodrom --reason "…"`
+[group("operate")]
+[no-exit-message]
+[positional-arguments]
+correct-show EVENT *ARGS: _runtime
+    @exec {{ python }} -m ops correct-show "$@"
+
 # Publish the current state of all tickets, orders or payments again, for a new subscriber
 [group("operate")]
 [no-exit-message]

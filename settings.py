@@ -5,6 +5,7 @@ docs/settings.md lists them; a test keeps both equal.
 
 import sys
 from collections.abc import Mapping
+from decimal import Decimal
 from email.utils import parseaddr
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -24,10 +25,12 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from contracts import price_caps
+from contracts.guarantees import PROBLEM_HOURS
 from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE
 from contracts.money import OTHER_THAN_TWO_DECIMALS
 
-ServiceName = Literal["auth", "tickets", "orders", "payments", "expiration", "mail"]
+ServiceName = Literal["auth", "tickets", "orders", "payments", "expiration", "mail", "payouts"]
 SERVICES: tuple[ServiceName, ...] = get_args(ServiceName)
 """All services. What belongs to each of them, such as its process and its database, is derived from this list."""
 
@@ -101,8 +104,26 @@ def _sender(value: str | None) -> str | None:
     return value
 
 
+def _percent(value: Decimal) -> Decimal:
+    if not (value * 100 % 1).is_zero():
+        raise ValueError("must have at most two decimals")
+    return value
+
+
+def _countries(values: list[str]) -> list[str]:
+    if not values or not all(len(code) == 2 and code.isascii() and code.isalpha() for code in values):
+        raise ValueError("must be ISO 3166-1 codes such as US, separated by commas")
+    return [code.upper() for code in values]
+
+
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _price_caps(path: Path | None) -> Path | None:
+    """Check the file, so that a mistake in it is reported at start."""
+    price_caps.read(path)
+    return path
 
 
 MAX_CHECKOUT_WINDOW_SECONDS = 22 * 3600
@@ -162,6 +183,7 @@ class Settings(BaseSettings):
     expiration_port: Port = Field(3003, description="Port of the expiration service")
     payments_port: Port = Field(3004, description="Port of the payments service")
     mail_port: Port = Field(3005, description="Port of the mail service")
+    payouts_port: Port = Field(3006, description="Port of the payouts service")
     console_port: Port = Field(3510, description="Port of the operator console, on this machine only")
     console_web_url: str | None = Field(
         None, description="Address at which the console reaches the web tier, if it isn't on this machine"
@@ -191,6 +213,9 @@ class Settings(BaseSettings):
         None, description="Address of the payments service, if it isn't on this machine"
     )
     mail_url: str | None = Field(None, description="Address of the mail service, if it isn't on this machine")
+    payouts_url: str | None = Field(
+        None, description="Address of the payouts service, if it isn't on this machine"
+    )
 
     # NATS, MongoDB, Stripe and SMTP
     nats_url: SecretStr | None = Field(
@@ -226,9 +251,16 @@ class Settings(BaseSettings):
     previous_stripe_webhook_secret: SecretStr | None = Field(
         None, description="The webhook secret before, which is accepted while it is replaced"
     )
+    stripe_payouts_webhook_secret: SecretStr | None = Field(
+        None,
+        description="Signing secret of the webhook endpoint of payouts; by default the STRIPE_WEBHOOK_SECRET",
+    )
+    previous_stripe_payouts_webhook_secret: SecretStr | None = Field(
+        None, description="The webhook secret of payouts before, which is accepted while it is replaced"
+    )
     stripe_requests_per_second: NoLimitAtZero = Field(
         20,
-        description="Requests per second that all payments processes together may send to Stripe; the reconciler and webhooks use what buyers leave of it; 0 for no limit",
+        description="Requests per second that all payments processes together may send to Stripe, and all payouts processes as many; the reconciler and webhooks use what buyers leave of it; 0 for no limit",
     )
     payment_page: Literal["token", "checkout"] | None = Field(
         None,
@@ -260,7 +292,41 @@ class Settings(BaseSettings):
         True,
         description="Whether buyers may still pay after the event has started, for a ticket that they reserved before",
     )
+    delivery_hours: float = Field(
+        24, gt=0, le=168, description="Hours after the payment in which a seller has to upload promised files"
+    )
+    price_caps: Annotated[Path | None, AfterValidator(_price_caps)] = Field(
+        None,
+        description="CSV file with how much listings may cost above their face value, by country, instead of `contracts/price_caps.csv`",
+    )
+    require_face_value: bool = Field(
+        False, description="Whether listings must state their face value; those that exist stay on sale"
+    )
     max_live_reservations: int = Field(5, ge=1, le=100, description="Maximum unpaid reservations per user")
+    fee_percent: Annotated[Decimal, AfterValidator(_percent)] = Field(
+        Decimal(0),
+        ge=0,
+        le=50,
+        description="The platform's share of each sale, with at most two decimals; an order keeps that of its time",
+    )
+    payout_hours: float = Field(
+        72,
+        le=2_160,
+        description="Hours after the event's start at which a seller is paid; more than the 48 hours in which buyers may report a problem",
+    )
+    payout_countries: Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_countries)] = (
+        Field(
+            ["US"],
+            description="Countries whose sellers Stripe can pay from the platform's account, as ISO 3166-1 codes separated by commas",
+        )
+    )
+
+    file_days: float = Field(
+        30,
+        gt=0,
+        le=3650,
+        description="Days after its event for which the uploaded files of a ticket are kept, and for which it is on record who received them",
+    )
 
     mail_max_age_days: float = Field(
         3,
@@ -319,6 +385,16 @@ class Settings(BaseSettings):
         min_length=32,
         description="Bearer token with which mail asks auth for addresses and one-time links, the same for both; generated in DATA_DIR by default",
     )
+    ticket_file_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Key that encrypts the uploaded files of tickets; if it is lost, so are they; generated in DATA_DIR by default",
+    )
+    previous_ticket_file_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="The key of files before, which still opens files while they are encrypted with the new one",
+    )
     trusted_proxies: Annotated[list[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_split)] = Field(
         [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")],
         description="Networks of trusted proxies, whose X-Forwarded-For is used, separated by commas; a single comma for none",
@@ -362,7 +438,10 @@ class Settings(BaseSettings):
         50, ge=0, le=10_000, description="Maximum unpaid reservations per network; 0 for no limit"
     )
     rate_pay: PerMinute = Field(20, description="Payments per minute and user; 0 for no limit")
-    rate_upload: PerMinute = Field(30, description="Picture uploads per minute and user; 0 for no limit")
+    rate_upload: PerMinute = Field(
+        30,
+        description="Uploads of pictures and of files of tickets, of each kind, per minute and user; 0 for no limit",
+    )
     rate_list: PerMinute = Field(30, description="Tickets listed per minute and user; 0 for no limit")
     rate_change: PerMinute = Field(
         60,
@@ -410,9 +489,13 @@ class Settings(BaseSettings):
         20_000,
         description="Segments of a JPEG, or chunks of a PNG or WebP (usually below 1,000); 0 for no limit",
     )
+    file_pages: NoLimitAtZero = Field(20, description="Pages of an uploaded file of a ticket; 0 for no limit")
+    file_cpu_seconds: NoLimitAtZero = Field(
+        10, description="CPU time to check one file of a ticket; 0 for no limit"
+    )
     max_body_bytes: NoLimitAtZero = Field(
         16_384,
-        description="Maximum size of JSON bodies, and of forms without a picture; 0 for no limit",
+        description="Maximum size of JSON bodies, and of forms without a picture or a file; 0 for no limit",
     )
     max_webhook_bytes: NoLimitAtZero = Field(
         262_144, description="Maximum size of Stripe's webhooks; 0 for no limit"
@@ -493,7 +576,12 @@ class Settings(BaseSettings):
                 "token_page",
                 "PAYMENT_PAGE: token is for test cards; with a live STRIPE_KEY it must be checkout",
             )
-        if self.stripe_key and not self.stripe_webhook_secret:
+        if self.payout_hours <= PROBLEM_HOURS:
+            raise PydanticCustomError(
+                "payout_hours",
+                "PAYOUT_HOURS: must be more than 48, because buyers may report a problem for so long",
+            )
+        if self.stripe_key and not (self.stripe_webhook_secret or self.stripe_payouts_webhook_secret):
             raise PydanticCustomError(
                 "webhook_secret",
                 "STRIPE_WEBHOOK_SECRET: must be set together with a STRIPE_KEY, or anybody could sign a webhook",

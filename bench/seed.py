@@ -83,6 +83,8 @@ def _offer(number: int, choices: random.Random) -> Mapping[str, Any]:
         "category": choices.choice(CATEGORIES),
         "starts_at": starts_at.replace(microsecond=0),
         "picture": PICTURE,
+        "seat_key": None,  # copies of a seat would be refused
+        "live_seat": None,
         "outbox": [],
         "updated_at": datetime.now(UTC),
     }

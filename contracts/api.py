@@ -4,30 +4,45 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
 from contracts.events import (
     CancelReason,
+    DeliveryState,
     DisputeStatus,
     OrderedTicket,
     OrderStatus,
     PaymentStatus,
+    PayoutState,
+    ProblemKind,
+    ProblemState,
     PublicTicket,
 )
 from contracts.identity import Email, EmailInput
-from contracts.money import PriceInput
+from contracts.money import Price, PriceInput
 from contracts.passwords import NewPassword, TypedPassword
-from contracts.text import line, schema
+from contracts.text import line, paragraphs, schema
 from contracts.tickets import (
     Category,
     CategoryInput,
     City,
+    CountryInput,
+    Delivery,
     FaceValue,
     Notes,
+    Performers,
     PrivateNote,
     Quantity,
     Seat,
@@ -36,8 +51,9 @@ from contracts.tickets import (
     TimeZoneInput,
     Title,
     Venue,
+    in_start_years,
 )
-from contracts.wire import Id, Moment, Wire, left_out_if_none
+from contracts.wire import Count, Id, Moment, Wire, left_out_if_none
 
 POSITION = "Stagedoor-Position"
 """A header of the tickets service for the web tier: the sequence number in the stream EVENTS up to which the
@@ -47,6 +63,9 @@ response contains the changes of all tickets. It is missing if that isn't known.
 VALID_UNTIL = "Stagedoor-Valid-Until"
 """A header of the tickets service for the web tier: when the response changes because time passes."""
 
+
+FileId = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
+"""The random id of a file."""
 
 MAX_FIELDS = 50
 """Maximum number of fields of a body. No body has as many known fields."""
@@ -129,9 +148,18 @@ DisplayName = Annotated[str, line("Name", 50), AfterValidator(_reject_address), 
 
 
 class NameBody(Body):
-    """The name that others see, or null to remove it."""
+    """What others see about the user. A field that is left out stays as it is."""
 
-    name: DisplayName | None
+    name: DisplayName | None = None
+    """The name, or null to remove it."""
+    trader: bool | None = None
+    """Whether the user sells as a trader, which the law treats differently. Null to say neither."""
+
+    @model_validator(mode="after")
+    def _check_has_field(self) -> Self:
+        if not self.model_fields_set:
+            raise PydanticCustomError("nothing_to_change", "Name or trader must be given")
+        return self
 
 
 class AccountDeletion(Body):
@@ -140,9 +168,12 @@ class AccountDeletion(Body):
     current_password: TypedPassword
 
 
-MatterKind = TypeAliasType("MatterKind", Literal["reservation", "purchase", "payment", "listing", "sale"])
+MatterKind = TypeAliasType(
+    "MatterKind", Literal["reservation", "purchase", "payment", "listing", "sale", "payout", "debt"]
+)
 """What is open: a hold that isn't paid, a paid ticket whose event hasn't begun, a payment that isn't settled,
-a ticket on sale or reserved, or a sold one whose event hasn't begun or whose buyer disputes the payment."""
+a ticket on sale or reserved, a sold one whose event hasn't begun or whose buyer disputes the payment, money
+for a sale that the user hasn't got yet, or money that the user owes after a refund."""
 
 
 class OpenMatter(Wire):
@@ -150,9 +181,9 @@ class OpenMatter(Wire):
 
     kind: MatterKind
     ticket_id: Id | None = None
-    """The ticket, unless the kind is `payment`."""
+    """The ticket, unless the kind is `payment`, `payout` or `debt`."""
     order_id: Id | None = None
-    """The order, if the user is the buyer."""
+    """The order, if the user is the buyer, or if the kind is `payout` or `debt`."""
     title: str | None = None
     """The ticket's title, if it is known."""
     starts_at: Moment | None = None
@@ -177,6 +208,8 @@ class MyAccount(User):
     """Whether the user has proved to receive mail at the address."""
     restricted: bool
     """Whether the user can't list or pay until the address is confirmed."""
+    trader: bool | None = None
+    """Whether the user sells as a trader, as stated by the user. Null if the user has said neither."""
 
 
 class SessionView(Wire):
@@ -301,6 +334,8 @@ class Profile(Wire):
     """The name that the user has chosen. Null if there is none. It is never derived from the address."""
     deleted: bool = False
     """Whether the user has deleted the account."""
+    trader: bool | None = None
+    """Whether the user sells as a trader, as stated by the user. Null if the user has said neither."""
 
 
 MAX_REASON = 500
@@ -338,6 +373,11 @@ class TicketBody(TicketDetails, TicketOffer, Body):
     venue: Venue | None = None
     city: City | None = None
     time_zone: TimeZoneInput | None = None
+    country: CountryInput | None = None
+    show_id: Id | None = None
+    """An event that exists. Its date and place then replace those in the body."""
+    performers: Performers | None = None
+    """Who performs at an event that this listing is the first for."""
     category: CategoryInput | None = None
     seat: Seat | None = None
     quantity: Quantity = 1
@@ -347,6 +387,10 @@ class TicketBody(TicketDetails, TicketOffer, Body):
     """Everybody can read them."""
     private_note: PrivateNote | None = None
     """Only the seller can read it, and the buyer after paying."""
+    promised: bool = False
+    """Whether the seller promises to upload the files later, if they aren't uploaded yet."""
+
+    _starts_in_time = field_validator("starts_at")(in_start_years)
 
 
 class PrivateNoteBody(Body):
@@ -374,6 +418,41 @@ class Ticket(PublicTicket):
         return self.model_dump_json(by_alias=True, exclude=unset)
 
 
+class TicketFile(Wire):
+    """A sealed file of a ticket, without its content."""
+
+    id: FileId
+    kind: Literal["pdf", "png", "jpeg", "pkpass"]
+    size: Annotated[int, Field(ge=0)]
+    """In bytes."""
+    seats: Count
+    """For how many persons it is: the number of its barcodes, or of its pages if it has none."""
+    code_found: bool
+    """Whether it has a barcode. Without one, nobody can check that it isn't in another listing."""
+    uploaded_at: Moment
+    reads: Annotated[int, Field(ge=0)]
+    """How often the buyer has received it."""
+
+
+class FileList(Wire):
+    """The sealed files of a ticket, which only its seller and its buyer see."""
+
+    delivery: Delivery
+    files_ready_at: Moment | None
+    """When the files of all seats were complete. None while a file is missing."""
+    quantity: Count
+    """For how many persons the listing is."""
+    seats: Annotated[int, Field(ge=0)]
+    """For how many persons the files are."""
+    can_upload: bool
+    """Whether the caller may add files."""
+    can_remove: bool
+    """Whether the caller may remove files."""
+    can_read: bool
+    """Whether the caller may read the files: only the buyer after paying."""
+    files: Sequence[TicketFile]
+
+
 _PERSONAL = ("private_note", "refunded_amount", "dispute")
 
 
@@ -395,10 +474,101 @@ class Facets(Wire):
     categories: Sequence[Facet]
 
 
+class Show(Wire):
+    """An event, which the listings for it share."""
+
+    id: Id
+    title: str
+    performers: Sequence[str]
+    """Who performs, the most important first. Empty if nobody has said it."""
+    venue: str
+    city: str
+    country: str | None
+    """Two capital letters (ISO 3166-1). Null if it isn't known."""
+    time_zone: str | None
+    """The IANA time zone of the venue."""
+    starts_at: Moment
+    """When the event begins."""
+    category: str | None
+    picture: str | None
+    """Name of the picture in /api/tickets/pictures/{name}/small and …/large."""
+
+
+class ShowGroup(Wire):
+    """Tickets for one area of an event that are sold in the same number of adjacent seats."""
+
+    area: str | None
+    """The leading part of the seats, such as `Block A`. Null if the seats don't name an area."""
+    quantity: int
+    """Number of tickets in each listing."""
+    lowest: Price | None
+    """The lowest price per ticket of those on sale. Null if none is."""
+    tickets: Sequence[Ticket]
+    """Those on sale come first, then the reserved and the sold ones; each by their prices per ticket."""
+
+    def to_json(self) -> str:
+        """The group as camelCase JSON, without the fields of tickets that only some callers see."""
+        return self.model_dump_json(by_alias=True, exclude={"tickets": {"__all__": set(_PERSONAL)}})
+
+
+class ShowPage(Show):
+    """An event with its tickets."""
+
+    lowest: Price | None
+    """The lowest price per ticket of all that are on sale. Null if none is."""
+    highest: Price | None
+    """The highest price per ticket of all that are on sale."""
+    on_sale: int
+    """Number of listings that can be bought."""
+    groups: Sequence[ShowGroup]
+    """At most 500 listings that are on sale or reserved, and the newest 50 that are sold. The group with the
+    lowest price comes first."""
+    other_dates: Sequence[Show]
+    """Later events with the same title, the soonest first. At most 6."""
+    at_venue: Sequence[Show]
+    """Other events at the venue that haven't begun, the soonest first. At most 6."""
+
+    def to_json(self) -> str:
+        """The page as camelCase JSON, without the fields of tickets that only some callers see."""
+        tickets = {"__all__": set(_PERSONAL)}
+        return self.model_dump_json(by_alias=True, exclude={"groups": {"__all__": {"tickets": tickets}}})
+
+
+class ShowMergeBody(Body):
+    """Two events that are the same."""
+
+    show_id: Id
+    other_id: Id
+    reason: Reason
+
+
+class ShowCorrectionBody(Body):
+    """What is wrong about an event. Fields that aren't given stay as they are."""
+
+    show_id: Id
+    title: Title | None = None
+    performers: Performers | None = None
+    venue: Venue | None = None
+    city: City | None = None
+    country: CountryInput | None = None
+    time_zone: TimeZoneInput | None = None
+    starts_at: Moment | None = None
+    category: CategoryInput | None = None
+    picture: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,100}$")] | None = None
+    """The name of a picture of a ticket."""
+    reason: Reason
+
+    _starts_in_time = field_validator("starts_at")(in_start_years)
+
+
 class Seller(Wire):
     id: Id
     sold: int
     """Number of tickets that this seller sold."""
+    upheld_problems: int = 0
+    """For how many of them an operator decided that the buyer gets money back, after a report."""
+    failed_deliveries: int = 0
+    """How many promised tickets didn't arrive in time."""
 
 
 class Sum(Wire):
@@ -456,6 +626,73 @@ class OrderTicket(OrderedTicket):
     version: int
 
 
+MAX_PROBLEM = 2000
+
+
+class ReportedProblem(Wire):
+    """What the buyer of an order reported, and what became of it. Buyer and seller see the same."""
+
+    kind: ProblemKind
+    text: str
+    """What the buyer says."""
+    reported_at: Moment
+    state: ProblemState
+    answer_by: Moment
+    """Until when the seller may answer."""
+    answer: str | None = None
+    """What the seller says."""
+    answered_at: Moment | None = None
+    refunded: int = 0
+    """How much the decision returns to the buyer, in minor units, such as cents."""
+    reason: str | None = None
+    """Why an operator decided so."""
+    decided_at: Moment | None = None
+
+
+ProblemText = Annotated[str, paragraphs("Text", MAX_PROBLEM), schema(MAX_PROBLEM)]
+
+
+class ProblemBody(Body):
+    kind: ProblemKind
+    text: ProblemText
+
+
+class ProblemAnswerBody(Body):
+    text: ProblemText
+
+
+class ProblemDecisionBody(Body):
+    order_id: Annotated[str, Field(min_length=1, max_length=64)]
+    decision: Literal["refund", "partial-refund", "reject"]
+    amount: Price | None = None
+    """What a partial refund returns."""
+    seen: ProblemState | None = None
+    """The state that the operator has read. If the seller has answered meanwhile, nothing is decided."""
+    reason: Reason
+    """Why. Buyer and seller read it."""
+
+
+class ReportedOrder(Wire):
+    """An order whose buyer reported a problem, for operators."""
+
+    id: Id
+    ticket_id: Id
+    title: str
+    status: OrderStatus
+    user_id: Id
+    seller_id: Id | None
+    price: Price
+    refunded_amount: int
+    """What the buyer got back already, in minor units."""
+    dispute: DisputeStatus | None
+    delivery: DeliveryState | None
+    delivered_at: Moment | None
+    starts_at: Moment | None
+    unanswered: bool
+    """Whether the seller's time to answer is over."""
+    problem: ReportedProblem
+
+
 class Order(Wire):
     id: Id
     status: OrderStatus
@@ -475,7 +712,42 @@ class Order(Wire):
     """Whether the buyer may ask for more time to pay."""
     code: str | None = None
     """The order number: the proof of purchase. Only the buyer and the seller see it."""
+    delivery: DeliveryState | None = None
+    """How far the delivery is. Null until the order is paid, unless sealed files are stored already."""
+    deliver_by: Moment | None = None
+    """When the delivery has to be done."""
+    delivered_at: Moment | None = None
+    """When the buyer could read the files, or the seller marked the handover."""
+    confirmed_at: Moment | None = None
+    """When the buyer confirmed to have the ticket, or the time to report a problem was over."""
+    overdue_at: Moment | None = None
+    """The deadline that passed without a delivery, if it did."""
+    problem: ReportedProblem | None = None
+    """The problem that the buyer reported."""
+    problem_until: Moment | None = None
+    """Until when the buyer may report a problem. Null if that isn't possible, or not limited yet."""
+    can_report: bool = False
+    """Whether the buyer may report a problem now."""
+    refund_due: int = 0
+    """How much of the price the buyer gets back by an operator's decision, in minor units, such as cents."""
     ticket: OrderTicket
+
+
+class SoldOrder(Wire):
+    """How far the delivery of an order is, for its seller. It doesn't say who the buyer is."""
+
+    id: Id
+    ticket_id: Id
+    status: OrderStatus
+    delivery: DeliveryState | None
+    deliver_by: Moment | None
+    delivered_at: Moment | None
+    confirmed_at: Moment | None
+    overdue_at: Moment | None
+    problem: ReportedProblem | None = None
+    """The problem that the buyer reported."""
+    can_answer: bool = False
+    """Whether the seller may answer it now."""
 
 
 TOKEN = re.compile(r"^(tok|pm)_[A-Za-z0-9_]{1,200}$", re.ASCII)
@@ -486,6 +758,99 @@ class PaymentBody(Body):
     token: Annotated[str, WithJsonSchema({"type": "string", "pattern": TOKEN.pattern})] | None = None
     """A Stripe card token or payment method. Required if buyers pay on our page, else it must be omitted."""
     # The payments service checks its format, because the order has to be checked first.
+
+
+class Payout(Wire):
+    """What a seller gets for one sale. Amounts are in minor units, such as cents."""
+
+    order_id: Id
+    title: str
+    state: PayoutState
+    amount: int
+    """What the buyer paid."""
+    fee: int
+    """What the platform keeps of its fee."""
+    refunded_amount: int
+    """What the buyer got back."""
+    net: int
+    """What the seller gets altogether."""
+    paid_out: int
+    """What was transferred to the seller's account at Stripe and not reversed."""
+    held: int
+    """What isn't transferred yet."""
+    owed: int
+    """What the seller owes, because the buyer got money back after the transfer. Later sales settle it."""
+    settled_amount: int
+    """How much of the net settles debts from other sales."""
+    currency: str
+    due_at: Moment | None = None
+    """When the money is due. None if that isn't known yet."""
+    paid_at: Moment | None = None
+    """When the money was transferred first."""
+    needs_account: bool = False
+    """Whether the money is due, but the seller has no account that may receive it."""
+
+
+class PayoutSums(Wire):
+    """A seller's sales in one currency, in minor units."""
+
+    currency: str
+    sold: int
+    """What buyers paid."""
+    refunded: int
+    """What they got back."""
+    fees: int
+    held: int
+    """What isn't due yet, or is frozen."""
+    due: int
+    """What is due and on its way."""
+    paid: int
+    """What was transferred and not reversed."""
+    owed: int
+    """What the seller owes."""
+
+
+class PayoutList(Wire):
+    """A page of the caller's sales, newest first, and the sums of all of them."""
+
+    payouts: Sequence[Payout]
+    sums: Sequence[PayoutSums]
+    """One entry for each currency."""
+    after: str | None = None
+    """The cursor of the next page, if any."""
+
+
+class PayoutAccount(Wire):
+    """The caller's account at Stripe, which receives the money, and what holds for new sales."""
+
+    state: Literal["none", "incomplete", "checking", "active", "restricted", "rejected"]
+    """`none`: the caller hasn't begun. `incomplete` and `restricted`: Stripe needs details. `checking`: it
+    checks them. `rejected`: it refuses the caller for good."""
+    country: str | None = None
+    payout_failed: bool = False
+    """Whether the seller's bank has refused the last payout."""
+    countries: Sequence[str]
+    """Countries whose sellers can be paid."""
+    fee_percent: float
+    """The platform's share of new sales."""
+    payout_hours: float
+    """Hours after the event's start at which money is due."""
+
+
+class PayoutAccountBody(Body):
+    country: Annotated[str, Field(max_length=64)]
+    """Where the seller lives, as an ISO 3166-1 code of two letters."""
+
+
+class PayoutAccountLink(Wire):
+    """Stripe's page on which the seller gives or corrects the details. It works once, for a few minutes."""
+
+    url: str
+
+
+class WriteOffBody(Body):
+    order_id: Annotated[str, Field(min_length=1, max_length=64)]
+    reason: Reason
 
 
 class PaymentResult(Wire):
@@ -505,6 +870,16 @@ class RefundBody(Body):
     """After a refund that failed, try once more."""
     returned: bool = False
     """After a refund that failed, record that the money was returned in another way."""
+
+
+MAX_EVIDENCE = 10_000
+
+
+class EvidenceBody(Body):
+    """What an operator tells the bank about a disputed payment."""
+
+    order_id: Annotated[str, Field(min_length=1, max_length=64)]
+    text: Annotated[str, paragraphs("Text", MAX_EVIDENCE), schema(MAX_EVIDENCE)]
 
 
 class CancellationBody(Body):

@@ -22,11 +22,30 @@ OrderStatus = TypeAliasType(
     "OrderStatus", Literal["created", "awaiting:payment", "complete", "cancelled", "refunded"]
 )
 CancelReason = TypeAliasType("CancelReason", Literal["buyer", "expired"])
+DeliveryState = TypeAliasType("DeliveryState", Literal["sealed", "due", "delivered", "confirmed", "failed"])
+"""How far the delivery of an order is: `sealed` before the payment, if the files are stored already; `due`
+until the buyer has the ticket; `delivered`; `confirmed` by the buyer or because no problem was reported in
+time; or `failed`, if a promised file didn't arrive in time, after which the buyer is refunded."""
+ProblemKindName = Literal["not-received", "invalid", "not-as-described"]
+ProblemKind = TypeAliasType("ProblemKind", ProblemKindName)
+"""What a buyer may report: no ticket came, it wasn't accepted, or it isn't what was sold."""
+ProblemState = TypeAliasType(
+    "ProblemState", Literal["open", "answered", "refunded", "partly-refunded", "rejected"]
+)
+"""How far a buyer's report of a problem is: `open` until the seller has `answered` or an operator decides.
+The other values are the decisions."""
+OPEN_PROBLEMS: frozenset[ProblemState] = frozenset({"open", "answered"})
+"""Reports that nobody has decided yet. The seller isn't paid meanwhile."""
 DisputeStatus = TypeAliasType("DisputeStatus", Literal["open", "won", "lost"])
 """Who the buyer's bank decided for: `won` is the marketplace's success, `lost` is the buyer's."""
 PaymentStatus = TypeAliasType(
     "PaymentStatus", Literal["pending", "authorized", "captured", "failed", "voided", "refunding", "refunded"]
 )
+
+PayoutState = TypeAliasType("PayoutState", Literal["held", "due", "paid", "frozen", "reversed"])
+"""Where the seller's money is: `held` until a date, `due` to be transferred, `paid`, `frozen` while the buyer
+disputes the payment, a reported problem isn't settled or a refund is under way, or `reversed` because the
+buyer got everything back."""
 
 LinkKind = TypeAliasType(
     "LinkKind",
@@ -75,6 +94,8 @@ class PublicTicket(TicketSummary):
     """The original price of all tickets of the listing together."""
     notes: str | None = None
     """The seller's notes for everyone."""
+    files_ready_at: Moment | None = None
+    """When the files of all seats were complete. None while a file is missing."""
 
 
 class TicketEvent(PublicTicket, Event):
@@ -136,6 +157,31 @@ class OrderEvent(Event):
     """How much of the price the buyer got back, in minor units."""
     dispute: DisputeStatus | None = None
     """The state of the dispute, if the buyer disputed the payment."""
+    delivery: DeliveryState | None = None
+    """How far the delivery is. None until the order is paid, unless sealed files are stored already."""
+    deliver_by: Moment | None = None
+    """When the delivery has to be done: a promised one by a deadline, any other until the event starts. None
+    before the payment, or without a date."""
+    delivered_at: Moment | None = None
+    """When the buyer could read the files, or the seller marked the handover. None before."""
+    confirmed_at: Moment | None = None
+    """When the delivery was confirmed, by the buyer or by timeout. None before."""
+    overdue_at: Moment | None = None
+    """The deadline that passed without a delivery, if it did."""
+    problem: ProblemState | None = None
+    """How far the buyer's report of a problem is. None if nothing was reported."""
+    problem_kind: ProblemKind | None = None
+    """What the buyer reported. The texts of both sides stay in orders."""
+    problem_at: Moment | None = None
+    """When the problem was reported."""
+    problem_answer_by: Moment | None = None
+    """Until when the seller may answer."""
+    problem_answered_at: Moment | None = None
+    """When the seller answered. None before."""
+    problem_decided_at: Moment | None = None
+    """When an operator decided, or the order was refunded for another reason. None before."""
+    refund_due: MinorUnitsFromZero = 0
+    """How much of the price the buyer gets back altogether by an operator's decision, in minor units."""
     expires_at: Moment
     """When the time to pay ends."""
     hold: Count
@@ -157,7 +203,7 @@ class OrderCreated(OrderEvent):
 
 
 class OrderUpdated(OrderEvent):
-    """A payment began, the buyer got more time to pay, the order was paid, or the order was refunded."""
+    """The order was paid, extended, delivered or refunded, or a problem was reported, answered or decided."""
 
     subject: ClassVar[str] = "order.updated"
 
@@ -190,6 +236,8 @@ class PaymentEvent(Event):
     """Whether the ticket of a refunded payment goes on sale again."""
     refunded_amount: MinorUnitsFromZero = 0
     """How much of the amount the buyer got back, in minor units."""
+    lost_amount: MinorUnitsFromZero = 0
+    """How much of the refunded amount the buyer's bank returned in lost disputes."""
     refund_failed: bool = False
     """Whether the last refund failed, so that an operator has to act."""
     dispute: DisputeStatus | None = None
@@ -216,8 +264,63 @@ class PaymentUpdated(PaymentEvent):
     subject: ClassVar[str] = "payment.updated"
 
 
+class PayoutEvent(Event):
+    """The public state of what a seller gets for one sale. Amounts are in minor units, such as cents."""
+
+    id: Id
+    """The order's id. Each order has at most one sale."""
+    version: Version
+    """Counts the changes of the sale."""
+    seller_id: Id
+    """The seller's id."""
+    title: str = ""
+    """The title of the ticket."""
+    state: PayoutState
+    """Where the money is."""
+    amount: MinorUnits
+    """What the buyer paid."""
+    fee: MinorUnitsFromZero = 0
+    """What the platform keeps of its fee."""
+    refunded_amount: MinorUnitsFromZero = 0
+    """What the buyer got back."""
+    net: MinorUnitsFromZero
+    """What the seller gets altogether, after fees and refunds."""
+    paid_out: MinorUnitsFromZero = 0
+    """What was transferred to the seller and not reversed."""
+    owed: MinorUnitsFromZero = 0
+    """What the seller owes, because the buyer got money back after the transfer."""
+    currency: str
+    """The ISO 4217 code of the currency in lower case."""
+    due_at: Moment | None = None
+    """When the money is due. None if that isn't known yet."""
+    paid_at: Moment | None = None
+    """When the money was transferred first. None before."""
+    needs_account: bool = False
+    """Whether the money is due, but the seller has no account that may receive it."""
+    reminders: int = 0
+    """How often the seller was reminded of that."""
+    reminded_at: Moment | None = None
+    """When the seller was reminded last."""
+
+    @property
+    def about(self) -> str:
+        return self.id
+
+
+class PayoutCreated(PayoutEvent):
+    """A payment was captured, and the platform holds the money for the seller."""
+
+    subject: ClassVar[str] = "payout.created"
+
+
+class PayoutUpdated(PayoutEvent):
+    """The money became due, was paid, frozen or reversed, or its amount or date changed."""
+
+    subject: ClassVar[str] = "payout.updated"
+
+
 class ExpirationComplete(Event):
-    """The time to pay for an order ended at `expires_at`, and a few seconds of grace have passed."""
+    """The time to pay or to deliver ended at `expires_at`, and a few seconds of grace have passed."""
 
     subject: ClassVar[str] = "expiration.complete"
 
@@ -252,6 +355,8 @@ class UserEvent(Event):
     """When the address was last changed."""
     passkeys_changed_at: Moment | None = None
     """When a passkey was last added or removed."""
+    trader: bool | None = None
+    """Whether the user sells as a trader, as stated by the user. None if the user has said neither."""
 
     @property
     def about(self) -> str:
@@ -345,6 +450,8 @@ ALL_EVENTS: tuple[type[Event], ...] = (
     OrderCancelled,
     PaymentCreated,
     PaymentUpdated,
+    PayoutCreated,
+    PayoutUpdated,
     ExpirationComplete,
     UserCreated,
     UserUpdated,

@@ -3,7 +3,7 @@
 The folder tests/unit/contracts/golden contains the JSON of each.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from contracts.api import (
@@ -15,9 +15,11 @@ from contracts.api import (
     CurrentUserResult,
     EmailChange,
     EmailChangeUndo,
+    EvidenceBody,
     ExtensionBody,
     Facet,
     Facets,
+    FileList,
     LinkBody,
     MyAccount,
     NameBody,
@@ -38,23 +40,42 @@ from contracts.api import (
     Payment,
     PaymentBody,
     PaymentResult,
+    Payout,
+    PayoutAccount,
+    PayoutAccountBody,
+    PayoutAccountLink,
+    PayoutList,
+    PayoutSums,
     PrivateNoteBody,
+    ProblemAnswerBody,
+    ProblemBody,
+    ProblemDecisionBody,
     Profile,
     RecoveredUser,
     RefundBody,
+    ReportedOrder,
+    ReportedProblem,
     SalesSummary,
     Seller,
     SessionView,
+    Show,
+    ShowCorrectionBody,
+    ShowGroup,
+    ShowMergeBody,
+    ShowPage,
     SignedInUser,
     SignIn,
     SignUp,
+    SoldOrder,
     Sum,
     SuspensionBody,
     Ticket,
     TicketBody,
+    TicketFile,
     UsedCredential,
     User,
     WithdrawalBody,
+    WriteOffBody,
 )
 from contracts.events import (
     Event,
@@ -67,6 +88,8 @@ from contracts.events import (
     OrderUpdated,
     PaymentCreated,
     PaymentUpdated,
+    PayoutCreated,
+    PayoutUpdated,
     SessionEnded,
     SessionStarted,
     TicketCreated,
@@ -82,6 +105,7 @@ from contracts.export import (
     ExportedOptOut,
     ExportedOrder,
     ExportedPayment,
+    ExportedPayout,
     ExportedSession,
     ExportedTicket,
 )
@@ -89,6 +113,8 @@ from contracts.problems import Problem, ProblemItem
 from contracts.wire import Wire
 
 TICKET = "65f0c0ffee0000000000000a"
+SHOW = "65f0c0ffee0000000000000c"
+OTHER_SHOW = "65f0c0ffee000000000000c2"
 ORDER = "65f0c0ffee0000000000000b"
 PAYMENT = "65f0c0ffee0000000000000c"
 SESSION = "65f0c0ffee0000000000000d"
@@ -105,6 +131,7 @@ DEADLINE = datetime(2027, 3, 1, 18, 45, tzinfo=UTC)
 AUTHORIZED_AT = datetime(2027, 3, 1, 18, 29, 59, tzinfo=UTC)
 STARTS_AT = datetime(2027, 6, 12, 19, 30, 0, 250_000, tzinfo=UTC)
 PRICE = Decimal("19.99")
+DUE_AT = datetime(2027, 6, 15, 19, 30, tzinfo=UTC)
 
 EVENT_EXAMPLES: tuple[Event, ...] = (
     TicketCreated(id=TICKET, version=0, title="Row 4", price=PRICE, user_id=SELLER, status="available"),
@@ -122,12 +149,15 @@ EVENT_EXAMPLES: tuple[Event, ...] = (
         venue="Old Mill",
         city="Köln",
         time_zone="Europe/Berlin",
+        country="DE",
+        show_id=SHOW,
         category="music",
         seat="Row 4, seats 7 and 8",
         quantity=2,
         face_value=Decimal("17.5"),
         notes="By the aisle",
         picture=PICTURE,
+        delivery="promised",
     ),
     OrderCreated(
         id=ORDER,
@@ -144,6 +174,7 @@ EVENT_EXAMPLES: tuple[Event, ...] = (
         status="awaiting:payment",
         user_id=BUYER,
         seller_id=SELLER,
+        delivery="sealed",
         expires_at=DEADLINE,
         hold=1,
         code=CODE,
@@ -159,6 +190,7 @@ EVENT_EXAMPLES: tuple[Event, ...] = (
             seat="Row 4, seats 7 and 8",
             quantity=2,
             picture=PICTURE,
+            delivery="instant",
         ),
     ),
     OrderCancelled(
@@ -182,9 +214,37 @@ EVENT_EXAMPLES: tuple[Event, ...] = (
         stripe_id="pi_3Example",
         authorized_at=AUTHORIZED_AT,
     ),
+    PayoutCreated(
+        id=ORDER,
+        version=0,
+        seller_id=SELLER,
+        title="Row 4",
+        state="held",
+        amount=1999,
+        fee=100,
+        net=1899,
+        currency="usd",
+        due_at=DUE_AT,
+    ),
+    PayoutUpdated(
+        id=ORDER,
+        version=2,
+        seller_id=SELLER,
+        title="Row 4",
+        state="paid",
+        amount=1999,
+        fee=100,
+        net=1899,
+        paid_out=1899,
+        currency="usd",
+        due_at=DUE_AT,
+        paid_at=DUE_AT,
+    ),
     ExpirationComplete(order_id=ORDER, expires_at=DEADLINE),
     UserCreated(id=BUYER, version=0),
-    UserUpdated(id=BUYER, version=4, name="Ada L.", confirmed=True, password_changed_at=DEADLINE),
+    UserUpdated(
+        id=BUYER, version=4, name="Ada L.", confirmed=True, password_changed_at=DEADLINE, trader=False
+    ),
     LinkCreated(id=LINK, version=0, user_id=BUYER, kind="reset-password", expires_at=DEADLINE),
     LinkUpdated(
         id=LINK,
@@ -211,6 +271,32 @@ _ASSERTION = Assertion(
     user_handle="ZfDA_-4AAAAAAAAA",
 )
 _USED_CREDENTIAL = UsedCredential(id="ZmFjYWRl", response=_ASSERTION)
+
+_PROBLEM = ReportedProblem(
+    kind="invalid",
+    text="They said that it was used already.",
+    reported_at=STARTS_AT,
+    state="answered",
+    answer_by=STARTS_AT + timedelta(hours=48),
+    answer="I sent the only copy.",
+    answered_at=STARTS_AT + timedelta(hours=1),
+)
+_PAYOUT = Payout(
+    order_id=ORDER,
+    title="Row 4",
+    state="paid",
+    amount=1999,
+    fee=100,
+    refunded_amount=0,
+    net=1899,
+    paid_out=1899,
+    held=0,
+    owed=0,
+    settled_amount=0,
+    currency="usd",
+    due_at=DUE_AT,
+    paid_at=DUE_AT,
+)
 
 _EXPORT = Export(
     created_at=DEADLINE,
@@ -292,6 +378,7 @@ _EXPORT = Export(
             decline_code=None,
         )
     ],
+    payouts=[ExportedPayout(**dict(_PAYOUT), transfers=["tr_1Example"])],
     messages=[
         ExportedMessage(
             kind="receipt",
@@ -304,6 +391,40 @@ _EXPORT = Export(
     ],
     opt_outs=[ExportedOptOut(kind="sold", created_at=AUTHORIZED_AT)],
     incomplete=[],
+)
+
+_FILE = TicketFile(
+    id="ab" * 16,
+    kind="pdf",
+    size=48_213,
+    seats=2,
+    code_found=True,
+    uploaded_at=AUTHORIZED_AT,
+    reads=0,
+)
+
+_SHOW = Show(
+    id=SHOW,
+    title="Nick Cave",
+    performers=["Nick Cave", "Warren Ellis"],
+    venue="Old Mill",
+    city="Köln",
+    country="DE",
+    time_zone="Europe/Berlin",
+    starts_at=STARTS_AT,
+    category="music",
+    picture=None,
+)
+_SHOW_TICKET = Ticket(
+    id=TICKET,
+    title="Nick Cave",
+    price=Decimal("20"),
+    user_id=SELLER,
+    version=0,
+    status="available",
+    seat="Block A, row 4",
+    quantity=2,
+    show_id=SHOW,
 )
 
 API_EXAMPLES: tuple[Wire, ...] = (
@@ -328,9 +449,15 @@ API_EXAMPLES: tuple[Wire, ...] = (
     EmailChange(email="ada@example.net", current_password="correct horse"),
     EmailChangeUndo(link=LINK_TEXT, new_password="battery staple"),
     LinkBody(link=LINK_TEXT),
-    NameBody(name="Ada L."),
+    NameBody(name="Ada L.", trader=False),
     MyAccount(
-        id=BUYER, email="ada@example.com", name="Ada L.", since=DEADLINE, confirmed=True, restricted=False
+        id=BUYER,
+        email="ada@example.com",
+        name="Ada L.",
+        since=DEADLINE,
+        confirmed=True,
+        restricted=False,
+        trader=False,
     ),
     AccountDeletion(current_password="correct horse"),
     OpenMatter(kind="listing", ticket_id=TICKET, title="Row 4", starts_at=STARTS_AT),
@@ -361,7 +488,7 @@ API_EXAMPLES: tuple[Wire, ...] = (
     PasskeyNameBody(name="My phone"),
     PasskeyView(id=SESSION, name="My phone", created_at=AUTHORIZED_AT, used_at=DEADLINE),
     RecoveredUser(id=BUYER, email="ada@example.com", passkeys=1),
-    Profile(id=SELLER, since=DEADLINE, name="Ada L."),
+    Profile(id=SELLER, since=DEADLINE, name="Ada L.", trader=True),
     CurrentUserResult(current_user=User(id=BUYER, email="ada@example.com")),
     TicketBody(
         title="Row 4",
@@ -370,12 +497,16 @@ API_EXAMPLES: tuple[Wire, ...] = (
         venue="Old Mill",
         city="Köln",
         time_zone="Europe/Berlin",
+        country="DE",
+        show_id=SHOW,
+        performers=["Nick Cave", "Warren Ellis"],
         category="music",
         seat="Row 4, seats 7 and 8",
         quantity=2,
         face_value=Decimal("17.5"),
         notes="By the aisle",
         private_note="Transfer code AB12CD34",
+        promised=True,
     ),
     PrivateNoteBody(private_note="Transfer code AB12CD34"),
     Ticket(
@@ -392,6 +523,8 @@ API_EXAMPLES: tuple[Wire, ...] = (
         venue="Old Mill",
         city="Köln",
         time_zone="Europe/Berlin",
+        country="DE",
+        show_id=SHOW,
         category="music",
         seat="Row 4, seats 7 and 8",
         quantity=2,
@@ -399,6 +532,19 @@ API_EXAMPLES: tuple[Wire, ...] = (
         notes="By the aisle",
         private_note="Transfer code AB12CD34",
         picture=PICTURE,
+        delivery="instant",
+        files_ready_at=AUTHORIZED_AT,
+    ),
+    _FILE,
+    FileList(
+        delivery="instant",
+        files_ready_at=AUTHORIZED_AT,
+        quantity=2,
+        seats=2,
+        can_upload=False,
+        can_remove=True,
+        can_read=False,
+        files=[_FILE],
     ),
     Facet(value="koln", label="Köln", count=3),
     Facets(
@@ -406,7 +552,20 @@ API_EXAMPLES: tuple[Wire, ...] = (
         cities=[Facet(value="koln", label="Köln", count=3)],
         categories=[Facet(value="music", label="music", count=4)],
     ),
-    Seller(id=SELLER, sold=12),
+    _SHOW,
+    ShowGroup(area="Block A", quantity=2, lowest=Decimal("10"), tickets=[_SHOW_TICKET]),
+    ShowPage(
+        **_SHOW.model_dump(),
+        lowest=Decimal("10"),
+        highest=Decimal("10"),
+        on_sale=1,
+        groups=[ShowGroup(area="Block A", quantity=2, lowest=Decimal("10"), tickets=[_SHOW_TICKET])],
+        other_dates=[_SHOW],
+        at_venue=[],
+    ),
+    ShowMergeBody(show_id=SHOW, other_id=OTHER_SHOW, reason="The same concert"),
+    ShowCorrectionBody(show_id=SHOW, venue="Old Mill", reason="It was misspelled"),
+    Seller(id=SELLER, sold=12, upheld_problems=1, failed_deliveries=0),
     Sum(count=2, amount=3998),
     SalesSummary(
         available=Sum(count=2, amount=3998),
@@ -425,6 +584,8 @@ API_EXAMPLES: tuple[Wire, ...] = (
         venue="Old Mill",
         city="Köln",
         time_zone="Europe/Berlin",
+        country="DE",
+        show_id=SHOW,
         category="music",
         seat="Row 4, seats 7 and 8",
         quantity=2,
@@ -439,9 +600,48 @@ API_EXAMPLES: tuple[Wire, ...] = (
         code=CODE,
         ticket=OrderTicket(id=TICKET, title="Row 4", price=PRICE, version=0),
     ),
+    SoldOrder(
+        id=ORDER,
+        ticket_id=TICKET,
+        status="complete",
+        delivery="due",
+        deliver_by=DEADLINE,
+        delivered_at=None,
+        confirmed_at=None,
+        overdue_at=None,
+        problem=_PROBLEM,
+        can_answer=False,
+    ),
+    _PROBLEM,
+    ProblemBody(kind="invalid", text="They said that it was used already."),
+    ProblemAnswerBody(text="I sent the only copy."),
+    ProblemDecisionBody(
+        order_id=ORDER,
+        decision="partial-refund",
+        amount=Decimal("5.00"),
+        seen="answered",
+        reason="The seat was another one",
+    ),
+    ReportedOrder(
+        id=ORDER,
+        ticket_id=TICKET,
+        title="Row 4",
+        status="complete",
+        user_id=BUYER,
+        seller_id=SELLER,
+        price=PRICE,
+        refunded_amount=0,
+        dispute=None,
+        delivery="delivered",
+        delivered_at=DEADLINE,
+        starts_at=STARTS_AT,
+        unanswered=False,
+        problem=_PROBLEM,
+    ),
     PaymentBody(order_id=ORDER, token="tok_visa"),
     PaymentResult(id=PAYMENT, status="authorized"),
     RefundBody(order_id=ORDER, relist=True),
+    EvidenceBody(order_id=ORDER, text="The buyer downloaded the ticket an hour before the event."),
     CancellationBody(order_id=ORDER, reason="The buyer asked by phone"),
     ExtensionBody(order_id=ORDER, expires_at=DEADLINE, reason="The bank takes longer today"),
     WithdrawalBody(ticket_id=TICKET, reason="The event doesn't take place"),
@@ -453,6 +653,17 @@ API_EXAMPLES: tuple[Wire, ...] = (
         currency="usd",
         decline_message="Your card was declined.",
     ),
+    _PAYOUT,
+    ExportedPayout(**dict(_PAYOUT), transfers=["tr_1Example"]),
+    PayoutSums(currency="usd", sold=1999, refunded=0, fees=100, held=0, due=0, paid=1899, owed=0),
+    PayoutList(
+        payouts=[_PAYOUT],
+        sums=[PayoutSums(currency="usd", sold=1999, refunded=0, fees=100, held=0, due=0, paid=1899, owed=0)],
+    ),
+    PayoutAccount(state="active", country="US", countries=["US"], fee_percent=5, payout_hours=72),
+    PayoutAccountBody(country="US"),
+    PayoutAccountLink(url="https://connect.stripe.com/setup/e/acct_1Example/abc"),
+    WriteOffBody(order_id=ORDER, reason="The seller can't be reached"),
     Problem(
         type="/problems/validation",
         title="Some fields are wrong",

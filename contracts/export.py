@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from contracts.api import MyAccount, Order, PasskeyView, Payment, SessionView, Ticket
+from contracts.api import MyAccount, Order, PasskeyView, Payment, Payout, SessionView, Ticket
 from contracts.events import LinkKind
 from contracts.wire import Id, Moment, Wire
 
@@ -77,6 +77,13 @@ class ExportedPayment(Payment):
     """Stripe's reason for a decline."""
 
 
+class ExportedPayout(Payout):
+    """What the person got or gets for a sale."""
+
+    transfers: Sequence[str]
+    """The ids of Stripe's transfers."""
+
+
 class ExportedMessage(Wire):
     """An email of the last 90 days. Its address isn't stored, and its text is made from the facts."""
 
@@ -115,6 +122,7 @@ class Export(ExportHead):
     tickets: Sequence[ExportedTicket]
     orders: Sequence[ExportedOrder]
     payments: Sequence[ExportedPayment]
+    payouts: Sequence[ExportedPayout] = ()
     messages: Sequence[ExportedMessage]
     opt_outs: Sequence[ExportedOptOut]
     incomplete: Sequence[str]

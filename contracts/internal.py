@@ -10,6 +10,7 @@ from contracts.export import (
     ExportedOptOut,
     ExportedOrder,
     ExportedPayment,
+    ExportedPayout,
     ExportedTicket,
 )
 from contracts.wire import Id, Moment, Wire
@@ -50,7 +51,15 @@ class OpenMatters(Wire):
     matters: Sequence[OpenMatter]
 
 
-T = TypeVar("T", ExportedOrder, ExportedTicket, ExportedPayment, ExportedMessage, ExportedOptOut)
+T = TypeVar(
+    "T",
+    ExportedOrder,
+    ExportedTicket,
+    ExportedPayment,
+    ExportedPayout,
+    ExportedMessage,
+    ExportedOptOut,
+)
 
 
 class Part(Wire, Generic[T]):

@@ -65,6 +65,13 @@ Price = Annotated[
 ]
 """An amount of the marketplace's currency: greater than 0, at most 999999.99, two decimals."""
 
+
+def price_per_ticket(price: Decimal, quantity: int) -> Decimal:
+    """The price of one of several tickets that are sold together, rounded to the nearest minor unit."""
+    minor = (2 * to_minor_units(price) + quantity) // (2 * quantity)
+    return from_minor_units(max(1, minor))
+
+
 PRICE_INPUT_SCHEMA = {
     "anyOf": [
         PRICE_SCHEMA,

@@ -1,9 +1,11 @@
 """The fields of a ticket that requests, events and stored documents share, and their validation."""
 
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
+from importlib.resources import files
 from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import (
@@ -28,10 +30,17 @@ CategoryName = Literal["music", "theatre", "comedy", "sport", "festival", "famil
 Category = TypeAliasType("Category", CategoryName)
 CATEGORIES: tuple[Category, ...] = get_args(CategoryName)
 
+Delivery = TypeAliasType("Delivery", Literal["instant", "promised", "seller"])
+"""How the buyer gets the ticket: `instant` as sealed files for all seats, `promised` as files that the seller
+uploads by the deadline, `seller` from the seller."""
+
 MAX_QUANTITY = 10
 
 MAX_PICTURE_BYTES = 5 * 1024 * 1024
 """Maximum size of an uploaded picture."""
+
+MAX_FILE_BYTES = 10 * 1024 * 1024
+"""Maximum size of an uploaded file of a ticket."""
 
 
 class TicketDetails(BaseModel):
@@ -47,6 +56,11 @@ class TicketDetails(BaseModel):
     """The venue's city."""
     time_zone: str | None = None
     """The IANA time zone of the event's location."""
+    country: str | None = None
+    """The country of the event's location, as two capital letters (ISO 3166-1). It follows from the time zone
+    unless it is given."""
+    show_id: str | None = None
+    """The event that the ticket is for, which other listings share. None for a listing that fits no event."""
     category: str | None = None
     """Such as `music`. Categories may be added."""
     seat: str | None = None
@@ -71,12 +85,44 @@ class TicketSummary(TicketDetails, TicketOffer, Wire):
     """The ticket's id."""
     picture: str | None = None
     """Name of the picture in /api/tickets/pictures/{name}/small and …/large."""
+    delivery: Delivery = "seller"
+    """How the buyer gets the ticket. A promised ticket becomes `instant` once its files are complete."""
 
 
 @cache
 def time_zones() -> frozenset[str]:
     """The names of all IANA time zones that this machine or the tzdata package contains."""
     return frozenset(zoneinfo.available_timezones() - {"Factory", "localtime"})
+
+
+@cache
+def countries() -> frozenset[str]:
+    """The ISO 3166-1 alpha-2 codes of all countries and territories."""
+    return frozenset(columns[0] for columns in _table("iso3166.tab"))
+
+
+@cache
+def countries_of_zones() -> Mapping[str, str]:
+    """The country of each time zone that belongs to a single one, also by its former names."""
+    found = {columns[2]: columns[0] for columns in _table("zone.tab")}
+    links = [line.split() for line in _text("tzdata.zi").splitlines() if line.startswith("L ")]
+    for _, target, alias in links:
+        if alias not in found and target in found:
+            found[alias] = found[target]
+    return found
+
+
+def country_of(time_zone: str | None) -> str | None:
+    """The country of a time zone. None for UTC and the like."""
+    return None if time_zone is None else countries_of_zones().get(time_zone)
+
+
+def _table(name: str) -> Iterator[list[str]]:
+    return (line.split("\t") for line in _text(name).splitlines() if line and not line.startswith("#"))
+
+
+def _text(name: str) -> str:
+    return (files("tzdata") / "zoneinfo" / name).read_text(encoding="utf-8")
 
 
 def _one_of(names: Callable[[], Any], error: str, message: str) -> BeforeValidator:
@@ -110,6 +156,28 @@ TimeZoneInput = Annotated[
 ]
 """A name from the IANA time zone database."""
 
+CountryInput = Annotated[
+    str,
+    _one_of(countries, "country", "Country must be two capital letters such as DE"),
+    Field(json_schema_extra={"pattern": "^[A-Z]{2}$", "examples": ["DE"]}),
+]
+"""A code of ISO 3166-1."""
+
+START_YEARS = 9000
+"""Events begin before this year, so that delivery, payout and deletion have times after the start."""
+
+
+def in_start_years(starts_at: datetime | None) -> datetime | None:
+    """The start of an event.
+
+    Raises:
+        PydanticCustomError: it is too close to the end of all times.
+    """
+    if starts_at is not None and starts_at.year >= START_YEARS:
+        raise PydanticCustomError("starts_at", f"The event must begin before the year {START_YEARS}")
+    return starts_at
+
+
 Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY), BeforeValidator(_quantity)]
 FaceValue = Annotated[
     Decimal,
@@ -121,6 +189,9 @@ FaceValue = Annotated[
 Title = Annotated[str, line("Title", 200), without_codes("Title"), schema(200)]
 Venue = Annotated[str, line("Venue", 120), without_codes("Venue"), schema(120)]
 City = Annotated[str, line("City", 120), without_codes("City"), schema(120)]
+Performer = Annotated[str, line("Performer", 120), without_codes("Performer"), schema(120)]
+Performers = Annotated[list[Performer], Field(max_length=20)]
+"""Who performs, the most important first."""
 Seat = Annotated[str, line("Seat", 80), without_codes("Seat"), schema(80)]
 Notes = Annotated[str, paragraphs("Notes", 1000), without_codes("Notes"), schema(1000)]
 PrivateNote = Annotated[str, paragraphs("Private note", 1000), schema(1000)]

@@ -25,13 +25,14 @@ passwords() {
     done
 }
 
-services='auth tickets orders payments expiration mail'
-databases='auth tickets orders payments mail'
+services='auth tickets orders payments expiration mail payouts'
+databases='auth tickets orders payments mail payouts'
 nats_users="provision $services web developer"
 mongo_users="root $databases audit migrate console"
 
 # shellcheck disable=SC2086  # lists of words
-for name in INTERNAL_SECRET STRIPE_KEY STRIPE_WEBHOOK_SECRET OPERATOR_TOKEN MAIL_TOKEN SMTP_URL \
+for name in INTERNAL_SECRET STRIPE_KEY STRIPE_WEBHOOK_SECRET STRIPE_PAYOUTS_WEBHOOK_SECRET OPERATOR_TOKEN MAIL_TOKEN \
+    TICKET_FILE_KEY SMTP_URL \
     $(passwords NATS $nats_users) $(passwords MONGO $mongo_users); do
     if [ -z "$(value "$name")" ]; then
         echo "$name: set it in .env" >&2
@@ -88,8 +89,13 @@ for service in $services; do
         esac
         case $service in
             auth) variables SESSION_PRIVATE_KEY MAIL_TOKEN; operators ;;
-            tickets | orders) operators ;;
+            tickets) variables TICKET_FILE_KEY PREVIOUS_TICKET_FILE_KEY; operators ;;
+            orders) operators ;;
             mail) variables SMTP_URL MAIL_TOKEN ;;
+            payouts)
+                variables STRIPE_KEY STRIPE_PAYOUTS_WEBHOOK_SECRET PREVIOUS_STRIPE_PAYOUTS_WEBHOOK_SECRET
+                operators
+                ;;
             payments) variables STRIPE_KEY STRIPE_WEBHOOK_SECRET PREVIOUS_STRIPE_WEBHOOK_SECRET; operators ;;
         esac
     } | write "$service.env"

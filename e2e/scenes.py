@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import httpx
 from bson import ObjectId
-from playwright.async_api import Page
+from playwright.async_api import FilePayload, Page
 from pymongo import AsyncMongoClient
 
 from e2e.money import refund
@@ -24,6 +24,7 @@ from sandbox.demo.pictures import picture
 from tests.support.people import PASSWORD, Person
 from tests.support.polling import until
 from tests.support.stack import Stack
+from tests.support.ticket_files import pdf
 
 Action = Callable[[Page], Awaitable[None]]
 
@@ -92,8 +93,10 @@ ORDERS = {
 """The buyer's orders by state."""
 AVAILABLE, RESERVED, EXTENDABLE = "Neon Allotment: Night Shift Tour", "Paper Lanterns", "Velvet Tram"
 CHECKOUT, OUTAGE = "Harmattan Brass", "Lotte Brandauer, solo piano"
+PROMISED, DELIVERED = "The Cartographer's Daughter", "Night Train to Aoyama"
+"""Tickets with files: one whose files are still missing, and a sold one."""
 _LISTED_BY_SCENES = {
-    *(AVAILABLE, RESERVED, EXTENDABLE, CHECKOUT, OUTAGE),
+    *(AVAILABLE, RESERVED, EXTENDABLE, CHECKOUT, OUTAGE, PROMISED, DELIVERED),
     *(state.title for state in ORDERS.values()),
 }
 OTHER_LISTINGS = [listing for listing in PROGRAMME if listing.event.title not in _LISTED_BY_SCENES]
@@ -103,10 +106,16 @@ SECONDS_LEFT = 280
 """Time left to pay in the scene about more time, which buyers can request when a third or less is left."""
 
 
-async def list_ticket(seller: Person, title: str) -> str:
-    """List the demo's first ticket for the event with this title. Return the id of the listed ticket."""
+async def list_ticket(seller: Person, title: str, **changes: Any) -> str:
+    """List the demo's first ticket for the event with this title. Return the id of the listed ticket.
+
+    Args:
+        changes: fields of the listing that differ from the demo's.
+    """
     listing = next(listing for listing in PROGRAMME if listing.event.title == title)
-    ticket: dict[str, Any] = await seller.lists_ticket(**ticket_body(listing, datetime.now(UTC)))
+    ticket: dict[str, Any] = await seller.lists_ticket(
+        **{**ticket_body(listing, datetime.now(UTC)), **changes}
+    )
     if listing.event.look is not None:
         path = f"/api/tickets/{ticket['id']}/picture"
         answer = await seller.client.put(path, content=picture(title, listing.event.look))
@@ -128,6 +137,10 @@ class Market:
     """Paths of the pages of the tickets, by state."""
     orders: dict[str, str]
     """Ids of the orders, by state."""
+    show: str
+    """The id of the event of the available ticket."""
+    onboarding: str
+    """The address of the page on which the seller gives details to Stripe."""
 
 
 async def all_scenes(stack: Stack, people: list[Person]) -> AsyncIterator[tuple[str, Scene]]:
@@ -158,10 +171,16 @@ async def _prepare(
     """Create tickets and orders in every state."""
     past, starts_at = await _list_ticket_that_starts_soon(seller)
     available = await list_ticket(seller, AVAILABLE)
+    for price, seat in ((38, "Balcony, row 2"), (31.5, "Standing")):
+        await list_ticket(other_buyer, AVAILABLE, price=price, faceValue=price, quantity=1, seat=seat)
+    promised = await list_ticket(seller, PROMISED, promised=True)
+    delivered = await list_ticket(seller, DELIVERED, promised=True, quantity=1)
+    await _upload(seller, delivered)
     reserved = await list_ticket(seller, RESERVED)
     extendable = await list_ticket(seller, EXTENDABLE)
     ticket_ids = {name: await list_ticket(seller, state.title) for name, state in ORDERS.items()}
-    orders = {}
+    orders = {"delivered": (await buyer.reserves(delivered))["id"]}
+    await buyer.pays(orders["delivered"])
     for name, state in ORDERS.items():
         orders[name] = (await buyer.reserves(ticket_ids[name]))["id"]
         if name == "cancelled":
@@ -172,14 +191,25 @@ async def _prepare(
     await _shorten(stack, orders["extendable"])
     await other_buyer.reserves(reserved)
     await until(lambda: buyer.payment(orders["paid"]), lambda seen: seen["status"] == "captured")
+    await until(lambda: buyer.order(orders["delivered"]), lambda seen: seen["delivery"] == "delivered")
     await until(lambda: buyer.ticket(reserved), lambda seen: seen["status"] == "reserved")
     withdrawn = (await seller.lists_ticket(15, "Improv on Sundays"))["id"]
     await seller.client.delete(f"/api/tickets/{withdrawn}")
     await asyncio.sleep((starts_at - datetime.now(UTC)).total_seconds())
     ids = {"available": available, "reserved": reserved, "mine": ticket_ids["review"]}
     ids |= {"sold": ticket_ids["paid"], "withdrawn": withdrawn, "past": past}
+    ids |= {"promised": promised, "delivered": delivered}
     paths = {name: f"/tickets/{ticket}" for name, ticket in ids.items()}
-    return Market(seller, buyer, other_buyer, newcomer, paths, orders)
+    show = (await seller.ticket(available))["showId"]
+    begun = await seller.client.post("/api/payouts/account", json={"country": "US"})
+    return Market(seller, buyer, other_buyer, newcomer, paths, orders, show, begun.json()["url"])
+
+
+async def _upload(seller: Person, ticket: str) -> None:
+    """Upload a file with a new code for the ticket."""
+    content = pdf([secrets.token_hex(8)])
+    answer = await seller.client.post(f"/api/tickets/{ticket}/files", content=content)
+    assert answer.status_code == 201, answer.text
 
 
 async def _shorten(stack: Stack, order: str) -> None:
@@ -215,6 +245,8 @@ def _visitors(market: Market) -> Iterator[Scene]:
     yield Scene("ticket-sold", "A sold ticket, with similar ones", market.tickets["sold"])
     yield Scene("ticket-withdrawn", "A ticket that its seller has withdrawn", market.tickets["withdrawn"])
     yield Scene("ticket-past", "A ticket for an event that has begun", market.tickets["past"])
+    yield Scene("event", "An event with all its tickets", f"/events/{market.show}")
+    yield Scene("how-it-works", "What is guaranteed, by whom and until when", "/how-it-works")
 
 
 def _buyers(market: Market) -> Iterator[Scene]:
@@ -235,6 +267,9 @@ def _buyers(market: Market) -> Iterator[Scene]:
     yield Scene("bank", "The bank's page (in the Stripe sandbox)", path, buyer, _go_to_the_bank)
     yield order("checking")
     yield order("paid")
+    path = f"/orders/{market.orders['delivered']}"
+    yield Scene("order-delivered", "Paid, and the ticket is here", path, buyer)
+    yield Scene("files-bought", "Downloading a ticket", f"{market.tickets['delivered']}/files", buyer)
     yield Scene("ticket-mine", "The page of a bought ticket", market.tickets["sold"], buyer)
     yield Scene("orders", "My orders: to pay, upcoming and earlier", "/orders", buyer)
     yield Scene("orders-none", "My orders, still empty", "/orders", market.newcomer)
@@ -253,6 +288,8 @@ def _sellers(market: Market) -> Iterator[Scene]:
     )
     yield Scene("seller-sold", "The seller's view of a sold ticket", market.tickets["sold"], seller)
     yield Scene("sell", "Listing a ticket", "/sell", seller)
+    path = f"/sell?event={market.show}"
+    yield Scene("sell-event", "Listing a ticket for a chosen event", path, seller)
     yield Scene(
         "sell-wrong", "Errors, listed at the top and at each field", "/sell", seller, _list_with_invalid_price
     )
@@ -260,8 +297,15 @@ def _sellers(market: Market) -> Iterator[Scene]:
     yield Scene("sell-twice", twice, "/sell", seller, _list_at_a_time_that_clocks_show_twice)
     yield Scene("edit", "Editing a ticket", f"{market.tickets['available']}/edit", seller)
     yield Scene("withdraw", "Withdrawing a ticket", f"{market.tickets['available']}/withdraw", seller)
+    yield Scene("files", "Uploading a promised ticket", f"{market.tickets['promised']}/files", seller)
+    path = f"{market.tickets['promised']}/files"
+    yield Scene("files-wrong", "A file that can't be used", path, seller, _upload_no_ticket)
+    yield Scene("files-sold", "The files of a sold ticket", f"{market.tickets['delivered']}/files", seller)
     yield Scene("sales", "My sales", "/listings", seller)
     yield Scene("sales-none", "My sales, still empty", "/listings", market.newcomer)
+    yield Scene("payouts", "Payouts: the money of all sales", "/account/payouts", seller)
+    yield Scene("payouts-none", "Payouts, before they are set up", "/account/payouts", market.newcomer)
+    yield Scene("onboarding", "Stripe's page for sellers (in the Stripe sandbox)", market.onboarding)
 
 
 def _accounts(market: Market) -> Iterator[Scene]:
@@ -350,11 +394,20 @@ async def _list_with_invalid_price(page: Page) -> None:
     await page.locator("#error-summary").wait_for()
 
 
+async def _upload_no_ticket(page: Page) -> None:
+    chosen: FilePayload = {"name": "ticket.pdf", "mimeType": "application/pdf", "buffer": b"no ticket"}
+    await page.get_by_label("Add a file").set_input_files(chosen)
+    await page.get_by_role("button", name="Upload").click()
+    await page.locator("#error-summary").wait_for()
+
+
 async def _list_at_a_time_that_clocks_show_twice(page: Page) -> None:
     await page.get_by_label("What is the ticket for?").fill("Night of the long hour")
     await page.get_by_label("Price").fill("20")
     await page.get_by_label("Start of the event").fill("2035-10-28T02:30")
     await page.get_by_label("Time zone").select_option("Europe/Berlin")
+    await page.get_by_label("Venue").fill("Astra")
+    await page.get_by_label("City").fill("Berlin")
     await page.get_by_role("button", name="List ticket").click()
     await page.get_by_role("radio").first.wait_for()
 

@@ -50,6 +50,8 @@ async def test_a_seller_chooses_one_of_two_equal_times(visitors: Visitors, java_
     await seller.page.get_by_label("Price").fill("20")
     await seller.page.get_by_label("Time zone").select_option("Berlin")
     start = seller.page.get_by_label("Start of the event")
+    await seller.page.get_by_label("Venue").fill("Astra")
+    await seller.page.get_by_label("City").fill("Berlin")
     await start.fill("2035-03-25T02:30")
     await seller.button("List ticket").click()
     await expect(start).to_have_accessible_description(

@@ -103,9 +103,16 @@ class Visitor:
         await self.page.get_by_role("navigation").get_by_role("link", name="Sell", exact=True).click()
         await self.page.get_by_label("What is the ticket for?").fill(title)
         await self.page.get_by_label("Price").fill(price)
+        await self.describes_event()
         await self.button("List ticket").click()
         await expect(self.heading(title)).to_be_visible()
         return self.path
+
+    async def describes_event(self, venue: str = "Harpa", city: str = "Reykjavík") -> None:
+        """Enter what the form requires about the event, apart from its title."""
+        await self.page.get_by_label("Start of the event").fill("2036-06-05T20:30")
+        await self.page.get_by_label("Venue").fill(venue)
+        await self.page.get_by_label("City").fill(city)
 
     async def reserves(self, ticket: str) -> str:
         """Open the ticket's page and click Buy. Return the path of the order's page."""

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 from uuid import uuid4
 
 from beanie import Document, PydanticObjectId
@@ -168,7 +168,14 @@ _LISTENERS: defaultdict[type[Aggregate], list[Callable[[Any], None]]] = defaultd
 _OUTBOX_LISTENERS: defaultdict[type[Aggregate], list[OutboxListener]] = defaultdict(list)
 """Listeners that `on_outbox_write` registered, by class of document."""
 
-A = TypeVar("A", bound=Aggregate)
+
+class Changeable(Protocol):
+    """A stored document that `change` can write."""
+
+    async def write(self, changes: Changes) -> Self | None: ...
+
+
+A = TypeVar("A", bound=Changeable)
 
 
 async def change(load: Callable[[], Awaitable[A | None]], decide: Callable[[A], Changes | None]) -> A:

@@ -57,6 +57,12 @@ def mail_token(settings: Settings) -> str:
     return _given(settings.mail_token) or stored_secret(settings.data_dir / "mail-token")
 
 
+def ticket_file_keys(settings: Settings) -> list[str]:
+    """The key that wraps the keys of uploaded files, and the one before while it is replaced."""
+    key = _given(settings.ticket_file_key) or stored_secret(settings.data_dir / "ticket-file-key")
+    return _with_previous(key, settings.previous_ticket_file_key)
+
+
 def internal_token(settings: Settings) -> str:
     """The bearer token with which web passes on to mail what visitors choose."""
     return _token_of(internal_secret(settings))
@@ -81,6 +87,14 @@ def webhook_secret(settings: Settings) -> str | None:
 def accepted_webhook_secrets(settings: Settings) -> list[str]:
     """The key that signs webhooks, and the one before while it is replaced. It may be empty: see above."""
     return _with_previous(webhook_secret(settings), settings.previous_stripe_webhook_secret)
+
+
+def accepted_payouts_webhook_secrets(settings: Settings) -> list[str]:
+    """The keys that sign the webhooks of payouts: its own one, or else that of payments."""
+    own = _with_previous(
+        _given(settings.stripe_payouts_webhook_secret), settings.previous_stripe_payouts_webhook_secret
+    )
+    return own or accepted_webhook_secrets(settings)
 
 
 def nats_password(settings: Settings, user: str) -> str:

@@ -15,13 +15,13 @@ from typing import Annotated, Literal
 import typer
 
 from ops.action_log import logged
-from ops.command_line import OrderId, OrderIds, Reason, TicketId, fail, moment, print_lines, run
+from ops.command_line import OrderId, OrderIds, Reason, ShowId, TicketId, fail, moment, print_lines, run
 from ops.operator_commands import operator
 from settings import load
 
 Letters = Annotated[list[str], typer.Argument(metavar="NUMBER", help="Numbers of dead letters, or `all`.")]
 Person = Annotated[str, typer.Argument(metavar="PERSON", help="An email address or a person's id.")]
-Owner = Literal["tickets", "orders", "payments"]
+Owner = Literal["tickets", "orders", "payments", "payouts"]
 Follower = Literal["orders", "payments"]
 
 cli = typer.Typer(
@@ -227,7 +227,7 @@ def audit(
         bool, typer.Option("--only-differences", help="List only orders with differences.")
     ] = False,
 ) -> None:
-    """Compare the records of orders, payments and Stripe.
+    """Compare the records of orders, payments, payouts and Stripe.
 
     Prints a line for each order, the newest first, and a line of totals. Orders with differences come later,
     after they were checked again. Writes nothing. Pending work isn't a difference unless --settled is given.
@@ -239,7 +239,7 @@ def audit(
     Exit codes:
       0  everything agrees
       1  something differs
-      2  orders, payments or Stripe can't be read, or wrong arguments
+      2  orders, payments, payouts or Stripe can't be read, or wrong arguments
     """
     from ops.audit import compare
     from ops.audit.ledgers import Period
@@ -357,6 +357,81 @@ def withdraw(ticket: TicketId, reason: Reason) -> None:
     from ops.interventions import withdraw
 
     typer.echo(run(withdraw(load(), ticket, reason), "Not withdrawn"))
+
+
+@cli.command()
+@logged
+def decide_problem(
+    order: OrderId,
+    decision: Annotated[
+        Literal["refund", "partial-refund", "reject"], typer.Argument(help="What the buyer gets back.")
+    ],
+    reason: Reason,
+    amount: Annotated[str, typer.Option(help="What a partial refund returns, such as 5.00.")] = "",
+) -> None:
+    """Decide on the problem that the buyer of an order reported. Buyer and seller read the reason.
+
+    The seller has to have answered, or the time to answer has to be over. Payments returns the money, and the
+    payout is reduced. Repeating the command is harmless. The orders service has to be running.
+
+    \b
+    Exit codes:
+      0  decided
+      1  not decided; the reason is shown
+      2  wrong arguments
+    """
+    from ops.interventions import decide_problem
+
+    typer.echo(run(decide_problem(load(), order, decision, reason, amount=amount), "Not decided"))
+
+
+@cli.command()
+@logged
+def merge_shows(show: ShowId, other: ShowId, reason: Reason) -> None:
+    """Merge two events that are the same. The older one stays, and gets the tickets of the other.
+
+    The page of the other leads to the one that stays. Tickets that aren't sold get its place and time.
+    A merge can't be undone. Repeating the command is harmless. The tickets service has to be running.
+
+    \b
+    Exit codes:
+      0  merged
+      1  not merged; the reason is shown
+      2  wrong arguments
+    """
+    from ops.interventions import merge_shows
+
+    typer.echo(run(merge_shows(load(), show, other, reason), "Not merged"))
+
+
+@cli.command()
+@logged
+def correct_show(
+    show: ShowId,
+    reason: Reason,
+    facts: Annotated[
+        list[str],
+        typer.Option("--set", metavar="FIELD=VALUE", help="What is right, such as --set venue=Tempodrom."),
+    ],
+) -> None:
+    """Correct an event. Its tickets that aren't sold get its place and time.
+
+    The fields are title, performers (separated by commas), venue, city, country, timeZone, startsAt, category
+    and picture. Repeating the command is harmless. The tickets service has to be running.
+
+    \b
+    Exit codes:
+      0  corrected
+      1  not corrected; the reason is shown
+      2  wrong arguments
+    """
+    from ops.interventions import correct_show, facts_of
+
+    try:
+        given = facts_of(fact.partition("=")[::2] for fact in facts)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    typer.echo(run(correct_show(load(), show, given, reason), "Not corrected"))
 
 
 @cli.command()
@@ -530,11 +605,15 @@ def migrate(
         bool, typer.Option("--dry-run", help="Only print what would be created and dropped.")
     ] = False,
 ) -> None:
-    """Create the indexes that this version needs and the databases lack.
+    """Create the indexes that this version needs and the databases lack, and the events of older listings.
 
     Services may run meanwhile, also older versions. A new version starts to work when its indexes are there.
     Repeating the command changes nothing. It waits up to a minute for the database, and any time for an
     index.
+
+    Listings of earlier versions get the events that they are for, in batches. An interrupted run is continued
+    by the next one. An older version that still runs lists tickets without events: run the command again
+    after it has stopped.
 
     With --contract, no instance of an older version may be running. The indexes of the release before this
     version stay, so that you can return to it.

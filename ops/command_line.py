@@ -33,6 +33,15 @@ def ticket_id(given: str) -> str:
     return _id(given, "a ticket")
 
 
+def show_id(given: str) -> str:
+    """The same for an event.
+
+    Raises:
+        typer.BadParameter: there is no id in it.
+    """
+    return _id(given, "an event")
+
+
 def _id(given: str, whose: str) -> str:
     found = given.rstrip("/").rpartition("/")[2]
     if not ORDER_ID.fullmatch(found):
@@ -49,6 +58,11 @@ OrderId = Annotated[
 TicketId = Annotated[
     str,
     typer.Argument(parser=ticket_id, metavar="TICKET", help="The ticket's id, or the address of its page."),
+]
+
+ShowId = Annotated[
+    str,
+    typer.Argument(parser=show_id, metavar="EVENT", help="The event's id, or the address of its page."),
 ]
 
 Reason = Annotated[

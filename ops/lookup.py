@@ -55,6 +55,8 @@ class Found:
     """The id of the person whose orders and tickets these are."""
     ticket: str | None = None
     """The ticket with the given id. Its orders are listed, newest first."""
+    show: str | None = None
+    """The event with the given id. Its tickets are listed, newest first."""
 
     @property
     def summary(self) -> str:
@@ -88,8 +90,8 @@ async def find(sources: Sources, given: str) -> Found:
     if TRACE.fullmatch(text):
         return await _of_trace(sources, text)
     raise Unclear(
-        "Give an order's id, page or code, a ticket's id, an id of Stripe (pi_, cs_, re_, ch_), an email"
-        " address, or a trace id."
+        "Give an order's id, page or code, a ticket's or event's id, an id of Stripe (pi_, cs_, re_, ch_), an"
+        " email address, or a trace id."
     )
 
 
@@ -99,18 +101,29 @@ async def _of_id(sources: Sources, key: str) -> Found:
         return Found(f"order {key}", [key])
     if await sources.database("tickets")["tickets"].find_one(which, {"_id": 1}):
         return await of_ticket(sources, key)
+    if await sources.database("tickets")["shows"].find_one(which, {"_id": 1}):
+        return await of_show(sources, key)
     payment = await sources.database("payments")["payments"].find_one(which, {"order_id": 1})
     if payment is not None:
         return Found(f"payment {key}", [payment["order_id"]])
     if await sources.database("auth")["users"].find_one(which, {"_id": 1}) is not None:
         return await of_person(sources, key)
-    raise NotFound(f"No order, ticket, payment or person has the id {key}.")
+    raise NotFound(f"No order, ticket, event, payment or person has the id {key}.")
 
 
 async def of_ticket(sources: Sources, key: str) -> Found:
     """The orders of a ticket, newest first."""
     found = await _listing(sources, f"ticket {key}", {"ticket_id": key}, [("hold", DESCENDING)])
     return replace(found, ticket=key)
+
+
+async def of_show(sources: Sources, key: str) -> Found:
+    """The tickets of an event, newest first."""
+    tickets = sources.database("tickets")["tickets"].find(
+        {"show_id": key}, {"title": 1, "status": 1}, sort=[("_id", DESCENDING)], limit=MOST
+    )
+    lines = [f"ticket {each['_id']}  {each['status']:17} {each['title']}" async for each in tickets]
+    return Found(f"event {key}", lines=lines, show=key)
 
 
 async def _of_stripe(sources: Sources, stripe_id: str) -> str:

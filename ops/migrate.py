@@ -29,6 +29,7 @@ from kit.mongo import (
     require_majority,
     require_no_restore,
 )
+from ops.backfill import backfill_shows
 from ops.errors import CommandError, explain
 from ops.releases import DatabaseIndexes, current_indexes, released_indexes, versions
 from settings import ServiceName, Settings
@@ -78,7 +79,8 @@ async def migrate(
     dry_run: bool = False,
     within: float = TIMEOUT_SECONDS,
 ) -> None:
-    """Create missing indexes. Repeating it, also at the same time, changes nothing.
+    """Create missing indexes, and then the events of listings that have none. Repeating it, also at the same
+    time, changes nothing.
 
     Args:
         contract: also drop the indexes of earlier releases that neither this version nor the newest two
@@ -104,6 +106,17 @@ async def migrate(
             *(migrated(service.name, service.documents) for service in PROCESSES if service.documents)
         )
     _raise(chain(*problems))
+    if any(service.name == "tickets" for service in PROCESSES):
+        await _place_listings(settings, report, dry_run=dry_run)
+
+
+async def _place_listings(settings: Settings, report: Report, *, dry_run: bool) -> None:
+    try:
+        count = await backfill_shows(settings, dry_run=dry_run)
+    except (DatabaseError, Unusable) as error:
+        raise NotMigrated(f"Some listings have no event, repeat the command: {explain(error)}") from error
+    if count:
+        report(f"{'would look' if dry_run else 'looked'} for the events of {count} listings")
 
 
 async def create_indexes(database: Database, documents: Documents) -> None:

@@ -7,10 +7,16 @@ from kit.mongo import database
 from kit.republishing import republish as republish_documents
 from services.orders.documents import Order
 from services.payments.documents import Payment
+from services.payouts.documents import Sale
 from services.tickets.documents import Ticket
 from settings import ServiceName, Settings
 
-OWNED: Mapping[ServiceName, type[Aggregate]] = {"tickets": Ticket, "orders": Order, "payments": Payment}
+OWNED: Mapping[ServiceName, type[Aggregate]] = {
+    "tickets": Ticket,
+    "orders": Order,
+    "payments": Payment,
+    "payouts": Sale,
+}
 
 
 async def republish(settings: Settings, service: ServiceName) -> int:

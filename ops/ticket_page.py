@@ -37,16 +37,18 @@ async def ticket_page(sources: Sources, ticket_id: str) -> TicketPage:
         NotFound: tickets has no such ticket.
         nats.errors.Error, TimeoutError, pymongo.errors.PyMongoError
     """
-    ticket = await sources.database("tickets")["tickets"].find_one({"_id": ObjectId(ticket_id)})
+    database = sources.database("tickets")
+    ticket = await database["tickets"].find_one({"_id": ObjectId(ticket_id)})
     if ticket is None:
         raise NotFound(f"Tickets has no ticket {ticket_id}.")
     found = await of_ticket(sources, ticket_id)
+    reads = await database["file_accesses"].count_documents({"ticket_id": ObjectId(ticket_id)})
     return TicketPage(
         ticket_id,
         ticket["title"],
         ticket["status"],
         ticket.get("order_id"),
-        _facts(ticket),
+        [*_facts(ticket), *_files(ticket, reads)],
         list(zip(found.orders, found.lines, strict=True)),
         await _events(sources.js, ticket_id, ticket.get("sequences", ())),
     )
@@ -63,6 +65,18 @@ def _facts(ticket: Mapping[str, Any]) -> list[str]:
         *(["withdrawn: its next hold is refused"] if ticket.get("withdrawn") else []),
         *(f"{each['subject']} waits in the outbox" for each in ticket.get("outbox", ())),
     ]
+
+
+def _files(ticket: Mapping[str, Any], reads: int) -> list[str]:
+    """A line about each file, and how often they were received."""
+    files = [
+        f"file {file['id']}: {file['kind']} for {file['seats']}, "
+        f"uploaded {file['uploaded_at']:%Y-%m-%d %H:%M:%S}"
+        + ("" if file["has_code"] else ", no code found")
+        + (", void: a former buyer could read it" if file.get("is_void") else "")
+        for file in ticket.get("files", ())
+    ]
+    return [*files, f"files received {reads} times"] if files else []
 
 
 async def _events(js: JetStreamContext, ticket_id: str, sequences: Sequence[int]) -> list[str]:

@@ -56,6 +56,8 @@ class Timeline:
     order_id: str
     order_status: str | None = None
     payment_status: str | None = None
+    is_disputed: bool = False
+    """Whether a dispute is open."""
     ticket_id: str | None = None
     expires_at: datetime | None = None
     """The order's deadline."""
@@ -111,6 +113,8 @@ async def timeline(sources: Sources, order_id: str) -> Timeline:
         raise NotFound(f"Neither the databases nor the event stream have an order {order_id}.")
     moment = now()
     found.payment_status = records.payment["status"] if records.payment else None
+    disputes = records.payment.get("disputes", ()) if records.payment else ()
+    found.is_disputed = any(each["status"] == "open" for each in disputes)
     if order := records.order:
         found.order_status, found.ticket_id = order["status"], order["ticket_id"]
         found.expires_at = order["expires_at"]

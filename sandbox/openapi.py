@@ -38,7 +38,7 @@ error has the schema `Problem`.
 """
 
 SOME_ID = "0" * 24
-"""A value of any path parameter that has no fixed values."""
+"""A value of a path parameter that has neither fixed values nor an example."""
 
 
 def marketplace_openapi() -> Json:
@@ -112,11 +112,16 @@ def _is_public(path: str, method: str, operation: Json) -> bool:
 
 
 def _examples(path: str, parameters: Sequence[Json]) -> Iterator[str]:
-    """The path with values of its parameters: each of the fixed values, or an id."""
+    """The path with values of its parameters: each of the fixed values, or an example, or an id."""
     schemas = {each["name"]: each["schema"] for each in parameters if each["in"] == "path"}
     names = re.findall(r"{(\w+)}", path)
-    for values in product(*(schemas[name].get("enum", [SOME_ID]) for name in names)):
+    for values in product(*(_values(schemas[name]) for name in names)):
         yield path.format_map(dict(zip(names, values, strict=True)))
+
+
+def _values(schema: Json) -> Sequence[str]:
+    values: Sequence[str] = schema.get("enum") or schema.get("examples", [SOME_ID])
+    return values
 
 
 def _operations(paths: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:

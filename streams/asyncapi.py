@@ -52,6 +52,7 @@ PUBLISHERS = {
     "ticket": "tickets",
     "order": "orders",
     "payment": "payments",
+    "payout": "payouts",
     "expiration": "expiration",
     **dict.fromkeys(("user", "link", "session"), "auth"),
 }

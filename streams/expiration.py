@@ -25,7 +25,7 @@ async def start_timer(event: OrderCreated, timers: JetStreamTimers) -> None:
 
 @listener.on(OrderUpdated)
 async def follow_order(event: OrderUpdated, timers: JetStreamTimers) -> None:
-    """Clear the timer of a complete order, or set one for an extended order."""
+    """Set the timer of an extended order or of a due delivery, or clear the order's timers."""
     await actions.follow_order(event, timers)
 
 
@@ -37,7 +37,7 @@ async def clear_timer(event: OrderCancelled, timers: JetStreamTimers) -> None:
 
 @listener.on(ExpirationComplete, stream=TIMERS, subject=DUE_TIMERS)
 async def announce(event: ExpirationComplete, timers: JetStreamTimers) -> None:
-    """Publish that the time to pay is over."""
+    """Publish that the time to pay or to deliver is over."""
     await timers.announce(event)
 
 

@@ -8,7 +8,7 @@ from faststream import FastStream
 from litestar import Litestar
 
 import settings
-from contracts.events import LinkCreated, OrderUpdated, SessionStarted, UserUpdated
+from contracts.events import LinkCreated, OrderUpdated, PayoutUpdated, SessionStarted, UserUpdated
 from kit.background import running
 from kit.periodic import every
 from services.mail import leaving
@@ -32,7 +32,13 @@ listener = Listener("mail")
 
 @listener.on(OrderUpdated)
 async def tell_about_order(event: OrderUpdated, outgoing: Outgoing) -> None:
-    """Tell the buyer and the seller that the order is paid or refunded."""
+    """Tell the buyer and the seller what became of the order, its delivery and a reported problem."""
+    await outgoing.tell(event)
+
+
+@listener.on(PayoutUpdated)
+async def tell_about_money(event: PayoutUpdated, outgoing: Outgoing) -> None:
+    """Tell the seller that the money was paid, or what keeps it from being paid."""
     await outgoing.tell(event)
 
 

@@ -50,14 +50,14 @@ async def add_ticket(event: TicketCreated) -> None:
 
 @listener.on(TicketUpdated)
 async def follow_ticket(event: TicketUpdated) -> None:
-    """Update the ticket's replica, so that reservations use its current price and state."""
+    """Update the ticket's replica, which reservations use, and deliver its files to the buyer."""
     await actions.follow_ticket(event)
 
 
 @listener.on(ExpirationComplete)
-async def expire_order(event: ExpirationComplete) -> None:
-    """Cancel the order if it is still unpaid."""
-    await actions.expire(event)
+async def expire_order(event: ExpirationComplete, tickets: Owner) -> None:
+    """Cancel the order if it is still unpaid, or end its delivery if that is overdue."""
+    await actions.expire(event, tickets)
 
 
 @listener.on(PaymentCreated)
@@ -83,15 +83,18 @@ async def lifespan(state: ServiceState) -> AsyncIterator[None]:
     """Make the time to pay available to the subscribers and the rest to the HTTP handlers, and sweep."""
     window = timedelta(seconds=state.settings.expiration_window_seconds)
     state.bus.provided["window"] = window
-    state.tickets = Owner(state.settings.url_of("tickets"))
+    tickets = state.tickets = Owner(state.settings.url_of("tickets"))
+    state.bus.provided["tickets"] = tickets
     state.networks = NetworkHasher(state.settings)
     assert state.database is not None
     lease = Lease(state.database, "expiry", SWEEP_LEASE)
 
     async def sweep() -> None:
-        """End overdue orders, unless events that may still complete them can't arrive or are waiting."""
+        """End overdue orders and deliveries, unless events that may still complete them can't arrive or are
+        waiting."""
         if await lease.hold() and await state.bus.is_idle():
             await actions.sweep()
+            await actions.sweep_deliveries(tickets)
 
     async with running(every(SWEEP_SECONDS, sweep)):
         yield

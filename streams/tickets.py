@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from faststream import FastStream, StreamMessage
 from litestar.types import ASGIApp
@@ -23,12 +24,19 @@ from kit.background import running
 from kit.closed_users import ClosedUser
 from kit.periodic import every
 from kit.rate_limits import RateCounter
+from kit.secrets import ticket_file_keys
 from services.tickets import actions, leaving, pictures
 from services.tickets.api import API
 from services.tickets.catalogue import Catalogue
 from services.tickets.documents import Picture, Ticket
+from services.tickets.files import retention
+from services.tickets.files.documents import CodeClaim, FileAccess, FileChunk, FileKey, SealedFile
+from services.tickets.files.vault import Vault
 from services.tickets.images.upload_queue import UploadQueue
 from services.tickets.list_cache import ListCache
+from services.tickets.shows import merging
+from services.tickets.shows.api import SHOWS_API
+from services.tickets.shows.documents import Show
 from services.tickets.users_api import USERS_API
 from streams.app import Service, ServiceState, service_app, stream_app
 from streams.delivery import Listener
@@ -73,8 +81,10 @@ async def decode(message: StreamMessage[Msg]) -> TicketEvent | None:
 
 @asynccontextmanager
 async def lifespan(state: ServiceState) -> AsyncIterator[None]:
-    """Fill the catalogue and keep it up to date, accept uploads, and delete unused pictures."""
+    """Fill the catalogue and keep it up to date, accept uploads, delete unused pictures, and
+    let tickets follow their shows."""
     state.upload_queue = UploadQueue(state.settings)
+    state.vault = Vault(ticket_file_keys(state.settings))
     catalogue = state.catalogue = Catalogue(state.bus.last_position)
     state.preparing["search"] = lambda: not catalogue.is_loaded
     state.bus.feed(catalogue, "ticket.*", decode)
@@ -83,6 +93,10 @@ async def lifespan(state: ServiceState) -> AsyncIterator[None]:
         stack.enter_context(Ticket.on_write(catalogue.wrote))
         await stack.enter_async_context(running(catalogue.run()))
         await stack.enter_async_context(running(every(pictures.SWEEP_SECONDS, pictures.sweep)))
+        await stack.enter_async_context(running(every(merging.SWEEP_SECONDS, merging.sweep)))
+        sweep_files = partial(retention.sweep, state.settings.file_days)
+        await stack.enter_async_context(running(every(retention.SWEEP_SECONDS, sweep_files)))
+        await stack.enter_async_context(running(every(retention.SWEEP_SECONDS, state.vault.check)))
         yield
 
 
@@ -92,10 +106,13 @@ service = Service(
     listener=listener,
     publishes=(TicketCreated, TicketUpdated),
     repairs_gaps=True,
-    api=[*API, *USERS_API],
-    documents=[Ticket, Picture, ClosedUser, RateCounter],
+    api=[*API, *SHOWS_API, *USERS_API],
+    documents=[
+        *(Ticket, Picture, Show, SealedFile, FileChunk, CodeClaim, FileAccess, FileKey),
+        *(ClosedUser, RateCounter),
+    ],
     lifespan=lifespan,
-    provides=["catalogue", "upload_queue"],
+    provides=["catalogue", "upload_queue", "vault"],
 )
 
 

@@ -79,7 +79,16 @@ def streams(replicas: int) -> list[StreamConfig]:
         StreamConfig(
             name=EVENTS,
             description="Events of all services; the oldest are discarded",
-            subjects=["ticket.*", "order.*", "payment.*", "expiration.*", "user.*", "link.*", "session.*"],
+            subjects=[
+                "ticket.*",
+                "order.*",
+                "payment.*",
+                "payout.*",
+                "expiration.*",
+                "user.*",
+                "link.*",
+                "session.*",
+            ],
             storage=StorageType.FILE,
             max_age=timedelta(days=30).total_seconds(),
             max_bytes=1024 * MEGABYTE,

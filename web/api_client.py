@@ -1,5 +1,6 @@
 """A typed client of the services' APIs."""
 
+import asyncio
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -16,17 +17,26 @@ from contracts.api import (
     POSITION,
     VALID_UNTIL,
     Facets,
+    FileList,
     MyAccount,
     OpenMatter,
     Order,
     PasskeyView,
     Payment,
     PaymentResult,
+    Payout,
+    PayoutAccount,
+    PayoutAccountLink,
+    PayoutList,
+    PayoutSums,
     Profile,
     RecoveredUser,
     SalesSummary,
     Seller,
     SessionView,
+    Show,
+    ShowPage,
+    SoldOrder,
     Ticket,
     User,
 )
@@ -53,14 +63,28 @@ _MATTERS = TypeAdapter(list[OpenMatter])
 _SELLER = TypeAdapter(Seller)
 _SALES = TypeAdapter(SalesSummary)
 _TICKET = TypeAdapter(Ticket)
+_FILES = TypeAdapter(FileList)
 _TICKETS = TypeAdapter(list[Ticket])
 _FACETS = TypeAdapter(Facets)
+_SHOWS = TypeAdapter(list[Show])
+_SHOW_PAGE = TypeAdapter(ShowPage)
 _ORDER = TypeAdapter(Order)
 _ORDERS = TypeAdapter(list[Order])
+_SOLD_ORDERS = TypeAdapter(list[SoldOrder])
+MAX_SALES = 100
+"""Maximum number of sales in one request. Orders accepts no more."""
 _PAYMENT_RESULT = TypeAdapter(PaymentResult)
 _PAYMENTS = TypeAdapter(list[Payment])
+_PAYOUTS = TypeAdapter(PayoutList)
+_PAYOUT_ACCOUNT = TypeAdapter(PayoutAccount)
+_PAYOUT_LINK = TypeAdapter(PayoutAccountLink)
+
+MAX_PAYOUT_ORDERS = 100
+"""The most orders for which one request asks about payouts."""
 
 _ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
+_FILE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_CONFIRMED = {"confirmed": "true"}
 
 
 class ServiceDown(Exception):
@@ -118,6 +142,13 @@ def validated_id(value: str) -> str:
         Refused: with status 404 if the value can't be an id.
     """
     if _ID.fullmatch(value) is None:
+        raise Refused(Problem.of(HTTPStatus.NOT_FOUND, "Not found", code="not-found"))
+    return value
+
+
+def validated_file_id(value: str) -> str:
+    """Like `validated_id`, for the id of a file."""
+    if _FILE_ID.fullmatch(value) is None:
         raise Refused(Problem.of(HTTPStatus.NOT_FOUND, "Not found", code="not-found"))
     return value
 
@@ -215,6 +246,9 @@ class ApiClient:
     async def rename(self, name: str | None) -> None:
         await self._call("auth", "PATCH", "/api/users/me", body={"name": name})
 
+    async def state_trader(self, trader: bool) -> None:
+        await self._call("auth", "PATCH", "/api/users/me", body={"trader": trader})
+
     async def sessions(self) -> list[SessionView]:
         return (await self._call("auth", "GET", "/api/users/sessions")).parse(_SESSIONS)
 
@@ -304,17 +338,36 @@ class ApiClient:
     async def ticket(self, ticket_id: str) -> Ticket:
         return (await self._call("tickets", "GET", f"/api/tickets/{validated_id(ticket_id)}")).parse(_TICKET)
 
-    async def create_ticket(self, body: Mapping[str, str | int], key: str) -> Ticket:
-        """List a ticket. Repeated requests with the same idempotency key list only one ticket."""
-        headers = {"Idempotency-Key": key}
-        return (await self._call("tickets", "POST", "/api/tickets", body=body, headers=headers)).parse(
-            _TICKET
-        )
+    async def create_ticket(self, body: Mapping[str, Any], key: str, *, confirmed: bool = False) -> Ticket:
+        """List a ticket. Repeated requests with the same idempotency key list only one ticket.
 
-    async def edit_ticket(self, ticket_id: str, body: Mapping[str, str | int]) -> Ticket:
-        return (
-            await self._call("tickets", "PUT", f"/api/tickets/{validated_id(ticket_id)}", body=body)
-        ).parse(_TICKET)
+        Args:
+            confirmed: whether the seller has confirmed that another listing of the seat is of another one.
+        """
+        answer = await self._call(
+            *("tickets", "POST", "/api/tickets"),
+            body=body,
+            query=_CONFIRMED if confirmed else None,
+            headers={"Idempotency-Key": key},
+        )
+        return answer.parse(_TICKET)
+
+    async def edit_ticket(
+        self, ticket_id: str, body: Mapping[str, Any], *, confirmed: bool = False
+    ) -> Ticket:
+        path, query = f"/api/tickets/{validated_id(ticket_id)}", _CONFIRMED if confirmed else None
+        return (await self._call("tickets", "PUT", path, body=body, query=query)).parse(_TICKET)
+
+    async def files_of(self, ticket_id: str) -> FileList:
+        path = f"/api/tickets/{validated_id(ticket_id)}/files"
+        return (await self._call("tickets", "GET", path)).parse(_FILES)
+
+    async def add_file(self, ticket_id: str, upload: bytes) -> None:
+        await self._call("tickets", "POST", f"/api/tickets/{validated_id(ticket_id)}/files", upload=upload)
+
+    async def remove_file(self, ticket_id: str, file_id: str) -> None:
+        path = f"/api/tickets/{validated_id(ticket_id)}/files/{validated_file_id(file_id)}"
+        await self._call("tickets", "DELETE", path)
 
     async def set_private_note(self, ticket_id: str, note: str | None) -> None:
         path = f"/api/tickets/{validated_id(ticket_id)}/private-note"
@@ -329,6 +382,15 @@ class ApiClient:
     async def similar_tickets(self, ticket_id: str) -> list[Ticket]:
         path = f"/api/tickets/{validated_id(ticket_id)}/similar"
         return (await self._call("tickets", "GET", path)).parse(_TICKETS)
+
+    async def shows(self, search: str) -> list[Show]:
+        """Suggestions of events."""
+        return (await self._call("tickets", "GET", "/api/shows", query={"search": search})).parse(_SHOWS)
+
+    async def show(self, show_id: str) -> ShowPage:
+        """An event with its tickets, or the event into which it was merged."""
+        path = f"/api/shows/{validated_id(show_id)}"
+        return (await self._call("tickets", "GET", path, follows_redirects=True)).parse(_SHOW_PAGE)
 
     async def seller(self, user_id: str) -> Seller:
         return (await self._call("tickets", "GET", f"/api/tickets/sellers/{validated_id(user_id)}")).parse(
@@ -355,6 +417,27 @@ class ApiClient:
     async def cancel_order(self, order_id: str) -> None:
         await self._call("orders", "DELETE", f"/api/orders/{validated_id(order_id)}")
 
+    async def confirm_delivery(self, order_id: str) -> Order:
+        path = f"/api/orders/{validated_id(order_id)}/confirmation"
+        return (await self._call("orders", "POST", path, body={})).parse(_ORDER)
+
+    async def report_problem(self, order_id: str, body: Mapping[str, str]) -> None:
+        await self._call("orders", "POST", f"/api/orders/{validated_id(order_id)}/problem", body=body)
+
+    async def answer_problem(self, order_id: str, body: Mapping[str, str]) -> None:
+        await self._call("orders", "POST", f"/api/orders/{validated_id(order_id)}/problem/answer", body=body)
+
+    async def hand_over(self, order_id: str) -> None:
+        await self._call("orders", "POST", f"/api/orders/{validated_id(order_id)}/handover", body={})
+
+    async def sales_of(self, order_ids: Sequence[str]) -> list[SoldOrder]:
+        """How far the delivery of these sales of the caller is."""
+        parts = [order_ids[start : start + MAX_SALES] for start in range(0, len(order_ids), MAX_SALES)]
+        answers = await asyncio.gather(
+            *(self._call("orders", "GET", "/api/orders/sales", query={"orderId": part}) for part in parts)
+        )
+        return [sale for answer in answers for sale in answer.parse(_SOLD_ORDERS)]
+
     async def pay(self, order_id: str, token: str | None) -> PaymentResult:
         """Pay with a card token, or on Stripe's page without one."""
         body = {"orderId": order_id, **({"token": token} if token else {})}
@@ -372,6 +455,28 @@ class ApiClient:
         """The payments for these orders, which may be fewer than the orders."""
         answer = await self._call("payments", "GET", "/api/payments", query={"orderId": order_ids})
         return answer.parse(_PAYMENTS)
+
+    async def payouts(self, search: Mapping[str, str | Sequence[str]]) -> PayoutList:
+        return (await self._call("payouts", "GET", "/api/payouts", query=search)).parse(_PAYOUTS)
+
+    async def payouts_of(self, order_ids: Sequence[str]) -> tuple[list[PayoutSums], list[Payout]]:
+        """The sums of all sales of the caller, and those of these orders."""
+        sums: Sequence[PayoutSums] = ()
+        found: list[Payout] = []
+        for begin in range(0, max(len(order_ids), 1), MAX_PAYOUT_ORDERS):
+            some = order_ids[begin : begin + MAX_PAYOUT_ORDERS]
+            part = await self.payouts({"orderId": some} if some else {"limit": "1"})
+            sums = part.sums
+            found += part.payouts
+        return list(sums), found
+
+    async def payout_account(self) -> PayoutAccount:
+        return (await self._call("payouts", "GET", "/api/payouts/account")).parse(_PAYOUT_ACCOUNT)
+
+    async def begin_payouts(self, country: str) -> str:
+        """The address of Stripe's page on which the caller gives details."""
+        answer = await self._call("payouts", "POST", "/api/payouts/account", body={"country": country})
+        return answer.parse(_PAYOUT_LINK).url
 
     async def choose_mail(self, token: str, *, is_wanted: bool) -> None:
         """Stop or resume the emails that the token is for."""
@@ -391,6 +496,7 @@ class ApiClient:
         body: Mapping[str, Any] | None = None,
         upload: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        follows_redirects: bool = False,
     ) -> _Answer:
         try:
             async with self._http.request(
@@ -399,7 +505,7 @@ class ApiClient:
                 json=body,
                 data=None if upload is None else io.BytesIO(upload),
                 headers={**self.caller.headers(service), **(headers or {})},
-                allow_redirects=False,
+                allow_redirects=follows_redirects,
                 timeout=upstream.timeout(service, method),
             ) as answer:
                 content = await answer.read()

@@ -58,10 +58,16 @@ from web.pages import (
     browse,
     departures,
     developers,
+    events,
+    files,
+    how_it_works,
     mail,
+    order_copies,
     orders,
     passkeys,
+    payouts,
     pictures,
+    problems,
     purchases,
     sales,
     sell,
@@ -132,8 +138,8 @@ def create(
 ) -> Litestar:
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
-        *(browse, tickets, sell, pictures, sales, orders, purchases),
-        *(users, accounts, passkeys, departures, mail, developers),
+        *(browse, tickets, events, sell, pictures, files, sales, orders, order_copies, purchases),
+        *(users, accounts, passkeys, payouts, departures, mail, developers, how_it_works, problems),
     )
     return Litestar(
         route_handlers=[

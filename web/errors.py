@@ -30,6 +30,7 @@ _SERVICE_DOWN = {
     "payments": N_("Payments are temporarily unavailable"),
     "expiration": N_("Part of the marketplace is temporarily unavailable"),
     "mail": N_("Email settings are temporarily unavailable"),
+    "payouts": N_("Payouts are temporarily unavailable"),
 }
 
 

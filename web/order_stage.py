@@ -71,6 +71,8 @@ VOIDED = Stage("voided", N_("Not paid in time"), "quiet")
 REFUNDING = Stage("refunding", N_("Refund in progress"), "waiting", is_waiting=True, listens=True)
 REFUND_FAILED = Stage("refund-failed", N_("Refund failed"), "bad", listens=True)
 """Operators have to return the money in another way."""
+UNDELIVERED = Stage("undelivered", N_("Not delivered"), "quiet")
+"""A promised delivery failed before the buyer was charged."""
 REFUNDED = Stage("refunded", N_("Refunded"), "quiet")
 REFUNDED_BUT_KEPT = replace(REFUNDED, step="ticket", listens=True)
 """The buyer still owns the ticket, which may go on sale again later."""
@@ -88,11 +90,11 @@ def stage_of(order: Order, payment: Payment | None, now: datetime, *, pay_after_
         return REFUND_FAILED
     match order.status:
         case "complete":
-            return _complete(payment)
+            return _undelivered(payment) if order.delivery == "failed" else _complete(payment)
         case "cancelled":
             return _cancelled(order, status)
         case "refunded":
-            return REFUNDED if order.relisted else REFUNDED_BUT_KEPT
+            return REFUNDED if order.relisted or order.delivery == "failed" else REFUNDED_BUT_KEPT
         case "awaiting:payment" if payment is None:
             return CHECKING
     stage = _unpaid(payment)
@@ -143,6 +145,13 @@ def _complete(payment: Payment | None) -> Stage:
         case "pending" | "failed":  # the buyer pays again
             return replace(_unpaid(payment), has_deadline=False, can_cancel=False)
     return PAID
+
+
+def _undelivered(payment: Payment | None) -> Stage:
+    """The stage of a paid order whose delivery failed. Most often the buyer is being refunded."""
+    if payment is None or payment.status in ("authorized", "captured", "refunding", "refunded"):
+        return REFUNDING
+    return VOIDING if payment.status == "pending" else UNDELIVERED
 
 
 def _cancelled(order: Order, status: PaymentStatus | None) -> Stage:

@@ -29,7 +29,7 @@ from web.public_api import public_route
 
 log = logging.getLogger(__name__)
 
-MAX_ANSWER_BYTES = 10_000_000
+MAX_ANSWER_BYTES = 12_000_000
 
 _PUBLIC = re.compile(
     r"/api/tickets(?:/facets|/[0-9a-f]{24}/similar|/sellers/(?P<seller>[0-9a-f]{24})|/(?P<ticket>[0-9a-f]{24}))?",

@@ -53,20 +53,34 @@ ROUTES: Mapping[ServiceName, Mapping[str, str]] = {
         "/api/tickets/:id/similar": "GET",
         "/api/tickets/:id/picture": "PUT DELETE",
         "/api/tickets/:id/private-note": "PUT",
+        "/api/shows": "GET",
+        "/api/shows/:id": "GET",
+        "/api/tickets/:id/files": "GET POST",
+        "/api/tickets/:id/files/:file": "GET DELETE",
     },
     "orders": {
         "/api/orders": "GET POST",
+        "/api/orders/sales": "GET",
         "/api/orders/:id": "GET DELETE",
         "/api/orders/:id/extend": "POST",
+        "/api/orders/:id/handover": "POST",
+        "/api/orders/:id/confirmation": "POST",
+        "/api/orders/:id/problem": "POST",
+        "/api/orders/:id/problem/answer": "POST",
     },
     "payments": {
         "/api/payments": "GET POST",
         "/api/payments/webhook": "POST",
     },
+    "payouts": {
+        "/api/payouts": "GET",
+        "/api/payouts/account": "GET POST",
+        "/api/payouts/webhook": "POST",
+    },
 }
 """The methods of each path. A path with GET also has HEAD, and every path has OPTIONS."""
 
-_PARAMETERS = {":id": "[0-9a-fA-F]{24}", ":picture": "[0-9A-Za-z_-]{1,100}"}
+_PARAMETERS = {":id": "[0-9a-fA-F]{24}", ":picture": "[0-9A-Za-z_-]{1,100}", ":file": "[0-9a-f]{32}"}
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
 
 

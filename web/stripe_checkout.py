@@ -9,6 +9,7 @@ log = logging.getLogger(__name__)
 
 STRIPE_API = "https://api.stripe.com"
 STRIPE_PAGES = "https://checkout.stripe.com"
+STRIPE_CONNECT = "https://connect.stripe.com"
 
 
 def origin(settings: Settings) -> str:
@@ -28,6 +29,19 @@ def trusted(url: str | None, settings: Settings) -> str | None:
     log.error(
         "The payments service returned the payment page %r, whose origin isn't %s", url, origin(settings)
     )
+    return None
+
+
+def trusted_onboarding(url: str, settings: Settings) -> str | None:
+    """The address of Stripe's page for a seller's details. None if its origin is unexpected."""
+    if settings.uses_stripe_sandbox:
+        expected = f"http://localhost:{settings.stripe_sandbox_port}"
+    else:
+        base = _origin(settings.stripe_api_base or STRIPE_API)
+        expected = STRIPE_CONNECT if base == STRIPE_API else base
+    if url.isprintable() and "\\" not in url and _origin(url) == expected:
+        return url
+    log.error("The payouts service returned the page %r, whose origin isn't %s", url, expected)
     return None
 
 

@@ -1,6 +1,7 @@
 """All workloads. Growth comes last, because it leaves many tickets behind."""
 
 from bench.workloads.backlog import BACKLOG
+from bench.workloads.files import FILES
 from bench.workloads.growth import GROWTH
 from bench.workloads.live import LIVE
 from bench.workloads.mail import MAIL
@@ -15,6 +16,7 @@ WORKLOADS = {
     **START,
     **PAGES,
     **PURCHASES,
+    **FILES,
     **LIVE,
     **STRIPE_SANDBOX,
     **SPANS,

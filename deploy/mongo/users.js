@@ -1,5 +1,5 @@
 // MongoDB's image runs this script once, on an empty volume.
-const services = ["auth", "tickets", "orders", "payments", "mail"];
+const services = ["auth", "tickets", "orders", "payments", "mail", "payouts"];
 
 function passwordOf(user) {
   const password = process.env[`MONGO_${user.toUpperCase()}_PASSWORD`];
@@ -30,20 +30,28 @@ for (const service of services) {
 
 const admin = db.getSiblingDB("admin");
 
-// The user of `ops migrate`: it may create and drop indexes, and take a lease. It can't read other documents.
+// The user of `ops migrate`: it may create and drop indexes, take a lease, and give listings their events. It can't
+// read other documents.
+const listings = [
+  { resource: { db: "tickets", collection: "tickets" }, actions: ["find", "update"] },
+  { resource: { db: "tickets", collection: "shows" }, actions: ["find", "insert"] },
+];
 admin.createRole({
   role: "migrate",
-  privileges: services.flatMap((service) => [
-    {
-      resource: { db: service, collection: "" },
-      actions: ["createCollection", "createIndex", "dropIndex", "listCollections", "listIndexes"],
-    },
-    {
-      resource: { db: service, collection: "leases" },
-      actions: ["find", "insert", "update", "remove"],
-    },
-    { resource: { db: service, collection: "half_restored" }, actions: ["find"] },
-  ]),
+  privileges: [
+    ...listings,
+    ...services.flatMap((service) => [
+      {
+        resource: { db: service, collection: "" },
+        actions: ["createCollection", "createIndex", "dropIndex", "listCollections", "listIndexes"],
+      },
+      {
+        resource: { db: service, collection: "leases" },
+        actions: ["find", "insert", "update", "remove"],
+      },
+      { resource: { db: service, collection: "half_restored" }, actions: ["find"] },
+    ]),
+  ],
   roles: [],
 });
 admin.createUser({
@@ -52,11 +60,11 @@ admin.createUser({
   roles: [{ role: "migrate", db: "admin" }],
 });
 
-// The user of `ops audit`: it may read two databases and write none.
+// The user of `ops audit`: it may read three databases and write none.
 admin.createUser({
   user: "audit",
   pwd: passwordOf("audit"),
-  roles: ["orders", "payments"].map((service) => ({ role: "read", db: service })),
+  roles: ["orders", "payments", "payouts"].map((service) => ({ role: "read", db: service })),
 });
 
 // The user of the operator console, `ops show` and `ops stuck`: it may read all databases and write none.

@@ -1,4 +1,4 @@
-"""Compare the records of orders, payments and Stripe about each order's money."""
+"""Compare the records of orders, payments, payouts and Stripe about each order's money."""
 
 from asyncio import sleep
 from collections.abc import AsyncIterator, Sequence

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from contracts.events import OrderStatus
 from contracts.money import from_minor_units
+from ops.audit.payouts import Books
 from services.payments.money_back import Dispute, MoneyBack
 from services.payments.refunds import OTHER_WAY
 from services.payments.stripe_gateway.ledger import CLOCK_SKEW, StripeRecord
@@ -27,6 +28,7 @@ class OrderEntry(BaseModel):
     price: int = Field(alias="price_minor")
     refunded: int = Field(default=0, alias="refunded_minor")
     expires_at: datetime
+    seller_id: str | None = None
 
 
 class PaymentEntry(MoneyBack):
@@ -55,6 +57,14 @@ class Account:
     order: OrderEntry | None = None
     payments: tuple[PaymentEntry, ...] = ()
     intents: tuple[StripeRecord, ...] = ()
+    books: Books | None = None
+    """What payouts says. None if the marketplace has no payouts."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether any source has an entry of the order."""
+        sale = self.books.sale if self.books is not None else None
+        return bool(self.order or self.payments or self.intents or sale)
 
     @property
     def authorized(self) -> int:

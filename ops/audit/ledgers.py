@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -15,14 +15,19 @@ from kit.errors import Unavailable
 from kit.mongo import Database, DatabaseError, Unusable, database
 from kit.stripe.client import StripeApi
 from ops.audit.accounts import Account, OrderEntry, PaymentEntry, accounts
+from ops.audit.payouts import BookedEntry, Books, SaleEntry, transfers
 from ops.errors import CommandError, explain
 from services.payments.stripe_gateway.ledger import StripeRecord, find_record, records, records_of_order
+from services.payouts.stripe_gateway.client import TransferAtStripe
 from settings import Settings
 
 Entry = TypeVar("Entry", bound=BaseModel)
 
 READ_AT_ONCE = 1_000
 """Number of documents that the database returns at once."""
+
+BATCH = 200
+"""Number of accounts whose sales are read at once."""
 
 
 class Unreadable(CommandError):
@@ -63,9 +68,14 @@ class Ledgers:
     api: StripeApi
     orders: Database
     payments: Database
+    payouts: Database | None = None
+    """None if the database is empty: a marketplace from before payouts, or without it."""
 
     def of_period(self, period: Period) -> AsyncGenerator[Account, None]:
         """The accounts of the orders that were made in a period, newest first. Everything is read once."""
+        return self._with_books(self._of_period(period), period.since)
+
+    def _of_period(self, period: Period) -> AsyncGenerator[Account, None]:
         ids = period.ids()
         keys = {name: str(bound) for name, bound in ids.items()}
         return accounts(
@@ -88,7 +98,7 @@ class Ledgers:
         for order_id in order_ids:
             intents = await records_of_order(self.api, order_id)
             [account] = await self.again([Account(order_id, intents=tuple(intents))])
-            if account == Account(order_id):
+            if not account.is_known:
                 raise UnknownOrder(f"Orders, payments and Stripe have no order {order_id}.")
             yield account
 
@@ -107,7 +117,54 @@ class Ledgers:
             order.order_id: order
             async for order in _read(self.orders["orders"], OrderEntry, "_id", {"$in": ids})
         }
-        return [Account(key, orders.get(key), tuple(payments[key]), intents[key]) for key in keys]
+        found = [Account(key, orders.get(key), tuple(payments[key]), intents[key]) for key in keys]
+        since = min((ObjectId(key).generation_time for key in keys if ObjectId.is_valid(key)), default=None)
+        return [account async for account in self._with_books(_each(found), since)]
+
+    async def _with_books(
+        self, found: AsyncGenerator[Account, None], since: datetime | None
+    ) -> AsyncGenerator[Account, None]:
+        """The accounts with what payouts says. An order is older than its transfers."""
+        if self.payouts is None:
+            async with aclosing(found):
+                async for account in found:
+                    yield account
+            return
+        made = await transfers(self.api, since)
+        batch: list[Account] = []
+        async with aclosing(found):
+            async for account in found:
+                batch.append(account)
+                if len(batch) == BATCH:
+                    for complete in await self._complete(batch, made):
+                        yield complete
+                    batch.clear()
+        for complete in await self._complete(batch, made):
+            yield complete
+
+    async def _complete(
+        self, batch: Sequence[Account], made: Mapping[str, Sequence[TransferAtStripe]]
+    ) -> list[Account]:
+        assert self.payouts is not None
+        keys = [account.order_id for account in batch]
+        ids = [ObjectId(key) for key in keys if ObjectId.is_valid(key)]
+        sales = {
+            sale.order_id: sale async for sale in _read(self.payouts["sales"], SaleEntry, "_id", {"$in": ids})
+        }
+        booked: defaultdict[str, list[BookedEntry]] = defaultdict(list)
+        async for entry in _read(self.payouts["ledger"], BookedEntry, "order_id", {"$in": keys}):
+            booked[entry.order_id].append(entry)
+        return [
+            replace(
+                account,
+                books=Books(
+                    sale=sales.get(account.order_id),
+                    booked=tuple(booked[account.order_id]),
+                    transfers=tuple(made.get(account.order_id, ())),
+                ),
+            )
+            for account in batch
+        ]
 
     async def _known(
         self, account: Account, payments: Mapping[str, Sequence[PaymentEntry]]
@@ -131,19 +188,28 @@ async def opened(settings: Settings) -> AsyncIterator[Ledgers]:
         async with (
             database(settings.database, "orders", []) as orders,
             database(settings.database, "payments", []) as payments,
+            database(settings.database, "payouts", []) as payouts,
         ):
-            yield Ledgers(api, orders, payments)
+            has_payouts = bool(await payouts.list_collection_names(filter={"name": "sales"}))
+            yield Ledgers(api, orders, payments, payouts if has_payouts else None)
     except Unavailable as error:
         where = settings.stripe_base or "https://api.stripe.com"
         reason = " ".join(str(error.__cause__ or error).split())
         raise Unreadable(f"Stripe's records can't be read at {where}: {reason}") from error
     except (DatabaseError, Unusable) as error:
-        raise Unreadable(f"The databases orders and payments can't be read: {explain(error)}") from error
+        raise Unreadable(
+            f"The databases orders, payments and payouts can't be read: {explain(error)}"
+        ) from error
     except ValidationError as error:
         reason = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors())
         raise Unreadable(f"A document of orders or payments can't be read: {reason}") from error
     finally:
         await api.close()
+
+
+async def _each(found: Sequence[Account]) -> AsyncGenerator[Account, None]:
+    for account in found:
+        yield account
 
 
 async def _read(

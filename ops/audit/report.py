@@ -2,6 +2,7 @@
 
 from ops.audit.accounts import money
 from ops.audit.rules import Finding
+from services.payouts.ledger import LEFT, RIGHT, Amounts
 
 
 def line(finding: Finding) -> str:
@@ -31,6 +32,8 @@ class Totals:
         """Number of orders with differences."""
         self._orders = self._intents = self._pending = 0
         self._amounts = dict.fromkeys(("authorized", "captured", "refunded"), 0)
+        self._ledger: dict[str, Amounts] = {}
+        """The balances of the ledger by currency."""
 
     def add(self, finding: Finding) -> None:
         self._orders += 1
@@ -39,10 +42,22 @@ class Totals:
         self._pending += bool(finding.under_way and not finding.differences)
         for what in self._amounts:
             self._amounts[what] += getattr(finding.account, what)
+        books = finding.account.books
+        if books is not None and books.sale is not None:
+            currency = books.sale.currency
+            self._ledger[currency] = self._ledger.get(currency, Amounts()) + books.balances
 
     def __str__(self) -> str:
         amounts = ", ".join(f"{what} {money(amount)}" for what, amount in self._amounts.items())
         return (
             f"{self._orders} orders, {self._intents} intents at Stripe: {amounts}."
             f" {self._pending} under way, {self.wrong} with differences."
+            f"{''.join(_ledger(currency, sums) for currency, sums in sorted(self._ledger.items()))}"
         )
+
+
+def _ledger(currency: str, sums: Amounts) -> str:
+    """Both sides of the ledger in one currency."""
+    left = " + ".join(f"{name.replace('_', ' ')} {money(getattr(sums, name))}" for name in LEFT)
+    right = " + ".join(f"{name.replace('_', ' ')} {money(getattr(sums, name))}" for name in RIGHT)
+    return f" Ledger in {currency}: {left} {'=' if sums.is_balanced else 'DIFFERS FROM'} {right}."

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from contracts.events import LIVE_STATUSES, OrderStatus, PaymentStatus
+from ops.audit import payouts
 from ops.audit.accounts import Account, PaymentEntry, money
 
 GRACE = timedelta(minutes=2)
@@ -34,7 +35,7 @@ def audit(account: Account, at: datetime, *, settled: bool = False) -> Finding:
         settled: report pending work as a difference. Use it when all work should have ended.
     """
     wrong = [*_missing_and_duplicates(account), *_amounts(account), *_order_and_money(account)]
-    wrong += _disputes(account)
+    wrong += [*_disputes(account), *_books(account)]
     for payment in account.payments:
         wrong += [*_payment_and_order(account, payment), *_payment_and_money(account, payment)]
     pending = list(_under_way(account))
@@ -176,10 +177,24 @@ def _disputes(account: Account) -> Iterator[str]:
             yield f"the dispute {dispute.id} is {dispute.status}, but payments doesn't know that"
 
 
+def _books(account: Account) -> Iterator[str]:
+    """Compare payouts, its ledger and Stripe's transfers with the payment."""
+    if account.books is None:
+        return
+    captured = next((each for each in account.payments if payouts.is_captured(each.status)), None)
+    if captured is None:
+        yield from payouts.differences(account.books, None, 0, None)
+    else:
+        money_back = captured.refunded_amount
+        yield from payouts.differences(account.books, captured.amount, money_back, captured.currency)
+
+
 def _notes(account: Account) -> Iterator[str]:
     """What operators may want to know although nothing is wrong."""
     for dispute in account.disputes:
         yield f"a dispute about {money(dispute.amount)} is {dispute.status}: {dispute.reason}"
+    if account.books is not None:
+        yield from payouts.notes(account.books)
 
 
 def _under_way(account: Account) -> Iterator[tuple[str, datetime]]:
@@ -194,7 +209,10 @@ def _under_way(account: Account) -> Iterator[tuple[str, datetime]]:
         yield "the capture of the payment", until
     elif order.status == "cancelled" and account.authorized:
         yield "the voiding of the payment", until
+    has_sale = account.books is None or account.books.sale is not None or order.seller_id is None
     for payment in account.payments:
+        if payouts.is_captured(payment.status) and not has_sale:
+            yield "the sale of the captured payment", until
         if payment.status == "refunding" and not payment.refund_failed:
             yield "the refund", (payment.refund_requested_at or order.expires_at) + REFUND_GRACE
         elif order.status not in LIVE_STATUSES and payment.status in ("pending", "failed", "authorized"):

@@ -23,6 +23,7 @@ OWNERS = {
     "ticket": ("tickets", "tickets"),
     "order": ("orders", "orders"),
     "payment": ("payments", "payments"),
+    "payout": ("payouts", "sales"),
 }
 """Database and collection of each kind of aggregate. Events of sessions and timers have no versions."""
 

@@ -12,7 +12,8 @@ from contracts.events import LIVE_STATUSES
 from contracts.wire import now
 from ops.command_line import ORDER_ID
 from ops.console.page import AnyRequest, act_and_note, confirmed_reason, operators_only, page, settings_of
-from ops.interventions import cancel, extend, withdraw
+from ops.evidence import evidence
+from ops.interventions import cancel, extend, submit_evidence, withdraw
 from ops.lookup import NotFound
 from ops.refund import refund
 from ops.sources import opened
@@ -33,10 +34,19 @@ async def order(request: AnyRequest, order_id: FromPath[str]) -> Template:
                 f"Neither orders nor payments has an order {order_id}. `just show` also searches events."
             )
         found = await timeline(sources, order_id)
+        facts = await evidence(sources, order_id)
     is_live = found.order_status in LIVE_STATUSES
     deadlines = offered_deadlines(order_id, found.expires_at) if is_live and found.expires_at else []
     title = f"Order {order_id}"
-    return page(request, "order.html", title, timeline=found, is_live=is_live, deadlines=deadlines)
+    return page(
+        request,
+        "order.html",
+        title,
+        timeline=found,
+        is_live=is_live,
+        deadlines=deadlines,
+        evidence=facts if found.is_disputed else "",
+    )
 
 
 def _check_order(order_id: str) -> None:
@@ -69,6 +79,22 @@ async def refund_order(request: AnyRequest, order_id: FromPath[str]) -> Redirect
 
     if reason := await confirmed_reason(request):
         await act_and_note(request, "refund", {"order": order_id, "reason": reason, **options}, act)
+    return Redirect(f"/ops/orders/{order_id}", status_code=303)
+
+
+@post("/ops/orders/{order_id:str}/evidence", guards=[operators_only])
+async def submit(request: AnyRequest, order_id: FromPath[str]) -> Redirect:
+    """Submit the facts that the page shows, as the operator has completed them."""
+    _check_order(order_id)
+    text = str((await request.form()).get("text", "")).strip()
+    if reason := await confirmed_reason(request):
+        arguments = {"order": order_id, "reason": reason}
+        await act_and_note(
+            request,
+            "submit-evidence",
+            arguments,
+            lambda: submit_evidence(settings_of(request), order_id, text),
+        )
     return Redirect(f"/ops/orders/{order_id}", status_code=303)
 
 
@@ -128,4 +154,4 @@ async def withdraw_ticket(request: AnyRequest, ticket_id: FromPath[str]) -> Redi
     return Redirect(f"/ops/tickets/{ticket_id}", status_code=303)
 
 
-ROUTES = [order, refund_order, cancel_order, extend_order, ticket, withdraw_ticket]
+ROUTES = [order, refund_order, submit, cancel_order, extend_order, ticket, withdraw_ticket]

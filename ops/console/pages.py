@@ -204,6 +204,8 @@ async def search(request: AnyRequest, q: Annotated[str, QueryParameter(max_lengt
         return Redirect(f"/ops/people/{found.person}", status_code=303)
     if found.order:
         return Redirect(f"/ops/orders/{found.order}", status_code=303)
+    if found.show:
+        return Redirect(f"/ops/shows/{found.show}", status_code=303)
     if found.ticket:
         return Redirect(f"/ops/tickets/{found.ticket}", status_code=303)
     links = [(line_link(line), line) for line in found.lines]

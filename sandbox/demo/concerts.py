@@ -34,6 +34,16 @@ MUSIC = (
         "stage neon",
     ),
     Event(
+        "Neon Allotment: Night Shift Tour",
+        NORDSTERN,
+        "Sat 20:00",
+        (
+            Offer("jonas", 47, 52, "Standing, second night"),
+            Offer("maren", 112, 128, "Balcony, row 5", 2, "The second night."),
+        ),
+        "stage lagoon",
+    ),
+    Event(
         "Paper Lanterns",
         COPPER_HALL,
         "Sat 19:30",

@@ -25,7 +25,7 @@ def preview(name: str, settings: Settings) -> EmailMessage | None:
         return None
     notice = kind.notice(kind.example())
     assert notice is not None, f"the example of {name} must concern somebody"
-    site = Site(settings.site, settings.currency)
+    site = Site.of(settings)
     url = site.url + LINK if kind.needs_link else site.url
     content = kind.content(notice.facts, site, url)
     token = f"{notice.recipient}.{name}.{'0' * 32}" if kind.is_optional else None

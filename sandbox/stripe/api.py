@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -17,9 +17,13 @@ from litestar import Request, Response
 from litestar.types import Scope
 
 from sandbox.stripe.checkout.operations import expire_due_sessions
+from sandbox.stripe.connect.objects import owner_of
+from sandbox.stripe.connect.payouts import let_time_pass
+from sandbox.stripe.connect.state import PLATFORM
 from sandbox.stripe.errors import StripeError, failure, unauthorized
 from sandbox.stripe.events.log import EventLog
 from sandbox.stripe.events.rules import types_of
+from sandbox.stripe.events.webhooks import Webhooks
 from sandbox.stripe.faults import Faults, Lost, RequestFault, rate_limited, with_declined_card
 from sandbox.stripe.forms import Tree, parse
 from sandbox.stripe.idempotency import Call, Keys, Work, saving_answer
@@ -62,6 +66,11 @@ def authenticate(authorization: str) -> str:
     return key
 
 
+def connected_account(request: AnyRequest) -> str:
+    """The connected account on whose behalf the platform makes the request, or `PLATFORM`."""
+    return request.headers.get("stripe-account", PLATFORM)
+
+
 def request_id(scope: Scope) -> str:
     """The id of a request, generated on the first call."""
     given: str = scope.setdefault("state", {}).setdefault("request_id", mint("req", 14))
@@ -74,7 +83,7 @@ class Api:
     Args:
         base_url: the URL of the server for browsers.
         bank: awaited before each authorization, capture, void and refund.
-        on_change: called after changes, when there may be webhooks to deliver; None without webhooks.
+        webhooks: deliver the events.
     """
 
     def __init__(
@@ -84,14 +93,14 @@ class Api:
         base_url: str,
         bank: Bank | None,
         faults: Faults,
-        on_change: Callable[[], None] | None,
+        webhooks: Sequence[Webhooks] = (),
     ) -> None:
         self.store = store
         self.base_url = base_url.rstrip("/")
         self.faults = faults
         self.requests: Counter[str] = Counter()
         self._bank = bank
-        self._on_change = on_change
+        self._webhooks = webhooks
         self._renderer = Renderer(self.base_url)
         self._keys = Keys(store)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -99,7 +108,7 @@ class Api:
     async def get(self, request: AnyRequest, operation: Operation) -> Response[str]:
         authenticate(request.headers.get("authorization", ""))
         job = operation(parse(request.scope["query_string"]))
-        fault = await self._refuse_or_delay(self.faults.of_request())
+        fault = await self._refuse_or_delay(self.faults.of_request("GET", request.url.path))
         if fault == "server_error":
             raise failure()
         work = self._work(job, Cause(request_id(request.scope)))
@@ -107,11 +116,11 @@ class Api:
 
     async def post(self, request: AnyRequest, operation: Operation) -> Response[str]:
         """Execute the request, once for each idempotency key."""
-        account = authenticate(request.headers.get("authorization", ""))
+        account = f"{authenticate(request.headers.get('authorization', ''))}{connected_account(request)}"
         tree = parse(await request.body())
         id_, key, path = request_id(request.scope), request.headers.get("idempotency-key"), request.url.path
         call = None if key is None else _call(account, key, path, tree)
-        drawn = self.faults.of_request()
+        drawn = self.faults.of_request("POST", path)
         if drawn == "rate_limit":
             raise rate_limited()
         lost = drawn == "lost"
@@ -165,7 +174,7 @@ class Api:
         return await self.store.run(read)
 
     async def catch_up(self) -> None:
-        """Expire the Checkout sessions that are due, and settle refunds."""
+        """Expire the Checkout sessions that are due, settle refunds, and move money that is due."""
         await self.store.run(self._catch_up)
         self._notify()
 
@@ -180,8 +189,8 @@ class Api:
         return answer
 
     def _notify(self) -> None:
-        if self._on_change is not None:
-            self._on_change()
+        for webhooks in self._webhooks:
+            webhooks.wake()
 
     def _work(self, job: Job, cause: Cause) -> Work:
         def work(ledger: Ledger) -> Answer:
@@ -195,6 +204,7 @@ class Api:
     def _catch_up(self, ledger: Ledger) -> None:
         expire_due_sessions(ledger)
         settle_due_refunds(ledger)
+        let_time_pass(ledger, int(time.time()))
         self._record(ledger, NO_REQUEST)
 
     def _record(self, ledger: Ledger, cause: Cause) -> None:
@@ -206,10 +216,17 @@ class Api:
                 continue
             shown = json.dumps(self._renderer.shown(ledger, change.after), ensure_ascii=False)
             for type_ in types:
+                endpoints = [each.endpoint.name for each in self._webhooks if each.endpoint.wants(type_)]
                 event = Event(
-                    mint("evt"), type_, int(now), shown, cause.request, cause.key, self._on_change is not None
+                    mint("evt"),
+                    type_,
+                    int(now),
+                    shown,
+                    cause.request,
+                    cause.key,
+                    account=owner_of(change.after),
                 )
-                log.append(event, now=now)
+                log.append(event, now=now, endpoints=endpoints)
 
     def refused(self, request: AnyRequest, error: StripeError) -> Response[str]:
         return respond(self._error(error, request_id(request.scope)))

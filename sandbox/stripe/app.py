@@ -23,13 +23,16 @@ import settings
 from kit.background import cancel
 from kit.secrets import webhook_secret
 from sandbox.stripe import disputes, operations, queries
-from sandbox.stripe.api import AnyRequest, Api, Bank, request_id
+from sandbox.stripe.api import AnyRequest, Api, Bank, connected_account, request_id
 from sandbox.stripe.browser import PAGES, api_of
 from sandbox.stripe.checkout import operations as checkout
+from sandbox.stripe.connect import accounts, payouts, transfers
+from sandbox.stripe.connect import queries as connect
+from sandbox.stripe.connect.state import PLATFORM
 from sandbox.stripe.errors import StripeError, failure, unknown_path
 from sandbox.stripe.events import queries as events
 from sandbox.stripe.events.log import KEPT_SECONDS, EventLog
-from sandbox.stripe.events.webhooks import Endpoint, Webhooks
+from sandbox.stripe.events.webhooks import CONNECT_TOPICS, Endpoint, Webhooks
 from sandbox.stripe.fault_routes import FAULT_ROUTES
 from sandbox.stripe.faults import Faults, FaultSettings
 from sandbox.stripe.jobs import Job
@@ -38,23 +41,57 @@ from sandbox.stripe.store import Store
 log = logging.getLogger(__name__)
 
 
-def _get_route(path: str, operation: Callable[..., Job]) -> HTTPRouteHandler:
+def _get_route(path: str, operation: Callable[..., Job], *, of_account: bool = False) -> HTTPRouteHandler:
     @get(path)
     async def handle(request: AnyRequest) -> Response[str]:
         api_of(request).requests[f"GET {path}"] += 1
-        return await api_of(request).get(request, partial(operation, *request.path_params.values()))
+        return await api_of(request).get(request, _bound(operation, request, of_account=of_account))
 
     return handle
 
 
-def _post_route(path: str, operation: Callable[..., Job]) -> HTTPRouteHandler:
+def _post_route(path: str, operation: Callable[..., Job], *, of_account: bool = False) -> HTTPRouteHandler:
     @post(path)
     async def handle(request: AnyRequest) -> Response[str]:
         api_of(request).requests[f"POST {path}"] += 1
-        return await api_of(request).post(request, partial(operation, *request.path_params.values()))
+        return await api_of(request).post(request, _bound(operation, request, of_account=of_account))
 
     return handle
 
+
+def _bound(operation: Callable[..., Job], request: AnyRequest, *, of_account: bool) -> Callable[..., Job]:
+    """The operation with what the path says, and if it is `of_account`, with the account of the request."""
+    bound = partial(operation, *request.path_params.values())
+    account = connected_account(request)
+    if of_account:
+        return partial(bound, account=account)
+    if account != PLATFORM:
+        raise StripeError("The sandbox doesn't support the header Stripe-Account for this request.")
+    return bound
+
+
+CONNECT = [
+    _post_route("/accounts", accounts.create_account),
+    _get_route("/accounts", connect.accounts),
+    _get_route("/accounts/{account_id:str}", connect.account),
+    _post_route("/accounts/{account_id:str}", accounts.update_account),
+    _post_route("/accounts/{account_id:str}/reject", accounts.reject_account),
+    _post_route("/account_links", accounts.create_link),
+    _post_route("/transfers", transfers.create_transfer),
+    _get_route("/transfers", connect.transfers),
+    _get_route("/transfers/{transfer_id:str}", connect.transfer),
+    _post_route("/transfers/{transfer_id:str}", transfers.update_transfer),
+    _post_route("/transfers/{transfer_id:str}/reversals", transfers.create_reversal),
+    _get_route("/transfers/{transfer_id:str}/reversals", connect.reversals),
+    _get_route("/transfers/{transfer_id:str}/reversals/{reversal_id:str}", connect.reversal),
+    _get_route("/balance", connect.balance, of_account=True),
+    _get_route("/balance_transactions", connect.balance_transactions, of_account=True),
+    _get_route("/balance_transactions/{transaction_id:str}", connect.balance_transaction, of_account=True),
+    _post_route("/payouts", payouts.create_payout, of_account=True),
+    _get_route("/payouts", connect.payouts, of_account=True),
+    _get_route("/payouts/{payout_id:str}", connect.payout, of_account=True),
+]
+"""Connected accounts, and the money of the platform and of connected accounts."""
 
 V1 = [
     _post_route("/payment_intents", operations.create_intent),
@@ -77,8 +114,9 @@ V1 = [
     _get_route("/checkout/sessions", queries.sessions),
     _get_route("/checkout/sessions/{session_id:str}", queries.session),
     _post_route("/checkout/sessions/{session_id:str}/expire", checkout.expire_session),
-    _get_route("/events", events.events),
-    _get_route("/events/{event_id:str}", events.event),
+    _get_route("/events", events.events, of_account=True),
+    _get_route("/events/{event_id:str}", events.event, of_account=True),
+    *CONNECT,
 ]
 
 
@@ -131,6 +169,7 @@ def create_app(
     base_url: str,
     bank: Bank | None = None,
     endpoint: Endpoint | None = None,
+    payouts_endpoint: Endpoint | None = None,
     faults: FaultSettings | None = None,
 ) -> Litestar:
     """The sandbox with the database file at `path`, which is created if it doesn't exist.
@@ -138,18 +177,21 @@ def create_app(
     Args:
         base_url: the URL of this server for browsers.
         bank: awaited before each authorization, capture, void and refund, to simulate a slow bank.
-        endpoint: where webhooks go. With None, there are no webhooks.
+        endpoint: where webhooks about payments go. With None, there are none.
+        payouts_endpoint: where webhooks about connected accounts, transfers and payouts go. With None, there
+            are none.
         faults: the faults to inject from the start.
     """
     store = Store(path)
     faults_on_demand = Faults(faults or FaultSettings())
-    webhooks = Webhooks(store, endpoint, faults_on_demand) if endpoint else None
+    endpoints = [each for each in (endpoint, payouts_endpoint) if each is not None]
+    webhooks = [Webhooks(store, each, faults_on_demand) for each in endpoints]
     api = Api(
         store,
         base_url=base_url,
         bank=bank,
         faults=faults_on_demand,
-        on_change=webhooks.wake if webhooks else None,
+        webhooks=webhooks,
     )
 
     @asynccontextmanager
@@ -158,8 +200,7 @@ def create_app(
         await store.run(lambda ledger: EventLog(ledger.connection).forget(int(time.time()) - KEPT_SECONDS))
         app.state.api = api
         running = [asyncio.create_task(_watch_clock(api))]
-        if webhooks:
-            running.append(asyncio.create_task(webhooks.deliver()))
+        running += [asyncio.create_task(each.deliver()) for each in webhooks]
         try:
             yield
         finally:
@@ -178,11 +219,24 @@ def create_app(
 
 
 def app() -> Litestar:
-    """The sandbox as configured by the settings, with webhooks to the payments service."""
+    """The sandbox as configured by the settings, with webhooks to payments and payouts."""
     conf = settings.load()
     secret = webhook_secret(conf)
     return create_app(
         conf.data_dir / "stripe.sqlite3",
         base_url=f"http://localhost:{conf.stripe_sandbox_port}",
         endpoint=Endpoint(f"{conf.url_of('payments')}/api/payments/webhook", secret) if secret else None,
+        payouts_endpoint=_configured_payouts_endpoint(conf),
     )
+
+
+def payouts_endpoint(address: str, secret: str) -> Endpoint:
+    """The endpoint of the service payouts at this address, which follows connected accounts."""
+    return Endpoint(f"{address}/api/payouts/webhook", secret, "payouts", CONNECT_TOPICS)
+
+
+def _configured_payouts_endpoint(conf: settings.Settings) -> Endpoint | None:
+    """Without a secret of its own, payouts has that of payments."""
+    own = conf.stripe_payouts_webhook_secret
+    secret = own.get_secret_value() if own else webhook_secret(conf)
+    return payouts_endpoint(conf.url_of("payouts"), secret) if secret else None

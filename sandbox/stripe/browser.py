@@ -1,4 +1,4 @@
-"""The handlers of the pages for browsers: the front page, a bank's 3-D Secure check, and Checkout."""
+"""The handlers of the pages for browsers: the front page, a bank's check, Checkout, and onboarding."""
 
 from litestar import MediaType, Response, get, post
 from litestar.params import FromPath
@@ -9,6 +9,9 @@ from sandbox.stripe.api import AnyRequest, Api
 from sandbox.stripe.checkout import operations, page
 from sandbox.stripe.checkout.objects import page_url
 from sandbox.stripe.checkout.operations import SessionState
+from sandbox.stripe.connect import accounts
+from sandbox.stripe.connect import page as onboarding
+from sandbox.stripe.connect.rules import CHOICES
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.faults import DECLINED_CARD
 from sandbox.stripe.forms import parse
@@ -123,6 +126,33 @@ def _after(state: SessionState, alert: str | None, base_url: str) -> Response[st
     return _html(page.show(state, base_url=base_url, alert=alert), status)
 
 
+@get("/setup/s/{link_id:str}")
+async def show_onboarding(request: AnyRequest, link_id: FromPath[str]) -> Response[str] | Redirect:
+    """The onboarding page, or a redirect to the address that asks for a new link."""
+    state = await api_of(request).read(lambda ledger: accounts.link_state(ledger, link_id))
+    if state is None:
+        return _html(onboarding.unknown(), 404)
+    if not state.is_open:
+        return Redirect(state.link.refresh_url, status_code=303)
+    return _html(onboarding.show(state))
+
+
+@post("/setup/s/{link_id:str}")
+async def submit_onboarding(request: AnyRequest, link_id: FromPath[str]) -> Response[str] | Redirect:
+    """Apply the choice, and redirect to the platform."""
+    api, chosen = api_of(request), parse(await request.body()).get("choice")
+    state = await api.read(lambda ledger: accounts.link_state(ledger, link_id))
+    if state is None:
+        return _html(onboarding.unknown(), 404)
+    if not state.is_open:
+        return Redirect(state.link.refresh_url, status_code=303)
+    choice = next((known for known in CHOICES if known == chosen), None)
+    if choice is None:
+        return _html(onboarding.show(state, alert="Choose what should happen."), 400)
+    await api.run_from_page(Job(lambda ledger: accounts.submit(ledger, link_id, choice), changes=link_id))
+    return Redirect(state.link.return_url, status_code=303)
+
+
 def _html(content: str, status: int = 200) -> Response[str]:
     # no-store: after "back", the browser has to show the payment's current state.
     return Response(
@@ -130,4 +160,7 @@ def _html(content: str, status: int = 200) -> Response[str]:
     )
 
 
-PAGES = [front, show_challenge, submit_challenge, show_checkout, pay]
+PAGES = [
+    *(front, show_challenge, submit_challenge, show_checkout, pay),
+    *(show_onboarding, submit_onboarding),
+]

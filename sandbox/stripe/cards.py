@@ -26,6 +26,8 @@ class Card:
     """When refunds succeed. With "never", they succeed at once and fail later."""
     disputes: bool = False
     """Whether the cardholder disputes each payment as soon as it is captured."""
+    is_available_at_once: bool = False
+    """Whether the money is in the available balance as soon as it is captured."""
 
 
 def _declined(decline_code: str, message: str = "Your card was declined.") -> Decline:
@@ -68,6 +70,7 @@ CARDS: dict[str, Card] = {
     "threeDSecureRequiredChargeDeclined": Card(
         "1629", authenticates=True, decline=_declined("generic_decline")
     ),
+    "bypassPending": Card("0077", is_available_at_once=True),
     "pendingRefund": Card("7726", refunds="later"),
     "refundFail": Card("5126", refunds="never"),
     "createDispute": Card("0259", disputes=True),

@@ -7,6 +7,7 @@ https://docs.stripe.com/testing#evidence
 import time
 from dataclasses import replace
 
+from sandbox.stripe.connect import balance
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.forms import Form, Tree
 from sandbox.stripe.jobs import Job, Outcome, found, mint
@@ -31,7 +32,7 @@ def open_dispute(ledger: Ledger, charge: Charge) -> None:
         last4=charge.method.card.last4,
         brand=charge.method.card.brand,
     )
-    ledger.save(replace(charge, disputed=True), dispute)
+    ledger.save(replace(charge, disputed=True), balance.withdraw_dispute(ledger, dispute))
 
 
 def is_contested(ledger: Ledger, charge: Charge) -> bool:
@@ -56,6 +57,8 @@ def update_dispute(dispute_id: str, tree: Tree) -> Job:
             status=decided,
             metadata={**dispute.metadata, **metadata},
         )
+        if dispute.status == "won":
+            dispute = balance.reinstate_dispute(ledger, dispute)
         ledger.save(dispute)
         return dispute
 

@@ -17,9 +17,9 @@ async def show(request: AnyRequest) -> dict[str, Any]:
 
 @post("/faults", status_code=200)
 async def turn_on(request: AnyRequest) -> dict[str, Any]:
-    """The form has `rate`, from 0 to 1, and optionally `kinds`, `seed` and `slow_seconds`."""
+    """The form has `rate`, from 0 to 1, and optionally `kinds`, `requests`, `seed` and `slow_seconds`."""
     faults = api_of(request).faults
-    faults.configure(faults.read(Form(parse(await request.body()), "kinds rate seed slow_seconds")))
+    faults.configure(faults.read(Form(parse(await request.body()), "kinds rate requests seed slow_seconds")))
     return _settings(faults)
 
 
@@ -35,6 +35,7 @@ def _settings(faults: Faults) -> dict[str, Any]:
     return {
         "rate": settings.rate,
         "kinds": list(settings.kinds),
+        "requests": settings.requests,
         "seed": settings.seed,
         "slow_seconds": settings.slow_seconds,
     }

@@ -16,7 +16,8 @@ Faults of webhooks:
 - `webhook_lost`: never deliver the webhook.
 
 The card `tok_fault_<kind>` causes one of the first four faults for a single payment. After a POST to /faults,
-requests and webhooks have random faults. This setting is kept in memory only.
+requests and webhooks have random faults. With `requests`, such as `POST /v1/transfers`, only requests that
+begin like this have faults. These settings are kept in memory only.
 """
 
 import random
@@ -59,10 +60,12 @@ class FaultSettings:
     seed: int = 0
     slow_seconds: float = 15.0
     """The delay of the fault `slow`. The default is longer than payments waits for Stripe."""
+    requests: str = ""
+    """Only requests that begin like this have faults, such as `POST /v1/transfers`. By default all have."""
 
 
 def read_fault_settings(form: Form, default: FaultSettings) -> FaultSettings:
-    """Read `rate` and the optional `kinds` (separated by commas), `seed` and `slow_seconds`.
+    """Read `rate` and the optional `kinds` (separated by commas), `requests`, `seed` and `slow_seconds`.
 
     Raises:
         StripeError: a value is invalid.
@@ -77,6 +80,7 @@ def read_fault_settings(form: Form, default: FaultSettings) -> FaultSettings:
         kinds=cast("tuple[Kind, ...]", kinds),
         seed=secrets.randbelow(2**32) if seed is None else seed,
         slow_seconds=default.slow_seconds if slow_seconds is None else slow_seconds,
+        requests=form.text("requests") or default.requests,
     )
 
 
@@ -114,8 +118,10 @@ class Faults:
     def read(self, form: Form) -> FaultSettings:
         return read_fault_settings(form, self._default)
 
-    def of_request(self) -> RequestFault | None:
+    def of_request(self, method: str, path: str) -> RequestFault | None:
         """Draw the fault of a request below /v1."""
+        if not f"{method} {path}".startswith(self.settings.requests):
+            return None
         return self._draw(self._requests, REQUEST_FAULTS)
 
     def of_webhook(self) -> WebhookFault | None:

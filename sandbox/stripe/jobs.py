@@ -2,7 +2,7 @@
 
 import secrets
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -29,7 +29,14 @@ class Listed:
     url: str
 
 
-Outcome = Stored | Event | Declined | Listed
+@dataclass(frozen=True)
+class Balance:
+    """What is available and what is pending, by currency."""
+
+    amounts: Mapping[str, tuple[int, int]]
+
+
+Outcome = Stored | Event | Declined | Listed | Balance
 
 
 @dataclass(frozen=True)

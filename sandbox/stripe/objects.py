@@ -117,7 +117,7 @@ def charge(charge: Charge) -> Json:
         "application": None,
         "application_fee": None,
         "application_fee_amount": None,
-        "balance_transaction": None,
+        "balance_transaction": charge.balance_transaction,
         "billing_details": _NO_BILLING_DETAILS,
         "calculated_statement_descriptor": charge.statement_descriptor or "STAGEDOOR",
         "captured": charge.captured,
@@ -248,7 +248,7 @@ def refund(refund: Refund) -> Json:
         "id": refund.id,
         "object": "refund",
         "amount": refund.amount,
-        "balance_transaction": None,
+        "balance_transaction": refund.balance_transaction,
         "charge": refund.charge,
         "created": refund.created,
         "currency": refund.currency,
@@ -273,16 +273,17 @@ def refund(refund: Refund) -> Json:
     }
     # Stripe sends these fields only if the refund failed.
     if refund.failure_reason is not None:
-        shown |= {"failure_reason": refund.failure_reason, "failure_balance_transaction": None}
+        back = refund.failure_balance_transaction
+        shown |= {"failure_reason": refund.failure_reason, "failure_balance_transaction": back}
     return shown
 
 
-def dispute(dispute: Dispute) -> Json:
+def dispute(dispute: Dispute, balance_transactions: Iterable[Json]) -> Json:
     return {
         "id": dispute.id,
         "object": "dispute",
         "amount": dispute.amount,
-        "balance_transactions": [],
+        "balance_transactions": list(balance_transactions),
         "charge": dispute.charge,
         "created": dispute.created,
         "currency": dispute.currency,

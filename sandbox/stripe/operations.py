@@ -10,6 +10,7 @@ from typing import Any
 
 from sandbox.stripe import cards, disputes, intents
 from sandbox.stripe.checkout import operations as checkout
+from sandbox.stripe.connect import balance
 from sandbox.stripe.errors import StripeError, missing
 from sandbox.stripe.forms import Form, Tree
 from sandbox.stripe.jobs import Declined, Job, Outcome, find_intent, mint
@@ -158,9 +159,10 @@ def _pay(ledger: Ledger, intent: Intent, method: PaymentMethod | None) -> Outcom
 
 
 def _save_attempt(ledger: Ledger, attempt: intents.Attempt) -> Outcome:
-    ledger.save(attempt.charge, attempt.intent)
-    if attempt.charge:
-        disputes.open_dispute(ledger, attempt.charge)
+    charge = attempt.charge and balance.receive(ledger, attempt.charge)
+    ledger.save(charge, attempt.intent)
+    if charge:
+        disputes.open_dispute(ledger, charge)
     checkout.update_session(ledger, attempt.intent)
     if attempt.charge and attempt.charge.failure:
         return Declined(attempt.intent)
@@ -188,6 +190,7 @@ def capture_intent(intent_id: str, tree: Tree) -> Job:
     def work(ledger: Ledger) -> Outcome:
         intent = find_intent(ledger, intent_id)
         intent, charge = intents.capture(intent, ledger.charge_of(intent), amount)
+        charge = balance.receive(ledger, charge)
         ledger.save(charge, intent)
         disputes.open_dispute(ledger, charge)
         return intent
@@ -233,6 +236,7 @@ def create_refund(tree: Tree) -> Job:
             now=_now(),
             is_disputed=disputes.is_contested(ledger, charge),
         )
+        made = balance.give_back(ledger, made)
         ledger.save(made, charge)
         return made
 
@@ -244,7 +248,10 @@ def settle_due_refunds(ledger: Ledger) -> None:
     for refund in ledger.due_refunds(_now()):
         charge = ledger.find(Charge, refund.charge)
         assert charge is not None, "charges are never deleted"
-        ledger.save(*intents.settle(refund, charge))
+        settled, charge = intents.settle(refund, charge)
+        if settled.status == "failed":
+            settled = balance.take_again(ledger, settled)
+        ledger.save(settled, charge)
 
 
 def _refundable(ledger: Ledger, intent_id: str | None, charge_id: str | None) -> Charge:

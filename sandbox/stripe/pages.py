@@ -4,9 +4,8 @@ from html import escape
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from sandbox.stripe.faults import KINDS
+from sandbox.stripe.money import amount
 from sandbox.stripe.state import Intent
-
-_ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())
 
 _STYLE = """
 :root { color-scheme: light dark }
@@ -23,6 +22,22 @@ button { font: inherit; padding: .625rem; border-radius: .5rem; cursor: pointer;
   border: 1px solid light-dark(#8a90a2, #737a8e); background: transparent; color: inherit }
 button.primary { background: #4338ca; border-color: #4338ca; color: #fff }
 """
+
+CHOICE_STYLE = """
+form { grid-template-columns: 1fr }
+fieldset { border: 0; margin: 0; padding: 0; display: grid; gap: .5rem }
+legend { padding: 0; margin-bottom: .5rem; font-weight: 600 }
+label { display: grid; grid-template-columns: auto 1fr; gap: 0 .75rem; align-items: center;
+  padding: .625rem .75rem; border: 1px solid light-dark(#c9cdd8, #464c5d);
+  border-radius: .5rem; cursor: pointer }
+label:has(:checked) { border-color: light-dark(#4338ca, #a5a1ff) }
+label small { grid-column: 2; color: light-dark(#5a6072, #a3a9ba) }
+input { accent-color: light-dark(#4338ca, #a5a1ff); width: 1.125rem; height: 1.125rem; margin: 0 }
+.alert { padding: .625rem .75rem; border-radius: .5rem; background: light-dark(#fdecec, #47191d);
+  color: light-dark(#8c1620, #ffc9cd) }
+a { color: light-dark(#4338ca, #a5a1ff) }
+"""
+"""For pages with a list of choices and an alert."""
 
 
 def page(title: str, content: str, style: str = "") -> str:
@@ -43,15 +58,10 @@ def front() -> str:
         '<p class="note">Faults on demand: the cards <code>tok_fault_rate_limit</code>,'
         " <code>tok_fault_server_error</code>, <code>tok_fault_slow</code> and <code>tok_fault_lost</code>,"
         " or a POST to <code>/faults</code> with <code>rate</code> (0 to 1), <code>kinds</code>"
-        f" ({','.join(KINDS)}), <code>seed</code> and <code>slow_seconds</code> for all requests"
+        f" ({','.join(KINDS)}), <code>requests</code> (such as <code>POST /v1/transfers</code>),"
+        " <code>seed</code> and <code>slow_seconds</code> for all requests"
         " and webhooks. A GET shows the faults, and a DELETE turns them off.</p>",
     )
-
-
-def amount(minor: int, currency: str) -> str:
-    """The amount as text: `19.99 USD` for 1999 and `usd`."""
-    figure = f"{minor:,}" if currency in _ZERO_DECIMAL else f"{minor / 100:,.2f}"
-    return f"{figure} {currency.upper()}"
 
 
 def challenge(intent: Intent) -> str:

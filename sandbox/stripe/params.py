@@ -9,10 +9,15 @@ from contracts.money import minimum_charge
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.forms import Form
 
-INTENT_EXPANDS = "latest_charge latest_charge.refunds payment_method"
-REFUND_EXPANDS = "charge payment_intent payment_intent.latest_charge"
+INTENT_EXPANDS = "latest_charge latest_charge.balance_transaction latest_charge.refunds payment_method"
+CHARGE_EXPANDS = "balance_transaction payment_intent refunds"
+REFUND_EXPANDS = "balance_transaction charge payment_intent payment_intent.latest_charge"
 DISPUTE_EXPANDS = "charge payment_intent"
 SESSION_EXPANDS = "payment_intent payment_intent.latest_charge payment_intent.payment_method"
+TRANSFER_EXPANDS = "balance_transaction destination source_transaction"
+REVERSAL_EXPANDS = "balance_transaction transfer"
+PAYOUT_EXPANDS = "balance_transaction failure_balance_transaction"
+TRANSACTION_EXPANDS = "source"
 _TEXTS = "description receipt_email statement_descriptor statement_descriptor_suffix transfer_group"
 SHARED = f"amount capture_method currency expand metadata payment_method payment_method_data {_TEXTS}"
 

@@ -7,6 +7,7 @@ from sandbox.stripe.forms import Form, Tree
 from sandbox.stripe.jobs import Job, Listed, Outcome, found
 from sandbox.stripe.lists import PAGED, read_page
 from sandbox.stripe.params import (
+    CHARGE_EXPANDS,
     DISPUTE_EXPANDS,
     INTENT_EXPANDS,
     REFUND_EXPANDS,
@@ -29,7 +30,7 @@ def intent(intent_id: str, tree: Tree) -> Job:
 
 
 def charge(charge_id: str, tree: Tree) -> Job:
-    return _one(Charge, "charge", charge_id, tree, "payment_intent refunds", "charge")
+    return _one(Charge, "charge", charge_id, tree, CHARGE_EXPANDS, "charge")
 
 
 def refund(refund_id: str, tree: Tree) -> Job:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sandbox.stripe.cards import CARDS, Card, Decline
+from sandbox.stripe.connect.state import ConnectStored
 
 Status = Literal[
     "requires_payment_method",
@@ -95,6 +96,8 @@ class Charge:
     amount_captured: int = 0
     amount_refunded: int = 0
     disputed: bool = False
+    balance_transaction: str | None = None
+    """How the captured amount came into the platform's balance."""
 
 
 RefundStatus = Literal["pending", "succeeded", "failed"]
@@ -121,6 +124,8 @@ class Refund(Reversal):
     settles_at: int | None = None
     """When the bank decides: a pending refund succeeds, and one that has succeeded fails. In seconds since
     1970."""
+    balance_transaction: str | None = None
+    failure_balance_transaction: str | None = None
 
 
 DisputeStatus = Literal["needs_response", "won", "lost"]
@@ -136,6 +141,7 @@ class Dispute(Reversal):
     is_submitted: bool = False
     """Whether the seller has submitted the text to the bank."""
     metadata: dict[str, str] = field(default_factory=dict)
+    balance_transactions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,7 +192,7 @@ class Session:
         return sum(line.unit_amount * line.quantity for line in self.lines)
 
 
-Stored = PaymentMethod | Intent | Charge | Refund | Dispute | Challenge | Session
+Stored = PaymentMethod | Intent | Charge | Refund | Dispute | Challenge | Session | ConnectStored
 
 
 @dataclass(frozen=True)
@@ -201,5 +207,7 @@ class Event:
     request: str | None
     """The API request that caused the event, if any."""
     idempotency_key: str | None
-    pending: bool = False
-    """Whether the webhook is still to be delivered."""
+    pending: int = 0
+    """The number of webhooks that are still to be delivered."""
+    account: str | None = None
+    """The connected account that changed, if it isn't the platform itself."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,64 +10,16 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from sandbox.stripe.connect.state import (
+    Account,
+    AccountLink,
+    BalanceTransaction,
+    Payout,
+    Transfer,
+    TransferReversal,
+)
+from sandbox.stripe.schema import CREATED, field, prepare
 from sandbox.stripe.state import Challenge, Charge, Dispute, Intent, PaymentMethod, Refund, Session, Stored
-
-# With FULL, a commit returns after it is on the disk, so kill -9 or a power cut loses no answered request.
-_SCHEMA = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
-PRAGMA busy_timeout = 5000;
-PRAGMA cache_size = -32000;
-CREATE TABLE IF NOT EXISTS objects (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL,
-    intent TEXT,
-    charge TEXT,
-    body BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS by_kind ON objects (kind, seq);
-CREATE INDEX IF NOT EXISTS by_intent ON objects (intent, kind, seq) WHERE intent IS NOT NULL;
-CREATE INDEX IF NOT EXISTS by_charge ON objects (charge, kind, seq) WHERE charge IS NOT NULL;
--- This index is on an expression instead of a column, so that it also works for older files.
-CREATE INDEX IF NOT EXISTS by_created ON objects (kind, json_extract(CAST(body AS TEXT), '$.created'), seq);
-CREATE TABLE IF NOT EXISTS open_sessions (
-    id TEXT PRIMARY KEY,
-    expires_at INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS by_expiry ON open_sessions (expires_at);
-CREATE TABLE IF NOT EXISTS open_refunds (
-    id TEXT PRIMARY KEY,
-    settles_at INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    type TEXT NOT NULL,
-    created INTEGER NOT NULL,
-    request TEXT,
-    idempotency_key TEXT,
-    object TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS events_by_type ON events (type, seq);
-CREATE INDEX IF NOT EXISTS events_by_time ON events (created, seq);
-CREATE TABLE IF NOT EXISTS deliveries (
-    event INTEGER PRIMARY KEY,
-    tries INTEGER NOT NULL,
-    due REAL NOT NULL
-);
-CREATE INDEX IF NOT EXISTS deliveries_by_due ON deliveries (due, event);
-CREATE TABLE IF NOT EXISTS answers (
-    account TEXT NOT NULL,
-    key TEXT NOT NULL,
-    path TEXT NOT NULL,
-    params TEXT NOT NULL,
-    request_id TEXT NOT NULL,
-    status INTEGER NOT NULL,
-    body TEXT NOT NULL,
-    PRIMARY KEY (account, key)
-) WITHOUT ROWID;
-"""
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Stored)
@@ -75,9 +27,11 @@ K = TypeVar("K", bound=Stored)
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {
     kind.__name__: TypeAdapter(kind)
-    for kind in (PaymentMethod, Intent, Charge, Refund, Dispute, Challenge, Session)
+    for kind in (
+        *(PaymentMethod, Intent, Charge, Refund, Dispute, Challenge, Session),
+        *(Account, AccountLink, BalanceTransaction, Transfer, TransferReversal, Payout),
+    )
 }
-_CREATED = "json_extract(CAST(body AS TEXT), '$.created')"
 
 
 @dataclass(frozen=True)
@@ -163,26 +117,66 @@ class Ledger:
         found = [self.find(Refund, id_) for (id_,) in rows.fetchall()]
         return [refund for refund in found if refund is not None]
 
+    def set_timer(self, kind: str, id_: str, due: int) -> None:
+        """Let time change this object. A timer that exists stays as it is."""
+        self.connection.execute("INSERT OR IGNORE INTO timers VALUES (?, ?, ?)", (kind, id_, due))
+
+    def due_timers(self, now: int) -> list[tuple[str, str]]:
+        """The kinds and ids of all timers that are due, which are removed."""
+        due = self.connection.execute(
+            "SELECT kind, id FROM timers WHERE due <= ? ORDER BY due, kind, id", (now,)
+        ).fetchall()
+        self.connection.executemany("DELETE FROM timers WHERE kind = ? AND id = ?", due)
+        return due
+
+    def move_money(self, account: str, currency: str, *, available: int = 0, pending: int = 0) -> None:
+        """Add to the balance of an account. Negative amounts are taken away."""
+        self.connection.execute(
+            "INSERT INTO balances (account, currency, available, pending) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (account, currency) DO UPDATE SET"
+            " available = available + excluded.available, pending = pending + excluded.pending",
+            (account, currency, available, pending),
+        )
+
+    def balance(self, account: str) -> dict[str, tuple[int, int]]:
+        """What is available and what is pending, by currency."""
+        rows = self.connection.execute(
+            "SELECT currency, available, pending FROM balances WHERE account = ? ORDER BY currency",
+            (account,),
+        )
+        return {currency: (available, pending) for currency, available, pending in rows}
+
     def take_changes(self) -> list[Change]:
         """Return the changes since the last call, in order."""
         changes, self._changes = self._changes, []
         return changes
 
     def listed(
-        self, kind: type[K], page: Page, *, intent: str | None = None, charge: str | None = None
+        self,
+        kind: type[K],
+        page: Page,
+        *,
+        intent: str | None = None,
+        charge: str | None = None,
+        fields: Mapping[str, str | None] | None = None,
     ) -> tuple[list[K], bool]:
-        """One page of a list, and whether there is a next page in the same direction."""
+        """One page of a list, and whether there is a next page in the same direction.
+
+        Args:
+            fields: further fields that the objects must have, such as `destination`. None matches all.
+        """
         where: list[str] = ["kind = ?"]
         values: list[str | int] = [kind.__name__]
         by_time = page.earliest is not None or page.latest is not None
         filters: dict[str, str | int | None] = {
-            f"{_CREATED} >= ?": page.earliest,
-            f"{_CREATED} <= ?": page.latest,
+            f"{CREATED} >= ?": page.earliest,
+            f"{CREATED} <= ?": page.latest,
             "intent = ?": intent,
             "charge = ?": charge,
             "seq < (SELECT seq FROM objects WHERE id = ?)": page.starting_after,
             "seq > (SELECT seq FROM objects WHERE id = ?)": page.ending_before,
         }
+        filters |= {f"{field(name)} = ?": value for name, value in (fields or {}).items()}
         for condition, value in filters.items():
             if value is not None:
                 where.append(condition)
@@ -190,7 +184,7 @@ class Ledger:
         backwards = page.ending_before is not None
         direction = "ASC" if backwards else "DESC"
         # Order by the index that the conditions use. Without times, seq is the order of creation.
-        order = f"{_CREATED} {direction}, seq {direction}" if by_time else f"seq {direction}"
+        order = f"{CREATED} {direction}, seq {direction}" if by_time else f"seq {direction}"
         select = f"SELECT body FROM objects WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"  # noqa: S608
         rows = self.connection.execute(select, (*values, page.limit + 1)).fetchall()
         found = [_ADAPTERS[kind.__name__].validate_json(body) for (body,) in rows[: page.limit]]
@@ -246,7 +240,7 @@ class Store:
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(self._path, isolation_level=None)
-        self._connection.executescript(_SCHEMA)
+        prepare(self._connection)
 
     async def close(self) -> None:
         if self._connection is not None:

@@ -201,19 +201,22 @@ class Accounts(Auth):
         """
         return await self._user_of(identity)
 
-    async def rename(self, identity: Identity, name: str | None) -> User:
-        """Set the name that others see, or remove it.
+    async def present(self, identity: Identity, profile: Changes) -> User:
+        """Set what others see about the user: `name`, `trader` or both.
 
         Raises:
             NotSignedIn, ReservedName, ConfusingName
         """
         user = await self._user_of(identity)
+        name = profile.get("name", user.name)
         if name != user.name:  # one from before these rules may stay
             reject_reserved(name, self.attempts.settings.site)
-        return await change(
-            lambda: User.first({"_id": user.id}),
-            lambda stored: {"name": name} if stored.name != name else None,
-        )
+
+        def differing(stored: User) -> Changes | None:
+            changes = {field: value for field, value in profile.items() if getattr(stored, field) != value}
+            return changes or None
+
+        return await change(lambda: User.first({"_id": user.id}), differing)
 
     # Sessions
 

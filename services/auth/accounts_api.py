@@ -185,13 +185,14 @@ async def show_account(
     "/me",
     guards=[signed_in, Limited("rename", "rate_change")],
     security=SIGNED_IN,
-    summary="Change the name that others see",
+    summary="Change what others see about me",
     responses=refusals(ReservedName, ConfusingName),
 )
 async def rename(
     request: ApiRequest, data: RequestBody[NameBody], accounts: InjectedAccounts, settings: InjectedSettings
 ) -> MyAccount:
-    return account_view(await accounts.rename(request.user, data.name), settings)
+    profile = data.model_dump(include=data.model_fields_set)
+    return account_view(await accounts.present(request.user, profile), settings)
 
 
 @get(
@@ -281,4 +282,5 @@ def account_view(user: StoredUser, settings: Settings) -> MyAccount:
         since=user.created_at,
         confirmed=user.confirmed_at is not None,
         restricted=user.is_restricted(settings.confirms_addresses),
+        trader=user.trader,
     )

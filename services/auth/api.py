@@ -218,7 +218,11 @@ async def end_sessions(user_id: PathId, auth: InjectedAuth) -> Account:
 async def show_profile(user_id: PathId, auth: InjectedAuth) -> Profile:
     user = await auth.profile(user_id)
     return Profile(
-        id=str(user.id), since=user.created_at, name=user.name, deleted=user.deleted_at is not None
+        id=str(user.id),
+        since=user.created_at,
+        name=user.name,
+        deleted=user.deleted_at is not None,
+        trader=user.trader,
     )
 
 

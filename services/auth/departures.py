@@ -163,6 +163,7 @@ def _anonymized(stored: User, *, attempt: str) -> Changes | None:
         "email": f"deleted:{stored.key}",
         "password_hash": "",
         "name": None,
+        "trader": None,
         "passkeys": [],
         "passkeys_changed_at": None,
         "suspension_reason": None,

@@ -69,6 +69,8 @@ class User(Aggregate):
     """Why, in the operator's words. Only operators see it."""
     name: str | None = None
     """The name that others see."""
+    trader: bool | None = None
+    """Whether the user sells as a trader, as stated by the user."""
     confirmed_at: datetime | None = None
     """When the user first proved to receive mail at the address."""
     must_confirm: bool = False
@@ -116,6 +118,7 @@ class User(Aggregate):
             password_changed_at=self.password_changed_at,
             email_changed_at=self.email_changed_at,
             passkeys_changed_at=self.passkeys_changed_at,
+            trader=self.trader,
         )
 
     def is_restricted(self, confirms_addresses: bool) -> bool:

@@ -13,6 +13,7 @@ from contracts.export import (
     ExportedOptOut,
     ExportedOrder,
     ExportedPayment,
+    ExportedPayout,
     ExportedSession,
     ExportedTicket,
     ExportHead,
@@ -57,10 +58,11 @@ class Exporter:
         with self._permit():
             get = self._neighbors.entries
             try:
-                tickets, orders, payments, messages, opt_outs = await asyncio.gather(
+                tickets, orders, payments, payouts, messages, opt_outs = await asyncio.gather(
                     _collected(get("tickets", Part[ExportedTicket], user.key)),
                     _collected(get("orders", Part[ExportedOrder], user.key)),
                     _collected(get("payments", Part[ExportedPayment], user.key)),
+                    _collected(get("payouts", Part[ExportedPayout], user.key)),
                     _collected(get("mail", Part[ExportedMessage], user.key)),
                     _collected(get("mail", Part[ExportedOptOut], user.key, "opt-outs")),
                 )
@@ -75,6 +77,7 @@ class Exporter:
                     "tickets": tickets,
                     "orders": orders,
                     "payments": payments,
+                    "payouts": payouts,
                     "messages": messages,
                     "optOuts": opt_outs,
                 },

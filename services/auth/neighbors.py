@@ -10,6 +10,7 @@ from contracts.export import (
     ExportedOptOut,
     ExportedOrder,
     ExportedPayment,
+    ExportedPayout,
     ExportedTicket,
 )
 from contracts.internal import OpenMatters, Part
@@ -24,18 +25,26 @@ DATA_SECONDS = 10.0
 GUARDED: Sequence[ServiceName] = ("orders", "tickets")
 """The services in which users add something that keeps them from leaving."""
 
-STORING: Sequence[ServiceName] = ("orders", "tickets", "payments", "mail")
+STORING: Sequence[ServiceName] = ("orders", "tickets", "payments", "payouts", "mail")
 """The services that store something about users."""
 
-T = TypeVar("T", ExportedOrder, ExportedTicket, ExportedPayment, ExportedMessage, ExportedOptOut)
+T = TypeVar(
+    "T",
+    ExportedOrder,
+    ExportedTicket,
+    ExportedPayment,
+    ExportedPayout,
+    ExportedMessage,
+    ExportedOptOut,
+)
 
 
 class Neighbors:
-    """Orders, tickets, payments and mail."""
+    """Orders, tickets, payments, payouts and mail."""
 
     def __init__(self, settings: Settings, signer: Signer) -> None:
         self._signer = signer
-        names: Sequence[ServiceName] = ("orders", "tickets", "payments")
+        names: Sequence[ServiceName] = ("orders", "tickets", "payments", "payouts")
         self._owners = {name: Owner(settings.url_of(name)) for name in names}
         self._data = {name: Owner(settings.url_of(name), seconds=DATA_SECONDS) for name in STORING}
 
@@ -56,7 +65,8 @@ class Neighbors:
         """
         path = f"/internal/users/{user_id}"
         closing = ((name, "PUT", f"{path}/closing/{attempt}") for name in GUARDED)
-        return await self._matters(*closing, ("payments", "GET", f"{path}/open"))
+        looking = ((name, "GET", f"{path}/open") for name in self._owners if name not in GUARDED)
+        return await self._matters(*closing, *looking)
 
     async def reopen(self, user_id: str, attempt: str) -> None:
         """Undo `close`, unless another attempt has closed the user since.

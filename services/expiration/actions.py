@@ -1,5 +1,6 @@
-"""Keep a timer for each unpaid order."""
+"""Keep a timer for each unpaid order, and for each delivery that is due."""
 
+from datetime import datetime
 from typing import Protocol
 
 from contracts.events import LIVE_STATUSES, ExpirationComplete, OrderEvent
@@ -16,12 +17,21 @@ class Timers(Protocol):
 
 
 async def follow_order(order: OrderEvent, timers: Timers) -> None:
-    """Set the timer of an unpaid order, or clear the timers of any other order.
+    """Set the timer of an unpaid order or of a due delivery. Clear the timers of anything else.
 
     A timer that is set late or twice, or fires after its order has ended, is harmless, because the orders
-    service cancels only orders that are unpaid and due.
+    service cancels only orders that are unpaid and due, and ends only deliveries that are overdue.
     """
-    if order.status in LIVE_STATUSES:
-        await timers.set(ExpirationComplete(order_id=order.id, expires_at=order.expires_at))
-    else:
+    if order.status not in LIVE_STATUSES:
         await timers.clear(order.id)
+    deadline = deadline_of(order)
+    if deadline is not None:
+        await timers.set(ExpirationComplete(order_id=order.id, expires_at=deadline))
+
+
+def deadline_of(order: OrderEvent) -> datetime | None:
+    """When the order's buyer or seller must have acted. None if nothing is due."""
+    if order.status in LIVE_STATUSES:
+        return order.expires_at
+    is_due = order.status == "complete" and order.delivery == "due" and order.overdue_at is None
+    return order.deliver_by if is_due else None

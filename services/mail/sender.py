@@ -52,7 +52,7 @@ class Sender:
     def __init__(self, settings: Settings, server: MailServer, addresses: Addresses) -> None:
         self._server = server
         self._addresses = addresses
-        self._site = Site(settings.site, settings.currency)
+        self._site = Site.of(settings)
         self._stationery = Stationery(settings.sender, settings.site)
         self._tokens = Tokens(settings)
         self._daily_limit = settings.mail_daily_limit

@@ -3,7 +3,7 @@
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pymongo.errors import DuplicateKeyError
 
-from contracts.events import ExpirationComplete, PaymentEvent, PublicTicket, TicketEvent
+from contracts.events import (
+    ExpirationComplete,
+    PaymentEvent,
+    ProblemKind,
+    ProblemState,
+    PublicTicket,
+    TicketEvent,
+)
 from contracts.money import to_minor_units
 from contracts.wire import now
 from kit import closed_users
@@ -25,7 +32,7 @@ from kit.mongo import object_id
 from kit.networks import Networks
 from kit.owners import Owner
 from kit.replicas import State
-from services.orders import hoarding, holds, leaving, rules
+from services.orders import delivery, hoarding, holds, leaving, problems, rules
 from services.orders.documents import ONE_ORDER_A_TICKET, Order, ShownOrder, TicketReplica
 
 log = logging.getLogger(__name__)
@@ -52,6 +59,8 @@ class Terms:
     """The same for all users of one network; 0 for no limit."""
     limits: hoarding.Limits = field(default_factory=hoarding.Limits)
     """How often and how long the buyer may hold the same ticket."""
+    delivery_hours: float = 24
+    """How many hours after the payment promised files have to arrive."""
 
 
 class Reservation(NamedTuple):
@@ -73,12 +82,13 @@ async def reserve(
         networks: hashes of the buyer's networks, if limits per network apply to them.
 
     Raises:
-        NotFound, OwnTicket, TicketNotForSale, TicketReserved, TooManyReservations, TooManyFromNetwork,
-        ReservedTooOften, HeldTooLong, AccountClosed, Unavailable
+        NotFound, OwnTicket, TicketNotForSale, TooLateToDeliver, TicketReserved, TooManyReservations,
+        TooManyFromNetwork, ReservedTooOften, HeldTooLong, AccountClosed, Unavailable
     """
     ticket = await TicketReplica.stored_or_asked(ticket_id, partial(_ask, tickets))
     rules.check_may_reserve(ticket, buyer)
     rules.check_has_not_begun(ticket, now())
+    delivery.check_can_be_delivered(ticket, now())
     # Most often nobody has held a new ticket, and slots are free. Unique indexes detect the rest.
     hold, last_start = 1, time.monotonic() + MAX_SECONDS
     for attempt in range(MAX_ATTEMPTS):
@@ -124,6 +134,7 @@ def _new_order(ticket: TicketReplica, buyer: str, hold: int, slots: Mapping[str,
         hold=hold,
         code="".join(secrets.choice(rules.CODE_LETTERS) for _ in range(rules.CODE_LENGTH)),
         expires_at=now() + terms.window,
+        delivery_hours=terms.delivery_hours,
         held=False,
         **slots,
     )
@@ -183,9 +194,114 @@ async def extend_by_operator(order_id: str, until: datetime) -> Order:
     )
 
 
-async def expire(event: ExpirationComplete) -> None:
-    """Cancel an order that wasn't paid in time. Timers of paid or extended orders have no effect."""
-    await _change(event.order_id, lambda order: rules.expire(order, now()))
+async def show_sales(seller: str, order_ids: Sequence[str]) -> Sequence[ShownOrder]:
+    """Those of these orders that are the seller's."""
+    return await ShownOrder.of_seller(seller, order_ids)
+
+
+async def hand_over(order_id: str, seller: str) -> None:
+    """Record that the seller has handed the ticket over. A repeated call changes nothing.
+
+    Raises:
+        NotFound, NotTheSeller, UploadInstead, NothingToHandOver
+    """
+    await _change(order_id, lambda order: delivery.hand_over(order, seller, now()))
+
+
+async def confirm_delivery(order_id: str, buyer: str) -> Order:
+    """Record that the buyer has the ticket. A repeated call changes nothing.
+
+    Raises:
+        NotFound, NotTheBuyer, NotDelivered
+    """
+
+    def confirm(order: Order) -> Changes | None:
+        if order.user_id != buyer:
+            raise rules.NotTheBuyer
+        return delivery.confirm(order, now())
+
+    return await _change(order_id, confirm)
+
+
+async def report_problem(order_id: str, buyer: str, kind: ProblemKind, text: str) -> Order:
+    """Record the buyer's report of a problem. A repeated call changes nothing.
+
+    Raises:
+        NotFound, NotTheBuyer, ProblemReported, NothingToReport, NotDueYet, TooLateToReport
+    """
+    return await _change(order_id, lambda order: problems.report(order, buyer, kind, text, now()))
+
+
+async def answer_problem(order_id: str, seller: str, text: str) -> Order:
+    """Record the seller's answer to the report. A repeated call changes nothing.
+
+    Raises:
+        NotFound, NotTheSeller, NothingToAnswer, TooLateToAnswer
+    """
+    return await _change(order_id, lambda order: problems.answer(order, seller, text, now()))
+
+
+async def decide_problem(
+    order_id: str,
+    decision: problems.Decision,
+    *,
+    amount: int | None,
+    reason: str,
+    seen: ProblemState | None = None,
+) -> Order:
+    """Decide on a report for an operator. Of two who decide at once, one does, and the other gets an error.
+
+    Raises:
+        NotFound, NothingToDecide, ProblemDecided, AnsweredMeanwhile, TooEarlyToDecide, DisputedAtBank,
+        AmountNotAllowed
+    """
+    return await _change(
+        order_id, lambda order: problems.decide(order, decision, amount, reason, seen, now())
+    )
+
+
+async def expire(event: ExpirationComplete, tickets: Owner | None = None) -> None:
+    """Cancel an order that wasn't paid in time, or end a delivery that is overdue.
+
+    Timers of orders that were paid, extended or delivered meanwhile have no effect.
+
+    Raises:
+        Unavailable: tickets can't say whether the files are there. Retry later.
+    """
+    order = await _change(event.order_id, lambda order: rules.expire(order, now()))
+    await _pass_time(order, tickets)
+
+
+async def _pass_time(order: Order, tickets: Owner | None) -> None:
+    """End a delivery whose time is over.
+
+    Before a promised one fails, tickets is asked for the files: the event that they are there may be late.
+    """
+    changes = delivery.pass_time(order, now())
+    if changes is None:
+        return
+    ticket = None
+    if changes.get("delivery") == "failed" and tickets is not None:
+        with suppress(NotFound):
+            ticket = await tickets.get(f"/api/tickets/{order.ticket_id}", PublicTicket)
+    if ticket is not None and ticket.status == "sold" and ticket.delivery == "instant":
+        ready_at = ticket.files_ready_at
+        await _change(order.key, lambda stored: delivery.files_arrived(stored, ready_at, now()))
+    else:
+        await _change(order.key, lambda stored: delivery.pass_time(stored, now()))
+
+
+async def sweep_deliveries(tickets: Owner | None = None) -> int:
+    """End up to `SWEEP_BATCH` deliveries whose time is over. Returns how many it has looked at."""
+    found = await Order.with_delivery_to_look_at(now(), SWEEP_BATCH)
+    for key in found:
+        try:
+            order = await Order.first({"_id": key})
+            if order is not None:
+                await _pass_time(order, tickets)
+        except (NotFound, Unavailable, ValidationError) as error:
+            log.warning("the delivery of order %s is overdue and can't be ended: %r", key, error)
+    return len(found)
 
 
 async def sweep() -> int:
@@ -225,18 +341,21 @@ async def follow_payment(payment: PaymentEvent, window: timedelta) -> None:
 
 
 async def follow_ticket(ticket: TicketEvent) -> None:
-    """Update the replica of a ticket, and confirm or cancel the order that waits for the ticket.
+    """Update the replica of a ticket, confirm or cancel the order that waits for it, and note its files.
 
     The replica is updated first, so that the buyer of a refused hold can reserve the ticket as it is now.
     """
     await TicketReplica.follow(ticket.id, ticket.version, replica_fields(ticket))
     if ticket.hold is None and ticket.order_id is None:
         return
-    with suppress(NotFound):  # no order waits
-        await change(
-            lambda: Order.first({"ticket_id": ticket.id, "live": True}),
-            lambda order: rules.follow_ticket(order, ticket, order.key),
-        )
+
+    def follow(order: Order) -> Changes | None:
+        arrived = delivery.follow_ticket(order, ticket, order.key, now())
+        after = order.model_copy(update=dict(arrived or {}))
+        return {**(arrived or {}), **(rules.follow_ticket(after, ticket, order.key) or {})} or None
+
+    with suppress(NotFound):  # no order waits or owns the ticket
+        await change(lambda: Order.first({"ticket_id": ticket.id, "active": True}), follow)
 
 
 def replica_fields(ticket: PublicTicket) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from litestar import Response, Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter, RequestBody
+from msgspec import Meta
 
-from contracts.api import CancellationBody, ExtensionBody, OrderBody
+from contracts.api import CancellationBody, ExtensionBody, OrderBody, SoldOrder
 from contracts.api import Order as OrderView
 from kit.errors import AccountClosed, NotFound, Unconfirmed
 from kit.http.guards import operators_only, signed_in
@@ -22,8 +23,16 @@ from kit.owners import Owner
 from kit.paging import BadCursor, link_to_next
 from kit.security_log import OPERATOR, record
 from services.orders import actions
+from services.orders.delivery import (
+    NotDelivered,
+    NothingToHandOver,
+    NotTheSeller,
+    TooLateToDeliver,
+    UploadInstead,
+)
 from services.orders.documents import ShownOrder
 from services.orders.hoarding import HeldTooLong, Limits, ReservedTooOften, TooManyFromNetwork
+from services.orders.problems_api import PROBLEMS_API
 from services.orders.rules import (
     DeadlineNotAllowed,
     NoMoreTime,
@@ -34,13 +43,18 @@ from services.orders.rules import (
     TicketReserved,
     TooManyReservations,
 )
-from services.orders.views import view_of
+from services.orders.views import sale_of, view_of
 from settings import Settings
 
 InjectedSettings = NamedDependency[Settings]
 
 MAX_PAGE = 1000
 """Maximum and default number of orders per page."""
+
+MAX_SALES = 100
+"""Maximum number of sales in one request."""
+
+SaleId = Annotated[str, Meta(pattern="^[0-9a-fA-F]{24}$")]
 
 
 @get(
@@ -85,7 +99,7 @@ class ReserveOperation(ApiOperation):
             OrderView, description="The caller already holds the ticket", generate_examples=False
         ),
         **refusals(
-            *(NotFound, OwnTicket, TicketReserved, TicketNotForSale, TooManyReservations),
+            *(NotFound, OwnTicket, TicketReserved, TicketNotForSale, TooLateToDeliver, TooManyReservations),
             *(TooManyFromNetwork, ReservedTooOften, HeldTooLong, Unconfirmed, AccountClosed),
         ),
     },
@@ -135,6 +149,39 @@ async def cancel_order(request: ApiRequest, order_id: PathId) -> None:
     await actions.cancel(order_id, request.user.id)
 
 
+@get("/sales", summary="How far the delivery of the caller's sales is")
+async def list_sales(
+    request: ApiRequest,
+    order_ids: Annotated[list[SaleId], QueryParameter(name="orderId", min_items=1, max_items=MAX_SALES)],
+) -> list[SoldOrder]:
+    """Those of the given orders whose seller the caller is, in no particular order."""
+    return [sale_of(order) for order in await actions.show_sales(request.user.id, order_ids)]
+
+
+@post(
+    "/{order_id:str}/handover",
+    status_code=204,
+    guards=[Limited("hand-over", "rate_change")],
+    summary="Say that the ticket was handed over to the buyer",
+    responses=refusals(NotTheSeller, NothingToHandOver, UploadInstead),
+)
+async def hand_over_ticket(request: ApiRequest, order_id: PathId) -> None:
+    """Only for a ticket that its seller hands over. Repeating it changes nothing."""
+    await actions.hand_over(order_id, request.user.id)
+
+
+@post(
+    "/{order_id:str}/confirmation",
+    status_code=200,
+    guards=[Limited("confirm-delivery", "rate_change")],
+    summary="Confirm to have received the ticket",
+    responses=refusals(NotTheBuyer, NotDelivered),
+)
+async def confirm_delivery(request: ApiRequest, order_id: PathId, settings: InjectedSettings) -> OrderView:
+    """Repeating it changes nothing."""
+    return view_of(await actions.confirm_delivery(order_id, request.user.id), _window(settings))
+
+
 @post(
     "/cancellations",
     status_code=200,
@@ -171,12 +218,16 @@ async def extend_any_order(data: RequestBody[ExtensionBody], settings: InjectedS
 API = [
     Router(
         "/api/orders",
-        route_handlers=[list_orders, show_order, reserve_ticket, extend_order, cancel_order],
+        route_handlers=[
+            *(list_orders, list_sales, show_order, reserve_ticket, extend_order, cancel_order),
+            *(hand_over_ticket, confirm_delivery),
+        ],
         guards=[signed_in],
         security=SIGNED_IN,
         tags=["orders"],
     ),
     Router("/api/orders", route_handlers=[cancel_any_order, extend_any_order], tags=["orders"]),
+    *PROBLEMS_API,
 ]
 
 
@@ -185,6 +236,7 @@ def _terms(settings: Settings) -> actions.Terms:
         window=_window(settings),
         max_live=settings.max_live_reservations,
         max_live_per_network=settings.max_live_per_network,
+        delivery_hours=settings.delivery_hours,
         limits=Limits(
             cool_down=timedelta(seconds=settings.reserve_cool_down_seconds),
             max_total=timedelta(seconds=settings.max_ticket_hold_seconds),

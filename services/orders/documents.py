@@ -1,7 +1,8 @@
 """Orders, and replicas of tickets."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -11,10 +12,11 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from contracts.events import GRACE, OrderCancelled, OrderCreated, OrderedTicket, OrderEvent, OrderUpdated
 from contracts.money import from_minor_units
 from contracts.wire import now
-from kit.aggregates import OUTBOX_INDEX, Aggregate
+from kit.aggregates import OUTBOX_INDEX, WITHOUT_OUTBOX, Aggregate
 from kit.changes import Changes
 from kit.paging import newest_first
 from kit.replicas import Replica
+from services.orders import delivery, problems
 from services.orders.rules import PRIVATE, OrderState, ReservableTicket, times_of
 
 ONE_ORDER_A_TICKET = "one_order_a_ticket"
@@ -80,6 +82,16 @@ class Order(OrderState, Aggregate):
             IndexModel([("user_id", ASCENDING), ("_id", DESCENDING)], name="of_buyer"),
             IndexModel([("expires_at", ASCENDING)], name="overdue", partialFilterExpression={"live": True}),
             IndexModel(
+                [("delivery_acts_at", ASCENDING)],
+                name="delivery",
+                partialFilterExpression={"delivery_acts": True},
+            ),
+            IndexModel(
+                [("reported_at", ASCENDING)],
+                name="reports",
+                partialFilterExpression={"report_open": True},
+            ),
+            IndexModel(
                 [("code", ASCENDING)],
                 name=ONE_ORDER_A_CODE,
                 unique=True,
@@ -100,6 +112,25 @@ class Order(OrderState, Aggregate):
         found = cls.get_pymongo_collection().find(which, {"_id": 1}, sort=oldest_first, limit=limit)
         return [order["_id"] for order in await found.to_list()]
 
+    @classmethod
+    async def with_delivery_to_look_at(cls, moment: datetime, limit: int) -> list[ObjectId]:
+        """The ids of orders whose delivery has become overdue or confirmed by itself, longest ago first.
+
+        Most often the timer of an overdue one has ended it, so it is among them only after another `GRACE`.
+        """
+        which = {"delivery_acts": True, "delivery_acts_at": {"$lte": moment - 2 * GRACE}}
+        oldest_first = [("delivery_acts_at", ASCENDING)]
+        found = cls.get_pymongo_collection().find(which, {"_id": 1}, sort=oldest_first, limit=limit)
+        return [order["_id"] for order in await found.to_list()]
+
+    @classmethod
+    async def reported(cls, limit: int) -> list[Self]:
+        """Orders with a report that nobody has decided yet, longest ago first."""
+        found = cls.get_pymongo_collection().find(
+            {"report_open": True}, WITHOUT_OUTBOX, sort=[("reported_at", ASCENDING)], limit=limit
+        )
+        return [cls.model_validate(raw) async for raw in found]
+
     @property
     def reserved_at(self) -> datetime:
         """Time of the reservation, to the second. It is part of the id."""
@@ -115,7 +146,13 @@ class Order(OrderState, Aggregate):
         expected = {name: getattr(self, name) for name in PRIVATE}
         if changes.keys() <= PRIVATE:
             return await self.save_private(changes, **expected)
-        return await self.save_and_publish({**changes, **times_of(self, changes, now())}, **expected)
+        moment = now()
+        changes = {**changes, **times_of(self, changes, moment)}
+        followed = {
+            **delivery.follow_status(self, changes, moment),
+            **problems.follow_status(self, changes, moment),
+        }
+        return await self.save_and_publish({**changes, **followed}, **expected)
 
     def event(self) -> OrderEvent:
         return self._kind_of_event()(
@@ -132,6 +169,13 @@ class Order(OrderState, Aggregate):
             relisted=self.relisted,
             refunded_amount=self.refunded_minor,
             dispute=self.dispute,
+            delivery=self.delivery,
+            deliver_by=self.deliver_by,
+            delivered_at=self.delivered_at,
+            confirmed_at=self.confirmed_at,
+            overdue_at=self.overdue_at,
+            **self._problem(),
+            refund_due=self.refund_due_minor,
             expires_at=self.expires_at,
             hold=self.hold,
             code=self.code,
@@ -142,6 +186,20 @@ class Order(OrderState, Aggregate):
                 **dict(self.details),
             ),
         )
+
+    def _problem(self) -> Mapping[str, Any]:
+        """What an event says about the report. It has none of the texts."""
+        report = self.report
+        if report is None:
+            return {}
+        return {
+            "problem": report.state,
+            "problem_kind": report.kind,
+            "problem_at": report.reported_at,
+            "problem_answer_by": report.answer_by,
+            "problem_answered_at": report.answered_at,
+            "problem_decided_at": report.decided_at,
+        }
 
     def _kind_of_event(self) -> type[OrderEvent]:
         if self.status == "cancelled":
@@ -170,6 +228,14 @@ class ShownOrder(OrderState):
         """The order with this id, if there is one."""
         found = await Order.get_pymongo_collection().find_one({"_id": order_id}, _SHOWN_FIELDS)
         return None if found is None else cls.model_validate(found)
+
+    @classmethod
+    async def of_seller(cls, seller: str, order_ids: Sequence[str]) -> "list[ShownOrder]":
+        """Those of these orders that are this seller's sales, in one read."""
+        ids = [ObjectId(order_id) for order_id in order_ids]
+        which = {"_id": {"$in": ids}, "seller_id": seller}
+        found = await Order.get_pymongo_collection().find(which, _SHOWN_FIELDS).to_list()
+        return _SHOWN_ORDERS.validate_python(found)
 
     @classmethod
     async def of_buyer(

@@ -11,6 +11,7 @@ from contracts.events import (
     GRACE,
     LIVE_STATUSES,
     CancelReason,
+    DeliveryState,
     DisputeStatus,
     OrderStatus,
     PaymentEvent,
@@ -19,10 +20,11 @@ from contracts.events import (
     TicketStatus,
 )
 from contracts.money import to_minor_units
-from contracts.tickets import TicketDetails
+from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import Moment
 from kit.changes import Changes
 from kit.errors import Conflict, Forbidden, Invalid, TooManyRequests
+from services.orders.reports import ProblemReport
 
 
 class TicketReserved(Conflict):
@@ -63,6 +65,8 @@ class Details(TicketDetails):
     """The details of a ticket that the orders service stores."""
 
     picture: str | None = None
+    delivery: Delivery = "seller"
+    """How the buyer was told to get the ticket."""
 
 
 class ReservableTicket(Details):
@@ -129,6 +133,28 @@ class OrderState(BaseModel):
     """When the order became complete. None before, and for an order from before orders kept it."""
     refunded_at: Moment | None = None
     """When the order became refunded. None before, and for an order from before orders kept it."""
+    delivery: DeliveryState | None = None
+    """How far the delivery is. Also None for an order that was paid before orders kept it."""
+    delivery_hours: float = 24
+    """How many hours after the payment promised files have to arrive, as agreed at the reservation."""
+    deliver_by: Moment | None = None
+    """When the delivery has to be done."""
+    delivered_at: Moment | None = None
+    confirmed_at: Moment | None = None
+    overdue_at: Moment | None = None
+    """The deadline that passed without a delivery, if it did."""
+    delivery_acts_at: Moment | None = None
+    """When the delivery becomes overdue or confirmed by itself. It isn't published."""
+    delivery_acts: bool = False
+    """Whether the time above is set."""
+    report: ProblemReport | None = None
+    """The problem that the buyer reported. An order has at most one report. Its texts aren't published."""
+    report_open: bool = False
+    """Whether nobody has decided on it yet. The index of the operators' queue filters by it."""
+    reported_at: Moment | None = None
+    """When it was reported. The same index sorts by it."""
+    refund_due_minor: int = 0
+    """How much of the price the buyer gets back altogether by an operator's decision."""
 
 
 PRIVATE = frozenset({"held", "payment_version", "payment_status", "authorized_at", "kept_until"})
@@ -276,17 +302,23 @@ def follow_money_back(order: OrderState, payment: PaymentEvent) -> Changes | Non
 def follow_ticket(order: OrderState, ticket: TicketEvent, order_id: str) -> Changes | None:
     """Record that tickets has confirmed the order's hold, or cancel the order because tickets refused it.
 
-    A ticket that is held at another price or title counts as refused. The first answer is final: a ticket
-    that tickets has confirmed changes only after its order has ended.
+    A ticket that is held at another price or title, or that is no longer delivered as well as agreed, counts
+    as refused. The first answer is final: a ticket that tickets has confirmed changes only after its order
+    has ended.
     """
     if order.status not in LIVE_STATUSES or order.held is not False:
         return None
     offered, agreed = (to_minor_units(ticket.price), ticket.title), (order.price_minor, order.ticket_title)
-    if ticket.order_id == order_id and offered == agreed:
+    is_as_good = _QUALITY[ticket.delivery] >= _QUALITY[order.details.delivery]
+    if ticket.order_id == order_id and offered == agreed and is_as_good:
         return _with_consequences(order, {"held": True})
     if ticket.order_id == order_id or (ticket.hold or 0) >= order.hold:
         return {**move_to("cancelled"), "hold_refused": True}
     return None
+
+
+_QUALITY: Mapping[Delivery, int] = {"seller": 0, "promised": 1, "instant": 2}
+"""The higher, the surer the buyer is to get the ticket."""
 
 
 def _with_consequences(order: OrderState, changes: Changes) -> Changes | None:

@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 from contracts.api import Order as OrderView
-from contracts.api import OrderTicket
+from contracts.api import OrderTicket, ReportedOrder, ReportedProblem, SoldOrder
 from contracts.money import from_minor_units
 from contracts.wire import now
+from services.orders import problems
 from services.orders.documents import Order, ShownOrder
 from services.orders.rules import extended_deadline, may_extend
 
@@ -26,6 +27,15 @@ def view_of(order: Order | ShownOrder, window: timedelta) -> OrderView:
         relisted=order.relisted,
         can_extend=may_extend(order, longer, window, moment),
         code=order.code,
+        delivery=order.delivery,
+        deliver_by=order.deliver_by,
+        delivered_at=order.delivered_at,
+        confirmed_at=order.confirmed_at,
+        overdue_at=order.overdue_at,
+        problem=_problem(order),
+        problem_until=problems.report_until(order) if order.status == "complete" else None,
+        can_report=problems.may_report(order, moment),
+        refund_due=order.refund_due_minor,
         ticket=OrderTicket(
             id=order.ticket_id,
             title=order.ticket_title,
@@ -33,4 +43,61 @@ def view_of(order: Order | ShownOrder, window: timedelta) -> OrderView:
             version=order.ticket_version,
             **dict(order.details),
         ),
+    )
+
+
+def sale_of(order: Order | ShownOrder) -> SoldOrder:
+    """The order as its seller sees it."""
+    return SoldOrder(
+        id=order.key,
+        ticket_id=order.ticket_id,
+        status=order.status,
+        delivery=order.delivery,
+        deliver_by=order.deliver_by,
+        delivered_at=order.delivered_at,
+        confirmed_at=order.confirmed_at,
+        overdue_at=order.overdue_at,
+        problem=_problem(order),
+        can_answer=problems.may_answer(order, now()),
+    )
+
+
+def reported(order: Order) -> ReportedOrder:
+    """An order with a report, as operators see it."""
+    problem = _problem(order)
+    assert order.report is not None, "only such orders are shown"
+    assert problem is not None, "only such orders are shown"
+    return ReportedOrder(
+        id=order.key,
+        ticket_id=order.ticket_id,
+        title=order.ticket_title,
+        status=order.status,
+        user_id=order.user_id,
+        seller_id=order.seller_id,
+        price=from_minor_units(order.price_minor),
+        refunded_amount=order.refunded_minor,
+        dispute=order.dispute,
+        delivery=order.delivery,
+        delivered_at=order.delivered_at,
+        starts_at=order.details.starts_at,
+        unanswered=problems.is_unanswered(order.report, now()),
+        problem=problem,
+    )
+
+
+def _problem(order: Order | ShownOrder) -> ReportedProblem | None:
+    report = order.report
+    if report is None:
+        return None
+    return ReportedProblem(
+        kind=report.kind,
+        text=report.text,
+        reported_at=report.reported_at,
+        state=report.state,
+        answer_by=report.answer_by,
+        answer=report.answer,
+        answered_at=report.answered_at,
+        refunded=report.refund_minor,
+        reason=report.reason,
+        decided_at=report.decided_at,
     )

@@ -17,7 +17,7 @@ from contracts.money import minimum_charge, to_minor_units
 from contracts.wire import now
 from kit.aggregates import change
 from kit.changes import Changes
-from kit.errors import Forbidden, Invalid, Unavailable
+from kit.errors import Forbidden, Invalid, NotFound, Unavailable
 from kit.owners import Owner
 from kit.replicas import State
 from kit.stripe.errors import OutcomeUnknown, RequestRefused
@@ -88,7 +88,7 @@ class Payments:
             if payment.status != "voided":
                 return payment
             order = await OrderReplica.stored(order_id)
-            if order.status in rules.OVER:
+            if order.is_over:
                 raise rules.OrderCancelled
         raise attempts.PaymentEnded
 
@@ -123,8 +123,16 @@ class Payments:
         if event.status in LIVE_STATUSES:
             return  # the buyer acts next, and paying must not wait for Stripe
         payment = await Payment.first({"order_id": event.id})
-        if payment is not None:
-            await self.settlement.advance(payment)
+        if payment is None:
+            return
+        if event.delivery == "failed" or event.refund_due:
+            # The write comes first, so that the reconciler continues the refund.
+            order = await OrderReplica.stored(event.id)
+            payment = await change(
+                lambda: Payment.first({"order_id": event.id}),
+                lambda stored: refunds.owed(order, stored, now()),
+            )
+        await self.settlement.advance(payment)
 
     async def refund(self, order_id: str, *, relist: bool, again: bool = False) -> Payment:
         """Refund the captured amount of an order. Repeated requests refund it once.
@@ -148,6 +156,24 @@ class Payments:
         except (Unavailable, TimeoutError):
             await payment.make_due()
             return await Payment.load(payment.id)  # the reconciler settles it
+
+    async def submit_evidence(self, order_id: str, text: str) -> Payment:
+        """Submit a text as evidence about the open disputes of an order. Banks read it once.
+
+        Raises:
+            NotFound, NotDisputed, EvidenceRefused, OutcomeUnknown, RequestRefused
+        """
+        payment = await Payment.first({"order_id": order_id})
+        if payment is None:
+            raise NotFound
+        disputes = [each.id for each in payment.disputes if each.status == "open"]
+        if not disputes:
+            raise refunds.NotDisputed
+        for dispute_id in disputes:
+            if not await self.settlement.gateway.submit_evidence(dispute_id, text):
+                raise refunds.EvidenceRefused
+        log.info("evidence about the dispute of order %s was submitted", order_id)
+        return await self.settlement.advance(payment, refresh=True)
 
     async def record_returned(self, order_id: str, *, relist: bool) -> Payment:
         """Record that an operator returned the money without Stripe, after a refund that failed.
@@ -259,4 +285,6 @@ def replica_fields(order: OrderEvent | Order) -> dict[str, Any]:
         "ticket_title": order.ticket.title,
         "expires_at": order.expires_at,
         "starts_at": order.ticket.starts_at,
+        "delivery_failed": order.delivery == "failed",
+        "refund_due": order.refund_due,
     }

@@ -8,8 +8,8 @@ from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.params import HeaderParameter, QueryParameter, RawBody, RequestBody
 from msgspec import Meta
 
+from contracts.api import EvidenceBody, PaymentBody, PaymentResult, RefundBody
 from contracts.api import Payment as PaymentView
-from contracts.api import PaymentBody, PaymentResult, RefundBody
 from kit.errors import NotFound
 from kit.http.body_limits import MAX_BODY
 from kit.http.guards import confirmed, operators_only, signed_in
@@ -17,11 +17,18 @@ from kit.http.limits import Limited
 from kit.http.openapi import OPERATORS, SIGNED_IN, ApiOperation, refusals
 from kit.http.request import ApiRequest
 from kit.security_log import OPERATOR, record
+from kit.stripe.webhook import BadSignature
 from services.payments.actions import Payments, TokenInvalid, TokenRefused
 from services.payments.attempts import EventBegun, PaymentEnded, StartedOnAnotherPage
 from services.payments.documents import Payment
 from services.payments.inbox import WebhookInbox
-from services.payments.refunds import NotCaptured, PaymentDisputed, RefundNotFailed
+from services.payments.refunds import (
+    EvidenceRefused,
+    NotCaptured,
+    NotDisputed,
+    PaymentDisputed,
+    RefundNotFailed,
+)
 from services.payments.rules import (
     NotTheBuyer,
     OrderCancelled,
@@ -30,7 +37,6 @@ from services.payments.rules import (
     PaymentsUnavailable,
     PriceTooLow,
 )
-from services.payments.stripe_gateway.webhook import BadSignature
 from services.payments.views import view_of
 
 InjectedPayments = NamedDependency[Payments]
@@ -93,6 +99,22 @@ async def refund(data: RequestBody[RefundBody], payments: InjectedPayments) -> P
     return _result(payment)
 
 
+@post(
+    "/evidence",
+    status_code=200,
+    exclude_from_auth=True,
+    guards=[operators_only],
+    security=OPERATORS,
+    summary="Submit evidence about a disputed payment",
+    responses=refusals(NotFound, NotDisputed, EvidenceRefused),
+)
+async def submit_evidence(data: RequestBody[EvidenceBody], payments: InjectedPayments) -> PaymentResult:
+    """The buyer's bank reads it once, so write everything that is known."""
+    payment = await payments.submit_evidence(data.order_id, data.text)
+    record("evidence", "success", actor=OPERATOR, order=data.order_id)
+    return _result(payment)
+
+
 @get("/", guards=[signed_in], security=SIGNED_IN, summary="The caller's payments for one or more orders")
 async def list_payments(
     request: ApiRequest,
@@ -124,7 +146,13 @@ async def webhook(
     return {"received": True}
 
 
-API = [Router("/api/payments", route_handlers=[pay, refund, list_payments, webhook], tags=["payments"])]
+API = [
+    Router(
+        "/api/payments",
+        route_handlers=[pay, refund, submit_evidence, list_payments, webhook],
+        tags=["payments"],
+    )
+]
 
 
 def _result(payment: Payment) -> PaymentResult:

@@ -137,6 +137,7 @@ class Payment(PaymentState, Aggregate):
             bank_check=self.bank_check or self.processing,
             relist=self.relist,
             refunded_amount=self.refunded_amount,
+            lost_amount=self.lost_amount,
             refund_failed=self.refund_failed,
             dispute=self.dispute,
             stripe_id=self.intent_id,

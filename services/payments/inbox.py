@@ -13,12 +13,13 @@ from contracts.wire import now
 from kit.errors import Unavailable
 from kit.lease import Lease
 from kit.security_log import record
+from kit.stripe.batch import CLAIM, for_each, isolated, within_claim
+from kit.stripe.webhook import BadSignature
 from kit.tracing import add_attributes, span, traceparent
 from services.payments import rules
-from services.payments.batch import CLAIM, for_each, isolated, within_claim
 from services.payments.documents import Payment, WebhookEvent
 from services.payments.settlement import Settlement
-from services.payments.stripe_gateway.webhook import IMPLIED_TYPES, BadSignature, verify
+from services.payments.stripe_gateway.webhook import IMPLIED_TYPES, verify
 
 BATCH = 200
 """Maximum number of webhook events in a batch."""

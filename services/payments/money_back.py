@@ -46,7 +46,14 @@ class MoneyBack(BaseModel):
     """All attempts to return money, in the order in which payments learned of them."""
     refund_attempts: int = 1
     """How many failures end the attempts. An operator can increase it."""
+    refund_target: int | None = None
+    """How much the buyer gets back altogether, if an operator has decided on a part. None for everything."""
     disputes: list[Dispute] = []
+
+    @property
+    def target(self) -> int:
+        """How much the buyer has got back when the requested refund is complete."""
+        return self.amount if self.refund_target is None else self.refund_target
 
     @property
     def refunded_amount(self) -> int:
@@ -54,7 +61,12 @@ class MoneyBack(BaseModel):
         if self.status == "refunded" and not self.refunds and not self.disputes:
             return self.amount
         refunded = sum(refund.amount for refund in self.refunds if refund.status == "succeeded")
-        return refunded + sum(dispute.amount for dispute in self.disputes if dispute.status == "lost")
+        return refunded + self.lost_amount
+
+    @property
+    def lost_amount(self) -> int:
+        """How much of the refunded amount the bank returned in lost disputes."""
+        return sum(dispute.amount for dispute in self.disputes if dispute.status == "lost")
 
     @property
     def failed_refunds(self) -> Sequence[Refund]:
@@ -67,7 +79,7 @@ class MoneyBack(BaseModel):
         Stripe would return the money to the same card again, and most likely fail again.
         """
         is_pending = any(refund.status == "pending" for refund in self.refunds)
-        is_owed = self.status in ("captured", "refunding") and self.refunded_amount < self.amount
+        is_owed = self.status in ("captured", "refunding") and self.refunded_amount < self.target
         return is_owed and not is_pending and len(self.failed_refunds) >= self.refund_attempts
 
     @property

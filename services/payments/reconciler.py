@@ -11,8 +11,8 @@ from prometheus_client import Counter
 
 from contracts.events import PaymentStatus
 from contracts.wire import now
+from kit.stripe.batch import CLAIM, for_each, isolated, within_claim
 from kit.tracing import span
-from services.payments.batch import CLAIM, for_each, isolated, within_claim
 from services.payments.documents import Payment
 from services.payments.metrics import LOOKS, show_undecided
 from services.payments.schedule import OPEN_STATUSES

@@ -57,6 +57,15 @@ class Payable(BaseModel):
     expires_at: Moment
     starts_at: Moment | None = None
     """When the ticket's event begins."""
+    delivery_failed: bool = False
+    """Whether the seller didn't deliver the ticket in time, so that the buyer gets the money back."""
+    refund_due: int = 0
+    """How much the buyer gets back altogether by an operator's decision on a reported problem."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the buyer must not be charged any more."""
+        return self.status in OVER or self.delivery_failed
 
     def has_begun(self, now: datetime) -> bool:
         """Whether the ticket's event has begun."""
@@ -163,7 +172,7 @@ def check_may_pay(order: Payable, by: str, now: datetime, minimum: MinimumCharge
     """
     if order.user_id != by:
         raise NotTheBuyer
-    if order.status == "cancelled":
+    if order.status == "cancelled" or order.delivery_failed:
         raise OrderCancelled
     if order.status in LIVE_STATUSES and order.expires_at <= now:
         raise OrderExpired
@@ -177,12 +186,13 @@ def next_step(order: Payable, payment: PaymentState, now: datetime, *, pay_after
     """The next step towards a final status. docs/payments.md shows this total function as a table.
 
     Buyers are charged only for tickets that they own: a payment is captured only for a complete order, and
-    the authorization of a cancelled order is voided.
+    the authorization of a cancelled order is voided. If the delivery of a complete order fails, what the
+    buyer has paid is captured, if it isn't yet, and refunded: buyer, seller and books then see a refund.
 
     Args:
         pay_after_start: whether Stripe's page stays open after the event has begun.
     """
-    over = order.status in OVER
+    over = order.is_over
     match payment.status:
         case "voided" | "refunded":
             return Step.WAIT
@@ -190,7 +200,7 @@ def next_step(order: Payable, payment: PaymentState, now: datetime, *, pay_after
             return _refund_step(payment)
         case "captured":
             return _refund_step(payment) if over else Step.WAIT
-        case "authorized" if over:
+        case "authorized" if order.status in OVER:
             return Step.VOID
         case "authorized":
             return Step.CAPTURE if order.status == "complete" else Step.WAIT
@@ -247,7 +257,8 @@ _RANK: dict[PaymentStatus, int] = {
 def apply_outcome(payment: PaymentState, outcome: Outcome, attempt: int) -> Changes | None:
     """The changes that follow from an outcome of attempt number `attempt`. Outdated outcomes change nothing.
 
-    A refund may fail even after Stripe has reported its success. The payment is then `refunding` again.
+    A refund may fail even after Stripe has reported its success. The payment is then `refunding` again. A
+    payment of which a part was to be refunded is `captured` again afterwards.
     """
     if outcome.intent_id in payment.ended or outcome.session_id in payment.ended:
         return None
@@ -257,7 +268,9 @@ def apply_outcome(payment: PaymentState, outcome: Outcome, attempt: int) -> Chan
     if status == "captured":
         status = _status_after_capture(payment.model_copy(update={"refunds": refunds, "disputes": disputes}))
     is_reopened = (payment.status, outcome.status, status) == ("refunded", "captured", "refunding")
-    if _RANK[status] <= _RANK[payment.status] and status != payment.status and not is_reopened:
+    is_partly_refunded = payment.refund_target is not None and outcome.status == "captured"
+    may_return = is_reopened or (is_partly_refunded and payment.status in ("captured", "refunding"))
+    if _RANK[status] <= _RANK[payment.status] and status != payment.status and not may_return:
         return None
     if _RANK[status] < _RANK["authorized"] and attempt != payment.attempt:
         return None
@@ -283,6 +296,8 @@ def _status_after_capture(payment: PaymentState) -> PaymentStatus:
     """The status of a captured payment whose refunds and disputes are up to date."""
     if payment.refunded_amount >= payment.amount:
         return "refunded"
+    if payment.refund_target is not None:
+        return "captured" if payment.refunded_amount >= payment.refund_target else "refunding"
     return "refunding" if payment.status in ("refunding", "refunded") else "captured"
 
 

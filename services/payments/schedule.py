@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from contracts.events import LIVE_STATUSES, PaymentStatus
-from services.payments.rules import OVER, Payable, PaymentState
+from services.payments.rules import Payable, PaymentState
 
 OPEN_STATUSES: Sequence[PaymentStatus] = ("pending", "failed", "authorized", "refunding")
 """Statuses of payments that aren't final. Final payments are never looked at."""
@@ -80,7 +80,7 @@ def pace_of(order: Payable, payment: PaymentState) -> Pace:
     """How soon this open payment has to be looked at."""
     if payment.status == "refunding":
         return REFUND
-    if order.status in OVER:
+    if order.is_over:
         return UNKNOWN
     is_on_page = payment.session_id is not None and not payment.bank_check
     match payment.status:

@@ -8,7 +8,7 @@ from kit.alerts import alert
 from kit.changes import Changes
 from kit.errors import Unavailable
 from kit.stripe.errors import KeyExhausted
-from services.payments import attempts, rules
+from services.payments import attempts, refunds, rules
 from services.payments.documents import OrderReplica, Payment
 from services.payments.rules import Outcome, Step
 from services.payments.schedule import OPEN_STATUSES, Schedule
@@ -66,7 +66,7 @@ class Settlement:
             order = order or await OrderReplica.stored(payment.order_id)
             step = rules.next_step(order, payment, now(), pay_after_start=self.pay_after_start)
             if step is Step.WAIT:
-                if (payment.status, order.status) == ("voided", "complete"):
+                if (payment.status, order.status) == ("voided", "complete") and not order.is_over:
                     alert("unpaid", "order %s is complete, but its payment was voided at Stripe", order.key)
                 return payment
             if step is Step.RETRIEVE and is_fresh:
@@ -175,6 +175,10 @@ class Settlement:
         A final payment has no such time. It is due at once if it becomes open again, as for a refund.
         """
         changes = rules.apply_outcome(payment, outcome, attempt)
+        if order.delivery_failed or order.refund_due:
+            after = payment.model_copy(update=dict(changes or {}))
+            owed = refunds.owed(order, after, now())
+            changes = {**(changes or {}), **owed} if owed else changes
         if changes is None:
             return None
         changed = payment.model_copy(update=dict(changes))

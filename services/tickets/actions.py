@@ -8,7 +8,7 @@ from pymongo.errors import DuplicateKeyError
 
 from contracts.api import TicketBody
 from contracts.events import OrderEvent
-from contracts.money import MinimumCharge, to_minor_units
+from contracts.money import to_minor_units
 from contracts.wire import now
 from kit import closed_users
 from kit.aggregates import change
@@ -16,35 +16,61 @@ from kit.changes import Changes
 from kit.errors import AccountClosed, NotFound, Unavailable
 from kit.mongo import object_id
 from services.tickets import leaving, pictures, rules
-from services.tickets.documents import Ticket
+from services.tickets.documents import ONE_LIVE_LISTING_A_SEAT, Ticket
+from services.tickets.files import retention
 from services.tickets.images.results import Rendered
-from services.tickets.views import WITH_PRIVATE_NOTE, StoredTicket, stored
+from services.tickets.rules import ANY_PRICE, Pricing
+from services.tickets.shows import finding
+from services.tickets.shows import rules as shows
+from services.tickets.views import PROJECTION, WITH_PRIVATE_NOTE, StoredTicket, stored
+
+REFUSALS = (
+    *(rules.EventInThePast, rules.PriceTooLow, rules.PriceAboveCap, rules.FaceValueMissing),
+    rules.SameSeat,
+)
+"""Why a listing may be refused that was accepted before."""
 
 
 async def offer(
-    seller: str, body: TicketBody, key: str | None = None, minimum: MinimumCharge | None = None
+    seller: str,
+    body: TicketBody,
+    key: str | None = None,
+    pricing: Pricing = ANY_PRICE,
+    *,
+    confirmed: bool = False,
 ) -> Ticket:
     """Put a ticket on sale. Requests with the same idempotency key and content create one ticket.
 
-    A repeated request returns the ticket in its current state, even if its event has begun meanwhile.
+    A repeated request returns the ticket in its current state, even if its event has begun meanwhile, or the
+    price cap has changed.
 
     Raises:
-        EventInThePast, PriceTooLow, IdempotencyKeyReused, AccountClosed
-        Unavailable: no majority has the ticket of an earlier request yet.
+        EventInThePast, PriceTooLow, PriceAboveCap, FaceValueMissing, UnknownShow, IdempotencyKeyReused,
+        AccountClosed, SeatListed
+        SameSeat: somebody has listed or bought the seat, and the seller hasn't confirmed that it is another.
+        Unavailable: no majority has the ticket or the show of an earlier request yet.
     """
     request_hash = _hash_of(body)
     try:
+        details = _details(body)
         rules.check_has_not_begun(body.starts_at, now())
-        rules.check_price(to_minor_units(body.price), minimum)
+        rules.check_price(details["price_minor"], pricing.minimum)
+        rules.check_face_value(details, pricing)
+        placed = await finding.place(details, body.performers, _cap_of(details, pricing))
         ticket = Ticket(
-            user_id=seller, idempotency_key=key, request_hash=request_hash if key else None, **_details(body)
+            user_id=seller,
+            idempotency_key=key,
+            request_hash=request_hash if key else None,
+            **_with_seat(placed),
         )
+        if not confirmed:
+            await _check_seat(ticket.seat_key, seller)
         await ticket.add()
-    except (rules.EventInThePast, rules.PriceTooLow, DuplicateKeyError) as error:
+    except (*REFUSALS, DuplicateKeyError) as error:
         known = await Ticket.find_one({"user_id": seller, "idempotency_key": key}) if key else None
         if known is None:
             if isinstance(error, DuplicateKeyError):
-                raise Unavailable from None
+                raise (rules.SeatListed if _is_second_seat(error) else Unavailable) from None
             raise
         if known.request_hash != request_hash:
             raise rules.IdempotencyKeyReused from None
@@ -53,7 +79,7 @@ async def offer(
         # If this process stops here, `leaving.follow_user` does it, unless the deletion is over already.
         await leaving.take_off_sale(object_id(ticket.key))
         raise AccountClosed
-    return ticket
+    return await finding.settled(ticket, placed.show)
 
 
 async def show(ticket_id: str) -> StoredTicket:
@@ -68,28 +94,50 @@ async def show(ticket_id: str) -> StoredTicket:
     return stored(raw)
 
 
-async def edit(ticket_id: str, seller: str, body: TicketBody, minimum: MinimumCharge | None = None) -> Ticket:
+async def edit(
+    ticket_id: str, seller: str, body: TicketBody, pricing: Pricing = ANY_PRICE, *, confirmed: bool = False
+) -> Ticket:
     """Replace the seller's description of the ticket.
 
     Raises:
-        NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast, PriceTooLow
+        NotFound, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast, PriceTooLow,
+        PriceAboveCap, FaceValueMissing, UnknownShow, FilesExceedQuantity, SeatListed
+        SameSeat: as in `offer`.
     """
-    return await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, _details(body), now(), minimum))
+    details = _details(body)
+    known = await _load(ticket_id)
+    rules.edit(known, seller, details, now(), pricing)  # a refused edit creates no show
+    if details["show_id"] is None and shows.is_unchanged(details, known):
+        details["show_id"] = known.show_id
+    placed = await finding.place(details, body.performers, _cap_of(details, pricing))
+    changes = _with_seat(placed)
+    if not confirmed and known.seat_key != changes["seat_key"]:
+        await _check_seat(changes["seat_key"], seller)
+    try:
+        ticket = await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, changes, now(), pricing))
+    except DuplicateKeyError as error:
+        raise (rules.SeatListed if _is_second_seat(error) else Unavailable) from None
+    return await finding.settled(ticket, placed.show)
 
 
 async def set_private_note(ticket_id: str, seller: str, note: str | None) -> Ticket:
-    """Set or remove the private note, also of a reserved or sold ticket. No event is published.
+    """Set or remove the private note, also of a reserved or sold ticket, until it is delivered.
+
+    No event is published.
 
     Raises:
-        NotFound, NotTheSeller, AccountClosed
+        NotFound, NotTheSeller, NoteFinal, AccountClosed
     """
     ticket = await _load(ticket_id)
-    rules.check_is_seller(ticket, seller)
+    rules.check_may_write_note(ticket, seller)
     if await closed_users.is_closed(seller):
         raise AccountClosed
-    # The seller never changes, and nothing else depends on the note, so this write needs no version.
+    # The seller never changes, and a delivery never ends, so this write needs no version.
     tickets = Ticket.get_pymongo_collection()
-    await tickets.update_one({"_id": ticket.id}, {"$set": {"private_note": note}})
+    open_ = {"_id": ticket.id, "order_delivery": {"$nin": list(rules.DELIVERED)}}
+    written = await tickets.update_one(open_, {"$set": {"private_note": note}})
+    if written.matched_count == 0:
+        raise rules.NoteFinal
     if note is not None and await closed_users.is_closed(seller):  # closed meanwhile, and perhaps deleted
         await tickets.update_one({"_id": ticket.id, "private_note": note}, {"$set": {"private_note": None}})
         raise AccountClosed
@@ -102,7 +150,7 @@ async def withdraw(ticket_id: str, seller: str) -> None:
     Raises:
         NotFound, NotTheSeller, TicketReserved, TicketSold
     """
-    await _change(ticket_id, lambda ticket: rules.withdraw(ticket, seller))
+    await retention.delete_files_of(await _change(ticket_id, lambda ticket: rules.withdraw(ticket, seller)))
 
 
 async def withdraw_by_operator(ticket_id: str) -> Ticket:
@@ -111,7 +159,9 @@ async def withdraw_by_operator(ticket_id: str) -> Ticket:
     Raises:
         NotFound, TicketReserved, TicketSold
     """
-    return await _change(ticket_id, rules.withdraw_by_operator)
+    ticket = await _change(ticket_id, rules.withdraw_by_operator)
+    await retention.delete_files_of(ticket)
+    return ticket
 
 
 async def check_may_edit(ticket_id: str, seller: str) -> None:
@@ -174,15 +224,45 @@ async def _change(ticket_id: str, decide: Callable[[Ticket], Changes | None]) ->
 
 
 def _hash_of(body: TicketBody) -> str:
-    # A body without a private note has the hash that earlier versions stored.
-    unset = {"private_note"} if body.private_note is None else None
+    # A body without fields that were added later has the hash that earlier versions stored.
+    unset = {name for name in _ADDED if getattr(body, name) in (None, False)}
     return sha256(body.model_dump_json(by_alias=True, exclude=unset).encode()).hexdigest()
 
 
+def _with_seat(placed: finding.Placed) -> dict[str, Any]:
+    """The fields of a listing, with the key of its seat at the event."""
+    details = placed.details
+    title = details["title"] if placed.show is None else placed.show.title
+    seat_key = rules.seat_key(title, details["venue"], details["starts_at"], details["seat"])
+    return {**details, "seat_key": seat_key, "live_seat": seat_key}
+
+
+async def _check_seat(seat_key: str | None, seller: str) -> None:
+    if seat_key is None:
+        return
+    found = await Ticket.get_pymongo_collection().find({"seat_key": seat_key}, PROJECTION).to_list()
+    if rules.questioned_seat([stored(raw) for raw in found], seller) is not None:
+        raise rules.SameSeat
+
+
+def _is_second_seat(error: DuplicateKeyError) -> bool:
+    # Like in orders, the index is named in the message only.
+    described = str(error.details.get("errmsg", "") if error.details else error)
+    return f"index: {ONE_LIVE_LISTING_A_SEAT} " in described
+
+
+def _cap_of(details: Changes, pricing: Pricing) -> finding.Check:
+    """Refuses the price of this listing if the event's country doesn't allow it."""
+    return lambda country: rules.check_price_cap(details, country, pricing)
+
+
+_ADDED = ("private_note", "country", "show_id", "performers", "promised")
+
+
 def _details(body: TicketBody) -> dict[str, Any]:
-    """The fields of a `TicketState` that the seller sets, with amounts in minor units."""
+    """The fields of a `Ticket` that follow from its description, with amounts in minor units."""
     return {
-        **body.model_dump(exclude={"price", "face_value"}),
+        **body.model_dump(exclude={"price", "face_value", "performers"}),
         "price_minor": to_minor_units(body.price),
         "face_value_minor": None if body.face_value is None else to_minor_units(body.face_value),
     }

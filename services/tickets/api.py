@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, Router, delete, get, post, put
 from litestar.di import NamedDependency
-from litestar.params import HeaderParameter, RequestBody
+from litestar.params import HeaderParameter, QueryParameter, RequestBody
 
+from contracts import price_caps
 from contracts.api import PrivateNoteBody, TicketBody, WithdrawalBody
 from contracts.api import Ticket as TicketView
 from contracts.identity import Identity
@@ -13,7 +14,8 @@ from contracts.money import minimum_charge
 from contracts.problems import Problem, ProblemItem
 from contracts.wire import now
 from kit.errors import AccountClosed, NotFound
-from kit.http.guards import confirmed, operators_only, signed_in
+from kit.http.guards import confirmed as address_confirmed
+from kit.http.guards import operators_only, signed_in
 from kit.http.limits import Limited
 from kit.http.openapi import CREATED_ID, OPERATORS, SIGNED_IN, ApiOperation, PathId, refusals
 from kit.http.problems import problem_response
@@ -22,16 +24,25 @@ from kit.http.responses import ModelResponse
 from kit.security_log import OPERATOR, record
 from services.tickets import actions, browse_api, picture_api, rules, sales_api
 from services.tickets.catalogue import Catalogue
+from services.tickets.files import api as files_api
 from services.tickets.responses import freshness
 from services.tickets.rules import (
     EventInThePast,
+    FaceValueMissing,
+    FilesExceedQuantity,
     IdempotencyKeyReused,
+    NoteFinal,
     NotTheSeller,
+    PriceAboveCap,
     PriceTooLow,
+    Pricing,
+    SameSeat,
+    SeatListed,
     TicketReserved,
     TicketSold,
     TicketWithdrawn,
 )
+from services.tickets.shows.rules import UnknownShow
 from services.tickets.views import for_viewer
 from settings import Settings
 
@@ -42,6 +53,14 @@ Key = Annotated[
         pattern="^[!-~]{1,100}$",
         description="Any text of 1 to 100 visible ASCII characters. Repeating a listing with the same key "
         "and content returns the ticket that the first request created",
+    ),
+]
+
+Confirmed = Annotated[
+    bool,
+    QueryParameter(
+        name="confirmed",
+        description="Whether the seller has confirmed that other listings of this seat are of others",
     ),
 ]
 
@@ -67,6 +86,15 @@ async def show_ticket(
     return ModelResponse(view, headers=headers)
 
 
+def _pricing(settings: Settings) -> Pricing:
+    return Pricing(
+        currency=settings.currency,
+        minimum=minimum_charge(settings.currency),
+        caps=price_caps.read(settings.price_caps),
+        requires_face_value=settings.require_face_value,
+    )
+
+
 def _viewer(request: ApiRequest) -> str | None:
     """The caller. A caller whose token can't be checked now sees what is public."""
     return request.user.id if isinstance(request.user, Identity) else None
@@ -87,20 +115,24 @@ class OfferOperation(ApiOperation):
 
 @post(
     "/",
-    guards=[signed_in, confirmed, Limited("list", "rate_list")],
+    guards=[signed_in, address_confirmed, Limited("list", "rate_list")],
     operation_class=OfferOperation,
     security=SIGNED_IN,
     summary="Offer a ticket",
-    responses=refusals(EventInThePast, PriceTooLow, IdempotencyKeyReused, AccountClosed),
+    responses=refusals(
+        *(EventInThePast, PriceTooLow, PriceAboveCap, FaceValueMissing, UnknownShow),
+        *(IdempotencyKeyReused, AccountClosed, SameSeat, SeatListed),
+    ),
 )
 async def offer_ticket(
     request: ApiRequest,
     data: RequestBody[TicketBody],
     settings: NamedDependency[Settings],
     idempotency_key: Key = None,
+    confirmed: Confirmed = False,
 ) -> Response[TicketView]:
-    minimum = minimum_charge(settings.currency)
-    ticket = await actions.offer(request.user.id, data, idempotency_key, minimum)
+    pricing = _pricing(settings)
+    ticket = await actions.offer(request.user.id, data, idempotency_key, pricing, confirmed=confirmed)
     return ModelResponse(for_viewer(ticket, request.user.id))
 
 
@@ -110,7 +142,9 @@ async def offer_ticket(
     security=SIGNED_IN,
     summary="Edit a ticket",
     responses=refusals(
-        EventInThePast, PriceTooLow, NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
+        *(EventInThePast, PriceTooLow, PriceAboveCap, FaceValueMissing, UnknownShow),
+        *(NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn),
+        *(FilesExceedQuantity, SameSeat, SeatListed),
     ),
 )
 async def edit_ticket(
@@ -118,9 +152,9 @@ async def edit_ticket(
     ticket_id: PathId,
     data: RequestBody[TicketBody],
     settings: NamedDependency[Settings],
+    confirmed: Confirmed = False,
 ) -> Response[TicketView]:
-    minimum = minimum_charge(settings.currency)
-    ticket = await actions.edit(ticket_id, request.user.id, data, minimum)
+    ticket = await actions.edit(ticket_id, request.user.id, data, _pricing(settings), confirmed=confirmed)
     return ModelResponse(for_viewer(ticket, request.user.id))
 
 
@@ -129,12 +163,12 @@ async def edit_ticket(
     guards=[signed_in, Limited("edit", "rate_change")],
     security=SIGNED_IN,
     summary="Set the private note",
-    responses=refusals(NotTheSeller, AccountClosed),
+    responses=refusals(NotTheSeller, NoteFinal, AccountClosed),
 )
 async def set_private_note(
     request: ApiRequest, ticket_id: PathId, data: RequestBody[PrivateNoteBody]
 ) -> Response[TicketView]:
-    """Also for a reserved or sold ticket, so that the seller can pass on a code after the sale."""
+    """Also for a reserved or sold ticket, so that the seller can pass on a code, until it is delivered."""
     ticket = await actions.set_private_note(ticket_id, request.user.id, data.private_note)
     return ModelResponse(for_viewer(ticket, request.user.id))
 
@@ -173,6 +207,7 @@ API = [
             *browse_api.ROUTES,
             *picture_api.ROUTES,
             *sales_api.ROUTES,
+            *files_api.ROUTES,
             show_ticket,
             offer_ticket,
             edit_ticket,

@@ -2,7 +2,7 @@
 
 import re
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from litestar import Response, get
 from litestar.di import NamedDependency
@@ -58,6 +58,11 @@ _NOT_NEGATIVE = {"minimum": 0}  # Litestar 2.25 ignores a bound of 0
 MinPrice = Annotated[float | None, QueryParameter(name="minPrice", ge=0, le=1e9, schema_extra=_NOT_NEGATIVE)]
 MaxPrice = Annotated[float | None, QueryParameter(name="maxPrice", ge=0, le=1e9, schema_extra=_NOT_NEGATIVE)]
 
+OfDelivery = Annotated[
+    Literal["instant"] | None,
+    QueryParameter(name="delivery", description="Only tickets whose files the buyer gets on payment"),
+]
+
 
 InjectedCatalogue = NamedDependency[Catalogue]
 
@@ -93,13 +98,14 @@ async def list_tickets(
     when: Days = None,
     min_price: MinPrice = None,
     max_price: MaxPrice = None,
+    delivery: OfDelivery = None,
     sort: Annotated[Sort, QueryParameter(name="sort")] = "newest",
     after: Annotated[str | None, QueryParameter(name="after", max_length=200)] = None,
     limit: Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
 ) -> Response[list[TicketView]]:
     """One page of the matching tickets. The `Link` header has the address of the next page, if any."""
     dates = _bound("starts_from", starts_from), _bound("starts_to", starts_to)
-    query = Query(text, city, category, *dates, when, min_price, max_price)
+    query = Query(text, city, category, *dates, when, min_price, max_price, delivery is not None)
     key = None if after is None else key_of(after, sort)
     moment = now()
 
@@ -132,11 +138,12 @@ async def show_facets(
     when: Days = None,
     min_price: MinPrice = None,
     max_price: MaxPrice = None,
+    delivery: OfDelivery = None,
 ) -> Response[Facets]:
     """Takes the same filters as the list of tickets. A chosen city doesn't hide the other cities, nor a
     chosen category the other categories, so that users can choose another."""
     dates = _bound("starts_from", starts_from), _bound("starts_to", starts_to)
-    query = Query(text, city, category, *dates, when, min_price, max_price)
+    query = Query(text, city, category, *dates, when, min_price, max_price, delivery is not None)
     moment = now()
 
     def search(index: SearchIndex) -> tuple[Facets, float]:

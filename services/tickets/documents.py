@@ -17,6 +17,9 @@ SUMMARIZED = ("user_id", "status", "refunded", "price_minor", "refunded_minor")
 """The fields from which a seller's tickets are counted and their prices added up."""
 
 
+ONE_LIVE_LISTING_A_SEAT = "one_live_listing_a_seat"
+
+
 class Ticket(TicketState, Aggregate):
     """A listed ticket: available, reserved, sold or withdrawn."""
 
@@ -28,6 +31,10 @@ class Ticket(TicketState, Aggregate):
     """The Idempotency-Key of the request that created the ticket, if it had one."""
     request_hash: str | None = None
     """Hash of the listing's request body. It tells a repetition from another request with the same key."""
+    seat_key: str | None = None
+    """Equal for all listings of the same seat at the same event."""
+    live_seat: str | None = None
+    """The same, until the ticket is sold or withdrawn for the first time."""
 
     class Settings:
         name = "tickets"
@@ -43,11 +50,32 @@ class Ticket(TicketState, Aggregate):
                 unique=True,
                 partialFilterExpression={"idempotency_key": {"$gt": ""}},
             ),
+            IndexModel(
+                [("user_id", ASCENDING), ("live_seat", ASCENDING)],
+                name=ONE_LIVE_LISTING_A_SEAT,
+                unique=True,
+                partialFilterExpression={"live_seat": {"$gt": ""}},
+            ),
+            IndexModel(
+                [("seat_key", ASCENDING)],
+                name="of_seat",
+                partialFilterExpression={"seat_key": {"$gt": ""}},
+            ),
+            IndexModel(
+                [("user_id", ASCENDING), ("let_down", ASCENDING)],
+                name="let_downs",
+                partialFilterExpression={"let_down": {"$gt": ""}},
+            ),
             IndexModel([("updated_at", ASCENDING)], name="updated_at"),
             IndexModel([("picture", ASCENDING)], name="picture"),
+            IndexModel(
+                [("show_id", ASCENDING), ("status", ASCENDING), ("price_minor", ASCENDING)], name="of_show"
+            ),
         ]
 
     async def save_and_publish(self, changes: Changes, **expected: Any) -> Self | None:
+        if changes.get("status") in ("sold", "withdrawn"):
+            changes = {**changes, "live_seat": None}
         return await super().save_and_publish({**changes, "updated_at": now()}, **expected)
 
     def event(self) -> TicketEvent:
@@ -59,6 +87,7 @@ class Ticket(TicketState, Aggregate):
                 **dict(self),
                 "id": self.key,
                 "hold": self.hold or None,
+                "delivery": self.delivery,
                 "price": from_minor_units(self.price_minor),
                 "face_value": None if face_value is None else from_minor_units(face_value),
             }

@@ -16,6 +16,7 @@ from kit.aggregates import change
 from kit.paging import newest_first
 from services.tickets import rules
 from services.tickets.documents import Ticket
+from services.tickets.files import retention
 from services.tickets.views import for_viewer
 
 MAX_MATTERS = 20
@@ -66,7 +67,8 @@ async def take_off_sale(ticket_id: ObjectId) -> None:
     """Take the ticket of a seller who leaves off sale, and forget its notes and the key of its listing."""
     private = {"private_note": None, "idempotency_key": None, "request_hash": None}
     await Ticket.get_pymongo_collection().update_one({"_id": ticket_id}, {"$set": private})
-    await change(partial(Ticket.first, {"_id": ticket_id}), rules.leave)
+    ticket = await change(partial(Ticket.first, {"_id": ticket_id}), rules.leave)
+    await retention.delete_files_of(ticket)
 
 
 async def _matters(kind: MatterKind, which: Mapping[str, Any]) -> list[OpenMatter]:

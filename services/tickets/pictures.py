@@ -14,6 +14,7 @@ from contracts.wire import Moment, now
 from kit.errors import NotFound
 from services.tickets.documents import Picture, Ticket
 from services.tickets.images.results import Rendered
+from services.tickets.shows.documents import Show
 
 GRACE = timedelta(minutes=10)
 """How long a picture must be unreferenced before the sweep deletes it.
@@ -75,10 +76,11 @@ async def read(name: str, size: str) -> bytes:
 
 
 async def sweep() -> None:
-    """Delete the pictures that no ticket uses any more."""
+    """Delete the pictures that no ticket and no show uses any more."""
     async for picture in Picture.find({"unreferenced_since": {"$lt": now() - GRACE}}).project(_Unreferenced):
         unchanged = Picture.find_one({"_id": picture.name, "unreferenced_since": picture.unreferenced_since})
-        if await Ticket.find({"picture": picture.name}).exists():
+        used = {"picture": picture.name}
+        if await Ticket.find(used).exists() or await Show.find(used).exists():
             await unchanged.update({"$unset": {"unreferenced_since": ""}})
         else:
             await unchanged.delete()

@@ -37,6 +37,8 @@ class Query:
     """In the time zone of the event."""
     min_price: float | None = None
     max_price: float | None = None
+    is_instant: bool = False
+    """Whether only tickets are wanted whose files are there."""
 
     @property
     def has_dates(self) -> bool:

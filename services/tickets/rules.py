@@ -1,14 +1,25 @@
 """Rules of tickets: editing, withdrawing, holding and selling."""
 
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
+from typing import Any, Literal
+
+from typing_extensions import TypeAliasType
 
 from contracts import money
-from contracts.events import LIVE_STATUSES, DisputeStatus, OrderEvent, TicketStatus
+from contracts.events import LIVE_STATUSES, DeliveryState, DisputeStatus, OrderEvent, TicketStatus
 from contracts.money import MinimumCharge
-from contracts.tickets import TicketDetails
+from contracts.price_caps import PriceCaps
+from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import Moment
 from kit.changes import Changes
 from kit.errors import Conflict, Forbidden, Invalid
+from services.tickets.files.entries import FileEntry, seats_of
+from services.tickets.folding import slug
+from services.tickets.texts import amount, country_name, percentage
 
 
 class TicketReserved(Conflict):
@@ -23,6 +34,9 @@ class TicketWithdrawn(Conflict):
     message = "Cannot edit a withdrawn ticket"
 
 
+LetDown = TypeAliasType("LetDown", Literal["problem", "delivery"])
+
+
 class NotTheSeller(Forbidden):
     message = "Only its seller can change a ticket"
 
@@ -35,6 +49,36 @@ class PriceTooLow(Invalid):
     """Stripe doesn't charge so little."""
 
     message = "The price is too low"
+
+
+class FilesExceedQuantity(Conflict):
+    message = "The uploaded files are for more tickets. Remove files first"
+
+
+class SameSeat(Conflict):
+    message = (
+        "This seat is listed or was sold here already. Check the seat, and confirm that it is another one"
+    )
+
+
+class SeatListed(Conflict):
+    message = "You have listed this seat already. Edit or withdraw that listing first"
+
+
+class NoteFinal(Conflict):
+    message = "The ticket is delivered, so its private note can't change any more"
+
+
+class PriceAboveCap(Invalid):
+    """The price exceeds the face value by more than is allowed in the event's country."""
+
+    message = "The price is too far above the face value"
+
+
+class FaceValueMissing(Invalid):
+    """The marketplace requires a face value."""
+
+    message = "Face value is required: the price that was paid for the tickets when they were first sold"
 
 
 class IdempotencyKeyReused(Conflict):
@@ -84,6 +128,40 @@ class TicketState(TicketDetails):
     """The hold number of the newest known order."""
     order_version: int = -1
     """The newest known version of that order. An event with a lower pair (hold, version) is ignored."""
+    order_delivery: DeliveryState | None = None
+    """How far the delivery of the sold ticket is. None if the ticket isn't sold."""
+    upload_by: Moment | None = None
+    """Until when the promised files of the sold ticket can be uploaded. None if there is no such deadline."""
+    let_down: LetDown | None = None
+    """Why a buyer of the ticket got money back because of its seller. A later sale doesn't change it."""
+    promised: bool = False
+    """Whether the seller promised to upload the files."""
+    files_ready_at: Moment | None = None
+    """When the files of all seats were complete. None while a file is missing."""
+
+    files: Sequence[FileEntry] = ()
+    """The sealed files. Only the seller and the buyer know of them."""
+
+    @property
+    def delivery(self) -> Delivery:
+        """How the buyer gets the ticket."""
+        if self.files_ready_at is not None:
+            return "instant"
+        return "promised" if self.promised else "seller"
+
+
+_DELIVERIES: Sequence[Delivery] = ("instant", "promised", "seller")
+"""The best for the buyer first."""
+
+_NUMBER = re.compile("[0-9]")
+
+
+def seat_key(title: str, venue: str | None, starts_at: datetime | None, seat: str | None) -> str | None:
+    """Equal for the same seat at the same event. None unless the listing names both: areas have no number."""
+    if venue is None or starts_at is None or seat is None or _NUMBER.search(seat) is None:
+        return None
+    named = "/".join((slug(title), slug(venue), slug(seat)))
+    return sha256(f"{named}/{starts_at.isoformat()}".encode()).hexdigest()
 
 
 def check_has_not_begun(starts_at: datetime | None, now: datetime) -> None:
@@ -106,12 +184,75 @@ def check_price(price_minor: int, minimum: MinimumCharge | None) -> None:
         raise PriceTooLow(f"Price must be at least {minimum.text}", field="price")
 
 
+@dataclass(frozen=True)
+class Pricing:
+    """What the marketplace demands of the price of a listing."""
+
+    currency: str = "usd"
+    minimum: MinimumCharge | None = None
+    caps: PriceCaps | None = None
+    """None if prices aren't compared with face values."""
+    requires_face_value: bool = False
+
+
+ANY_PRICE = Pricing()
+
+
+def check_face_value(details: Mapping[str, Any], pricing: Pricing) -> None:
+    """Check that a listing states its face value, if the marketplace requires that.
+
+    Raises:
+        FaceValueMissing
+    """
+    if pricing.requires_face_value and details.get("face_value_minor") is None:
+        raise FaceValueMissing(field="faceValue")
+
+
+def check_price_cap(details: Mapping[str, Any], country: str | None, pricing: Pricing) -> None:
+    """Check that the price doesn't exceed the face value by more than is allowed in the event's country.
+
+    Both are for all tickets of the listing together. Without a face value, there is nothing to compare.
+
+    Raises:
+        PriceAboveCap
+    """
+    face_value = details.get("face_value_minor")
+    if pricing.caps is None or face_value is None:
+        return
+    cap = pricing.caps.of(country)
+    highest = cap.highest(face_value)
+    if details["price_minor"] > highest:
+        where = "for events without a known country"
+        if country is not None:
+            where = f"in the event's country, {country_name(country)},"
+        raise PriceAboveCap(
+            f"Price must be at most {amount(highest, pricing.currency)}: "
+            f"the limit {where} is {percentage(cap.percent)} above the face value",
+            field="price",
+        )
+
+
 def may_read_private_note(ticket: TicketState, by: str | None) -> bool:
     """Whether this user may read the seller's private note: the seller, and the buyer who paid."""
     if by is None:
         return False
     owns_ticket = ticket.status == "sold" and not ticket.refunded and ticket.buyer_id == by
     return ticket.user_id == by or owns_ticket
+
+
+DELIVERED: Sequence[DeliveryState] = ("delivered", "confirmed", "failed")
+"""After these, the seller can't change any more what the buyer gets."""
+
+
+def check_may_write_note(ticket: TicketState, by: str) -> None:
+    """Check that this user may change the private note: the seller, until the ticket is delivered.
+
+    Raises:
+        NotTheSeller, NoteFinal
+    """
+    check_is_seller(ticket, by)
+    if ticket.status == "sold" and ticket.order_delivery in DELIVERED:
+        raise NoteFinal
 
 
 def check_is_seller(ticket: TicketState, by: str) -> None:
@@ -136,17 +277,33 @@ def check_may_edit(ticket: TicketState, by: str) -> None:
 
 
 def edit(
-    ticket: TicketState, by: str, details: Changes, now: datetime, minimum: MinimumCharge | None = None
+    ticket: TicketState, by: str, details: Changes, now: datetime, pricing: Pricing = ANY_PRICE
 ) -> Changes | None:
-    """Change the seller's description of the ticket.
+    """Change the seller's description of the ticket. `check_price_cap` needs the event's country besides.
 
     Raises:
-        NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast, PriceTooLow
+        NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn, EventInThePast, PriceTooLow,
+        FaceValueMissing, FilesExceedQuantity
     """
     check_may_edit(ticket, by)
     check_has_not_begun(details.get("starts_at"), now)
-    check_price(details.get("price_minor", ticket.price_minor), minimum)
-    return details
+    check_price(details.get("price_minor", ticket.price_minor), pricing.minimum)
+    check_face_value(details, pricing)
+    if not ticket.files:
+        return details
+    quantity = details.get("quantity", ticket.quantity)
+    if seats_of(ticket.files) > quantity:
+        raise FilesExceedQuantity
+    return {**details, "files_ready_at": files_ready(ticket, ticket.files, quantity, now)}
+
+
+def files_ready(
+    ticket: TicketState, files: Sequence[FileEntry], quantity: int, now: datetime
+) -> datetime | None:
+    """When the files were complete, if these are: there is one for each seat."""
+    if seats_of(files) != quantity:
+        return None
+    return ticket.files_ready_at or now
 
 
 def set_picture(ticket: TicketState, by: str, picture: str | None) -> Changes | None:
@@ -210,13 +367,17 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
         return None
     asked = ticket.price_minor if ticket.asked_minor is None else ticket.asked_minor
     is_free = _frees_ticket(order)
+    # Another hold begins only after the sale has ended, even if the event about its end is still to come.
+    is_sale_over = ticket.status == "sold" and (is_free or order.hold > ticket.hold)
+    files = _without_files(ticket) if is_sale_over else {}
     if order.status in LIVE_STATUSES:
         if order.hold > ticket.hold:
-            is_free = not _may_hold(ticket, order, asked)
+            is_free = not _may_hold(ticket.model_copy(update=dict(files)), order, asked)
         elif ticket.order_id != order.id:
             return None
     status = _status(order, is_free=is_free, withdrawn=ticket.withdrawn)
     return {
+        **files,
         "hold": order.hold,
         "order_version": order.version,
         "status": status,
@@ -230,7 +391,35 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
         "refunded": status == "sold" and order.status == "refunded",
         "refunded_minor": _refunded(order) if status == "sold" else 0,
         "dispute": order.dispute if status == "sold" else None,
+        "order_delivery": order.delivery if status == "sold" else None,
+        "upload_by": order.deliver_by if status == "sold" and order.ticket.delivery != "seller" else None,
+        "let_down": _let_down(order) or ticket.let_down,
     }
+
+
+def _let_down(order: OrderEvent) -> LetDown | None:
+    """Why the buyer got money back because of the seller: an operator's decision, or a broken promise."""
+    if order.problem in ("refunded", "partly-refunded") and order.refund_due > 0:
+        return "problem"
+    return "delivery" if order.delivery == "failed" else None
+
+
+def questioned_seat(known: Sequence[TicketState], by: str) -> TicketState | None:
+    """A listing of the same seat that makes a new one questionable: somebody else may have the seat.
+
+    Args:
+        known: the other listings of the seat.
+        by: who wants to list it.
+    """
+    return next((ticket for ticket in known if _is_questionable(ticket, by)), None)
+
+
+def _is_questionable(ticket: TicketState, by: str) -> bool:
+    if ticket.status == "sold":
+        owner = ticket.user_id if ticket.refunded else ticket.buyer_id
+        return owner != by
+    # An index refuses a second live listing of the same seller.
+    return ticket.status != "withdrawn" and ticket.user_id != by
 
 
 def changes_at(ticket: TicketState, now: datetime) -> datetime | None:
@@ -241,10 +430,21 @@ def changes_at(ticket: TicketState, now: datetime) -> datetime | None:
     return min(ahead, default=None)
 
 
+def _without_files(ticket: TicketState) -> Changes:
+    """The files don't count any more, because the former buyer could read them."""
+    if not ticket.files:
+        return {}
+    return {
+        "files": [file.model_copy(update={"is_void": True}) for file in ticket.files],
+        "files_ready_at": None,
+    }
+
+
 def _may_hold(ticket: TicketState, order: OrderEvent, asked: int) -> bool:
     """Whether the seller still offers what the buyer agreed to."""
     offered, agreed = (asked, ticket.title), (money.to_minor_units(order.ticket.price), order.ticket.title)
-    return not ticket.withdrawn and offered == agreed
+    keeps_delivery = _DELIVERIES.index(ticket.delivery) <= _DELIVERIES.index(order.ticket.delivery)
+    return not ticket.withdrawn and offered == agreed and keeps_delivery
 
 
 def _status(order: OrderEvent, *, is_free: bool, withdrawn: bool) -> TicketStatus:

@@ -51,10 +51,15 @@ async def my_summary(request: ApiRequest) -> SalesSummary:
     return await sales.summary(request.user.id)
 
 
-@get("/sellers/{user_id:str}", exclude_from_auth=True, summary="Number of tickets that a user sold")
+@get("/sellers/{user_id:str}", exclude_from_auth=True, summary="What is known of a user's sales")
 async def show_seller(user_id: PathId, catalogue: NamedDependency[Catalogue]) -> Response[Seller]:
     position = catalogue.position
-    seller = Seller(id=user_id.lower(), sold=await sales.count_sales(user_id))
+    seller = Seller(
+        id=user_id.lower(),
+        sold=await sales.count_sales(user_id),
+        upheld_problems=await sales.count_let_downs(user_id, "problem"),
+        failed_deliveries=await sales.count_let_downs(user_id, "delivery"),
+    )
     return ModelResponse(seller, headers=freshness(position))
 
 

@@ -122,11 +122,13 @@ class SearchIndex:
         text = tokens(ticket.title, ticket.venue, ticket.city)
         execute = self._database.execute
         number = execute(
-            "INSERT INTO tickets (id, version, price, starts, zone, city, category, kind) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO tickets (id, version, price, starts, zone, city, category, kind, show, instant) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(ticket.id, ticket.version, price, starts, zone),
                 *(kind.city, kind.category, self._counts.add(kind, price, starts, zone)),
+                ticket.show_id or "",
+                ticket.delivery == "instant",
             ),
         ).lastrowid
         execute("INSERT INTO texts VALUES (?, ?, ?)", (number, text, body))
@@ -219,11 +221,25 @@ class SearchIndex:
         return self._counts.facets(wanted.city, wanted.category, groups)
 
     def similar(self, to: Ticket) -> list[Hit]:
-        """Other tickets of the same city or category or with a common word, the soonest first.
+        """Other tickets for the same event, the cheapest first. Then those of the same city or category, or
+        with a common word, the soonest first.
 
         Raises:
             TooSlow
         """
+        same = self._of_show(to)
+        others = [hit for hit in self._related(to) if hit not in same]
+        return [*same, *others][:MAX_SIMILAR]
+
+    def _of_show(self, to: Ticket) -> list[Hit]:
+        if to.show_id is None:
+            return []
+        source = Source(
+            "tickets INDEXED BY of_show WHERE show != '' AND show = ? AND id != ?", [to.show_id, to.id]
+        )
+        return sorted(self._hits(source, "price, id", MAX_SIMILAR), key=lambda hit: hit.key("price"))
+
+    def _related(self, to: Ticket) -> list[Hit]:
         other = Condition("id != ?", [to.id])
         found: set[Hit] = set()
         for city, category in ((slug(to.city or ""), ""), ("", to.category or "")):

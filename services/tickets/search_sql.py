@@ -37,8 +37,9 @@ PRAGMA temp_store = MEMORY;
 CREATE TABLE tickets (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL, version INTEGER NOT NULL, price INTEGER NOT NULL,
     starts REAL NOT NULL, zone TEXT NOT NULL, city TEXT NOT NULL, category TEXT NOT NULL,
-    kind INTEGER NOT NULL
+    kind INTEGER NOT NULL, show TEXT NOT NULL, instant INTEGER NOT NULL
 );
+CREATE INDEX of_show ON tickets (show, price) WHERE show != '';
 {"".join(f"CREATE INDEX {name} ON tickets ({columns});" for name, columns in _INDEXES.items())}
 CREATE TABLE texts (number INTEGER PRIMARY KEY, tokens TEXT NOT NULL, body BLOB NOT NULL);
 CREATE VIRTUAL TABLE words USING fts5(
@@ -135,6 +136,8 @@ def filter_of(query: Query, zones: Iterable[str], now: datetime) -> Filter:
     wanted = Filter(terms(query.text), slug(query.city), query.category or "", bounds)
     if query.city.strip() and not wanted.city:
         return replace(wanted, bounds=[Condition("0")])  # no city consists of signs only
+    if query.is_instant:  # the running counts don't know how tickets are delivered
+        return replace(wanted, bounds=[*bounds, Condition("instant = 1")])
     if spans is None:
         return replace(wanted, prices=prices) if bounds else wanted
     return wanted if query.has_prices else replace(wanted, spans=spans)

@@ -13,6 +13,8 @@ from sandbox.testing import mongo_server, stripe_sandbox
 from tests.support.kept_services import KeptServices
 from tests.support.polling import TIMEOUT
 
+TABLES = ("objects", "open_sessions", "open_refunds", "events", "webhooks", "answers", "balances", "timers")
+
 
 class Sandbox(NamedTuple):
     url: str
@@ -22,7 +24,7 @@ class Sandbox(NamedTuple):
     def empty(self) -> None:
         """Delete everything that the sandbox has stored."""
         with closing(sqlite3.connect(self.file, timeout=TIMEOUT)) as connection, connection:
-            for table in ("objects", "open_sessions", "events", "deliveries", "answers"):
+            for table in TABLES:
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608 - a name from the line above
 
 

@@ -16,11 +16,13 @@ import settings
 from kit.stripe.client import StripeHttp
 from sandbox import processes
 from sandbox.processes import Process, granian
-from sandbox.stripe.app import create_app
+from sandbox.stripe.app import create_app, payouts_endpoint
+from sandbox.stripe.events.webhooks import Endpoint
 from tests.support.polling import TIMEOUT
 
-WEBHOOK_SECRET = "whsec_of_the_tests"
+WEBHOOK_SECRET, PAYOUTS_WEBHOOK_SECRET = "whsec_of_the_tests", "whsec_of_payouts_in_the_tests"
 BANK_SECONDS, BANK_OPENS = "TEST_BANK_SECONDS", "TEST_BANK_OPENS"
+PAYMENTS, PAYOUTS = "TEST_PAYMENTS", "TEST_PAYOUTS"
 HTTPX_WARNING = "ignore:Use 'content=:DeprecationWarning"
 """A filter for httpx's warning about each request of stripe 16.1."""
 SHOP = "http://shop.test/orders/1?tab=pay"
@@ -41,6 +43,17 @@ def slow_bank() -> Litestar:
     )
 
 
+def two_endpoints() -> Litestar:
+    """The sandbox with one endpoint of payments and one of payouts."""
+    conf = settings.load()
+    return create_app(
+        conf.data_dir / "stripe.sqlite3",
+        base_url=f"http://127.0.0.1:{conf.stripe_sandbox_port}",
+        endpoint=Endpoint(f"{os.environ[PAYMENTS]}/api/payments/webhook", WEBHOOK_SECRET),
+        payouts_endpoint=payouts_endpoint(os.environ[PAYOUTS], PAYOUTS_WEBHOOK_SECRET),
+    )
+
+
 def process(
     port: int,
     folder: Path,
@@ -48,14 +61,22 @@ def process(
     bank_seconds: float | None = None,
     bank_opens: Path | None = None,
     shop: str | None = None,
+    payouts: str | None = None,
 ) -> Process:
     """The sandbox as `just up` starts it. The bank responds after `bank_seconds`, and not before the file
-    `bank_opens` exists. Webhooks go to `shop`."""
+    `bank_opens` exists. Webhooks go to `shop`, and those about connected accounts to `payouts`."""
     usual = processes.stripe(port, folder)
     # If no `shop` is given, webhooks go to port 9, where nothing listens. They stay pending, as when payments
     # is down.
     addresses = {"PAYMENTS_URL": shop or "http://127.0.0.1:9", "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET}
     usual = replace(usual, environment={**usual.environment, **addresses})
+    if payouts is not None:
+        addresses = {PAYMENTS: shop or "http://127.0.0.1:9", PAYOUTS: payouts}
+        return replace(
+            usual,
+            command=granian("tests.support.stripe_sandbox:two_endpoints", "127.0.0.1", port),
+            environment={**usual.environment, **addresses},
+        )
     if bank_seconds is None and bank_opens is None:
         return usual
     bank = {BANK_SECONDS: str(bank_seconds or 0), BANK_OPENS: str(bank_opens or folder)}

@@ -258,3 +258,94 @@ async def test_a_command_with_wrong_arguments_says_what_is_wrong(
     ran = await command(operated, *(new_id() if each == "ID" else each for each in arguments))
     assert (ran.code, ran.out) == (code, "")
     assert message in ran.err
+
+
+async def test_an_operator_merges_and_corrects_events_in_the_console_and_by_commands(
+    operated: Stack, operator: httpx.AsyncClient, people: tuple[Person, Person]
+) -> None:
+    seller, _ = people
+    title = random_word()
+    where = {"startsAt": "2036-06-05T18:30:00Z", "venue": "Tempodrom", "city": "Berlin"}
+    older = await seller.lists_ticket(title=title, **where)
+    newer = await seller.lists_ticket(title=f"{title} live", **where)
+    path = f"/ops/shows/{newer['showId']}"
+    assert str((await operator.get("/ops/search", params={"q": newer["showId"]})).url).endswith(path)
+    page = (await operator.get(path)).text
+    assert older["showId"] in page  # at the same place
+    done = await operator.post(f"{path}/merge", data={"other": older["showId"], **WHY})
+    assert f"Event {older['showId']}, {title}, has all tickets of both." in done.text
+    assert (await seller.ticket(newer["id"]))["showId"] == older["showId"]
+    assert last_action(operated)["command"] == "merge-shows"
+    again = await command(
+        operated, "merge-shows", newer["showId"], older["showId"], "--reason", "the same concert"
+    )
+    assert again.code == 0, again.err
+
+    facts = ["--set", "venue=Astra", "--set", "country=AT", "--reason", "it has moved"]
+    corrected = await command(operated, "correct-show", older["showId"], *facts)
+    assert corrected.out == f"Event {older['showId']}, {title}, is corrected.\n"
+    ticket = await seller.ticket(newer["id"])
+    assert (ticket["venue"], ticket["country"]) == ("Astra", "AT")
+    wrong = await command(operated, "correct-show", older["showId"], "--set", "price=1", "--reason", "x")
+    assert (wrong.code, "there is no field price" in wrong.err) == (2, True)
+    moved = await seller.client.get(f"/events/{newer['showId']}")
+    assert (moved.status_code, moved.headers["location"]) == (303, f"/events/{older['showId']}")
+
+
+async def test_operators_decide_on_a_reported_problem_and_the_buyer_gets_a_part_back(
+    operated: Stack, operator: httpx.AsyncClient, people: tuple[Person, Person]
+) -> None:
+    seller, buyer = people
+    order = await reserved(people)
+    await until(lambda: buyer.pays(order["id"]), lambda it: it.status_code == 201)
+    await until(lambda: buyer.order(order["id"]), lambda seen: seen["status"] == "complete")
+    path = f"/api/orders/{order['id']}/problem"
+    report = {"kind": "not-as-described", "text": "Another <b>row</b>"}
+    assert (await buyer.client.post(path, json=report)).status_code == 200
+    page = (await operator.get("/ops/problems")).text
+    assert "Another &lt;b&gt;row&lt;/b&gt;" in page
+    assert f"/ops/problems/{order['id']}/decide" not in page  # the seller may still answer
+    assert (await seller.client.post(f"{path}/answer", json={"text": "It is next to it"})).status_code == 200
+    page = (await operator.get("/ops/problems")).text
+    assert "It is next to it" in page
+
+    decide = f"/ops/problems/{order['id']}/decide"
+    form = {"decision": "partial-refund", "amount": "5.00", "seen": "answered", **WHY}
+    unconfirmed = {name: value for name, value in form.items() if name != "confirmed"}
+    assert "Nothing was done" in (await operator.post(decide, data=unconfirmed)).text
+    assert "choose a decision" in (await operator.post(decide, data={**form, "decision": ""})).text
+    done = await operator.post(decide, data=form)
+    assert f"The problem with order {order['id']} is partly-refunded." in done.text
+    assert last_action(operated)["command"] == "decide-problem"
+    other = await operator.post(decide, data={**form, "decision": "reject"})
+    assert "This problem has been decided already: partly-refunded." in other.text
+    assert f"/ops/orders/{order['id']}" not in (await operator.get("/ops/problems")).text
+    late = await command(operated, "decide-problem", order["id"], "refund", "--reason", "too late")
+    assert (late.code, "has been decided already" in late.err) == (1, True)
+
+    paid = await until(lambda: buyer.payment(order["id"]), lambda seen: seen["refundedAmount"] == 500)
+    assert paid["status"] == "captured"
+    seen = await until(
+        lambda: buyer.order(order["id"]), lambda it: it["problem"]["state"] == "partly-refunded"
+    )
+    assert (seen["status"], seen["problem"]["refunded"], seen["problem"]["reason"]) == (
+        "complete",
+        500,
+        "the buyer phoned",
+    )
+
+
+async def test_an_operator_submits_what_is_known_of_a_disputed_order_to_the_bank(
+    operated: Stack, operator: httpx.AsyncClient, people: tuple[Person, Person]
+) -> None:
+    _, buyer = people
+    order = await reserved(people)
+    await until(lambda: buyer.pays(order["id"], "tok_createDispute"), lambda it: it.status_code == 201)
+    await until(lambda: buyer.payment(order["id"]), lambda seen: seen["dispute"] == "open")
+    page = await operator.get(f"/ops/orders/{order['id']}")
+    assert "The buyer reported no problem to the marketplace." in page.text
+    form = {"text": "winning_evidence", **WHY}
+    done = await operator.post(f"/ops/orders/{order['id']}/evidence", data=form)
+    assert f"The evidence about order {order['id']} is submitted." in done.text
+    await until(lambda: buyer.payment(order["id"]), lambda seen: seen["dispute"] == "won")
+    assert "<textarea" not in (await operator.get(f"/ops/orders/{order['id']}")).text

@@ -97,7 +97,7 @@ async def test_a_poison_message_becomes_a_dead_letter_of_each_consumer_and_does_
     async def dead_letters() -> int:
         return (await js.stream_info("DEAD")).state.messages - before
 
-    await until(dead_letters, lambda count: count == 3)  # tickets, payments and expiration
+    await until(dead_letters, lambda count: count == 4)  # tickets, payments, expiration and payouts
     await connection.close()
     async with signed_up(stack.web, 2) as (seller, buyer):
         ticket = await seller.lists_ticket()

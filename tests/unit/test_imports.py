@@ -62,6 +62,7 @@ def _of_a_service(module: Module, path: PurePosixPath) -> bool:
 
 WITHOUT_DATABASE = (
     "background",
+    "calendar",
     "errors",
     "nats",
     "client_address",
@@ -187,6 +188,7 @@ RULES = (
         "rules are pure functions that get the time as an argument",
         (
             "services/*/rules.py",
+            "services/orders/delivery.py",
             "services/orders/hoarding.py",
             "services/payments/attempts.py",
             "services/payments/money_back.py",

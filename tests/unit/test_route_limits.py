@@ -14,18 +14,24 @@ SAFE = {"GET", "HEAD", "OPTIONS"}
 OTHERWISE_PROTECTED = {
     "POST /api/orders/cancellations": "only for operators",
     "POST /api/orders/extensions": "only for operators",
+    "POST /api/orders/problems/decisions": "only for operators",
     **{
         f"{method} /internal/users/{{user_id:str}}/closing/{{attempt:str}}": "only for services"
         for method in ("PUT", "DELETE")
     },
     "POST /internal/links/{link_id:str}": "only for services",
     "POST /api/payments/refunds": "only for operators",
+    "POST /api/payments/evidence": "only for operators",
     "PUT /api/users/{user_id:str}/suspension": "only for operators",
     "DELETE /api/users/{user_id:str}/suspension": "only for operators",
     "DELETE /api/users/{user_id:str}/sessions": "only for operators",
     "POST /api/tickets/withdrawals": "only for operators",
+    "POST /api/shows/merges": "only for operators",
+    "POST /api/shows/corrections": "only for operators",
     "POST /internal/link-targets": "only for web, and without a link of ours it says nothing",
     "POST /internal/choices": "only for web, and without a token of ours it does nothing",
+    "POST /api/payouts/write-offs": "only for operators",
+    "POST /api/payouts/webhook": "only for Stripe, whose signature is checked first",
     "POST /api/payments/webhook": "only for Stripe, whose signature is checked first",
 }
 
@@ -59,7 +65,7 @@ def test_every_route_that_changes_something_has_a_rate_limit(route: str) -> None
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/tickets", "/api/tickets/facets", "/api/tickets/{ticket_id:str}/similar"]
+    "path", ["/api/tickets", "/api/tickets/facets", "/api/tickets/{ticket_id:str}/similar", "/api/shows"]
 )
 def test_searches_have_a_rate_limit(path: str) -> None:
     assert is_limited(HANDLERS[f"GET {path}"])

@@ -419,3 +419,16 @@ def test_environment_variables_take_precedence_over_the_env_file(
     (tmp_path / ".env").write_text("WEB_PORT=8001\nAUTH_PORT=8002\n")
     settings = given(monkeypatch, WEB_PORT="9001")
     assert (settings.web_port, settings.auth_port) == (9001, 8002)
+
+
+def test_each_mistake_in_the_table_of_price_caps_is_reported_at_start(tmp_path: Path) -> None:
+    caps = tmp_path / "caps.csv"
+    caps.write_text(
+        "country,percent,source,date\n*,20,Ours,2026-12-01\nXX,5,Ours,2026-12-01\nDE,x,Ours,2026-12-01\n"
+    )
+    process = loaded(PRICE_CAPS=str(caps))
+    assert process.returncode == 2
+    assert process.stderr.splitlines() == [
+        "PRICE_CAPS: line 3: 'XX' isn't a country such as DE, or *",
+        "line 4: percent must be from 0 to 1000, not 'x'",
+    ]

@@ -4,21 +4,23 @@ import re
 
 from litestar.types import HTTPScope
 
-from contracts.tickets import MAX_PICTURE_BYTES
+from contracts.tickets import MAX_FILE_BYTES, MAX_PICTURE_BYTES
 from kit.errors import Unavailable
 from kit.http.cross_site import RejectCrossSite
 from kit.tokens import Sessions
 from settings import Settings
 from web.admission.cookies import Cookie
-from web.admission.request_body import MAX_BODY_BYTES, BodyRejected
+from web.admission.request_body import MAX_BODY_BYTES, MAX_FILE_FORM_BYTES, BodyRejected
 
 WEBHOOKS = "/api/payments/webhook"
 _PICTURE_FORMS = re.compile(r"/sell|/tickets/[^/]+/picture")
 _PICTURES = re.compile(r"/api/tickets/[^/]+/picture")
+_FILE_FORMS = re.compile(r"/tickets/[^/]+/files")
+_FILES = re.compile(r"/api/tickets/[^/]+/files")
 
 
 class BodyLimits:
-    """Only signed-in users on pages of this site may send pictures. All other bodies are small."""
+    """Only signed-in users on pages of this site may send pictures and files. All other bodies are small."""
 
     def __init__(self, settings: Settings, sessions: Sessions, cross_site: RejectCrossSite) -> None:
         self._small = settings.max_body_bytes or MAX_BODY_BYTES
@@ -53,11 +55,15 @@ class BodyLimits:
 
 
 def _upload_limit(scope: HTTPScope) -> int | None:
-    """The limit of a route for pictures; None for other routes."""
+    """The limit of a route for pictures or files; None for other routes."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
     is_multipart = headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
     if scope["method"] == "POST" and is_multipart and _PICTURE_FORMS.fullmatch(scope["path"]):
         return MAX_BODY_BYTES
     if scope["method"] == "PUT" and _PICTURES.fullmatch(scope["path"]):
         return MAX_PICTURE_BYTES
+    if scope["method"] == "POST" and is_multipart and _FILE_FORMS.fullmatch(scope["path"]):
+        return MAX_FILE_FORM_BYTES
+    if scope["method"] == "POST" and _FILES.fullmatch(scope["path"]):
+        return MAX_FILE_BYTES
     return None

@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 
 from litestar.types import HTTPScope, Receive
 
-from contracts.tickets import MAX_PICTURE_BYTES
+from contracts.tickets import MAX_FILE_BYTES, MAX_PICTURE_BYTES
 from kit.networks import Networks
 
 FORM_FIELDS_BYTES = 750_000
 MAX_BODY_BYTES = MAX_PICTURE_BYTES + FORM_FIELDS_BYTES
 """Maximum size of a body: that of a form with a picture. Each route also has its own limit."""
+MAX_FILE_FORM_BYTES = MAX_FILE_BYTES + FORM_FIELDS_BYTES
+"""Maximum size of a form with a file of a ticket."""
 SMALL_BODY_BYTES = 16_384
 """Maximum size of a body that doesn't count towards `MAX_MEMORY_BYTES`: nearly all forms and API requests."""
 MAX_MEMORY_BYTES = 48_000_000

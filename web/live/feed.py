@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from contracts.events import Event, OrderEvent, PaymentEvent, SessionEnded, TicketEvent
+from contracts.events import Event, OrderEvent, PaymentEvent, PayoutEvent, SessionEnded, TicketEvent
 from kit.sessions import EndedSessions
 from web.live.buyers import Buyers
 from web.live.changes import Change
@@ -58,13 +58,16 @@ def change_of(event: Event | None, number: int, buyers: Buyers) -> Change:
     """
     match event:
         case TicketEvent():
-            return Change(number, (("ticket", event.id), ("seller", event.user_id)))
+            show = (("show", event.show_id),) if event.show_id is not None else ()
+            return Change(number, (("ticket", event.id), ("seller", event.user_id), *show))
         case OrderEvent():
             return Change(number, (("order", event.id), ("buyer", event.user_id)), event.user_id)
         case PaymentEvent():
             buyer = buyers.of_order(event.order_id)
             mine = (("buyer", buyer),) if buyer is not None else ()
             return Change(number, (("order", event.order_id), *mine), buyer)
+        case PayoutEvent():
+            return Change(number, (("seller", event.seller_id),))
         case SessionEnded():
             return Change(number, (("session", event.session_id),))
     return Change(number)

@@ -28,6 +28,7 @@ UNAVAILABLE = Problem.of(503, "Live updates are unavailable for a moment")
 SIGN_IN = Problem.of(401, "Sign in to watch what is yours")
 MAX_ORDERS = 20
 MAX_TICKETS = 100
+MAX_SHOWS = 20
 UNKNOWN = -1
 """The position of a browser that sent an invalid position. All changes follow it, so that the browser fetches
 everything."""
@@ -69,16 +70,18 @@ def closed_on_signals(hub: Hub) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class RequestedTopics:
-    """The topics that a browser requests: orders, tickets, and all orders or all sales of its user."""
+    """The topics that a browser requests: orders, tickets, events, and all orders or sales of its user."""
 
     orders: set[str]
     tickets: set[str]
+    shows: set[str]
     mine: tuple[Kind, ...]
 
     @property
     def is_acceptable(self) -> bool:
-        is_nonempty = bool(self.orders or self.tickets or self.mine)
-        return is_nonempty and len(self.orders) <= MAX_ORDERS and len(self.tickets) <= MAX_TICKETS
+        is_nonempty = bool(self.orders or self.tickets or self.shows or self.mine)
+        limits = ((self.orders, MAX_ORDERS), (self.tickets, MAX_TICKETS), (self.shows, MAX_SHOWS))
+        return is_nonempty and all(len(ids) <= limit for ids, limit in limits)
 
 
 @get("/live", opt={"exclude_from_metrics": True})
@@ -89,11 +92,12 @@ async def live(
     viewer: NamedDependency[Viewer],
     order: FromQuery[list[str] | None] = None,
     ticket: FromQuery[list[str] | None] = None,
+    show: FromQuery[list[str] | None] = None,
     buyer: FromQuery[str | None] = None,
     seller: FromQuery[str | None] = None,
     since: FromQuery[str | None] = None,
 ) -> Response[bytes] | Stream:
-    """A stream of signals about the requested orders and tickets.
+    """A stream of signals about the requested orders, tickets and events.
 
     One stream serves all tabs of a browser. Topics that the user may not watch are left out. If no topic is
     left, the stream is refused. It ends when the user's token expires or the session ends. A browser that
@@ -101,10 +105,12 @@ async def live(
     """
     user_topics: tuple[tuple[Kind, str | None], ...] = (("buyer", buyer), ("seller", seller))
     mine = tuple(kind for kind, user in user_topics if user is not None)
-    requested = RequestedTopics(set(order or ()), set(ticket or ()), mine)
+    requested = RequestedTopics(set(order or ()), set(ticket or ()), set(show or ()), mine)
     if not requested.is_acceptable or not {buyer, seller} <= {None, MINE}:
         return problem_response(
-            Problem.of(400, f"Ask for 1 to {MAX_ORDERS} orders or {MAX_TICKETS} tickets, or mine")
+            Problem.of(
+                400, f"Ask for 1 to {MAX_ORDERS} orders, {MAX_TICKETS} tickets or {MAX_SHOWS} shows, or mine"
+            )
         )
     try:
         watcher = await _watcher(requested, api, viewer, request.client_address)
@@ -134,6 +140,7 @@ async def _watcher(requested: RequestedTopics, api: ApiClient, viewer: Viewer, a
     if not viewer.known and (requested.orders or requested.mine):
         raise ServiceDown("auth")
     topics: set[Topic] = {("ticket", ticket_id) for ticket_id in requested.tickets}
+    topics |= {("show", show_id) for show_id in requested.shows}
     refusals = []
     lookups = (api.order(order_id) for order_id in requested.orders)
     for found in await asyncio.gather(*lookups, return_exceptions=True):

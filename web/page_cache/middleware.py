@@ -40,7 +40,7 @@ from web.page_cache.viewers import Viewers
 from web.rendering.locales import MAX_HEADER_LENGTH, locale_of
 
 SHARED = re.compile(
-    r"/|/results(?:/rows)?|/tickets/[0-9a-f]{24}(?:/(?:card|offer))?"
+    r"/|/results(?:/rows)?|/tickets/[0-9a-f]{24}(?:/(?:card|offer))?|/events/[0-9a-f]{24}(?:/tickets)?"
     r"|/api/tickets(?:/facets|/[0-9a-f]{24}(?:/similar)?|/sellers/[0-9a-f]{24})?",
     re.ASCII,
 )
@@ -76,7 +76,9 @@ _PERSONAL = _ENCODING | {b"cookie", b"authorization"}
 
 def route_of(path: str) -> str:
     """The pattern of a shared path, as the app names it in its spans."""
-    return _ID.sub(":id" if path.startswith("/api/") else "{ticket_id}", path)
+    if path.startswith("/api/"):
+        return _ID.sub(":id", path)
+    return _ID.sub("{show_id}" if path.startswith("/events/") else "{ticket_id}", path)
 
 
 class Response:

@@ -81,7 +81,7 @@ class Store:
         return missed is not None
 
     def invalidate(self, change: Change) -> None:
-        """Drop the renderings of a ticket that changed, of its seller, and of all lists.
+        """Drop the renderings of a ticket that changed, of its seller, of its event, and of all lists.
 
         Shared pages don't depend on events about anything else.
         """

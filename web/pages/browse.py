@@ -40,15 +40,17 @@ PERIODS = {
     "month": N_("This month"),
     CUSTOM_DATES: N_("Between two dates"),
 }
+DELIVERIES = {"": N_("Any delivery"), "instant": N_("Instant delivery")}
 PRICES = ("minPrice", "maxPrice")
 DAYS = ("from", "to")
 FILTERS = Fields(
-    ("q", "city", "category", "when", *DAYS, *PRICES, "sort"),
+    ("q", "city", "category", "when", *DAYS, *PRICES, "delivery", "sort"),
     messages={
         **dict.fromkeys(PRICES, N_("Enter a price, such as 20 or 19.99")),
         **dict.fromkeys(DAYS, N_("Enter a day, such as 2026-12-24")),
         "category": N_("Choose one of the categories"),
         "when": N_("Choose one of the dates"),
+        "delivery": N_("Choose one of the ways of delivery"),
         "sort": N_("Choose one of the sort orders"),
     },
 )
@@ -231,6 +233,7 @@ def _choices(typed: Mapping[str, str], facets: Facets | None) -> dict[str, dict[
     """
     choices = {
         "when": {value: _(label) for value, label in PERIODS.items()},
+        "delivery": {value: _(label) for value, label in DELIVERIES.items()},
         "sort": {value: _(label) for value, label in SORTS.items()},
     }
     categories = {"": _("Any category")}
@@ -270,6 +273,8 @@ def _chip_text(name: str, value: str, facets: Facets | None, page: Page) -> str:
             return category_label(value)
         case "when":
             return _(PERIODS.get(value, value))
+        case "delivery":
+            return _(DELIVERIES.get(value, value))
         case "from":
             return _("From %(day)s", day=_day_text(value))
         case "to":

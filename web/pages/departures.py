@@ -26,6 +26,8 @@ ADVICE: Mapping[MatterKind, tuple[str, str]] = {
         N_("Wait until it is paid, refunded or, if you dispute it, decided."),
     ),
     "listing": (N_("A ticket that you offer"), N_("Withdraw it.")),
+    "payout": (N_("Money for a sale"), N_("Wait until it is paid to you.")),
+    "debt": (N_("Money that you owe"), N_("Your next sale settles it, or write to us.")),
     "sale": (
         N_("A ticket that you sold"),
         N_("Wait until the event has begun, and until no dispute about it is open."),
@@ -85,15 +87,22 @@ def _shown(matter: OpenMatter) -> Mapping[str, Any]:
     name, advice = ADVICE[matter.kind]
     if matter.kind == "listing" and matter.until is not None:
         advice = RESERVED
-    is_listing = matter.kind in {"listing", "sale"}
     return {
         "name": _(name),
         "advice": _(advice),
         "title": matter.title,
-        "address": f"/tickets/{matter.ticket_id}" if is_listing else f"/orders/{matter.order_id}",
+        "address": _address(matter),
         "starts_at": matter.starts_at if matter.starts_at and matter.starts_at > now() else None,
-        "until": matter.until,
+        "until": matter.until if matter.kind != "payout" else None,
+        "due": matter.until if matter.kind == "payout" else None,
     }
+
+
+def _address(matter: OpenMatter) -> str:
+    if matter.kind in {"payout", "debt"}:
+        return "/account/payouts"
+    is_listing = matter.kind in {"listing", "sale"}
+    return f"/tickets/{matter.ticket_id}" if is_listing else f"/orders/{matter.order_id}"
 
 
 @get("/account/deleted")

@@ -4,15 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
-from contracts.api import Order, Payment, Ticket
+from contracts.api import Order, Payment, Profile, Ticket
 from contracts.money import from_minor_units
 from web.order_stage import Stage, Step
+from web.rendering.problem_texts import ShownProblem
 from web.rendering.texts import N_
-from web.rendering.ticket_texts import has_begun
+from web.rendering.ticket_texts import has_begun, places
 
 Layout = Literal["checkout", "owned", "ended"]
+Delivery = Literal[
+    "files-due", "files", "files-confirmed", "handover-due", "overdue", "handed-over", "confirmed"
+]
 
 STEPS: dict[Step, str] = {"review": N_("Review"), "pay": N_("Pay"), "ticket": N_("Ticket")}
 
@@ -57,6 +61,10 @@ class OrderView:
     ticket: Ticket | None = None
     """The current state of the ticket. None while the order is live, or if the tickets service is down."""
     similar: Sequence[Ticket] = ()
+    listing: Ticket | None = None
+    """What the seller says about the ticket, while the buyer reviews the order."""
+    seller: Profile | None = None
+    """Who sells the ticket, while the buyer reviews the order."""
 
     @property
     def number(self) -> str | None:
@@ -165,6 +173,45 @@ class OrderView:
             return None
         is_sold_to_buyer = self.ticket.status == "sold" and self.ticket.order_id == self.order.id
         return None if is_sold_to_buyer else self.ticket
+
+    @property
+    def delivery(self) -> Delivery | None:
+        """What is said about the delivery. None if the order is too old to say it."""
+        order = self.order
+        was_uploaded = self.ticket is not None and self.ticket.delivery == "instant"
+        has_files = order.ticket.delivery != "seller" or was_uploaded
+        match order.delivery:
+            case "due" if has_files:
+                return "files-due"
+            case "due":
+                return "overdue" if order.overdue_at else "handover-due"
+            case "delivered":
+                return "files" if has_files else "handed-over"
+            case "confirmed":
+                return "files-confirmed" if has_files else "confirmed"
+        return None
+
+    @property
+    def can_confirm(self) -> bool:
+        """Whether the buyer may say to have the ticket."""
+        can = {"files", "handed-over", "handover-due", "overdue"}
+        return self.order.status == "complete" and self.delivery in can
+
+    @property
+    def problem(self) -> ShownProblem | None:
+        """The problem that the buyer reported, if any."""
+        return ShownProblem(self.order.problem) if self.order.problem else None
+
+    @property
+    def shows_problem(self) -> bool:
+        """Whether there is a report, or the buyer may make one."""
+        return self.order.problem is not None or self.order.can_report
+
+    @property
+    def map_address(self) -> str | None:
+        """The address of a map with the venue, which is asked for only when the buyer follows it."""
+        query = ", ".join(places(self.order.ticket))
+        return f"https://www.openstreetmap.org/search?{urlencode({'query': query})}" if query else None
 
     @property
     def action_url(self) -> str | None:

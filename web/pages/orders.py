@@ -11,7 +11,7 @@ from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 
-from contracts.api import Order, Payment, Ticket
+from contracts.api import Order, Payment, Profile, Ticket
 from contracts.events import LIVE_STATUSES
 from contracts.wire import now
 from web import stripe_checkout
@@ -117,6 +117,12 @@ async def cancel(page: NamedDependency[Page], order_id: FromPath[str]) -> Respon
     return await _changed(page, order_id, None, page.api.cancel_order(order_id))
 
 
+@post("/orders/{order_id:str}/confirmation")
+async def confirm_delivery(page: NamedDependency[Page], order_id: FromPath[str]) -> Response[Any]:
+    """Record that the buyer has the ticket."""
+    return await _changed(page, order_id, None, page.api.confirm_delivery(order_id))
+
+
 async def _changed(page: Page, order_id: str, step: str | None, change: Awaitable[object]) -> Response[Any]:
     """Await the change, then show the order. If the change was refused, also show the reason."""
     alert, status = None, 200
@@ -142,25 +148,30 @@ async def _show(
     came_back: bool = False,
     goes_to_pay: bool = False,
 ) -> Response[Any]:
-    view = await _view(page, order_id, came_back=came_back, goes_to_pay=goes_to_pay)
+    view = await view_of(page, order_id, came_back=came_back, goes_to_pay=goes_to_pay)
     back = f"/tickets/{view.order.ticket.id}" if view.is_checkout else None
     context = {"view": view, "cards": SANDBOX_CARDS, "alert": alert}
     return page.render("orders/show.html", context, fragment="orders/_order.html", status=status, back=back)
 
 
-async def _view(page: Page, order_id: str, *, came_back: bool, goes_to_pay: bool) -> OrderView:
+async def view_of(
+    page: Page, order_id: str, *, came_back: bool = False, goes_to_pay: bool = False
+) -> OrderView:
+    """The order, its payment and its ticket, as its page shows them now."""
     order, payment = await _both(page.api.order(order_id), _payment(page, order_id))
     at = now()
     stage = stage_of(order, payment, at, pay_after_start=page.settings.pay_after_start)
     if came_back:
         stage = on_return(stage)
     goes_to_pay = goes_to_pay and not page.settings.pays_at_checkout
+    step = step_of(stage, goes_to_pay=goes_to_pay)
     ticket, similar = await _ticket_and_similar(page, order)
+    listing, seller = await _to_review(page, order) if step == "review" else (None, None)
     return OrderView(
         order,
         payment,
         stage,
-        step_of(stage, goes_to_pay=goes_to_pay),
+        step,
         remaining=max(0, math.ceil((order.expires_at - at).total_seconds())),
         until_start=_seconds_until_start(order, at),
         page_url=stripe_checkout.trusted(payment.page_url if payment else None, page.settings),
@@ -169,7 +180,16 @@ async def _view(page: Page, order_id: str, *, came_back: bool, goes_to_pay: bool
         goes_to_pay=goes_to_pay and stage.step == "pay",
         ticket=ticket,
         similar=similar,
+        listing=listing,
+        seller=seller,
     )
+
+
+async def _to_review(page: Page, order: Order) -> tuple[Ticket | None, Profile | None]:
+    """What a buyer has to know before paying and an order doesn't contain: the listing and its seller."""
+    listing = await page.optional(page.api.ticket(order.ticket.id))
+    seller = None if listing is None else await page.optional(page.api.profile(listing.user_id))
+    return listing, seller
 
 
 def _seconds_until_start(order: Order, at: datetime) -> int | None:
@@ -214,4 +234,4 @@ async def _outcome(page: Page, order_id: str, is_known: Callable[[Stage], bool])
         return None
 
 
-router = Router("/", route_handlers=[show, pay, extend, cancel])
+router = Router("/", route_handlers=[show, pay, extend, cancel, confirm_delivery])

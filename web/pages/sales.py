@@ -1,20 +1,25 @@
-"""The page with the list of a seller's tickets and the amount that the seller has earned."""
+"""The page with the list of a seller's tickets, and where the money for each sale is."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, get_args
 from urllib.parse import urlencode
 
-from litestar import Response, Router, get
+from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 
-from contracts.api import SalesSummary, Ticket
+from contracts.api import SalesSummary, SoldOrder, Ticket
 from contracts.events import TicketStatus
 from contracts.money import from_minor_units
 from web.api_client import ApiClient, Refused, TicketPage
 from web.page_context import Page
+from web.redirects import sign_in_address
+from web.rendering.payout_texts import ShownPayout, ShownSums
+from web.rendering.problem_texts import ShownProblem
 from web.rendering.templating import seconds_left
 from web.rendering.texts import N_
 from web.rendering.ticket_texts import has_begun
@@ -44,6 +49,29 @@ class Sale:
     """A ticket in the list of its seller."""
 
     ticket: Ticket
+    order: SoldOrder | None = None
+    """The order of a sold ticket. None if the orders service is down."""
+    payout: ShownPayout | None = None
+    """Where the money is. None if the ticket isn't sold, or if payouts doesn't answer."""
+
+    @property
+    def delivery(self) -> str | None:
+        """What is said about the delivery. None if nothing was paid, or if the order is too old to say it."""
+        if self.order is None or self.order.delivery in (None, "sealed"):
+            return None
+        if self.order.status != "complete" and self.order.delivery != "failed":
+            return None
+        if self.order.delivery != "due":
+            return self.order.delivery
+        if self.ticket.delivery == "promised":
+            return "upload"
+        return "overdue" if self.order.overdue_at else "hand-over"
+
+    @property
+    def problem(self) -> ShownProblem | None:
+        """The problem that the buyer reported, if any."""
+        report = self.order.problem if self.order else None
+        return ShownProblem(report) if report else None
 
     @property
     def is_over(self) -> bool:
@@ -98,11 +126,16 @@ async def listings(page: NamedDependency[Page], request: WebRequest) -> Response
         if refused.problem.type != "/problems/bad-cursor":
             raise
         return page.redirect(_address(status))
+    sold = [ticket.order_id for ticket in tickets.tickets if ticket.status == "sold" and ticket.order_id]
+    orders, (sums, payouts) = await asyncio.gather(_orders(page, sold), _payouts(page, sold))
     context = {
-        "sales": [Sale(ticket) for ticket in tickets.tickets],
+        "sales": [
+            Sale(ticket, orders.get(ticket.id), payouts.get(ticket.order_id or ""))
+            for ticket in tickets.tickets
+        ],
+        "sums": sums,
         "summary": summary,
         "counts": _counts(summary),
-        "earned": from_minor_units(summary.sold.amount - summary.refunded.amount),
         "refunded": from_minor_units(summary.refunded.amount),
         "status": status,
         "heading": LABELS[status] if status else N_("All your tickets"),
@@ -113,9 +146,37 @@ async def listings(page: NamedDependency[Page], request: WebRequest) -> Response
     return page.render("sell/listings.html", context, fragment="sell/_listings.html")
 
 
+@post("/orders/{order_id:str}/handover")
+async def hand_over(page: NamedDependency[Page], order_id: FromPath[str]) -> Response[Any]:
+    """Record that the seller has handed the ticket over. The list says what came of it."""
+    try:
+        await page.api.hand_over(order_id)
+    except Refused as refused:
+        if refused.status == 401:
+            return page.redirect(sign_in_address("/listings"))
+        if refused.status != 409:
+            raise
+    return page.redirect("/listings?status=sold")
+
+
+async def _orders(page: Page, sold: Sequence[str]) -> Mapping[str, SoldOrder]:
+    """The orders of sold tickets, by ticket. The page does without them if orders doesn't answer."""
+    found = await page.optional(page.api.sales_of(sold)) if sold else None
+    return {order.ticket_id: order for order in found or ()}
+
+
 async def _tickets_and_summary(api: ApiClient, search: dict[str, str]) -> tuple[TicketPage, SalesSummary]:
     given = {name: value for name, value in search.items() if value}
     return await asyncio.gather(api.my_tickets(given), api.my_sales())
+
+
+async def _payouts(page: Page, sold: Sequence[str]) -> tuple[list[ShownSums], Mapping[str, ShownPayout]]:
+    """The seller's sums, and the money by order. The page does without both if payouts doesn't answer."""
+    found = await page.optional(page.api.payouts_of(sold))
+    if found is None:
+        return [], {}
+    sums, payouts = found
+    return [ShownSums(each) for each in sums], {each.order_id: ShownPayout(each) for each in payouts}
 
 
 def _counts(summary: SalesSummary) -> dict[str, int]:
@@ -143,4 +204,4 @@ def _address(status: str, *, after: str = "", show: int = 0) -> str:
     return f"/listings?{query}" if query else "/listings"
 
 
-router = Router("/", route_handlers=[listings])
+router = Router("/", route_handlers=[listings, hand_over])

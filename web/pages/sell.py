@@ -1,15 +1,17 @@
 """The pages to list, edit and withdraw a ticket."""
 
+import asyncio
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, URLEncodedBody
 
-from contracts.api import Ticket
+from contracts.api import Show, Ticket
 from contracts.tickets import MAX_PICTURE_BYTES
 from web.api_client import Refused, ServiceDown
 from web.forms import Form
@@ -25,8 +27,11 @@ from web.pages.pictures import (
 from web.pages.sell_form import BLANK, FIELDS, api_body, render_form, render_refused, typed_values
 from web.redirects import sign_in_address
 from web.rendering.texts import _
+from web.rendering.ticket_texts import has_begun
 from web.request import WebRequest
 from web.time_zones import UTC
+
+MAX_QUERY = 200
 
 _KEY = re.compile("[A-Za-z0-9_-]{1,100}", re.ASCII)
 
@@ -52,8 +57,34 @@ async def new(page: NamedDependency[Page]) -> Response[Any]:
         return page.redirect(sign_in_address("/sell"))
     if page.viewer.unconfirmed:
         return await page.confirmed_meanwhile() or page.redirect("/account/confirm")
-    values = BLANK | {"timeZone": await _last_zone(page) or UTC, "idempotency_key": _new_key()}
-    return render_form(page, Form(values, _wrong_picture(page)), is_new=True)
+    query = page.request.query_params
+    show, found = await asyncio.gather(
+        _chosen(page, query.get("event", "")), _suggestions(page, query.get("q", ""))
+    )
+    zone = await _last_zone(page) if show is None else None
+    values = BLANK | {"timeZone": zone or UTC, "idempotency_key": _new_key()}
+    return render_form(page, Form(values, _wrong_picture(page)), is_new=True, show=show, found=found)
+
+
+@get("/sell/events")
+async def find_event(page: NamedDependency[Page]) -> Response[Any]:
+    """The events that match what the seller types. Without a script, the page of the form shows them."""
+    query = page.request.query_params.get("q", "")
+    if not page.request.wants_fragment:
+        return page.redirect(f"/sell?{urlencode({'q': query})}")
+    context = {"found": await _suggestions(page, query), "query": query}
+    return page.render("sell/_found.html", context, fragment="sell/_found.html")
+
+
+async def _suggestions(page: Page, query: str) -> Sequence[Show] | None:
+    """The events that match. None if nothing was typed, or the service doesn't respond."""
+    return await page.optional(page.api.shows(query[:MAX_QUERY])) if query.strip() else None
+
+
+async def _chosen(page: Page, show_id: str) -> Show | None:
+    """The event that the seller has chosen, or None if it doesn't exist or has begun."""
+    show = await page.optional(page.api.show(show_id)) if show_id else None
+    return None if show is None or has_begun(show.starts_at) else show
 
 
 async def _last_zone(page: Page) -> str | None:
@@ -79,6 +110,10 @@ def _unavailable() -> str:
     )
 
 
+def _event_is_gone() -> str:
+    return _("The event that you chose has started or is unavailable. Choose it again, or describe it")
+
+
 def _listed_before() -> str:
     return _("You have already listed a ticket with this form. Send the form again to list another ticket")
 
@@ -92,7 +127,7 @@ def _wrong_picture(page: Page) -> dict[str, str]:
 async def save(page: NamedDependency[Page], request: WebRequest, ticket_id: FromPath[str]) -> Response[Any]:
     typed = FIELDS.values(_texts(await request.form()))
     try:
-        await page.api.edit_ticket(ticket_id, api_body(typed))
+        await page.api.edit_ticket(ticket_id, api_body(typed), confirmed=typed["confirmed"] == "yes")
     except Refused as refused:
         ticket = await page.api.ticket(ticket_id)
         return await render_refused(page, typed, refused, ticket)
@@ -105,27 +140,36 @@ async def create(page: NamedDependency[Page], request: WebRequest) -> Response[A
     if page.viewer.known and page.user is None:  # then admission control has dropped the form
         return page.redirect(sign_in_address("/sell"))
     data = await request.form()
-    typed = {**FIELDS.values(_texts(data)), "idempotency_key": _key_of(data)}
+    texts = _texts(data)
+    typed = {**FIELDS.values(texts), "idempotency_key": _key_of(data)}
+    show = await _chosen(page, texts.get("showId", ""))
+    if show is None and texts.get("showId"):
+        return render_form(page, Form(typed), status=422, alert=_event_is_gone())
     picture = await content_of(data.get("picture"))
     if len(picture) > MAX_PICTURE_BYTES:
-        return render_form(page, Form(typed, {"picture": _(TOO_LARGE)}), status=422)
+        return render_form(page, Form(typed, {"picture": _(TOO_LARGE)}), status=422, show=show)
     try:
-        ticket = await page.api.create_ticket(api_body(typed), typed["idempotency_key"])
+        ticket = await page.api.create_ticket(
+            api_body(typed, show), typed["idempotency_key"], confirmed=typed["confirmed"] == "yes"
+        )
     except ServiceDown:
         lost = bool(picture) and not page.request.wants_fragment
-        answer = render_form(page, Form(typed), status=503, alert=_unavailable(), lost_picture=lost)
+        answer = render_form(
+            page, Form(typed), status=503, alert=_unavailable(), lost_picture=lost, show=show
+        )
         answer.headers["Retry-After"] = "3"
         return answer
     except Refused as refused:
         if refused.problem.type == "/problems/idempotency-key-reused":
             form = Form(typed | {"idempotency_key": _new_key()})
-            return render_form(page, form, status=409, alert=_listed_before())
-        return await render_refused(page, typed, refused, had_picture=bool(picture))
+            return render_form(page, form, status=409, alert=_listed_before(), show=show)
+        return await render_refused(page, typed, refused, had_picture=bool(picture), show=show)
     is_wanted = ticket.picture is None and ticket.status == "available"  # else the form was sent twice
     reason = await attach_picture(page, ticket, picture) if picture and is_wanted else None
-    return page.redirect(
-        f"/tickets/{ticket.id}/edit?listed&picture={reason}" if reason else f"/tickets/{ticket.id}"
-    )
+    if reason:
+        return page.redirect(f"/tickets/{ticket.id}/edit?listed&picture={reason}")
+    uploads_next = ticket.delivery == "promised" and ticket.status == "available"
+    return page.redirect(f"/tickets/{ticket.id}/files" if uploads_next else f"/tickets/{ticket.id}")
 
 
 @post("/tickets/{ticket_id:str}/private-note")
@@ -137,11 +181,14 @@ async def save_private_note(
     try:
         await page.api.set_private_note(ticket_id, typed.replace("\r\n", "\n").strip() or None)
     except Refused as refused:
-        if refused.status != 400:
+        if refused.status not in (400, 409):
             raise
         form = FIELDS.with_errors({"privateNote": typed}, refused.problem)
         context = {"ticket": await page.api.ticket(ticket_id), "form": form}
-        return page.render("sell/private_note.html", context, fragment="sell/_private_note.html", status=422)
+        status = 422 if refused.status == 400 else 409
+        return page.render(
+            "sell/private_note.html", context, fragment="sell/_private_note.html", status=status
+        )
     return page.redirect(f"/tickets/{ticket_id}")
 
 
@@ -184,5 +231,9 @@ def _may_change(page: Page, ticket: Ticket) -> bool:
 
 
 router = Router(
-    "/", route_handlers=[new, create, edit, save, private_note, save_private_note, ask_to_withdraw, withdraw]
+    "/",
+    route_handlers=[
+        *(new, find_event, create, edit, save),
+        *(private_note, save_private_note, ask_to_withdraw, withdraw),
+    ],
 )

@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from litestar import Response
 
-from contracts.api import Ticket
-from contracts.tickets import CATEGORIES, MAX_QUANTITY
+from contracts import price_caps
+from contracts.api import Show, Ticket
+from contracts.tickets import CATEGORIES, MAX_QUANTITY, country_of
 from web import time_zones
 from web.api_client import Refused
 from web.forms import Fields, Form, plain_price
@@ -20,13 +21,19 @@ from web.rendering import locales
 from web.rendering.texts import N_, _
 from web.rendering.ticket_texts import category_label
 
-DETAILS = ("seat", "faceValue", "notes", "privateNote")
+DETAILS = ("performers", "seat", "notes", "privateNote")
 """Fields that the form hides under "More details" while they are empty."""
-FIELDS = Fields(
-    ("title", "price", "startsAt", "timeZone", "offset", "venue", "city", "quantity", "category", *DETAILS)
-)
-MISSING = {"title": N_("Enter what the ticket is for"), "price": N_("Enter a price, such as 19.99")}
-"""Error messages of required fields that are empty."""
+EVENT = ("title", "startsAt", "timeZone", "offset", "venue", "city", "country", "category")
+"""Fields that describe the event."""
+FIELDS = Fields((*EVENT, "price", "quantity", "faceValue", *DETAILS, "promised", "confirmed"))
+MISSING = {
+    "title": N_("Enter what the ticket is for"),
+    "price": N_("Enter a price, such as 19.99"),
+    "startsAt": N_("Enter a date and a time"),
+    "venue": N_("Enter the venue"),
+    "city": N_("Enter the city"),
+}
+"""Error messages of required fields that are empty. The API requires only title and price."""
 BLANK = {"quantity": "1"}
 
 
@@ -49,7 +56,11 @@ def render_form(
     alert: str = "",
     is_new: bool = False,
     lost_picture: bool = False,
+    show: Show | None = None,
+    found: Sequence[Show] | None = None,
+    exceeds_cap: bool = False,
 ) -> Response[Any]:
+    """The form. `show` is the event that the seller has chosen, and `found` are those to choose from."""
     zone = form["timeZone"]
     context = {
         "form": form,
@@ -60,6 +71,13 @@ def render_form(
         "is_new": is_new,
         "is_detailed": any(form[name] or name in form.errors for name in DETAILS),
         "lost_picture": lost_picture,
+        "show": show,
+        "found": found,
+        "caps": price_caps.read(page.settings.price_caps),
+        "exceeds_cap": exceeds_cap,
+        "requires_face_value": page.settings.require_face_value,
+        "query": page.request.query_params.get("q", ""),
+        "countries": [("", _("That of the time zone")), *locales.countries()],
         "zones": time_zones.offered(),
         "other_zone": zone if zone and zone not in time_zones.names() else None,
         "starts": _choices(form),
@@ -76,6 +94,7 @@ async def render_refused(
     ticket: Ticket | None = None,
     *,
     had_picture: bool = False,
+    show: Show | None = None,
 ) -> Response[Any]:
     """The form with the errors of a refused request. `had_picture` tells whether a picture was chosen, which
     the browser loses without JavaScript.
@@ -85,32 +104,56 @@ async def render_refused(
     status = 422 if refused.status == 400 else refused.status
     messages = {name: text for name, text in MISSING.items() if not typed[name].strip()}
     starts = _starts(typed)
-    if starts is None:
+    if starts is None and show is None:
         messages["startsAt"] = N_("Enter a date and a time")
+    if refused.problem.type == "/problems/same-seat":
+        typed = {**typed, "confirmed": "asked"}
     form = replace(FIELDS, messages=messages).with_errors(typed, refused.problem)
     if starts is not None and _chosen(typed, starts) is None:
         form = replace(form, errors=_with_reason(form.errors, typed, starts))
     lost = had_picture and not page.request.wants_fragment
-    return render_form(page, form, ticket, status, lost_picture=lost)
+    exceeds_cap = refused.problem.type == "/problems/price-above-cap"
+    return render_form(page, form, ticket, status, lost_picture=lost, show=show, exceeds_cap=exceeds_cap)
 
 
-def api_body(typed: Mapping[str, str]) -> dict[str, str | int]:
-    """The body of the API request. Empty fields except title and price are left out.
+def api_body(typed: Mapping[str, str], show: Show | None = None) -> dict[str, Any]:
+    """The body of the API request. Optional fields that are empty are left out.
 
-    Invalid input is passed on unchanged, so that the API reports all errors at once.
+    Invalid input, also an empty date, venue or city, is passed on unchanged, so that the API reports all
+    errors at once.
+
+    Args:
+        show: the event that the seller has chosen instead of describing one.
     """
-    starts_at = typed["startsAt"].strip()
     quantity = typed["quantity"].strip()
-    optional: dict[str, str | int] = {
-        "startsAt": _utc(typed) or "unreadable" if starts_at else "",
-        "timeZone": typed["timeZone"].strip() if starts_at else "",
+    optional: dict[str, Any] = {
         "quantity": int(quantity) if re.fullmatch("[0-9]{1,6}", quantity) else quantity,
         "faceValue": plain_price(typed["faceValue"]),
-        **{name: typed[name].strip() for name in ("venue", "city", "category", "seat")},
+        "seat": typed["seat"].strip(),
         **{name: typed[name].replace("\r\n", "\n").strip() for name in ("notes", "privateNote")},
     }
     given = {name: value for name, value in optional.items() if value != ""}
-    return {"title": typed["title"], "price": plain_price(typed["price"]), **given}
+    event = _described(typed) if show is None else {"title": show.title, "showId": show.id}
+    promise = {"promised": True} if typed["promised"] else {}
+    return {**event, "price": plain_price(typed["price"]), **given, **promise}
+
+
+def _described(typed: Mapping[str, str]) -> dict[str, Any]:
+    """The event as the seller describes it."""
+    starts_at = typed["startsAt"].strip()
+    performers = [name.strip() for name in typed["performers"].split(",") if name.strip()]
+    optional: dict[str, Any] = {
+        "timeZone": typed["timeZone"].strip() if starts_at else "",
+        "country": typed["country"].strip(),
+        "category": typed["category"].strip(),
+        "performers": performers or "",
+    }
+    return {
+        "title": typed["title"],
+        "startsAt": (_utc(typed) or "unreadable") if starts_at else "",
+        **{name: typed[name].strip() for name in ("venue", "city")},
+        **{name: value for name, value in optional.items() if value != ""},
+    }
 
 
 def _utc(typed: Mapping[str, str]) -> str | None:
@@ -196,10 +239,12 @@ def typed_values(ticket: Ticket) -> dict[str, str]:
         "offset": offset(local) if local else "",
         "venue": ticket.venue or "",
         "city": ticket.city or "",
+        "country": "" if ticket.country == country_of(ticket.time_zone) else ticket.country or "",
         "quantity": str(ticket.quantity),
         "category": ticket.category or "",
         "seat": ticket.seat or "",
         "faceValue": f"{ticket.face_value:.2f}" if ticket.face_value else "",
         "notes": ticket.notes or "",
         "privateNote": ticket.private_note or "",
+        "promised": "" if ticket.delivery == "seller" else "yes",
     }

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -21,6 +21,7 @@ from web.page_context import Page
 from web.redirects import sign_in_address
 from web.rendering import locales
 from web.rendering.isolation import isolated
+from web.rendering.prices import Prices
 from web.rendering.templating import seconds_left
 from web.rendering.ticket_texts import has_begun, places
 
@@ -65,6 +66,10 @@ class SellerView:
     """The name that the seller has chosen, if any."""
     is_deleted: bool = False
     """Whether the seller has deleted the account."""
+    trader: bool | None = None
+    """Whether the seller sells as a trader, if the seller has said so."""
+    upheld_problems: int = 0
+    failed_deliveries: int = 0
 
 
 @dataclass(frozen=True)
@@ -224,9 +229,21 @@ async def _seller(page: Page, user_id: str) -> SellerView | None:
     )
     if seller is None:
         return None
+    view = SellerView(
+        seller.sold,
+        None,
+        upheld_problems=seller.upheld_problems,
+        failed_deliveries=seller.failed_deliveries,
+    )
     if profile is None:
-        return SellerView(seller.sold, None)
-    return SellerView(seller.sold, profile.since, profile.name, profile.deleted)
+        return view
+    return replace(
+        view,
+        since=profile.since,
+        name=profile.name,
+        is_deleted=profile.deleted,
+        trader=profile.trader,
+    )
 
 
 async def _similar(page: Page, ticket: Ticket) -> Sequence[Ticket]:
@@ -237,7 +254,7 @@ async def _similar(page: Page, ticket: Ticket) -> Sequence[Ticket]:
 
 def _head(page: Page, ticket: Ticket) -> Head:
     site, locale = page.settings.site, locales.current()
-    price = locales.money(ticket.price, page.settings.currency, locale)
+    price = Prices(page.settings.currency).text(ticket)
     starts_at = (
         locales.date_and_time_in_zone(ticket.starts_at, ticket.time_zone, locale)
         if ticket.starts_at

@@ -26,6 +26,7 @@ SECRET = frozenset({"password"})
 _DONE = {
     "changed": N_("Your password was changed, and you were signed out on all other devices."),
     "named": N_("Your name was saved."),
+    "trader": N_("Buyers now see how you sell."),
     "passkey-added": N_("Your passkey was added. From now on, you can sign in with it."),
     "passkey-named": N_("The name of your passkey was saved."),
     "passkey-removed": N_("The passkey was removed. Where you have signed in with it, you stay signed in."),
@@ -95,6 +96,21 @@ async def rename(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str
         form = NAME.with_errors(NAME.values(data), refused.problem)
         return await _account(page, Form(), 422 if refused.status == 400 else refused.status, name_form=form)
     return page.redirect("/account?named")
+
+
+@post("/account/trader")
+async def state_trader(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str]]) -> Response[Any]:
+    """Store whether the user sells as a trader. Without a choice, nothing changes."""
+    stated = {"true": True, "false": False}.get(data.get("trader", ""))
+    if stated is None:
+        return page.redirect("/account")
+    try:
+        await page.api.state_trader(stated)
+    except Refused as refused:
+        if refused.status == 401:
+            return page.redirect(sign_in_address("/account"))
+        raise
+    return page.redirect("/account?trader")
 
 
 @post("/account/sessions/{session_id:str}/end")
@@ -187,6 +203,6 @@ router = Router(
     "/",
     route_handlers=[
         *(sign_in_page, sign_up_page, sign_in, sign_up, sign_out),
-        *(account, change_password, rename, end_session, sign_out_everywhere),
+        *(account, change_password, rename, state_trader, end_session, sign_out_everywhere),
     ],
 )

@@ -5,12 +5,12 @@ The Accept-Language header determines the country. A German reader sees "19,99 â
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
@@ -18,6 +18,7 @@ from babel.core import get_global
 from babel.dates import format_skeleton, format_time, get_datetime_format
 from babel.numbers import format_currency
 
+from contracts.tickets import countries as codes_of_countries
 from web.rendering.texts import _
 
 DEFAULT = Locale("en", "US")
@@ -97,6 +98,27 @@ def _country(tag: str) -> str | None:
 def money(amount: Decimal, currency: str, locale: Locale) -> str:
     """An amount such as $1,234.50."""
     return format_currency(amount, currency.upper(), locale=locale)
+
+
+@lru_cache(MAX_FORMATTED)
+def short_money(amount: Decimal, currency: str, locale: Locale) -> str:
+    """The same without zero cents: $1,234."""
+    if amount != int(amount):
+        return money(amount, currency, locale)
+    pattern = locale.currency_formats["standard"].pattern.replace(".00", "")
+    return format_currency(amount, currency.upper(), pattern, locale=locale, currency_digits=False)
+
+
+def country_name(code: str) -> str:
+    """The name of a country, such as Germany."""
+    return str(DEFAULT.territories.get(code, code))
+
+
+@cache
+def countries() -> Sequence[tuple[str, str]]:
+    """The codes and names of all countries, in alphabetical order of their names."""
+    named = [(code, country_name(code)) for code in codes_of_countries()]
+    return sorted(named, key=lambda each: each[1])
 
 
 @lru_cache(MAX_FORMATTED)

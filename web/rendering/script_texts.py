@@ -33,16 +33,17 @@ def script_texts() -> dict[str, str]:
 
 
 def price_summaries() -> dict[int, str]:
-    """The summary of a listing's price, by number of tickets. A script fills in `amount`."""
+    """The summary of a listing's price, by number of tickets. A script fills in `amount` and `received`."""
     return {count: _price_summary(count) for count in range(1, MAX_QUANTITY + 1)}
 
 
 def _price_summary(count: int) -> str:
     if count == 2:
-        return _("Buyer pays %(amount)s for both tickets. You receive %(amount)s.")
+        return _("Buyer pays %(amount)s for both tickets. You receive %(received)s.")
     return ngettext(
-        "Buyer pays %(amount)s. You receive %(amount)s.",
-        "Buyer pays %(amount)s for all %(num)s tickets. You receive %(amount)s.",
+        "Buyer pays %(amount)s. You receive %(received)s.",
+        "Buyer pays %(amount)s for all %(num)s tickets. You receive %(received)s.",
         count,
         amount="%(amount)s",
+        received="%(received)s",
     )

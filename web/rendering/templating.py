@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +15,15 @@ from jinja2.utils import htmlsafe_json_dumps
 from litestar.plugins.jinja import JinjaTemplateEngine
 from markupsafe import Markup, escape
 
+from contracts import guarantees
 from contracts.api import MAX_HOLD
 from contracts.tickets import TicketDetails
 from contracts.wire import now
 from settings import Settings
-from web.rendering import fragments, locales, texts, ticket_texts
+from web.rendering import fragments, locales, payout_texts, texts, ticket_texts
 from web.rendering.assets import MODULES, address
 from web.rendering.isolation import bdi, isolated
+from web.rendering.prices import Prices
 from web.rendering.script_texts import price_summaries, script_texts
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -48,6 +51,9 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         script_texts=htmlsafe_json_dumps(script_texts()),
         price_summaries=price_summaries(),
         currency=settings.currency.upper(),
+        fee_percent=f"{settings.fee_percent:f}",
+        fee_text=payout_texts.fee_text(float(settings.fee_percent)),
+        payout_text=payout_texts.date_text(settings.payout_hours),
         is_sandbox=settings.uses_stripe_sandbox,
         mailbox=f"http://localhost:{settings.mailbox_port}" if settings.uses_mailbox else None,
         pays_at_checkout=settings.pays_at_checkout,
@@ -55,10 +61,22 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         extendable_at=int(settings.expiration_window_seconds / 3),
         window=_window(settings.expiration_window_seconds),
         longest_hold=_window(MAX_HOLD.total_seconds()),
+        guarantees=guarantees,
         has_more_time=settings.expiration_window_seconds < MAX_HOLD.total_seconds(),
     )
+    prices = Prices(settings.currency)
     environment.filters.update(
+        price=_each_time(prices.text),
+        price_each=_each_time(prices.each),
+        price_total=_each_time(prices.total),
+        face_value=_each_time(prices.face_value),
+        face_value_line=_each_time(prices.face_value_line),
+        fee=partial(payout_texts.fee_of, percent=settings.fee_percent),
+        percentage=percentage,
+        guarantee=_each_time(_guarantee(settings)),
         money=_each_time(_money(settings.currency)),
+        price_range=_each_time(_price_range(settings.currency)),
+        country_name=locales.country_name,
         day=_each_time(day),
         short_day=_each_time(short_day),
         near_day=_each_time(near_day),
@@ -77,8 +95,9 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         category_icon=ticket_texts.category_icon,
         category_and_seat=ticket_texts.category_and_seat,
         tickets_together=ticket_texts.tickets_together,
-        price_for=ticket_texts.price_for,
-        price_label=ticket_texts.price_label,
+        delivery_label=ticket_texts.delivery_label,
+        file_kind=ticket_texts.file_kind,
+        file_size=ticket_texts.file_size,
         code_spans=code_spans,
     )
     return JinjaTemplateEngine.from_environment(environment)
@@ -102,6 +121,30 @@ def _money(currency: str) -> Callable[[Decimal], str]:
         return locales.money(amount, currency, locales.current())
 
     return money
+
+
+def _guarantee(settings: Settings) -> Callable[[str], str]:
+    """A filter for the statements of contracts/guarantees.py."""
+    numbers = guarantees.numbers(settings.delivery_hours, settings.payout_hours)
+
+    def guarantee(text: str) -> str:
+        return texts._(text, **numbers)
+
+    return guarantee
+
+
+def percentage(percent: Decimal) -> str:
+    """A percentage such as 7.5 %."""
+    return f"{percent.normalize():f}\u00a0%"
+
+
+def _price_range(currency: str) -> Callable[[Decimal, Decimal], str]:
+    def price_range(lowest: Decimal, highest: Decimal) -> str:
+        """Two prices with a dash between them, such as $15 and $40; one if they are equal."""
+        prices = dict.fromkeys((lowest, highest))
+        return "\u2013".join(locales.short_money(each, currency, locales.current()) for each in prices)
+
+    return price_range
 
 
 def code_spans(text: str) -> Markup:

@@ -1,10 +1,11 @@
 """What templates say about a ticket."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from markupsafe import Markup
 
-from contracts.tickets import TicketDetails
+from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import now
 from web.rendering.isolation import bdi
 from web.rendering.texts import N_, _, ngettext
@@ -63,17 +64,25 @@ def tickets_together(quantity: int) -> str:
     return ngettext("%(num)s ticket", "%(num)s tickets together", quantity)
 
 
-def price_label(quantity: int) -> str:
-    """The label of a price, such as "Price for both tickets"."""
-    if quantity == 1:
-        return _("Price")
-    if quantity == 2:
-        return _("Price for both tickets")
-    return _("Price for all %(count)s tickets", count=quantity)
+DELIVERY_LABELS: Mapping[Delivery, str] = {
+    "instant": N_("Instant download after payment"),
+    "promised": N_("The seller uploads the ticket after the sale"),
+    "seller": N_("Handed over by the seller"),
+}
 
 
-def price_for(quantity: int) -> str:
-    """The text after a price, such as "for both tickets". Empty for a single ticket."""
-    if quantity == 1:
-        return ""
-    return _("for both tickets") if quantity == 2 else _("for all %(count)s tickets", count=quantity)
+def delivery_label(delivery: Delivery) -> str:
+    """How the buyer gets a ticket."""
+    return _(DELIVERY_LABELS[delivery])
+
+
+def file_kind(kind: str) -> str:
+    """What a file of a ticket is."""
+    return _("Apple Wallet pass") if kind == "pkpass" else kind.upper()
+
+
+def file_size(size: int) -> str:
+    """The size of a file, such as "48 KB"."""
+    if size < 1_000_000:
+        return _("%(size)s KB", size=max(1, round(size / 1000)))
+    return _("%(size)s MB", size=f"{size / 1_000_000:.1f}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sandbox.stripe import intents
 from sandbox.stripe.cards import name_of
 from sandbox.stripe.checkout import rules
+from sandbox.stripe.connect import balance
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.forms import Form, Tree
 from sandbox.stripe.jobs import Job, Outcome, found, mint
@@ -143,7 +144,8 @@ def submit(ledger: Ledger, session_id: str, token: str, *, page: str) -> Outcome
         ledger.save(intent)
     method = PaymentMethod(mint("pm"), now, name)
     attempt = intents.confirm(intent, method, now=now, charge_id=mint("ch"), challenge_id=mint("tds"))
-    ledger.save(method, attempt.charge, attempt.intent, rules.after_attempt(session, attempt.intent))
+    charge = attempt.charge and balance.receive(ledger, attempt.charge)
+    ledger.save(method, charge, attempt.intent, rules.after_attempt(session, attempt.intent))
     if attempt.intent.challenge:
         ledger.save(Challenge(attempt.intent.challenge, attempt.intent.id, attempt.intent.return_url))
     return attempt.intent

@@ -3,7 +3,8 @@
 from html import escape
 
 from sandbox.stripe.checkout.operations import SessionState
-from sandbox.stripe.pages import amount, page
+from sandbox.stripe.money import amount
+from sandbox.stripe.pages import CHOICE_STYLE, page
 from sandbox.stripe.state import Intent, Line, Session
 
 CARDS = {
@@ -14,24 +15,15 @@ CARDS = {
 }
 """The test cards: token, name and effect."""
 
-_STYLE = """
+_STYLE = (
+    CHOICE_STYLE
+    + """
 ul { list-style: none; margin: 0 0 1rem; padding: 0 }
 ul li { display: flex; justify-content: space-between; gap: 1rem }
 ul li span:first-child { overflow-wrap: anywhere }
 ul li span:last-child { white-space: nowrap; font-variant-numeric: tabular-nums }
-form { grid-template-columns: 1fr }
-fieldset { border: 0; margin: 0; padding: 0; display: grid; gap: .5rem }
-legend { padding: 0; margin-bottom: .5rem; font-weight: 600 }
-label { display: grid; grid-template-columns: auto 1fr; gap: 0 .75rem; align-items: center;
-  padding: .625rem .75rem; border: 1px solid light-dark(#c9cdd8, #464c5d);
-  border-radius: .5rem; cursor: pointer }
-label:has(:checked) { border-color: light-dark(#4338ca, #a5a1ff) }
-label small { grid-column: 2; color: light-dark(#5a6072, #a3a9ba) }
-input { accent-color: light-dark(#4338ca, #a5a1ff); width: 1.125rem; height: 1.125rem; margin: 0 }
-.alert { padding: .625rem .75rem; border-radius: .5rem; background: light-dark(#fdecec, #47191d);
-  color: light-dark(#8c1620, #ffc9cd) }
-a { color: light-dark(#4338ca, #a5a1ff) }
 """
+)
 _NOTE = '<p class="note">Sandbox payments: this page simulates Stripe\'s, and no real money moves.</p>'
 
 

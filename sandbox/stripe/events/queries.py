@@ -2,6 +2,7 @@
 
 import re
 
+from sandbox.stripe.connect.state import PLATFORM
 from sandbox.stripe.errors import StripeError, missing
 from sandbox.stripe.events.log import EventLog
 from sandbox.stripe.forms import Form, Tree
@@ -11,12 +12,18 @@ from sandbox.stripe.params import read_expand
 from sandbox.stripe.store import Ledger
 
 
-def event(event_id: str, tree: Tree) -> Job:
+def event(event_id: str, tree: Tree, *, account: str = PLATFORM) -> Job:
     expand = read_expand(Form(tree, "expand"), "")
-    return Job(lambda ledger: found(EventLog(ledger.connection).find(event_id), "event", event_id), expand)
+
+    def work(ledger: Ledger) -> Outcome:
+        event = EventLog(ledger.connection).find(event_id)
+        mine = event if event is not None and (event.account or PLATFORM) == account else None
+        return found(mine, "event", event_id)
+
+    return Job(work, expand)
 
 
-def events(tree: Tree) -> Job:
+def events(tree: Tree, *, account: str = PLATFORM) -> Job:
     form = Form(tree, f"{PAGED} type types")
     page, types = read_page(form), _read_types(form)
 
@@ -26,7 +33,7 @@ def events(tree: Tree) -> Job:
             cursor = getattr(page, name)
             if cursor is not None and log.find(cursor) is None:
                 raise missing("event", cursor, param=name)
-        things, has_more = log.listed(page, types)
+        things, has_more = log.listed(page, types, account or None)
         return Listed(things, has_more, "/v1/events")
 
     return Job(work, read_expand(form, ""))

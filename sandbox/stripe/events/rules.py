@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from sandbox.stripe.connect.state import Account, Payout, Transfer
 from sandbox.stripe.state import Charge, Dispute, Intent, Refund, Session, Stored
 
 _REACHED = {
@@ -22,6 +23,12 @@ def types_of(before: Stored | None, after: Stored) -> list[str]:
         return list(_of_refund(before if isinstance(before, Refund) else None, after))
     if isinstance(after, Dispute):
         return list(_of_dispute(before if isinstance(before, Dispute) else None, after))
+    if isinstance(after, Account):
+        return ["account.updated"] if before is not None and before != after else []
+    if isinstance(after, Transfer):
+        return list(_of_transfer(before if isinstance(before, Transfer) else None, after))
+    if isinstance(after, Payout):
+        return list(_of_payout(before if isinstance(before, Payout) else None, after))
     if isinstance(after, Session) and isinstance(before, Session) and after.status != before.status:
         return [_ENDED[after.status]]
     return []
@@ -57,6 +64,22 @@ def _of_refund(before: Refund | None, after: Refund) -> Iterator[str]:
         yield "charge.refund.updated"
         if after.status == "failed":
             yield "refund.failed"
+
+
+def _of_transfer(before: Transfer | None, after: Transfer) -> Iterator[str]:
+    if before is None:
+        yield "transfer.created"
+    elif after.amount_reversed > before.amount_reversed:
+        yield "transfer.reversed"
+    elif after != before:
+        yield "transfer.updated"
+
+
+def _of_payout(before: Payout | None, after: Payout) -> Iterator[str]:
+    if before is None:
+        yield "payout.created"
+    elif after.status != before.status:
+        yield f"payout.{after.status}"
 
 
 def _of_dispute(before: Dispute | None, after: Dispute) -> Iterator[str]:

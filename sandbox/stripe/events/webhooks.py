@@ -36,6 +36,17 @@ class Endpoint:
     url: str
     secret: str
     """The key of the signatures."""
+    name: str = "payments"
+    """Under this name, its deliveries are stored."""
+    topics: tuple[str, ...] = ("charge", "checkout", "payment_intent", "refund")
+    """It gets the events whose types begin with one of these words."""
+
+    def wants(self, event_type: str) -> bool:
+        return event_type.partition(".")[0] in self.topics
+
+
+CONNECT_TOPICS = ("account", "payout", "transfer")
+"""The topics of an endpoint that follows connected accounts and the money on its way to them."""
 
 
 def sign(body: bytes, secret: str, timestamp: int) -> str:
@@ -50,7 +61,7 @@ def delay(tries: int, *, longest: float = MAX_DELAY) -> float:
 
 
 def _plan(
-    ledger: Ledger, outcomes: list[tuple[Delivery, bool]], busy: set[int], limit: int
+    ledger: Ledger, endpoint: str, outcomes: list[tuple[Delivery, bool]], busy: set[int], limit: int
 ) -> tuple[list[Delivery], float | None]:
     """Save the outcomes of earlier deliveries and choose the next ones, up to `limit`.
 
@@ -60,14 +71,14 @@ def _plan(
     for delivery, succeeded in outcomes:
         tries = delivery.tries + 1
         if succeeded or tries >= MAX_TRIES:
-            events.done(delivery.number)
+            events.done(endpoint, delivery.number)
         else:
-            events.retry(delivery.number, tries, now + delay(tries))
+            events.retry(endpoint, delivery.number, tries, now + delay(tries))
     if limit <= 0:
         return [], None
-    found = events.due(now, limit + len(busy))
+    found = events.due(endpoint, now, limit + len(busy))
     due = [delivery for delivery in found if delivery.number not in busy][:limit]
-    later = None if len(due) == limit else events.next_due(now)
+    later = None if len(due) == limit else events.next_due(endpoint, now)
     return due, None if later is None else max(later - now, 0.01)
 
 
@@ -75,8 +86,8 @@ class Webhooks:
     """Delivers a few webhooks concurrently, or one at a time, with backoff, while the endpoint is down."""
 
     def __init__(self, store: Store, endpoint: Endpoint, faults: Faults) -> None:
+        self.endpoint = endpoint
         self._store = store
-        self._endpoint = endpoint
         self._faults = faults
         self._awake = asyncio.Event()
         self._in_flight: dict[int, asyncio.Task[None]] = {}
@@ -106,9 +117,9 @@ class Webhooks:
         outcomes, self._outcomes = self._outcomes, []
         for delivery, _ in outcomes:
             self._in_flight.pop(delivery.number, None)
-        busy, limit = set(self._in_flight), self._free()
+        busy, limit, endpoint = set(self._in_flight), self._free(), self.endpoint.name
         try:
-            due, wait = await self._store.run(lambda ledger: _plan(ledger, outcomes, busy, limit))
+            due, wait = await self._store.run(lambda ledger: _plan(ledger, endpoint, outcomes, busy, limit))
         except Exception:
             log.exception("reading webhooks from the store failed")
             self._outcomes = outcomes + self._outcomes
@@ -161,10 +172,10 @@ class Webhooks:
         body = json.dumps(event(delivery.event), ensure_ascii=False).encode()
         headers = {
             "Content-Type": "application/json; charset=utf-8",
-            "Stripe-Signature": sign(body, self._endpoint.secret, int(time.time())),
+            "Stripe-Signature": sign(body, self.endpoint.secret, int(time.time())),
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
         }
-        async with http.post(self._endpoint.url, data=body, headers=headers, allow_redirects=False) as answer:
+        async with http.post(self.endpoint.url, data=body, headers=headers, allow_redirects=False) as answer:
             return 200 <= answer.status < 300
 
     def _unreachable(self, error: Exception) -> None:

@@ -13,13 +13,25 @@ from services.mail.kinds.accounts import (
     ResetPassword,
 )
 from services.mail.kinds.base import AnyKind
+from services.mail.kinds.deliveries import Overdue, OverdueSale, TicketReady
 from services.mail.kinds.orders import Receipt, Refunded, SaleRefunded, Sold
+from services.mail.kinds.payouts import PaidOut, SetUpPayouts
+from services.mail.kinds.problems import ProblemAnswered, ProblemDecided, ProblemReported, ProblemSettled
 
 KINDS: Sequence[AnyKind] = (
     Receipt(),
     Sold(),
     Refunded(),
     SaleRefunded(),
+    TicketReady(),
+    Overdue(),
+    OverdueSale(),
+    ProblemReported(),
+    ProblemAnswered(),
+    ProblemDecided(),
+    ProblemSettled(),
+    PaidOut(),
+    SetUpPayouts(),
     ConfirmAddress(),
     ConfirmNewAddress(),
     ResetPassword(),

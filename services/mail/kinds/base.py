@@ -1,13 +1,15 @@
 """What every kind of message has in common."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from contracts import guarantees
 from contracts.events import Event
+from settings import Settings
 
 E = TypeVar("E", bound=Event)
 F = TypeVar("F", bound=BaseModel)
@@ -31,6 +33,13 @@ class Site:
 
     url: str
     currency: str
+    numbers: Mapping[str, str]
+    """The numbers in the statements of contracts/guarantees.py."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Site":
+        numbers = guarantees.numbers(settings.delivery_hours, settings.payout_hours)
+        return cls(settings.site, settings.currency, numbers)
 
     @property
     def host(self) -> str:

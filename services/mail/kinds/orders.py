@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from contracts.events import OrderedTicket, OrderEvent, OrderUpdated
+from contracts import guarantees
+from contracts.events import DeliveryState, OrderedTicket, OrderEvent, OrderUpdated
 from contracts.money import to_minor_units
-from contracts.tickets import TicketDetails
+from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import Moment
-from services.mail.calendar import calendar
+from kit.calendar import calendar
 from services.mail.kinds.base import Attachment, Button, Content, Kind, Notice, Site
-from services.mail.kinds.texts import day_and_time, money, one_line, short
+from services.mail.kinds.texts import day_and_time, money, one_line, price, short
 
 BUYER = "You received this email because you bought a ticket at Stagedoor."
 SELLER = "You received this email because you sell tickets at Stagedoor."
@@ -26,6 +27,11 @@ class OrderFacts(TicketDetails):
     price_minor: int
     paid_at: Moment | None
     refunded_minor: int = 0
+    how: Delivery = "seller"
+    """How the buyer was told to get the ticket."""
+    delivery: DeliveryState | None = None
+    deliver_by: Moment | None = None
+    delivered_at: Moment | None = None
 
     @classmethod
     def of(cls, order: OrderEvent) -> "OrderFacts":
@@ -38,6 +44,10 @@ class OrderFacts(TicketDetails):
             price_minor=to_minor_units(ticket.price),
             paid_at=order.paid_at,
             refunded_minor=order.refunded_amount,
+            how=ticket.delivery,
+            delivery=order.delivery,
+            deliver_by=order.deliver_by,
+            delivered_at=order.delivered_at,
             **ticket.model_dump(include=set(TicketDetails.model_fields)),
         )
 
@@ -45,6 +55,16 @@ class OrderFacts(TicketDetails):
     def order(self) -> str:
         """The order in a sentence: your order 7K3WPD9RXE."""
         return f"order {self.code}" if self.code else "order"
+
+    @property
+    def is_promised(self) -> bool:
+        """Whether the buyer gets files, or the money back."""
+        return self.how != "seller"
+
+    @property
+    def deadline(self) -> str | None:
+        """When the delivery has to be done, in a sentence."""
+        return day_and_time(self.deliver_by, self.time_zone) if self.deliver_by else None
 
     @property
     def places(self) -> str:
@@ -63,7 +83,9 @@ class OrderFacts(TicketDetails):
         yield "Order", self.code
 
 
-class _OrderKind(Kind[OrderEvent, OrderFacts]):
+class OrderKind(Kind[OrderEvent, OrderFacts]):
+    """A kind of message about a change of an order."""
+
     events = (OrderUpdated,)
     facts = OrderFacts
 
@@ -71,7 +93,7 @@ class _OrderKind(Kind[OrderEvent, OrderFacts]):
         return EXAMPLE
 
 
-class Receipt(_OrderKind):
+class Receipt(OrderKind):
     """Tells the buyer that the ticket is paid for, and where it is."""
 
     name = "receipt"
@@ -86,13 +108,21 @@ class Receipt(_OrderKind):
             subject=f"Your {facts.order} is paid: {short(facts.title)}",
             heading="The ticket is yours",
             lead=f"You paid {money(facts.price_minor, site.currency)}. We have told the seller.",
-            details=facts.details(("Paid", money(facts.price_minor, site.currency))),
+            details=facts.details(
+                ("Price", price(facts.price_minor, facts.quantity, site.currency)),
+                ("Fees", "None"),
+                ("Paid", money(facts.price_minor, site.currency)),
+            ),
             steps=[
-                "Open your order to find the seller's note for you, such as a transfer code.",
+                *_how_to_get(facts),
                 "Keep the order code. The seller sees the same one.",
                 *(["Add the attached event to your calendar."] if facts.starts_at else []),
             ],
             button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
+            notes=[
+                guarantees.DELIVERY[facts.how].what % site.numbers,
+                f"What is guaranteed, by whom and until when: {url}{guarantees.PAGE}",
+            ],
             reason=BUYER,
             attachments=_calendar(facts, site),
         )
@@ -117,7 +147,7 @@ def _calendar(facts: OrderFacts, site: Site) -> list[Attachment]:
     return [Attachment("event.ics", "text/calendar; method=PUBLISH", text)]
 
 
-class Sold(_OrderKind):
+class Sold(OrderKind):
     """Tells the seller that a ticket is sold, and what to do by when."""
 
     name = "sold"
@@ -126,27 +156,68 @@ class Sold(_OrderKind):
         # After a refund, the seller must not hand the ticket over any more.
         if event.paid_at is None or event.seller_id is None or event.status != "complete":
             return None
+        if event.delivery == "failed":
+            return None
         return Notice(event.id, event.seller_id, event.paid_at, OrderFacts.of(event))
 
     def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
-        price = money(facts.price_minor, site.currency)
-        by = f" before {day_and_time(facts.starts_at, facts.time_zone)}" if facts.starts_at else " soon"
+        amount = money(facts.price_minor, site.currency)
         return Content(
             subject=f"You sold a ticket ({facts.order}): {short(facts.title)}",
             heading="Your ticket is sold",
-            lead=f"A buyer paid {price} for it.",
-            details=facts.details(("Price", price)),
-            steps=[
-                f"Hand the ticket over{by}: write what the buyer needs, such as a transfer code, into the"
-                " private note of the ticket. Only you and the buyer can read it.",
-                "Don't sell the ticket anywhere else.",
-            ],
-            button=Button("Open the ticket", f"{url}/tickets/{facts.ticket_id}"),
+            lead=f"A buyer paid {amount} for it.",
+            details=facts.details(("Price", price(facts.price_minor, facts.quantity, site.currency))),
+            steps=[*_what_to_do(facts), "Don't sell the ticket anywhere else."],
+            button=_to_do(facts, url),
             reason=SELLER,
         )
 
 
-class Refunded(_OrderKind):
+def _how_to_get(facts: OrderFacts) -> Iterator[str]:
+    """The steps of a buyer to the ticket."""
+    if facts.is_promised and facts.delivery == "due":
+        yield (
+            f"The seller has to upload the ticket by {facts.deadline}. We tell you when it is there. If it"
+            " isn't there in time, you get your money back, without doing anything."
+        )
+    elif facts.is_promised:
+        yield "Open your order to download your ticket."
+    else:
+        yield "Open your order to find the seller's note for you, such as a transfer code."
+        yield "As soon as you have the ticket, say so on the page of your order."
+
+
+def _what_to_do(facts: OrderFacts) -> Iterator[str]:
+    """The steps of a seller."""
+    if facts.is_promised and facts.delivery == "due":
+        yield (
+            f"Upload the ticket by {facts.deadline}. If it isn't there in time, the buyer gets the money"
+            " back, and you don't get it."
+        )
+    elif facts.is_promised:
+        yield "You don't need to do anything: the buyer has the files that you uploaded."
+    else:
+        before = day_and_time(facts.starts_at, facts.time_zone) if facts.starts_at else None
+        by = f" before {before}" if before else " soon"
+        yield (
+            f"Hand the ticket over{by}: write what the buyer needs, such as a transfer code, into the"
+            " private note of the ticket. Only you and the buyer can read it."
+        )
+        yield "Then press “I handed it over” under My sales."
+
+
+def _to_do(facts: OrderFacts, url: str) -> Button:
+    if facts.is_promised and facts.delivery == "due":
+        return Button("Upload the ticket", f"{url}/tickets/{facts.ticket_id}/files")
+    return Button("Open the ticket", f"{url}/tickets/{facts.ticket_id}")
+
+
+def _not_delivered(facts: OrderFacts, ticket: str) -> str:
+    """The beginning of what is said after a delivery that failed."""
+    return f"{ticket} wasn't uploaded by {facts.deadline}. " if facts.delivery == "failed" else ""
+
+
+class Refunded(OrderKind):
     """Tells the buyer that the money comes back."""
 
     name = "refunded"
@@ -158,10 +229,13 @@ class Refunded(_OrderKind):
 
     def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
         amount = money(facts.refunded_minor or facts.price_minor, site.currency)
+        failed = facts.delivery == "failed"
+        what = "wasn't delivered and is refunded" if failed else "is refunded"
         return Content(
-            subject=f"Your {facts.order} is refunded: {short(facts.title)}",
+            subject=f"Your {facts.order} {what}: {short(facts.title)}",
             heading="Your money is on its way back",
-            lead=f"We refunded {amount} to the card that you paid with.",
+            lead=f"{_not_delivered(facts, 'Your ticket')}We refunded {amount} to the card that you paid"
+            " with.",
             details=facts.details(("Refunded", amount)),
             steps=["Your bank may take a few days to show the refund. You don't need to do anything."],
             button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
@@ -173,7 +247,7 @@ class Refunded(_OrderKind):
         return REFUNDED_EXAMPLE
 
 
-class SaleRefunded(_OrderKind):
+class SaleRefunded(OrderKind):
     """Tells the seller that the buyer of a ticket got the money back."""
 
     name = "sale-refunded"
@@ -185,10 +259,13 @@ class SaleRefunded(_OrderKind):
 
     def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
         amount = money(facts.refunded_minor or facts.price_minor, site.currency)
+        failed = facts.delivery == "failed"
+        what = "You didn't deliver, so a sale" if failed else "A sale"
         return Content(
-            subject=f"A sale was refunded ({facts.order}): {short(facts.title)}",
+            subject=f"{what} was refunded ({facts.order}): {short(facts.title)}",
             heading="A sale of yours was refunded",
-            lead=f"The buyer got {amount} back, so you don't get the money for this ticket.",
+            lead=f"{_not_delivered(facts, 'The ticket')}The buyer got {amount} back, so you don't get the"
+            " money for this ticket.",
             details=facts.details(("Refunded", amount)),
             steps=["If you haven't handed the ticket over yet, don't do it."],
             button=Button("Open the ticket", f"{url}/tickets/{facts.ticket_id}"),

@@ -21,6 +21,15 @@ def money(minor: int, currency: str) -> str:
     return format_currency(from_minor_units(minor), currency.upper(), locale="en_US")
 
 
+def price(minor: int, quantity: int, currency: str) -> str:
+    """The price of a listing: $15.00, 4 \u00d7 $15.00, or 3 for $50.00 if it can't be divided."""
+    if quantity == 1:
+        return money(minor, currency)
+    if minor % quantity:
+        return f"{quantity} for {money(minor, currency)}"
+    return f"{quantity} \u00d7 {money(minor // quantity, currency)}"
+
+
 def day_and_time(moment: datetime, zone: str | None) -> str:
     """A time such as Saturday 12 June 2027, 21:30 (Berlin time). In UTC if the zone is unknown."""
     place = "UTC"

@@ -23,8 +23,9 @@ class Gateway:
     """The requests that payments sends to Stripe. Every method may be repeated.
 
     `create`, `confirm` and `open_page` send idempotency keys. Capturing, voiding, closing and refunding
-    need none: Stripe carries out each only once, and with a key it would repeat an old rejection. Before a
-    refund is requested, the earlier ones are read, because one that failed could be made again.
+    need none: Stripe carries out each only once, and with a key it would repeat an old rejection. A refund
+    of a part could be made twice, so it has a key. Before a refund is requested, the earlier ones are read,
+    because one that failed could be made again.
 
     All methods raise OutcomeUnknown if there is no answer, and RequestRefused if Stripe rejects the request.
 
@@ -168,7 +169,7 @@ class Gateway:
         return await self.void(payment.model_copy(update={"intent_id": outcome.intent_id}))
 
     async def refund(self, payment: PaymentState) -> Outcome:
-        """Refund everything that was captured and isn't refunded yet.
+        """Refund what was captured and isn't refunded yet: everything, or up to the payment's target.
 
         Nothing is requested while a refund is pending, or after the last attempt has failed.
         """
@@ -176,16 +177,50 @@ class Gateway:
         refunds = await ledger.refunds_of(self._api, intent_id)
         if _needs_refund(payment, refunds):
             try:
-                await self._api.send(
-                    lambda: self._api.v1.refunds.create_async({"payment_intent": intent_id}),
-                    stripe.InvalidRequestError,
-                )
+                if payment.target < payment.amount:
+                    await self._refund_part(payment, intent_id, refunds)
+                else:
+                    await self._api.send(
+                        lambda: self._api.v1.refunds.create_async({"payment_intent": intent_id}),
+                        stripe.InvalidRequestError,
+                    )
             except stripe.InvalidRequestError as error:
                 if error.code not in ("charge_already_refunded", "charge_disputed"):
                     raise refused(error) from error
                 return await self.retrieve(payment)
             refunds = await ledger.refunds_of(self._api, intent_id)
         return Outcome("captured", intent_id, payment.amount, payment.currency, refunds=refunds)
+
+    async def _refund_part(self, payment: PaymentState, intent_id: str, found: Sequence[Refund]) -> None:
+        """Request the rest of a partial refund.
+
+        Stripe would carry it out twice if two processes requested it at once. Both have read the same
+        refunds, so they send the same key. After a failure, the number of refunds is another one.
+        """
+        amount = payment.target - _under_way(payment, found)
+        number = len(merged(payment.refunds, found)) + 1
+        key = refund_key(payment, number, amount)
+        await self._api.send(
+            lambda: self._api.v1.refunds.create_async(
+                {"payment_intent": intent_id, "amount": amount}, {"idempotency_key": key}
+            ),
+            stripe.InvalidRequestError,
+            keyed=True,
+        )
+
+    async def submit_evidence(self, dispute_id: str, text: str) -> bool:
+        """Submit a text as evidence about a dispute. Return False if Stripe accepts none any more."""
+        try:
+            await self._api.send(
+                lambda: self._api.v1.disputes.update_async(
+                    dispute_id, {"evidence": {"uncategorized_text": text}, "submit": True}
+                ),
+                stripe.InvalidRequestError,
+            )
+        except stripe.InvalidRequestError:
+            log.info("Stripe accepts no evidence about dispute %s", dispute_id, exc_info=True)
+            return False
+        return True
 
     async def _move(self, payment: PaymentState, request: Callable[[], Awaitable[PaymentIntent]]) -> Outcome:
         """Capture or void the PaymentIntent, or read its outcome if its status has already changed."""
@@ -210,10 +245,23 @@ class Gateway:
         return f"{self._site}/orders/{payment.order_id}"
 
 
+def refund_key(payment: PaymentState, number: int, amount: int) -> str:
+    """The idempotency key of a refund of a part.
+
+    Args:
+        number: counts the refunds of the payment from 1, with failed ones.
+    """
+    return f"pi:{payment.intent_id}:refund:{number}:{amount}:{payment.attempt}"
+
+
 def _needs_refund(payment: PaymentState, refunds: Sequence[Refund]) -> bool:
     known = payment.model_copy(update={"refunds": merged(payment.refunds, refunds)})
-    under_way = sum(refund.amount for refund in known.refunds if refund.status != "failed")
-    return under_way < known.amount and not known.refund_failed
+    return _under_way(payment, refunds) < known.target and not known.refund_failed
+
+
+def _under_way(payment: PaymentState, refunds: Sequence[Refund]) -> int:
+    """How much was refunded, or may still be."""
+    return sum(each.amount for each in merged(payment.refunds, refunds) if each.status != "failed")
 
 
 def _intent_id(payment: PaymentState) -> str:

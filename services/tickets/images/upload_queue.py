@@ -1,4 +1,4 @@
-"""Runs the processes that decode uploaded pictures: a few at a time, and one for each user."""
+"""Runs the processes that read uploaded pictures and files: a few at a time, and one for each user."""
 
 import asyncio
 import json
@@ -11,9 +11,11 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from kit.errors import TooManyRequests, Unavailable
+from kit.errors import ServiceError, TooManyRequests, Unavailable
 from kit.limiter import Limiter, share_of
 from kit.networks import Networks
+from services.tickets.files import contents
+from services.tickets.files.contents import FileLimits, FileTooComplex, Inspected
 from services.tickets.images.header import Limits
 from services.tickets.images.results import PictureTooComplex, Rendered, from_json
 from settings import Settings
@@ -21,7 +23,9 @@ from settings import Settings
 log = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).parents[3]
-DECODER = (sys.executable, "-P", "-W", "ignore", "-m", "services.tickets.images.decoder")
+_PYTHON = (sys.executable, "-P", "-W", "ignore", "-m")
+DECODER = (*_PYTHON, "services.tickets.images.decoder")
+INSPECTOR = (*_PYTHON, "services.tickets.files.inspector")
 ENVIRONMENT = {"PYTHONPATH": str(_ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 """The whole environment of a decoder. That of this process contains passwords."""
 
@@ -48,6 +52,15 @@ class UploadQueue:
             scans=settings.picture_scans,
             parts=settings.picture_parts,
             cpu_seconds=settings.picture_cpu_seconds,
+            memory_mb=settings.picture_memory_mb,
+        )
+        self._file_limits = FileLimits(
+            pages=settings.file_pages,
+            megapixels=settings.picture_megapixels,
+            jpeg_megapixels=settings.picture_jpeg_megapixels,
+            scans=settings.picture_scans,
+            parts=settings.picture_parts,
+            cpu_seconds=settings.file_cpu_seconds,
             memory_mb=settings.picture_memory_mb,
         )
         self._timeout = settings.picture_seconds or None
@@ -85,9 +98,30 @@ class UploadQueue:
             PicturesBusy: the queue is full, or the upload has waited or been decoded for too long.
             NotAPicture, UnreadablePicture, PictureTooLarge, PictureTooSmall, PictureTooComplex
         """
+        output = await self._ask(DECODER, self._limits, upload, networks, PictureTooComplex)
+        return from_json(output)
+
+    async def inspect(self, upload: bytes, networks: Networks | None = None) -> Inspected:
+        """Read a file of a ticket in a process of its own, like `render` does.
+
+        Raises:
+            PicturesBusy: the queue is full, or the file has waited or been read for too long.
+            NotATicketFile, UnreadableFile, EncryptedFile, TooManyPages, FileTooComplex
+        """
+        output = await self._ask(INSPECTOR, self._file_limits, upload, networks, FileTooComplex)
+        return contents.from_json(output)
+
+    async def _ask(
+        self,
+        command: Sequence[str],
+        limits: Limits | FileLimits,
+        upload: bytes,
+        networks: Networks | None,
+        killed: type[ServiceError],
+    ) -> bytes:
         try:
             async with asyncio.timeout(self._timeout), self._turn(networks):
-                return await self._decode(upload)
+                return await self._decode((*command, json.dumps(asdict(limits))), upload, killed)
         except TimeoutError:
             raise PicturesBusy(retry_after=RETRY_SECONDS) from None
 
@@ -101,13 +135,13 @@ class UploadQueue:
         finally:
             permit.release()
 
-    async def _decode(self, upload: bytes) -> Rendered:
-        status, output = await _run((*DECODER, json.dumps(asdict(self._limits))), upload)
+    async def _decode(self, command: Sequence[str], upload: bytes, killed: type[ServiceError]) -> bytes:
+        status, output = await _run(command, upload)
         if status == 0:
-            return from_json(output)
-        log.warning("the decoder of a picture of %d bytes ended with %d", len(upload), status)
+            return output
+        log.warning("the decoder of an upload of %d bytes ended with %d", len(upload), status)
         if status < 0:  # ended by a signal
-            raise PictureTooComplex
+            raise killed
         raise Unavailable(retry_after=RETRY_SECONDS)
 
 

@@ -32,9 +32,12 @@ function update() {
   if (summary.hidden) return;
   const amount = formatLike(summary.dataset.sample, price);
   summary.querySelector("[data-pays]").textContent = amount;
-  summary.querySelector("[data-receives]").textContent = amount;
+  const cents = Math.round(price * 100);
+  const fee = Math.round((cents * Number(summary.dataset.feePercent)) / 100);
+  const received = formatLike(summary.dataset.sample, (cents - fee) / 100);
+  summary.querySelector("[data-receives]").textContent = received;
   const summaries = JSON.parse(summary.dataset.summaries); // by number of tickets
-  const text = fill(summaries[fieldValue("quantity")], { amount });
+  const text = fill(summaries[fieldValue("quantity")], { amount, received });
   announceTimer = setTimeout(() => {
     const output = summary.querySelector("output");
     if (output.textContent !== text) output.textContent = text;

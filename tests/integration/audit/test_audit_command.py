@@ -276,7 +276,7 @@ async def test_an_audit_without_a_database_exits_with_2_and_a_one_line_error(
     conf = settings_with(stripe_api_base=marketplace.service.stripe_url, mongo_url=url)
     ran = await run("audit", conf=conf)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith("The databases orders and payments can't be read: ")
+    assert ran.err.startswith("The databases orders, payments and payouts can't be read: ")
     assert len(ran.err.splitlines()) == 1
 
 

@@ -28,8 +28,12 @@ OPTIONAL = {"caddy": "tls", **dict.fromkeys(MONITORING, "observability")}
 """The profile of each container that doesn't start by default."""
 
 EMBEDDED = {"NATS_PORT", "MONGO_PORT", "STRIPE_SANDBOX_PORT", "MAILBOX_PORT", "MAILBOX_SMTP_PORT"}
-FIXED = {"SERVICES_HOST", "WEB_PORT", "CONSOLE_PORT", *(f"{service.upper()}_PORT" for service in SERVICES)}
-"""Settings that mean nothing in a container: compose.yaml sets address and port on the command line."""
+FIXED = {
+    *("SERVICES_HOST", "WEB_PORT", "CONSOLE_PORT", *(f"{service.upper()}_PORT" for service in SERVICES)),
+    "PRICE_CAPS",
+}
+"""Settings that mean nothing in a container: compose.yaml sets address and port on the command line, and
+mounts the table of price caps in place of the standard one."""
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
 CREDENTIAL = re.compile(r"PASSWORD|SECRET|_KEY$|_TOKEN$")
@@ -48,6 +52,7 @@ SECRETS_OF: dict[str, set[str]] = {
     "tickets": {"OPERATOR_TOKEN"},
     "orders": {"OPERATOR_TOKEN"},
     "payments": {*STRIPE_SECRETS, "OPERATOR_TOKEN"},
+    "payouts": {"STRIPE_KEY", "STRIPE_PAYOUTS_WEBHOOK_SECRET", "OPERATOR_TOKEN"},
     "console": {*STRIPE_SECRETS, "OPERATOR_TOKEN"},
 }
 """Who receives the secrets for Stripe and for operators."""
@@ -150,7 +155,7 @@ def test_only_the_web_tier_is_reachable_from_outside() -> None:
     assert CONTAINERS["grafana"]["ports"][0].startswith("127.0.0.1:")
     assert not any("network_mode" in container for container in CONTAINERS.values())
     outside = {name for name, container in CONTAINERS.items() if "outside" in container["networks"]}
-    assert outside == {"web", "payments", "mail", "console", "alertmanager", "grafana"}
+    assert outside == {"web", "payments", "payouts", "mail", "console", "alertmanager", "grafana"}
     assert {name for name, container in CONTAINERS.items() if "edge" in container["networks"]} == {
         "web",
         "caddy",
@@ -204,8 +209,9 @@ def test_variables_without_a_safe_default_are_required() -> None:
     variables = {match[1]: match[2] for match in VARIABLE.finditer((ROOT / "compose.yaml").read_text())}
     required = {name for name, mark in variables.items() if mark == "?"}
     assert required == {name for name in variables if name.endswith("_PASSWORD")} | {
-        *("INTERNAL_SECRET", "OPERATOR_TOKEN", "MAIL_TOKEN", "SMTP_URL", "MAIL_FROM"),
+        *("INTERNAL_SECRET", "OPERATOR_TOKEN", "MAIL_TOKEN", "TICKET_FILE_KEY", "SMTP_URL", "MAIL_FROM"),
         *STRIPE_SECRETS,
+        "STRIPE_PAYOUTS_WEBHOOK_SECRET",
     }
     assert all(mark in {"?", "-"} for mark in variables.values())
 
@@ -217,7 +223,7 @@ def test_the_example_environment_has_every_variable_and_no_secret() -> None:
 
 
 def test_only_those_who_need_them_receive_the_secrets_for_stripe_and_the_operator_token() -> None:
-    secrets = STRIPE_SECRETS | {"OPERATOR_TOKEN"}
+    secrets = STRIPE_SECRETS | {"STRIPE_PAYOUTS_WEBHOOK_SECRET", "OPERATOR_TOKEN"}
     for name, container in CONTAINERS.items():
         receiving = secrets & container.get("environment", {}).keys()
         assert receiving == SECRETS_OF.get(name, set()), name
@@ -268,6 +274,7 @@ def test_the_documented_command_generates_every_secret_except_those_of_stripe(
         "OPERATOR_TOKEN",
         "MAIL_TOKEN",
         "INTERNAL_SECRET",
+        "TICKET_FILE_KEY",
     }
     assert all(re.fullmatch("[0-9a-f]{48}", generated[name]) for name in secrets)
     assert len({generated[name] for name in secrets}) == len(secrets)
@@ -276,10 +283,13 @@ def test_the_documented_command_generates_every_secret_except_those_of_stripe(
     }
 
 
-def test_the_audit_user_can_only_read_the_databases_of_orders_and_payments() -> None:
+def test_the_audit_user_can_only_read_the_databases_of_orders_payments_and_payouts() -> None:
     users = (ROOT / "deploy/mongo/users.js").read_text()
     (audit_user,) = re.findall(r"createUser\(\{\s*user: \"audit\".*?\}\);", users, re.DOTALL)
-    assert 'roles: ["orders", "payments"].map((service) => ({ role: "read", db: service }))' in audit_user
+    assert (
+        'roles: ["orders", "payments", "payouts"].map((service) => ({ role: "read", db: service }))'
+        in audit_user
+    )
     receiving = {name for name, container in CONTAINERS.items() if "MONGO_AUDIT_PASSWORD" in str(container)}
     assert receiving == {"mongo"}
 

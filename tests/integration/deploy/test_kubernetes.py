@@ -31,7 +31,7 @@ CALLS = {
     ("payments", "orders"),
     ("orders", "tickets"),
     *(
-        ("auth", name) for name in ("tickets", "orders", "payments", "mail")
+        ("auth", name) for name in ("tickets", "orders", "payments", "payouts", "mail")
     ),  # users who leave or export their data
     ("payments", "payments"),  # `ops refund` in a pod calls the API of any pod
     ("auth", "auth"),  # so does `ops suspend`
@@ -185,11 +185,11 @@ def reaching(port: int) -> set[str]:
     }
 
 
-def test_only_those_with_a_url_reach_nats_and_mongodb_and_only_payments_reaches_stripe() -> None:
+def test_only_those_with_a_url_reach_nats_and_mongodb_and_only_two_reach_stripe() -> None:
     for variable, policy, port in (("NATS_URL", "nats", 4222), ("MONGO_URL", "mongodb", 27017)):
         named = {name for name, secret in OBJECTS["Secret"].items() if variable in secret["stringData"]}
         assert reaching(port) == named, f"network.yaml: the policy {policy} has to select {named}"
-    assert reaching(443) == {"payments"}
+    assert reaching(443) == {"payments", "payouts"}
 
 
 def test_the_optional_policy_lets_all_processes_export_spans_and_is_applied_only_on_purpose() -> None:

@@ -209,7 +209,7 @@ async def test_an_event_is_overdue_when_its_consumer_has_not_handled_it_for_a_mi
     assert await records.findings() == []
     async with opened(records.settings) as sources:
         found = [finding for look in LOOKS async for finding in look(sources, now() + HOUR)]
-    services = {"tickets", "expiration", "payments", "mail"}
+    services = {"tickets", "expiration", "payments", "mail", "payouts"}
     assert {finding.about for finding in found} == {f"consumer {each}-order-updated" for each in services}
     assert {finding.awaited for finding in found} == services
     assert "it is 2 messages behind, of which 0 were delivered" in found[0].reason

@@ -55,7 +55,8 @@ class Receiver:
 async def receiving(port: int = 0) -> AsyncIterator[Receiver]:
     receiver = Receiver()
     app = web.Application()
-    app.router.add_post("/api/payments/webhook", receiver.receive)
+    for service in ("payments", "payouts"):
+        app.router.add_post(f"/api/{service}/webhook", receiver.receive)
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)

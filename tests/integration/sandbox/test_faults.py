@@ -15,7 +15,8 @@ from sandbox.stripe.faults import FaultSettings, read_fault_settings
 from sandbox.stripe.forms import Form
 from sandbox.testing import FAST_STOP, free_port, running
 from tests.integration.conftest import Sandbox
-from tests.support.polling import TIMEOUT
+from tests.support.connect import onboarded, settled
+from tests.support.polling import TIMEOUT, until
 from tests.support.stripe_sandbox import HTTPX_WARNING, card, client, opened, problem, process
 
 pytestmark = pytest.mark.filterwarnings(HTTPX_WARNING)
@@ -179,6 +180,7 @@ async def test_the_same_seed_injects_the_same_faults(
     assert configured.json() == {
         "rate": 0.5,
         "kinds": ["rate_limit", "server_error", "lost"],
+        "requests": "",
         "seed": 7,
         "slow_seconds": 15.0,
     }
@@ -247,6 +249,76 @@ async def test_a_random_server_error_without_an_idempotency_key_is_not_repeated(
     assert (await http.post("/v1/payment_intents", data=ORDER)).status_code == 500
     await http.delete("/faults")
     assert (await http.post("/v1/payment_intents", data=ORDER)).status_code == 200
+
+
+@pytest.fixture
+async def transfer(shop: stripe.StripeClient, http: httpx.AsyncClient) -> Any:
+    """The parameters of a transfer to an onboarded seller."""
+    seller, paid = await onboarded(shop, http), await settled(shop)
+    params = {"amount": 1000, "currency": "usd", "destination": seller.id}
+    return {**params, "source_transaction": paid.charge, "transfer_group": "order 1"}
+
+
+async def listed(shop: stripe.StripeClient) -> list[str]:
+    return [each.id for each in (await shop.v1.transfers.list_async({"transfer_group": "order 1"})).data]
+
+
+async def test_a_transfer_whose_answer_is_lost_is_made_once_and_found_by_its_group(
+    shop: stripe.StripeClient, http: httpx.AsyncClient, transfer: Any, key: str
+) -> None:
+    await http.post("/faults", data={"rate": "1", "kinds": "lost", "requests": "POST /v1/transfers"})
+    for _ in range(2):
+        with pytest.raises(stripe.APIConnectionError):
+            await shop.v1.transfers.create_async(transfer, with_key(key))
+        assert len(await listed(shop)) == 1  # other requests have no faults
+    await http.delete("/faults")
+    again = await shop.v1.transfers.create_async(transfer, with_key(key))
+    assert await listed(shop) == [again.id]
+    # Control: without the key, a repetition pays twice.
+    await shop.v1.transfers.create_async(transfer | {"amount": 100})
+    assert len(await listed(shop)) == 2
+
+
+async def test_a_reversal_whose_answer_is_lost_is_made_once(
+    shop: stripe.StripeClient, http: httpx.AsyncClient, transfer: Any, key: str
+) -> None:
+    made = await shop.v1.transfers.create_async(transfer)
+    path = f"POST /v1/transfers/{made.id}/reversals"
+    await http.post("/faults", data={"rate": "1", "kinds": "lost", "requests": path})
+    with pytest.raises(stripe.APIConnectionError):
+        await shop.v1.transfers.reversals.create_async(made.id, {"amount": 300}, with_key(key))
+    await http.delete("/faults")
+    await shop.v1.transfers.reversals.create_async(made.id, {"amount": 300}, with_key(key))
+    assert (await shop.v1.transfers.retrieve_async(made.id)).amount_reversed == 300
+
+
+async def test_a_server_error_makes_no_transfer_and_is_returned_again_for_its_key(
+    shop: stripe.StripeClient, http: httpx.AsyncClient, transfer: Any, key: str
+) -> None:
+    faults = {"rate": "1", "kinds": "server_error", "requests": "POST /v1/transfers"}
+    await http.post("/faults", data=faults)
+    with pytest.raises(stripe.APIError):
+        await shop.v1.transfers.create_async(transfer, with_key(key))
+    await http.delete("/faults")
+    with pytest.raises(stripe.APIError):
+        await shop.v1.transfers.create_async(transfer, with_key(key))
+    assert await listed(shop) == []
+    made = await shop.v1.transfers.create_async(transfer, with_key(f"{key}:2"))
+    assert await listed(shop) == [made.id]
+
+
+async def test_a_slow_transfer_completes_after_the_clients_timeout(
+    shop: stripe.StripeClient, http: httpx.AsyncClient, transfer: Any, key: str
+) -> None:
+    faults = {"rate": "1", "kinds": "slow", "slow_seconds": "1", "requests": "POST /v1/transfers"}
+    await http.post("/faults", data=faults)
+    with pytest.raises(httpx.ReadTimeout):
+        await http.post("/v1/transfers", data=transfer, headers={"Idempotency-Key": key}, timeout=0.3)
+    await until(lambda: listed(shop))
+    await http.delete("/faults")
+    again = await http.post("/v1/transfers", data=transfer, headers={"Idempotency-Key": key})
+    assert again.headers["idempotent-replayed"] == "true"
+    assert await listed(shop) == [again.json()["id"]]
 
 
 @pytest.mark.parametrize(

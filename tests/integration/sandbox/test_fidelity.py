@@ -18,17 +18,29 @@ from typing_extensions import is_typeddict
 
 from sandbox.stripe import disputes, operations, queries
 from sandbox.stripe.checkout import operations as checkout
+from sandbox.stripe.connect import accounts, payouts, transfers
+from sandbox.stripe.connect import queries as connect
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.events import queries as events
 from sandbox.stripe.forms import Form, Tree
-from tests.support.fixture_stripe.fixtures import FIXTURES, TYPES
+from tests.support.connect import (
+    REFRESH_URL,
+    RETURN_URL,
+    acting_for,
+    onboarded,
+    opened_account,
+    transferred,
+)
+from tests.support.fixture_stripe import fixtures
 from tests.support.fixture_stripe.types import hints_of, misfits
 from tests.support.stripe_sandbox import HTTPX_WARNING, card, opened, paid_by, problem
 
 pytestmark = pytest.mark.filterwarnings(HTTPX_WARNING)
 
-OF_FAILED_REFUNDS = {"failure_reason", "failure_balance_transaction"}
-"""Fields that Stripe's fixture of a successful refund lacks."""
+FIXTURES = fixtures.FIXTURES | fixtures.CONNECT_FIXTURES
+TYPES = fixtures.TYPES | fixtures.CONNECT_TYPES
+OPTIONAL = {"failure_reason", "failure_balance_transaction", "account"}
+"""Fields that Stripe's fixtures of a successful refund and of an event of the platform lack."""
 FREE_FORM = {"metadata", "fraud_details"}
 """Objects whose fields can have any name, so that they can't be compared."""
 SESSION = {
@@ -59,7 +71,7 @@ def differences(
     elif isinstance(ours, dict) and path.rpartition(".")[2] not in FREE_FORM:
         known = model.__annotations__ if model else {}
         yield from (f"{path}.{name} is missing" for name in theirs.keys() - ours.keys())
-        extra = ours.keys() - theirs.keys() - (known.keys() if path else OF_FAILED_REFUNDS)
+        extra = ours.keys() - theirs.keys() - (known.keys() if path else OPTIONAL)
         yield from (f"{path}.{name} isn't Stripe's" for name in extra)
         for name in ours.keys() & theirs.keys():
             yield from differences(ours[name], theirs[name], _model(known.get(name)), f"{path}.{name}")
@@ -103,7 +115,37 @@ async def example_objects(shop: stripe.StripeClient, http: httpx.AsyncClient) ->
         (await shop.v1.payment_methods.retrieve_async(str(captured.payment_method))).to_dict(),
         session,
         (await http.get(f"/v1/checkout/sessions/{paid['id']}")).json(),
+        *await connected_objects(shop, http),
         *(await http.get("/v1/events?limit=50")).json()["data"],
+    ]
+
+
+async def connected_objects(shop: stripe.StripeClient, http: httpx.AsyncClient) -> list[dict[str, Any]]:
+    """Objects of Connect, in different states."""
+    capabilities = {name: {"requested": True} for name in ("card_payments", "transfers")}
+    accounts = [
+        await onboarded(shop, http, choice, capabilities=capabilities)
+        for choice in ("complete", "checking", "failing_bank", "later", "rejected")
+    ]
+    new = (await opened_account(shop, capabilities=capabilities)).to_dict()
+    link = {"account": new["id"], "type": "account_onboarding"}
+    link |= {"return_url": RETURN_URL, "refresh_url": REFRESH_URL}
+    transfer = await transferred(shop, accounts[0])
+    reversal = await shop.v1.transfers.reversals.create_async(transfer.id, {"amount": 300})
+    reversed_ = await shop.v1.transfers.retrieve_async(transfer.id)
+    payout: Any = {"amount": 700, "currency": "usd"}
+    acting = {"Stripe-Account": accounts[0].id}
+    return [
+        *(account.to_dict() for account in accounts),
+        new,
+        (await http.post("/v1/account_links", data=link)).json(),
+        *(each.to_dict() for each in (transfer, reversed_, reversal)),
+        (await shop.v1.payouts.create_async(payout, acting_for(accounts[0]))).to_dict(),
+        (await http.get("/v1/balance")).json(),
+        (await http.get("/v1/balance", headers=acting)).json(),
+        *(await http.get("/v1/balance_transactions?limit=30")).json()["data"],
+        *(await http.get("/v1/balance_transactions", headers=acting)).json()["data"],
+        *(await http.get("/v1/events", headers=acting)).json()["data"],
     ]
 
 
@@ -211,6 +253,21 @@ CHECKOUT: Tree = {
         }
     },
 }
+ACCOUNT: Tree = {
+    "type": "express",
+    "country": "US",
+    "business_profile": {"url": "http://shop.test/"},
+    "capabilities": {"transfers": {"requested": "true"}},
+    "settings": {"payouts": {"schedule": {"interval": "manual"}}},
+}
+LINK: Tree = {
+    "account": "acct",
+    "type": "account_onboarding",
+    "return_url": RETURN_URL,
+    "refresh_url": REFRESH_URL,
+    "collection_options": {"fields": "eventually_due"},
+}
+TRANSFER: Tree = {"amount": "100", "currency": "usd", "destination": "acct"}
 ENDPOINTS: dict[str, tuple[Any, tuple[str, ...], Tree, Any]] = {
     "create an intent": (
         operations.create_intent,
@@ -252,6 +309,50 @@ ENDPOINTS: dict[str, tuple[Any, tuple[str, ...], Tree, Any]] = {
     "expire a session": (checkout.expire_session, ("cs",), {}, checkout_params.SessionExpireParams),
     "retrieve a session": (queries.session, ("cs",), {}, checkout_params.SessionRetrieveParams),
     "list sessions": (queries.sessions, (), LIST, checkout_params.SessionListParams),
+    "create an account": (accounts.create_account, (), ACCOUNT, params.AccountCreateParams),
+    "update an account": (
+        accounts.update_account,
+        ("acct",),
+        {name: value for name, value in ACCOUNT.items() if name not in ("country", "type")},
+        params.AccountUpdateParams,
+    ),
+    "reject an account": (
+        accounts.reject_account,
+        ("acct",),
+        {"reason": "fraud"},
+        params.AccountRejectParams,
+    ),
+    "retrieve an account": (connect.account, ("acct",), {}, params.AccountRetrieveParams),
+    "list accounts": (connect.accounts, (), LIST, params.AccountListParams),
+    "create a link": (accounts.create_link, (), LINK, params.AccountLinkCreateParams),
+    "create a transfer": (transfers.create_transfer, (), TRANSFER, params.TransferCreateParams),
+    "update a transfer": (transfers.update_transfer, ("tr",), {}, params.TransferUpdateParams),
+    "retrieve a transfer": (connect.transfer, ("tr",), {}, params.TransferRetrieveParams),
+    "list transfers": (connect.transfers, (), LIST, params.TransferListParams),
+    "reverse a transfer": (transfers.create_reversal, ("tr",), {}, params.TransferReversalCreateParams),
+    "retrieve a reversal": (
+        connect.reversal,
+        ("tr", "trr"),
+        {},
+        params.TransferReversalRetrieveParams,
+    ),
+    "list reversals": (connect.reversals, ("tr",), {"limit": "1"}, params.TransferReversalListParams),
+    "retrieve the balance": (connect.balance, (), {}, params.BalanceRetrieveParams),
+    "retrieve a transaction": (
+        connect.balance_transaction,
+        ("txn",),
+        {},
+        params.BalanceTransactionRetrieveParams,
+    ),
+    "list transactions": (connect.balance_transactions, (), LIST, params.BalanceTransactionListParams),
+    "create a payout": (
+        payouts.create_payout,
+        (),
+        {"amount": "100", "currency": "usd"},
+        params.PayoutCreateParams,
+    ),
+    "retrieve a payout": (connect.payout, ("po",), {}, params.PayoutRetrieveParams),
+    "list payouts": (connect.payouts, (), LIST, params.PayoutListParams),
     "list events": (events.events, (), LIST, params.EventListParams),
     "retrieve an event": (events.event, ("evt",), {}, params.EventRetrieveParams),
 }

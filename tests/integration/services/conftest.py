@@ -12,6 +12,7 @@ import stripe
 import streams.auth
 import streams.orders
 import streams.payments
+import streams.payouts
 import streams.processes
 from kit.periodic import every
 from kit.stripe.client import SANDBOX_KEY
@@ -23,6 +24,7 @@ from tests.support.event_loop import use_one_event_loop
 from tests.support.kept_services import KeptServices
 from tests.support.owners import FakeOwner
 from tests.support.payments import PaymentsService
+from tests.support.payouts import PayoutsService
 from tests.support.service import Served, SettingsWith, cheap_passwords, serving
 from tests.support.stripe_sandbox import client
 
@@ -74,11 +76,12 @@ def no_reconciler(monkeypatch: pytest.MonkeyPatch) -> None:
     async def do_nothing(*_: object) -> None:
         """Do nothing in place of the reconciler."""
 
-    monkeypatch.setattr(
-        streams.payments,
-        "every",
-        lambda seconds, work, wake=None: every(seconds, work if wake else do_nothing, wake),
-    )
+    for process in (streams.payments, streams.payouts):
+        monkeypatch.setattr(
+            process,
+            "every",
+            lambda seconds, work, wake=None: every(seconds, work if wake else do_nothing, wake),
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +127,16 @@ async def service(
 ) -> AsyncIterator[PaymentsService]:
     async with kept_services.serving("payments", settings_with(stripe_api_base=stripe_url)) as served:
         yield PaymentsService(served, shop, stripe_url)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def payouts(
+    kept_services: KeptServices, settings_with: SettingsWith, stripe_url: str, shop: stripe.StripeClient
+) -> AsyncIterator[PayoutsService]:
+    """A payouts service that keeps 5 % of each sale."""
+    conf = settings_with(stripe_api_base=stripe_url, fee_percent="5", payout_countries="US,DE")
+    async with kept_services.serving("payouts", conf) as served:
+        yield PayoutsService(served, shop)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -180,14 +180,14 @@ async def test_signing_out_everywhere_ends_all_sessions_of_this_user_only(auth: 
     assert [await is_signed_in(auth, token) for token in (*tokens, other)] == [False, False, True]
 
 
-async def test_a_public_profile_contains_only_the_id_the_name_and_the_time_of_signing_up(
+async def test_a_public_profile_contains_only_what_the_user_states_and_the_time_of_signing_up(
     auth: Served,
 ) -> None:
     await start_session(auth, "signup")
     user = await User.first({})
     assert user is not None
     answer = await auth.ask("GET", f"/api/users/{user.id}")
-    assert (answer.status_code, answer.json().keys()) == (200, {"id", "since", "name", "deleted"})
+    assert (answer.status_code, answer.json().keys()) == (200, {"id", "since", "name", "deleted", "trader"})
     assert answer.json()["name"] is None
     since = datetime.fromisoformat(answer.json()["since"])
     assert timedelta() <= datetime.now(UTC) - since < timedelta(minutes=1)
@@ -356,3 +356,27 @@ async def test_a_session_that_was_published_can_end(auth: Served) -> None:
     await auth.ask("POST", "/api/users/signout", headers=bearer(token))
     assert sorted(await events_of_sessions(auth)) == ["session.ended", "session.started"]
     assert not await is_signed_in(auth, token)
+
+
+async def test_others_see_whether_a_seller_states_to_be_a_trader(auth: Served) -> None:
+    token = await start_session(auth, "signup")
+    user = await User.first({})
+    assert user is not None
+    assert (await auth.ask("GET", f"/api/users/{user.id}")).json()["trader"] is None
+    for stated in (True, True, False, None):
+        body = {"trader": stated}
+        answer = await auth.ask("PATCH", "/api/users/me", headers=bearer(token), json=body)
+        assert (answer.status_code, answer.json()["trader"]) == (200, stated)
+        assert (await auth.ask("GET", f"/api/users/{user.id}")).json()["trader"] is stated
+    events = [body["trader"] for _, body in await auth.outbox("users", user.key)]
+    assert events == [None, True, False, None], "the same statement again publishes nothing"
+
+
+async def test_name_and_trader_change_independently(auth: Served) -> None:
+    token = await start_session(auth, "signup")
+    await rename(auth, token, "Ann")
+    answer = await auth.ask("PATCH", "/api/users/me", headers=bearer(token), json={"trader": True})
+    assert answer.json()["name"] == "Ann"
+    assert (await rename(auth, token, "Bea")).json()["trader"] is True
+    answer = await auth.ask("PATCH", "/api/users/me", headers=bearer(token), json={})
+    assert answer.status_code == 400

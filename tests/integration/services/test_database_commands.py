@@ -77,7 +77,21 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def tickets(commands: Commands, settings_with: SettingsWith) -> AsyncIterator[Served]:
+async def tickets(
+    commands: Commands, settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Served]:
+    """The service without its sweeps, whose commands would be among the recorded ones."""
+
+    async def rest(*_: object) -> None:
+        pass
+
+    for sweep in (
+        "pictures.sweep",
+        "shows.merging.sweep",
+        "files.retention.sweep",
+        "files.vault.Vault.check",
+    ):
+        monkeypatch.setattr(f"services.tickets.{sweep}", rest)
     async with serving("tickets", settings_with()) as served:
         yield served
 

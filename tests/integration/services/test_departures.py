@@ -42,6 +42,7 @@ from settings import SERVICES, ServiceName
 from tests.support.events import on_sale
 from tests.support.neighbors import InProcess, connect
 from tests.support.payments import PaymentsService
+from tests.support.payouts import PayoutsService
 from tests.support.service import SIGNER, Served, messages, new_id, token_for
 
 ANN = {"email": "ann@example.com", "password": "correct horse"}
@@ -91,8 +92,15 @@ class Member:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def market(auth: Served, tickets: Served, orders: Served, service: PaymentsService) -> Market:
-    services: dict[ServiceName, Served] = {"tickets": tickets, "orders": orders, "payments": service.served}
+async def market(
+    auth: Served, tickets: Served, orders: Served, service: PaymentsService, payouts: PayoutsService
+) -> Market:
+    services: dict[ServiceName, Served] = {
+        "tickets": tickets,
+        "orders": orders,
+        "payments": service.served,
+        "payouts": payouts.served,
+    }
     return Market(auth, tickets, orders, connect(auth, services))
 
 
@@ -867,7 +875,11 @@ async def test_mail_forgets_messages_and_wishes(mail: Served) -> None:
 @pytest.mark.parametrize(
     ("name", "method", "path"),
     [
-        *((name, "GET", path) for name in ("tickets", "orders", "payments") for path in ("open", "data")),
+        *(
+            (name, "GET", path)
+            for name in ("tickets", "orders", "payments", "payouts")
+            for path in ("open", "data")
+        ),
         ("mail", "GET", "data"),
         ("mail", "GET", "opt-outs"),
         *((name, method, "closing/1") for name in ("tickets", "orders") for method in ("PUT", "DELETE")),
@@ -889,3 +901,21 @@ async def test_only_auth_may_ask_a_service_about_a_user(
     ours = {"Authorization": f"Bearer {SIGNER.sign_request(name)}"}
     answer = await served.ask(method, url.replace("closing/1", f"closing/{new_id()}"), headers=ours)
     assert answer.status_code == 200, answer.text
+
+
+async def test_an_account_with_money_open_cant_be_deleted(
+    market: Market, ann: Member, payouts: PayoutsService
+) -> None:
+    sold = await payouts.sold(ann.id)
+    assert await ann.matters() == ["payout"]
+    assert (await ann.leaves()).status_code == 409
+    await payouts.onboard(ann.id, "complete")
+    await payouts.reconcile()
+    assert await ann.matters() == []
+    await payouts.empty_balance(ann.id)
+    await payouts.becomes(sold, status="refunded", refunded_amount=1999)
+    await payouts.reconcile()
+    assert await ann.matters() == ["debt"]
+    assert (await ann.leaves()).status_code == 409
+    await payouts.payouts.write_off(sold.id)
+    assert (await ann.leaves()).status_code == 200

@@ -24,6 +24,7 @@ from services.tickets import leaving as tickets_leaving
 from settings import ServiceName
 from tests.support.neighbors import InProcess, connect
 from tests.support.payments import PaymentsService
+from tests.support.payouts import PayoutsService
 from tests.support.service import Served, SettingsWith, messages, serving
 
 NOTE = "Transfer code AB12CD34"
@@ -60,9 +61,15 @@ async def sign_up(auth: Served, name: str) -> Member:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def owners(
-    auth: Served, tickets: Served, orders: Served, service: PaymentsService, mail: Served
+    auth: Served,
+    tickets: Served,
+    orders: Served,
+    service: PaymentsService,
+    payouts: PayoutsService,
+    mail: Served,
 ) -> dict[ServiceName, InProcess]:
-    return connect(auth, {"tickets": tickets, "orders": orders, "payments": service.served, "mail": mail})
+    others: dict[ServiceName, Served] = {"payments": service.served, "payouts": payouts.served, "mail": mail}
+    return connect(auth, {"tickets": tickets, "orders": orders, **others})
 
 
 async def tell(recipient: Member, order: str) -> None:
@@ -198,7 +205,7 @@ async def test_an_archive_says_which_lists_are_cut(
     assert list(archive.incomplete) == ["tickets"]
 
 
-@pytest.mark.parametrize("name", ["tickets", "orders", "payments", "mail"])
+@pytest.mark.parametrize("name", ["tickets", "orders", "payments", "payouts", "mail"])
 async def test_there_is_no_archive_while_a_service_is_down(
     name: ServiceName, owners: dict[ServiceName, InProcess], auth: Served
 ) -> None:

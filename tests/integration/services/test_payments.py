@@ -82,6 +82,7 @@ async def test_a_payment_publishes_that_it_begins_and_then_its_complete_state(
         "bankCheck": False,
         "relist": False,
         "refundedAmount": 0,
+        "lostAmount": 0,
         "refundFailed": False,
         "dispute": None,
         "stripeId": None,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 import stripe
 
@@ -151,3 +152,37 @@ async def test_a_payment_stands_after_a_dispute_that_the_buyer_lost(service: Pay
     await service.shop.v1.disputes.update_async((await dispute(service, order)).id, evidence)
     payment = await service.refresh(order)
     assert (payment.status, payment.dispute, payment.refunded_amount) == ("captured", "won", 0)
+
+
+# --- Evidence ---
+
+
+async def submit(service: PaymentsService, order: OrderEvent, text: str) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {operator_token(service.served.app.state.settings)}"}
+    body = {"orderId": order.id, "text": text}
+    return await service.served.ask("POST", "/api/payments/evidence", json=body, headers=headers)
+
+
+async def test_an_operator_submits_evidence_about_an_open_dispute(service: PaymentsService) -> None:
+    order = await service.bought("tok_createDispute")
+    await service.refresh(order)
+    assert (await submit(service, order, "Downloaded on Friday")).status_code == 200
+    assert (await dispute(service, order)).evidence.uncategorized_text == "Downloaded on Friday"
+    assert (await submit(service, order, "winning_evidence")).status_code == 200
+    assert (await service.shown(order))["dispute"] == "won"
+    assert messages(await submit(service, order, "More"), 409) == ["Nothing about this payment is disputed"]
+
+
+async def test_evidence_that_comes_too_late_is_refused(service: PaymentsService) -> None:
+    order = await service.bought("tok_createDispute")
+    await service.refresh(order)
+    await service.shop.v1.disputes.close_async((await dispute(service, order)).id)
+    assert messages(await submit(service, order, "Too late"), 409) == [
+        "Stripe accepts no more evidence about this dispute"
+    ]
+
+
+async def test_only_operators_submit_evidence(service: PaymentsService) -> None:
+    order = await service.bought("tok_createDispute")
+    body = {"orderId": order.id, "text": "It was me"}
+    assert (await service.served.ask("POST", "/api/payments/evidence", json=body)).status_code == 401

@@ -28,16 +28,19 @@ DETAILS: dict[str, Any] = {
     "venue": "Globe",
     "city": "London",
     "time_zone": "Europe/London",
+    "country": "GB",
+    "show_id": new_id(),
     "category": "theatre",
     "seat": "Row 4",
     "quantity": 2,
     "picture": "5eed" * 16,
+    "delivery": "seller",
 }
 DETAILS_IN_JSON = {
     **{to_camel(name): value for name, value in DETAILS.items()},
     "startsAt": "2031-05-01T18:00:00.000Z",
 }
-NO_DETAILS_IN_JSON = {**dict.fromkeys(DETAILS_IN_JSON), "quantity": 1}
+NO_DETAILS_IN_JSON = {**dict.fromkeys(DETAILS_IN_JSON), "quantity": 1, "delivery": "seller"}
 
 
 async def request_reservation(orders: Served, ticket: str, by: str = ANN) -> httpx.Response:
@@ -77,6 +80,7 @@ async def test_a_reservation_creates_an_order_with_the_price_and_15_minutes_to_p
         "relisted": False,
         "canExtend": False,
         "code": order["code"],
+        **dict.fromkeys(("delivery", "deliverBy", "deliveredAt", "confirmedAt", "overdueAt")),
         "ticket": {"id": ticket, "title": "Hamlet", "price": 19.9, "version": 0, **NO_DETAILS_IN_JSON},
     }
     assert before <= datetime.fromisoformat(order["expiresAt"]) - timedelta(minutes=15) <= now()

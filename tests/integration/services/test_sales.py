@@ -29,6 +29,7 @@ async def apply_order_event(
     relisted: bool = False,
     price: object = 10,
     refunded_amount: int = 0,
+    **more: Any,
 ) -> None:
     """Apply an order event with this status to the ticket."""
     kind = OrderCreated if status == "created" else OrderUpdated
@@ -46,6 +47,7 @@ async def apply_order_event(
             hold=1,
             code=CODE,
             ticket=OrderedTicket.model_validate({"id": key, "title": ticket.title, "price": price}),
+            **more,
         )
     )
 
@@ -175,8 +177,13 @@ async def test_a_seller_profile_shows_the_number_of_sold_tickets(tickets: Served
     await apply_order_event(await list_ticket(), "refunded")
     await apply_order_event(await list_ticket())
     await list_ticket()
-    assert await profile_of(ANN) == {"id": ANN, "sold": 2}
-    assert await profile_of(BOB) == {"id": BOB, "sold": 0}
+    nothing = {"upheldProblems": 0, "failedDeliveries": 0}
+    assert await profile_of(ANN) == {"id": ANN, "sold": 2, **nothing}
+    assert await profile_of(BOB) == {"id": BOB, "sold": 0, **nothing}
+    await apply_order_event(await list_ticket(), "complete", problem="partly-refunded", refund_due=500)
+    for _ in range(2):
+        await apply_order_event(await list_ticket(), "complete", delivery="failed")
+    assert await profile_of(ANN) == {"id": ANN, "sold": 5, "upheldProblems": 1, "failedDeliveries": 2}
     assert messages(await tickets.ask("GET", "/api/tickets/sellers/ann"), 404) == ["Not found"]
 
 

@@ -20,9 +20,9 @@ import streams.payments
 from contracts.events import OrderEvent
 from contracts.wire import now
 from kit.lease import Lease
+from kit.stripe.batch import CLAIM
 from services.payments import inbox as inbox_module
 from services.payments import reconciler as reconciler_module
-from services.payments.batch import CLAIM
 from services.payments.documents import Payment, WebhookEvent
 from services.payments.inbox import WebhookInbox
 from services.payments.reconciler import Reconciler

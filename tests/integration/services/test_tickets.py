@@ -87,12 +87,16 @@ async def test_a_new_ticket_is_shown_to_anonymous_visitors(tickets: Served) -> N
         "venue": "Globe",
         "city": None,
         "timeZone": None,
+        "country": None,
+        "showId": None,
         "category": None,
         "seat": None,
         "quantity": 1,
         "faceValue": None,
         "notes": None,
         "picture": None,
+        "delivery": "seller",
+        "filesReadyAt": None,
     }
     assert await shown(tickets, ticket) == ticket
     assert (await tickets.ask("GET", "/api/tickets")).json() == [ticket]

@@ -9,10 +9,12 @@ from faststream.nats import NatsBroker, TestNatsBroker
 from contracts.events import ALL_EVENTS
 from services.mail.actions import Outgoing
 from services.payments.actions import Payments
+from services.payouts.actions import Payouts
 from settings import ServiceName
 from streams.processes import CONSUMERS, PROCESSES
 from streams.timers import JetStreamTimers
 from streams.topology import DUE_TIMERS, Consumer
+from tests.support.owners import FakeOwner
 from tests.unit.contracts.examples import GOLDEN
 
 TICKETS_FOLLOW_ORDER = "services.tickets.actions.follow_order"
@@ -24,6 +26,8 @@ ORDERS_FOLLOW_USER = "services.orders.leaving.follow_user"
 ORDERS_FOLLOW_TICKET = "services.orders.actions.follow_ticket"
 ORDERS_EXPIRE = "services.orders.actions.expire"
 ORDERS_FOLLOW_PAYMENT = "services.orders.actions.follow_payment"
+PAYOUTS_FOLLOW_ORDER = "services.payouts.actions.Payouts.follow_order"
+PAYOUTS_FOLLOW_PAYMENT = "services.payouts.actions.Payouts.follow_payment"
 MAIL_TELL = "services.mail.actions.Outgoing.tell"
 
 SUBSCRIBERS: list[tuple[ServiceName, str, str]] = [
@@ -44,7 +48,12 @@ SUBSCRIBERS: list[tuple[ServiceName, str, str]] = [
     ("expiration", "order.updated", EXPIRATION_FOLLOW_ORDER),
     ("expiration", "order.cancelled", EXPIRATION_FOLLOW_ORDER),
     ("expiration", DUE_TIMERS, ANNOUNCE),
+    ("payouts", "order.created", PAYOUTS_FOLLOW_ORDER),
+    ("payouts", "order.updated", PAYOUTS_FOLLOW_ORDER),
+    ("payouts", "order.cancelled", PAYOUTS_FOLLOW_ORDER),
+    ("payouts", "payment.updated", PAYOUTS_FOLLOW_PAYMENT),
     ("mail", "order.updated", MAIL_TELL),
+    ("mail", "payout.updated", MAIL_TELL),
     ("mail", "user.updated", MAIL_TELL),
     ("mail", "link.created", MAIL_TELL),
     ("mail", "session.started", MAIL_TELL),
@@ -102,7 +111,9 @@ def broker_of(service: ServiceName) -> NatsBroker:
     [process] = [process for process in PROCESSES if process.name == service]
     provided = {
         "window": timedelta(minutes=15),
+        "tickets": FakeOwner(),
         "payments": Payments.__new__(Payments),
+        "payouts": Payouts.__new__(Payouts),
         "timers": JetStreamTimers.__new__(JetStreamTimers),
         "outgoing": Outgoing.__new__(Outgoing),
     }

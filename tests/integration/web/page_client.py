@@ -10,6 +10,9 @@ from litestar.types import ASGIApp
 from contracts.identity import SESSION_COOKIE
 from tests.support.asgi import client_of
 
+EVENT = {"startsAt": "2036-12-12T20:00", "venue": "Astra", "city": "Berlin"}
+"""What the form to list a ticket requires about the event, apart from its title."""
+
 
 class PageClient:
     """Keeps cookies, and says like a browser that its requests come from this site."""

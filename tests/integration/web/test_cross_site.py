@@ -12,7 +12,7 @@ from litestar.types import ASGIApp
 from kit.client_address import CLIENT
 from kit.http.cross_site import SAFE_METHODS
 from kit.session_use import REPORT_PATH
-from tests.integration.web.page_client import PageClient, is_page, page_client, text_of
+from tests.integration.web.page_client import EVENT, PageClient, is_page, page_client, text_of
 from tests.support.asgi import alive
 from tests.support.fakes.market import Market
 from tests.support.fakes.services import Services
@@ -48,7 +48,8 @@ def seller(client: PageClient, market: Market) -> PageClient:
 async def test_a_form_of_this_site_is_accepted(
     seller: PageClient, market: Market, headers: dict[str, str]
 ) -> None:
-    response = await seller.http.post("/sell", data={"title": "Nick Cave", "price": "20"}, headers=headers)
+    listing = {"title": "Nick Cave", "price": "20", **EVENT}
+    response = await seller.http.post("/sell", data=listing, headers=headers)
     assert response.status_code == 303
     assert len(market.tickets) == 1
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from contracts.wire import now
 from kit.http.request_head import HeadRules
 from tests.integration.web.asgi_client import ask
-from tests.integration.web.page_client import text_of
+from tests.integration.web.page_client import EVENT, text_of
 from tests.integration.web.shared_site import Site
 from tests.support.fakes.services import Services
 
@@ -388,7 +388,7 @@ async def test_a_write_through_this_process_is_visible_before_its_event_arrives(
     await site.get("/")
     await site.get(site.page)
     site.client.sign_in_as(site.market.token_of(site.seller.id))
-    await site.client.submit(f"{site.page}/edit", title="Nick Drake", price="20")
+    await site.client.submit(f"{site.page}/edit", title="Nick Drake", price="20", follow=False, **EVENT)
     site.client.http.cookies.clear()
     assert "Nick Drake" in (await site.get("/")).text
     assert "Nick Drake" in (await site.get(site.page)).text

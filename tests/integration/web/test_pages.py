@@ -19,7 +19,7 @@ async def test_the_front_page_lists_tickets_with_their_prices(client: PageClient
     page = await client.get("/")
     assert page.status_code == 200
     assert is_page(page)
-    assert "Nick Cave Berlin $1,234.50 On sale" in text_of(page)
+    assert "Nick Cave Berlin $1,234.50 Face value not stated On sale" in text_of(page)
 
 
 async def test_the_search_is_read_from_the_address(client: PageClient, market: Market) -> None:

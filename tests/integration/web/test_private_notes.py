@@ -3,11 +3,11 @@
 import pytest
 
 from contracts.api import Ticket, User
-from tests.integration.web.page_client import PageClient, text_of
+from tests.integration.web.page_client import EVENT, PageClient, text_of
 from tests.support.fakes.market import Market
 
 NOTE = "Transfer code AB12CD34"
-FORM = {"title": "Nick Cave", "price": "20", "timeZone": "UTC", "quantity": "1"}
+FORM = {"title": "Nick Cave", "price": "20", "timeZone": "UTC", "quantity": "1", **EVENT}
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from tests.integration.web.page_client import PageClient
 from tests.support.fakes.market import PASSWORD, Market
 from tests.support.fakes.services import Services, web_of
 from tests.support.polling import TIMEOUT
+from web.proxy import MAX_ANSWER_BYTES
 
 
 class Echo:
@@ -251,7 +252,7 @@ async def test_a_request_that_a_service_aborts_is_answered_with_502_and_not_repe
 async def test_a_response_that_is_too_large_is_answered_with_502(
     client: PageClient, services: Services
 ) -> None:
-    await answer_with(services, "tickets", web.Response(body=b"x" * 10_000_001))
+    await answer_with(services, "tickets", web.Response(body=b"x" * (MAX_ANSWER_BYTES + 1)))
     assert problem_of(await client.http.get("/api/tickets")).status == 502
 
 

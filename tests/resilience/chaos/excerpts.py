@@ -25,6 +25,7 @@ def about(tickets: Collection[str], history: History) -> History:
         tickets=[each for each in history.tickets if str(each["_id"]) in tickets],
         orders=orders,
         payments=payments,
+        sales=[sale for sale in history.sales if str(sale["_id"]) in of],
         webhooks=[each for each in history.webhooks if each["order_id"] in of],
         tickets_known_to_orders=[
             each for each in history.tickets_known_to_orders if str(each["_id"]) in mine
@@ -35,6 +36,7 @@ def about(tickets: Collection[str], history: History) -> History:
         events=[event for event in history.events if event.about in mine | sessions],
         intents=[intent for intent in history.intents if intent["metadata"].get("order_id") in of],
         pages=[page for page in history.pages if page["client_reference_id"] in of],
+        transfers=[each for each in history.transfers if each["metadata"].get("order_id") in of],
         timers=[timer for timer in history.timers if timer.order in of],
         unhandled={},
         dead=(),

@@ -129,6 +129,8 @@ class History:
     tickets: Sequence[Stored] = ()
     orders: Sequence[Stored] = ()
     payments: Sequence[Stored] = ()
+    sales: Sequence[Stored] = ()
+    """What sellers get for orders, from payouts."""
     webhooks: Sequence[Stored] = ()
     """Webhooks in the inbox of payments."""
     tickets_known_to_orders: Sequence[Stored] = ()
@@ -143,6 +145,8 @@ class History:
     """Stripe's PaymentIntents, each with its latest charge."""
     pages: Sequence[Mapping[str, Any]] = ()
     """Stripe's Checkout sessions."""
+    transfers: Sequence[Mapping[str, Any]] = ()
+    """Stripe's transfers to sellers."""
     timers: Sequence[Timer] = ()
     """The timers that haven't fired."""
     unhandled: Mapping[str, int] = field(default_factory=dict)

@@ -131,6 +131,7 @@ async def read(
         history,
         intents=[intent async for intent in _stripe_objects(settings, "payment_intents", "latest_charge")],
         pages=[page async for page in _stripe_objects(settings, "checkout/sessions")],
+        transfers=[transfer async for transfer in _stripe_objects(settings, "transfers")],
     )
 
 
@@ -173,6 +174,7 @@ async def _with_documents(history: History, url: str) -> History:
             tickets=await all_of("tickets", "tickets"),
             orders=await all_of("orders", "orders"),
             payments=await all_of("payments", "payments"),
+            sales=await all_of("payouts", "sales"),
             messages=await all_of("mail", "messages"),
             webhooks=await all_of("payments", "webhook_events"),
             tickets_known_to_orders=await all_of("orders", "tickets"),

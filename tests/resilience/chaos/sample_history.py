@@ -28,6 +28,8 @@ from tests.resilience.chaos.history import (
     Stored,
     Timer,
 )
+from tests.resilience.chaos.invariants.events import DELIVERY
+from tests.resilience.chaos.invariants.lookups import way_of_delivery
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 EARLIER = AT - timedelta(minutes=15)
@@ -44,19 +46,19 @@ def ident(name: str) -> str:
 
 
 ANN, BOB, EVE, ZOE = map(ident, ("ann", "bob", "eve", "zoe"))
-T1, T2, T3, T4, T5 = map(ident, ("t1", "t2", "t3", "t4", "t5"))
-O1, O2, O3, O4, O5 = map(ident, ("o1", "o2", "o3", "o4", "o5"))
-P2, P4, P5 = map(ident, ("p2", "p4", "p5"))
+T1, T2, T3, T4, T5, T6 = map(ident, ("t1", "t2", "t3", "t4", "t5", "t6"))
+O1, O2, O3, O4, O5, O6 = map(ident, ("o1", "o2", "o3", "o4", "o5", "o6"))
+P2, P4, P5, P6 = map(ident, ("p2", "p4", "p5", "p6"))
 S1, S2, S3, S4 = map(ident, ("s1", "s2", "s3", "s4"))
 
 DETAILS: dict[str, Any] = {
-    **dict.fromkeys(("venue", "city", "time_zone", "category", "seat", "picture")),
+    **dict.fromkeys(("venue", "city", "time_zone", "country", "show_id", "category", "seat", "picture")),
     "starts_at": LATER + timedelta(days=9),
     "quantity": 2,
 }
 
 
-def ticket(key: str, *states: State) -> list[Stored]:
+def ticket(key: str, *states: State, promised: bool = False) -> list[Stored]:
     """All states of a ticket, oldest first."""
     first = {
         "title": f"{TITLE} {key[:4]}",
@@ -71,6 +73,8 @@ def ticket(key: str, *states: State) -> list[Stored]:
         "order_version": -1,
         "face_value_minor": 5000,
         "notes": "Two together",
+        "promised": promised,
+        "files_ready_at": None,
         **DETAILS,
     }
     return _states(key, first, states)
@@ -81,11 +85,12 @@ def order(
 ) -> list[Stored]:
     first = {
         "user_id": BOB,
+        "seller_id": of["user_id"],
         "ticket_id": of["_id"],
         "ticket_version": of["version"],
         "ticket_title": of["title"],
         "price_minor": of["price_minor"],
-        "details": DETAILS,
+        "details": {**DETAILS, "delivery": way_of_delivery(of)},
         "hold": hold,
         "code": key[-10:],
         "status": "created",
@@ -100,6 +105,7 @@ def order(
         "relisted": False,
         "refunded_minor": 0,
         "dispute": None,
+        **dict.fromkeys(("paid_at", "refunded_at", *DELIVERY.values())),
     }
     return _states(key, first, states)
 
@@ -132,6 +138,22 @@ def intent(of: str, status: str, *, received: int = 0, refunded: int = 0, key: s
         "amount_received": received,
         "status": status,
         "latest_charge": {"amount_refunded": refunded},
+    }
+
+
+def sale(of: str, state: str, *, refunded: int = 0, transfers: Sequence[str] = ()) -> Stored:
+    """What the seller gets for an order."""
+    sent = [{"id": transfer, "amount": PRICE, "reversed": 0} for transfer in transfers]
+    money = {"gross": PRICE, "currency": "usd", "refunded": refunded, "offsets": [], "written_off": 0}
+    return {"_id": of, "seller_id": ANN, "state": state, "transfers": sent, **money}
+
+
+def transfer(of: str, key: str = "", *, sent_back: int = 0) -> dict[str, Any]:
+    return {
+        "id": key or f"tr_{of}",
+        "metadata": {"order_id": of},
+        "amount": PRICE,
+        "amount_reversed": sent_back,
     }
 
 
@@ -173,8 +195,16 @@ def free(after: Stored) -> State:
     return {"status": "available", "order_id": None, "held_until": None, **hold}
 
 
-BOUGHT: State = {"status": "complete", "live": False}
-REFUNDED: State = {"status": "refunded"}
+BOUGHT: State = {
+    "status": "complete",
+    "live": False,
+    "paid_at": EARLIER,
+    "delivery": "due",
+    "deliver_by": DETAILS["starts_at"],
+}
+PROMISED: State = {**BOUGHT, "deliver_by": LATER}
+DELIVERED: State = {"delivery": "delivered", "delivered_at": EARLIER}
+REFUNDED: State = {"status": "refunded", "refunded_at": AT}
 
 
 def cancelled(reason: str) -> State:
@@ -197,19 +227,21 @@ def expired(order_id: str, at: datetime) -> PublishedEvent:
 
 
 def _ticket_event(stored: Stored) -> Event:
-    names = "version title user_id order_id status held_until refunded notes".split()
+    names = "version title user_id order_id status held_until refunded notes files_ready_at".split()
     return (TicketUpdated if stored["version"] else TicketCreated)(
         id=stored["_id"],
         price=Decimal(stored["price_minor"]) / 100,
         face_value=Decimal(stored["face_value_minor"]) / 100,
         hold=stored["hold"] or None,
+        delivery=way_of_delivery(stored),
         **{name: stored[name] for name in (*names, *DETAILS)},
     )
 
 
 def _order_event(stored: Stored) -> Event:
     names = "version status user_id cancel_reason hold_refused cancelled_by_operator".split()
-    names += "relisted dispute expires_at hold code".split()
+    names += "relisted dispute expires_at hold code seller_id paid_at refunded_at".split()
+    names += DELIVERY.values()
     price = Decimal(stored["price_minor"]) / 100
     kind = OrderUpdated if stored["version"] else OrderCreated
     return (OrderCancelled if stored["status"] == "cancelled" else kind)(
@@ -245,7 +277,8 @@ EVENTS: Mapping[Kind, Callable[[Stored], Event]] = {
 
 
 def valid() -> History:
-    """Five tickets: cancelled once and then sold; declined and expired; withdrawn; reserved; refunded."""
+    """Six tickets: cancelled once and then sold; declined and expired; withdrawn; reserved; refunded; and
+    delivered as promised, with its seller paid."""
     edited: State = {"title": f"{TITLE} in row 2", "price_minor": PRICE}
     o1 = order(O1, ticket(T1, edited)[-1], cancelled("buyer"))
     o2 = order(O2, ticket(T1, edited)[-1], BOUGHT, hold=2)
@@ -257,11 +290,16 @@ def valid() -> History:
     t4 = ticket(T4, held(o3[0]))
     o5 = order(O5, ticket(T5)[0], BOUGHT, REFUNDED)
     t5 = ticket(T5, held(o5[0]), held(o5[1], "sold"), held(o5[2], "sold", refunded=True))
-    tickets, orders = [t1, t2, t3, t4, t5], [o1, o2, o3, o4, o5]
+    o6 = order(O6, ticket(T6, promised=True)[0], PROMISED, DELIVERED)
+    files: State = {"files_ready_at": EARLIER}
+    sold = held(o6[2], "sold")
+    t6 = ticket(T6, held(o6[0]), held(o6[1], "sold"), files, sold, promised=True)
+    tickets, orders = [t1, t2, t3, t4, t5, t6], [o1, o2, o3, o4, o5, o6]
     payments = [
         payment(P2, O2, "authorized", "captured"),
         payment(P4, O4, "failed", "voided"),
         payment(P5, O5, "captured", "refunding", "refunded"),
+        payment(P6, O6, "captured"),
     ]
     alive: Stored = {"_id": S2, "user_id": ZOE, "version": -1, "ended_at": None, "outbox": []}
     anns: Stored = {**alive, "_id": S3, "user_id": ANN}
@@ -280,6 +318,8 @@ def valid() -> History:
         message("sold", O5, ANN),
         message("refunded", O5, BOB),
         message("sale-refunded", O5, ANN),
+        message("receipt", O6, BOB),
+        message("sold", O6, ANN),
     ]
     return History(
         AT,
@@ -292,6 +332,11 @@ def valid() -> History:
         tickets=[states[-1] for states in tickets],
         orders=[states[-1] for states in orders],
         payments=[states[-1] for states in payments],
+        sales=[
+            sale(O2, "held"),
+            sale(O5, "reversed", refunded=PRICE),
+            sale(O6, "paid", transfers=[f"tr_{O6}"]),
+        ],
         webhooks=[{"_id": "evt_1", "processed": True, "due": EARLIER}],
         tickets_known_to_orders=[states[-1] for states in tickets],
         orders_known_to_payments=[
@@ -307,9 +352,11 @@ def valid() -> History:
             intent(O2, "succeeded", received=PRICE),
             intent(O4, "canceled", refunded=PRICE),
             intent(O5, "succeeded", received=PRICE, refunded=PRICE),
+            intent(O6, "succeeded", received=PRICE),
         ],
         pages=[page(O2, "complete"), page(O3, "open")],
-        timers=[Timer(O3, LATER)],
+        transfers=[transfer(O6)],
+        timers=[Timer(O3, LATER), Timer(O2, DETAILS["starts_at"])],
         unhandled={"orders-ticket-created": 0},
         dead=[("poison", consumer) for consumer in CONSUMERS_OF_ORDERS],
         poisoned=[("poison", consumer) for consumer in CONSUMERS_OF_ORDERS],
@@ -330,7 +377,7 @@ def _requests(edited: str) -> list[Request]:
         Request("sign in", "zoe@example.com", status=401),
         Request("sign up", "zoe@example.com"),
         Request("sign up", "eve@example.com"),
-        *map(offer, (T1, T2, T4, T5)),
+        *map(offer, (T1, T2, T4, T5, T6)),
         offer(T3, "key"),
         offer(T3, "key", status=None, made=""),
         offer(T3, "key", version=0, state="available"),
@@ -346,9 +393,10 @@ def _requests(edited: str) -> list[Request]:
         Request("reserve", BOB, T1, None),
         Request("reserve", BOB, T1, 201, O2, form=True),
         Request("reserve", EVE, T1, 409),
-        *(Request("reserve", BOB, of, 201, made) for of, made in ((T2, O4), (T4, O3), (T5, O5))),
+        *(Request("reserve", BOB, of, 201, made) for of, made in ((T2, O4), (T4, O3), (T5, O5), (T6, O6))),
         Request("pay", BOB, O2, 201, P2, asked={"card": "tok_visa"}, state="authorized"),
         Request("pay", BOB, O4, 402, asked={"card": "tok_chargeDeclined"}),
+        Request("pay", BOB, O6, 201, P6, asked={"card": "tok_visa"}, state="captured"),
         Request("pay", BOB, O5, 303, asked={"card": ON_STRIPE_PAGE}, form=True),
         Request("pay on page", BOB, O5, 303, asked={"card": "tok_visa"}),
         Request("refund", "operator", O5, 201, asked={"relist": False}),

@@ -130,7 +130,8 @@ async def test_dead_letters_are_identified_by_their_original_messages(tmp_path: 
     """A poison message is identified by its message id. An echo of it has the same body and counts as a
     poison message too. Each consumer publishes a dead letter, and again if the acknowledgement was lost.
     """
-    consumers = ("tickets-order-created", "expiration-order-created", "payments-order-created")
+    services = ("tickets", "expiration", "payments", "payouts")
+    consumers = [f"{service}-order-created" for service in services]
     async with bus(tmp_path) as (url, js):
 
         async def publish(body: bytes, message_id: str, **headers: str) -> None:
@@ -171,7 +172,8 @@ async def test_timers_and_unprocessed_messages_are_read(tmp_path: Path) -> None:
         await js.publish("order.created", b"{}")
         history = await with_messages(History(datetime.now(UTC)), [url])
     assert history.timers == [Timer(order, due)]
-    consumers = {"tickets-order-created", "expiration-order-created", "payments-order-created"}
+    services = ("tickets", "expiration", "payments", "payouts")
+    consumers = {f"{service}-order-created" for service in services}
     assert {consumer for consumer, count in history.unhandled.items() if count} == consumers
 
 

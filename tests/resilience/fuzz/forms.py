@@ -50,6 +50,7 @@ def document(mine: str, free: str, order: str) -> dict[str, Any]:
         "/signup": {"email": TEXT, "password": TEXT, "next": NEXT},
         "/account/password": {"currentPassword": TEXT, "newPassword": TEXT},
         "/account/name": {"name": TEXT},
+        "/account/trader": {"trader": TEXT},
         "/account/forgot": {"email": TEXT},
         "/account/reset": {"link": TEXT, "newPassword": TEXT},
         "/account/undo-email-change": {"link": TEXT, "newPassword": TEXT},

@@ -20,6 +20,7 @@ from contracts.events import (
     ExpirationComplete,
     LinkEvent,
     OrderCreated,
+    PayoutEvent,
     SessionEnded,
     SessionStarted,
     UserEvent,
@@ -40,8 +41,8 @@ CONSUMERS_OF_EVENTS = [consumer for consumer in CONSUMERS if consumer.stream == 
 
 Bodies = dict[type[Event], dict[str, Any]]
 
-APART = (ExpirationComplete, LinkEvent, SessionEnded, SessionStarted, UserEvent)
-"""Events that aren't about the ticket that is bought."""
+APART = (ExpirationComplete, LinkEvent, PayoutEvent, SessionEnded, SessionStarted, UserEvent)
+"""Events that aren't about the ticket that is bought, or that come long after the purchase."""
 
 JSON = {"content-type": "application/json"}
 OBJECTS: list[Any] = [{"$ne": None}, [], ["x"], {"a": {"a": {"a": []}}}]
@@ -167,8 +168,9 @@ async def valid_events(bus: Bus, seller: Person, buyer: Person) -> Bodies:
             message = await js.get_msg(EVENTS, seq)
             event = json.loads(message.data or b"{}")
             about = {event.get("id"), event.get("orderId"), event.get("ticket", {}).get("id")}
-            if about & {order_id, ticket_id}:
-                found[of_subject[message.subject or ""]] = event
+            kind = of_subject[message.subject or ""]
+            if about & {order_id, ticket_id} and not issubclass(kind, APART):
+                found[kind] = event
         return found
 
     about_ticket = {kind for kind in ALL_EVENTS if not issubclass(kind, APART)}

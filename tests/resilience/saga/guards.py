@@ -65,9 +65,17 @@ def without_hold_confirmation(world: World) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def without_delivery_timers(world: World) -> Iterator[None]:
+    """Let the deadlines of deliveries pass without a timer and without the sweep."""
+    with patch.object(world, "has_delivery_timers", False):
+        yield
+
+
 GUARDS: Mapping[str, Callable[[World], AbstractContextManager[None]]] = {
     "unique-index": without_unique_index,
     "idempotency-key": without_idempotency_keys,
     "arbiter": without_arbiter,
     "hold-confirmation": without_hold_confirmation,
+    "delivery-timer": without_delivery_timers,
 }

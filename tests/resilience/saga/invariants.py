@@ -9,10 +9,14 @@ FINAL = ("complete", "cancelled", "refunded")
 AFTER = {
     "created": {"created", "awaiting:payment", "complete", "cancelled"},
     "awaiting:payment": {"awaiting:payment", "complete", "cancelled"},
-    "complete": {"refunded"},
+    "complete": {"complete", "refunded"},
     "cancelled": set(),
     "refunded": {"refunded"},
 }
+
+
+DELIVERY = ("delivery", "overdueAt", "refundedAmount")
+"""What may change of an order that stays complete."""
 
 
 async def settle_and_check(world: World) -> None:
@@ -59,7 +63,20 @@ async def _check_order(world: World, key: str, order: dict[str, Any]) -> None:
     )
     for payment in payments:
         _check_payment(payment, order, intents)
+    _check_delivery(order, world.saga.history.get(key, []))
     world.outcomes["/".join([order["status"], *(payment["status"] for payment in payments)])] += 1
+
+
+def _check_delivery(order: dict[str, Any], events: list[dict[str, Any]]) -> None:
+    """A buyer has the ticket or the money, and not both."""
+    delivery, promised = order["delivery"], order["details"]["delivery"] != "seller"
+    assert not (order["status"] == "complete" and promised and delivery not in ("delivered", "confirmed")), (
+        f"a promised ticket is {delivery} at rest, and nobody is refunded"
+    )
+    states = [event["delivery"] for event in sorted(events, key=lambda event: event["version"])]
+    assert not ("delivered" in states and "failed" in states), (
+        f"the delivery was {', '.join(map(str, states))}"
+    )
 
 
 def _check_ticket(events: list[dict[str, Any]], orders: dict[str, dict[str, Any]]) -> None:
@@ -101,3 +118,5 @@ def _check_history(events: list[dict[str, Any]]) -> None:
     )
     for before, after in pairwise(events):
         assert after["status"] in AFTER[before["status"]], f"{before['status']} became {after['status']}"
+        if before["status"] == after["status"] == "complete":
+            assert any(before[name] != after[name] for name in DELIVERY), "a paid order changed in vain"

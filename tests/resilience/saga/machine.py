@@ -1,5 +1,7 @@
 """A Hypothesis state machine: everything that may happen to a ticket's orders and payments, in any order."""
 
+from datetime import timedelta
+
 import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -11,7 +13,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-import services.orders.actions as orders
 from tests.resilience.saga import invariants
 from tests.resilience.saga.steps import Actor, End
 from tests.resilience.saga.world import BUYERS, World
@@ -38,11 +39,12 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
             at_checkout=st.booleans(),
             known_to=st.sampled_from(["both", "both", "payments", "nobody"]),
             edited=st.sampled_from([False, False, False, False, False, True]),
+            promised=st.booleans(),
         )
-        def begin(self, at_checkout: bool, known_to: str, edited: bool) -> None:
+        def begin(self, at_checkout: bool, known_to: str, edited: bool, promised: bool) -> None:
             """Reserve the ticket. In most sagas, payments has a replica of the order at once."""
             self.at_checkout = at_checkout
-            world.run(world.begin())
+            world.run(world.begin(promised=promised))
             world.run(world.reserve(BUYERS[0]))
             if edited:
                 world.edit(2999)
@@ -88,6 +90,16 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
             elif change != "nothing":
                 world.edit(2999 if change == "edit" else 1999)
 
+        @rule(is_sure=st.sampled_from([False, True]))
+        def upload(self, is_sure: bool) -> None:
+            """Upload the files of a promised ticket, but not always, so that some promises are broken."""
+            if world.promised and is_sure:
+                world.upload()
+
+        @rule(which=which, by=st.sampled_from(["buyer", "seller"]))
+        def say_that_the_ticket_was_handed_over(self, which: int, by: str) -> None:
+            world.hand_over(self._order(which), by)
+
         @rule(which=which, relist=st.booleans())
         def refund(self, which: int, relist: bool) -> None:
             world.refund(self._order(which), relist=relist)
@@ -101,7 +113,7 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
 
         @rule(minutes=st.sampled_from([1, 2, 12]))
         def time_passes(self, minutes: int) -> None:
-            world.wait(minutes)
+            world.run(world.wait(timedelta(minutes=minutes)))
 
         @invariant()
         def relay(self) -> None:
@@ -127,7 +139,7 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
 
         @rule()
         def sweep(self) -> None:
-            world.act("sweeper", orders.sweep())
+            world.act("sweeper", world.sweep())
 
         @rule(which=which)
         def a_late_request_arrives(self, which: int) -> None:

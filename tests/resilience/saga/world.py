@@ -19,6 +19,7 @@ import kit.aggregates
 import kit.mongo
 import kit.stripe.client
 import services.orders.actions as orders
+import services.orders.documents
 import services.payments.actions
 import services.payments.inbox
 import services.payments.reconciler
@@ -36,6 +37,8 @@ from contracts.events import (
     TicketEvent,
 )
 from contracts.wire import now
+from kit.aggregates import change
+from kit.changes import Changes
 from kit.closed_users import ClosedUser
 from kit.errors import ServiceError
 from kit.mongo import Database, database
@@ -43,6 +46,7 @@ from kit.stripe.client import SANDBOX_KEY
 from ops.migrate import create_indexes
 from sandbox.stripe.events.webhooks import sign
 from sandbox.testing import mongo_server, stripe_sandbox
+from services.expiration.actions import deadline_of
 from services.orders.documents import Order, TicketReplica
 from services.payments.actions import Payments
 from services.payments.documents import OrderReplica, Payment, WebhookEvent
@@ -53,6 +57,8 @@ from services.payments.stripe_gateway import outcomes
 from services.payments.stripe_gateway.client import Gateway
 from services.payments.stripe_gateway.shapes import Intent
 from services.tickets.documents import Ticket
+from services.tickets.files import rules as files
+from services.tickets.shows.documents import Show
 from settings import Settings
 from tests.resilience.saga.steps import Actor, End, StripeTransport, client_over, writes_are_effects
 from tests.support.owners import FakeOwner
@@ -65,6 +71,8 @@ StripeEvent = dict[str, Any]
 WINDOW = timedelta(minutes=15)
 PRICE_MINOR = 1999
 """The price that the seller asks at first."""
+DELIVERY_HOURS = 0.1
+"""The hours in which promised files are due: fewer than the longest time that passes in one step."""
 WEBHOOK_SECRET = "whsec_of_the_saga"
 SELLER = new_id()
 BUYERS = (new_id(), new_id())
@@ -99,6 +107,8 @@ class Saga:
     """When each PaymentIntent was authorized."""
     elapsed: timedelta = timedelta()
     """The simulated time since the saga began."""
+    has_delivery_timers: bool = True
+    """Whether the timers of deliveries fire, and the sweep ends those whose timers were lost."""
 
 
 class World:
@@ -116,6 +126,10 @@ class World:
         """The number of effects of actors, by how they ended."""
         self.outcomes: Counter[str] = Counter()
         """The final statuses of orders and their payments."""
+        self.promised = False
+        """Whether the seller of the ticket has promised files."""
+        self.has_delivery_timers = True
+        """Whether the deadlines of deliveries pass. A control removes them."""
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` to its end.
@@ -143,11 +157,12 @@ class World:
         mongo = await enter(mongo_server(self._folder / "mongo"))
         self.stripe = await enter(stripe_sandbox(self._folder / "stripe"))
         self.orders_db: Database = await enter(database(mongo, "orders", [Order, TicketReplica, ClosedUser]))
-        self.tickets_db: Database = await enter(database(mongo, "tickets", [Ticket]))
+        self.tickets_db: Database = await enter(database(mongo, "tickets", [Ticket, Show]))
         self.payments_db: Database = await enter(
             database(mongo, "payments", [Payment, OrderReplica, WebhookEvent])
         )
         await create_indexes(self.orders_db, [Order, TicketReplica, ClosedUser])
+        await create_indexes(self.tickets_db, [Ticket, Show])
         await create_indexes(self.payments_db, [Payment, OrderReplica, WebhookEvent])
         self.transport = StripeTransport()
         self._shop = await enter(httpx.AsyncClient(base_url=self.stripe, auth=(SANDBOX_KEY, ""), timeout=10))
@@ -167,6 +182,7 @@ class World:
             (kit.stripe.client, "RATE_LIMIT_DELAYS", (0.0, 0.0, 0.0)),
             (kit.aggregates, "sleep", _at_once),
             (orders, "now", self.now),
+            (services.orders.documents, "now", self.now),
             (tickets, "now", self.now),
             (services.payments.actions, "now", self.now),
             (services.payments.inbox, "now", self.now),
@@ -188,17 +204,18 @@ class World:
 
     # --- Actions ---
 
-    async def begin(self) -> None:
-        """Begin a new saga with a new ticket."""
+    async def begin(self, *, promised: bool = False) -> None:
+        """Begin a new saga with a new ticket, whose seller may promise files."""
         self.transport.answers.clear()
         self.transport.late.clear()
-        ticket = await tickets.offer(SELLER, offer_at(PRICE_MINOR))
-        self.saga = Saga(ticket.key)
+        self.promised = promised
+        ticket = await tickets.offer(SELLER, self._offer_at(PRICE_MINOR))
+        self.saga = Saga(ticket.key, has_delivery_timers=self.has_delivery_timers)
         self.sagas += 1
         await orders.follow_ticket(ticket.event())
 
     async def reserve(self, buyer: str) -> None:
-        terms = orders.Terms(window=WINDOW, max_live=5)
+        terms = orders.Terms(window=WINDOW, max_live=5, delivery_hours=DELIVERY_HOURS)
         try:
             order, is_new = await orders.reserve(self.saga.ticket, buyer, terms, self.owner)
         except ServiceError:
@@ -219,7 +236,24 @@ class World:
         await do(found.user_id)
 
     def edit(self, price_minor: int) -> None:
-        self.act("seller", tickets.edit(self.saga.ticket, SELLER, offer_at(price_minor)))
+        self.act("seller", tickets.edit(self.saga.ticket, SELLER, self._offer_at(price_minor)))
+
+    def upload(self) -> None:
+        """Complete the files of the ticket, unless tickets accepts none any more."""
+        self.act("seller", self._upload())
+
+    async def _upload(self) -> None:
+        key = kit.mongo.object_id(self.saga.ticket)
+
+        def complete(ticket: Ticket) -> Changes | None:
+            files.check_may_add_file(ticket, SELLER)
+            return None if ticket.files_ready_at else {"files_ready_at": self.now()}
+
+        await change(lambda: Ticket.find_one({"_id": key}), complete)
+
+    def _offer_at(self, price_minor: int) -> TicketBody:
+        body = {"title": "Hamlet", "price": price_minor / 100, "promised": self.promised}
+        return TicketBody.model_validate(body)
 
     def withdraw(self) -> None:
         self.act("seller", tickets.withdraw(self.saga.ticket, SELLER))
@@ -227,8 +261,21 @@ class World:
     def refund(self, order: str, *, relist: bool) -> None:
         self.act("operator", self.payments.refund(order, relist=relist))
 
-    def wait(self, minutes: int) -> None:
-        self.saga.elapsed += timedelta(minutes=minutes)
+    def hand_over(self, order: str, by: str) -> None:
+        """Say that the ticket was handed over, as its seller or as the buyer."""
+        if by == "seller":
+            self.act("seller", orders.hand_over(order, SELLER))
+        else:
+            self.act("buyer", self._of_buyer(order, lambda buyer: orders.confirm_delivery(order, buyer)))
+
+    async def wait(self, time: timedelta) -> None:
+        """Let time pass, for Stripe's pages too. The sandbox would close them by its own clock, which goes on
+        as usual."""
+        self.saga.elapsed += time
+        for page in {body["id"] for body in self._made() if body["object"] == "checkout.session"}:
+            session = (await self._shop.get(f"/v1/checkout/sessions/{page}")).json()
+            if session["status"] == "open" and session["expires_at"] <= self.now().timestamp():
+                (await self._shop.post(f"/v1/checkout/sessions/{page}/expire")).raise_for_status()
 
     def deliver(self, message: Message) -> None:
         """Deliver a message. If that fails or crashes, it is delivered again."""
@@ -292,8 +339,14 @@ class World:
         self.saga.messages += [Message(event, receiver) for receiver in receivers]
         if isinstance(event, OrderEvent | TicketEvent):
             self.saga.history.setdefault(event.id, []).append(body)
-        if isinstance(event, OrderEvent) and event.status in LIVE_STATUSES:
-            self.saga.timers.add((event.id, event.expires_at))
+        if isinstance(event, OrderEvent) and event.status not in LIVE_STATUSES:
+            self.saga.timers = {timer for timer in self.saga.timers if timer[0] != event.id}
+        deadline = deadline_of(event) if isinstance(event, OrderEvent) else None
+        is_kept = isinstance(event, OrderEvent) and (
+            event.status in LIVE_STATUSES or self.saga.has_delivery_timers
+        )
+        if deadline is not None and is_kept:
+            self.saga.timers.add((event.about, deadline))
 
     async def handle(self, message: Message) -> None:
         """Handle an event as its subscriber does."""
@@ -389,8 +442,8 @@ class World:
         """Deliver everything without further failures and let time pass, until nothing changes."""
         while self.transport.late:
             await self.transport.deliver_late(0)
-        for later in (timedelta(), timedelta(hours=1)):
-            self.saga.elapsed += later
+        for later in (timedelta(), timedelta(hours=1), timedelta(days=8)):
+            await self.wait(later)
             await self.come_to_rest()
             for event in await self.events_at_stripe():
                 await self.webhook(event)
@@ -414,10 +467,15 @@ class World:
                 await self._until_handled(message)
             reconciled = await self._reconcile()
             left = await self.inbox.process_inbox()
-            swept = await orders.sweep()
+            swept = await self.sweep()
             if not (waiting or reconciled or left or swept):
                 return
         raise AssertionError("the saga doesn't come to rest")
+
+    async def sweep(self) -> int:
+        """Sweep as a process of orders does."""
+        swept = await orders.sweep()
+        return swept + (await orders.sweep_deliveries() if self.saga.has_delivery_timers else 0)
 
     async def _reconcile(self) -> Sequence[Reconciled]:
         """Look at all open payments, as if the times of their next looks had come."""
@@ -432,10 +490,6 @@ class World:
                 return
             await self._reconcile()
         raise AssertionError(f"{message.event!r} can't be handled: {actor.error!r}") from actor.error
-
-
-def offer_at(price_minor: int) -> TicketBody:
-    return TicketBody.model_validate({"title": "Hamlet", "price": price_minor / 100})
 
 
 async def _at_once(*_: object) -> None:

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from contracts.api import (
     MyAccount,
+    NameBody,
     PasswordBody,
     Profile,
     SessionView,
@@ -38,6 +39,7 @@ class Auth:
             web.get("/api/users/me/export", self.export),
             web.get("/api/users/sessions", self.sessions),
             web.get("/api/users/passkeys", self.passkeys),
+            web.patch("/api/users/me", self.present),
             web.get("/api/users/{id}", self.profile),
         ]
 
@@ -70,14 +72,27 @@ class Auth:
         return signed_in(user, token, 200)
 
     async def profile(self, request: web.Request) -> web.Response:
-        return answer(Profile(id=request.match_info["id"], since=SINCE))
+        user = request.match_info["id"]
+        return answer(Profile(id=user, since=SINCE, trader=self.market.traders.get(user)))
 
     async def account(self, request: web.Request) -> web.Response:
         user = self.market.signed_in(request)
         account = MyAccount(
-            id=user.id, email=user.email, name=None, since=SINCE, confirmed=False, restricted=False
+            id=user.id,
+            email=user.email,
+            name=None,
+            since=SINCE,
+            confirmed=False,
+            restricted=False,
+            trader=self.market.traders.get(user.id),
         )
         return answer(account)
+
+    async def present(self, request: web.Request) -> web.Response:
+        user, body = self.market.signed_in(request), await read(request, NameBody)
+        if body.trader is not None:
+            self.market.traders[user.id] = body.trader
+        return await self.account(request)
 
     async def sessions(self, request: web.Request) -> web.Response:
         self.market.signed_in(request)

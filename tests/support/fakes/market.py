@@ -1,13 +1,13 @@
 """The state of the fake services."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts.api import Order, OrderTicket, Payment, Ticket, User
+from contracts.api import Order, OrderTicket, Payment, Payout, Show, Ticket, TicketFile, User
 from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE, Identity
 from contracts.problems import Problem
 from contracts.wire import now
@@ -24,8 +24,15 @@ class Refusal(Exception):
         self.retry_after = retry_after
 
 
-def refusal(status: int, title: str, retry_after: int | None = None, *, code: str | None = None) -> Refusal:
-    return Refusal(Problem.of(status, title, code=code), retry_after)
+def refusal(
+    status: int,
+    title: str,
+    retry_after: int | None = None,
+    *,
+    code: str | None = None,
+    field: str | None = None,
+) -> Refusal:
+    return Refusal(Problem.of(status, title, code=code, field=field), retry_after)
 
 
 @dataclass
@@ -35,9 +42,17 @@ class Market:
     users: dict[str, tuple[User, str]] = field(default_factory=dict)
     """Users and their passwords by session token."""
     tickets: dict[str, Ticket] = field(default_factory=dict)
+    shows: dict[str, Show] = field(default_factory=dict)
+    merged: dict[str, str] = field(default_factory=dict)
+    """The shows into which others were merged."""
     orders: dict[str, Order] = field(default_factory=dict)
     payments: dict[str, Payment] = field(default_factory=dict)
     """Payments by order id."""
+    payouts: list[tuple[str, Payout]] = field(default_factory=list)
+    """Each sale with its seller's id."""
+    payout_account: Any = "none"
+    """The state of everybody's account at Stripe."""
+    onboarding_page: str = "http://localhost:12111/connect/1"
     decline: str | None = None
     """Stripe's message if the next payment is to be declined."""
     page: str | None = None
@@ -48,8 +63,16 @@ class Market:
     has_facets: bool = True
     listings: dict[tuple[str, str], tuple[str, Ticket]] = field(default_factory=dict)
     """Request body and created ticket by seller and idempotency key."""
+    records: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What is known of sellers besides the number of their sales, by seller."""
     pictures: dict[str, bytes] = field(default_factory=dict)
     """Uploaded pictures by name."""
+    files: dict[str, list[TicketFile]] = field(default_factory=dict)
+    """Files by ticket."""
+    refuses_price: str | None = None
+    """Why the price of each listing is above the cap, if it is."""
+    traders: dict[str, bool] = field(default_factory=dict)
+    """Whether users sell as traders, as far as they have said so, by their ids."""
     seen: list[web.Request] = field(default_factory=list)
     position: int | None = None
     """The position of the responses of tickets. Without one, web doesn't keep pages."""
@@ -91,6 +114,22 @@ class Market:
         ticket = Ticket(id=self.new_id(), title=title, user_id=seller.id, **values)
         self.tickets[ticket.id] = ticket
         return ticket
+
+    def show(self, title: str = "Nick Cave", **changes: Any) -> Show:
+        values: dict[str, Any] = {
+            "performers": [],
+            "venue": "Tempodrom",
+            "city": "Berlin",
+            "country": "DE",
+            "time_zone": "Europe/Berlin",
+            "starts_at": datetime(2036, 12, 12, 19, 0, tzinfo=UTC),
+            "category": "music",
+            "picture": None,
+            **changes,
+        }
+        show = Show(id=self.new_id(), title=title, **values)
+        self.shows[show.id] = show
+        return show
 
     def order(self, buyer: User, ticket: Ticket, seconds: float = 900, **changes: Any) -> Order:
         inside = OrderTicket.model_validate(ticket.model_dump(include=set(OrderTicket.model_fields)))

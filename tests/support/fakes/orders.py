@@ -4,10 +4,13 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from contracts.api import Order
+from contracts.api import Order, ProblemAnswerBody, ProblemBody, ReportedProblem, SoldOrder
 from contracts.events import LIVE_STATUSES
-from tests.support.fakes.http import answer, json_list
+from contracts.wire import now
+from tests.support.fakes.http import answer, json_list, read
 from tests.support.fakes.market import Market, refusal
+
+ANSWER_TIME = timedelta(hours=48)
 
 
 class Orders:
@@ -17,9 +20,14 @@ class Orders:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/api/orders", self.mine),
+            web.get("/api/orders/sales", self.sales),
             web.get("/api/orders/{id}", self.show),
             web.post("/api/orders", self.reserve),
             web.post("/api/orders/{id}/extend", self.extend),
+            web.post("/api/orders/{id}/handover", self.hand_over),
+            web.post("/api/orders/{id}/confirmation", self.confirm_delivery),
+            web.post("/api/orders/{id}/problem", self.report_problem),
+            web.post("/api/orders/{id}/problem/answer", self.answer_problem),
             web.delete("/api/orders/{id}", self.cancel),
         ]
 
@@ -60,6 +68,70 @@ class Orders:
         later = order.expires_at + timedelta(minutes=10)
         self.market.change_order(order.id, can_extend=False, expires_at=later)
         return answer(self.market.orders[order.id])
+
+    async def sales(self, request: web.Request) -> web.Response:
+        user, wanted = self.market.signed_in(request), request.query.getall("orderId")
+        found = [order for order in self.market.orders.values() if order.id in wanted]
+        return json_list([self._sale(order) for order in found if self._seller_of(order) == user.id])
+
+    async def hand_over(self, request: web.Request) -> web.Response:
+        user, order = self.market.signed_in(request), self.market.orders.get(request.match_info["id"])
+        if order is None:
+            raise refusal(404, "Not found")
+        if self._seller_of(order) != user.id:
+            raise refusal(403, "That sale isn't yours")
+        if order.delivery == "due" and order.ticket.delivery != "seller":
+            raise refusal(409, "You promised to upload this ticket")
+        if order.delivery not in ("due", "delivered"):
+            raise refusal(409, "This order isn't waiting for a handover")
+        self.market.change_order(order.id, delivery="delivered", delivered_at=now())
+        return web.Response(status=204)
+
+    async def confirm_delivery(self, request: web.Request) -> web.Response:
+        order = self._own(request, request.match_info["id"])
+        is_handed_over = order.delivery == "due" and order.ticket.delivery == "seller"
+        if order.delivery != "delivered" and not is_handed_over:
+            raise refusal(409, "The ticket hasn't been delivered yet")
+        delivered_at = order.delivered_at or now()
+        self.market.change_order(
+            order.id, delivery="confirmed", delivered_at=delivered_at, confirmed_at=now()
+        )
+        return answer(self.market.orders[order.id])
+
+    async def report_problem(self, request: web.Request) -> web.Response:
+        order = self._own(request, request.match_info["id"])
+        if not order.can_report:
+            raise refusal(409, "The time to report a problem is over")
+        body = await read(request, ProblemBody)
+        moment = now()
+        problem = ReportedProblem(
+            kind=body.kind, text=body.text, reported_at=moment, state="open", answer_by=moment + ANSWER_TIME
+        )
+        self.market.change_order(order.id, problem=problem, can_report=False)
+        return answer(self.market.orders[order.id])
+
+    async def answer_problem(self, request: web.Request) -> web.Response:
+        user, order = self.market.signed_in(request), self.market.orders.get(request.match_info["id"])
+        if order is None:
+            raise refusal(404, "Not found")
+        if self._seller_of(order) != user.id:
+            raise refusal(403, "That sale isn't yours")
+        if order.problem is None or order.problem.state != "open":
+            raise refusal(409, "Nothing is waiting for your answer")
+        body = await read(request, ProblemAnswerBody)
+        changes = {"state": "answered", "answer": body.text, "answered_at": now()}
+        self.market.change_order(order.id, problem=order.problem.model_copy(update=changes))
+        return answer(self._sale(self.market.orders[order.id]))
+
+    def _seller_of(self, order: Order) -> str | None:
+        ticket = self.market.tickets.get(order.ticket.id)
+        return ticket.user_id if ticket else None
+
+    def _sale(self, order: Order) -> SoldOrder:
+        shared = SoldOrder.model_fields.keys() & Order.model_fields.keys()
+        can_answer = order.problem is not None and order.problem.state == "open"
+        values = {name: getattr(order, name) for name in shared}
+        return SoldOrder(ticket_id=order.ticket.id, can_answer=can_answer, **values)
 
     async def cancel(self, request: web.Request) -> web.Response:
         order = self._own(request, request.match_info["id"])

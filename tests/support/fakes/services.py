@@ -17,6 +17,7 @@ from tests.support.fakes.http import answer
 from tests.support.fakes.market import Market, Refusal
 from tests.support.fakes.orders import Orders
 from tests.support.fakes.payments import Payments
+from tests.support.fakes.payouts import Payouts
 from tests.support.fakes.tickets import Tickets
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -81,11 +82,12 @@ class Services:
             return refused
 
 
-_SERVICES: dict[ServiceName, type[Auth] | type[Tickets] | type[Orders] | type[Payments]] = {
+_SERVICES: dict[ServiceName, type[Auth] | type[Tickets] | type[Orders] | type[Payments] | type[Payouts]] = {
     "auth": Auth,
     "tickets": Tickets,
     "orders": Orders,
     "payments": Payments,
+    "payouts": Payouts,
 }
 
 

@@ -3,24 +3,28 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import date
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from aiohttp import web
 
 from contracts.api import (
+    FileList,
     PrivateNoteBody,
     SalesSummary,
     Seller,
+    ShowPage,
     Sum,
     Ticket,
     TicketBody,
+    TicketFile,
 )
 from contracts.problems import Problem, ProblemItem
-from contracts.tickets import CATEGORIES, MAX_PICTURE_BYTES, Category
+from contracts.tickets import CATEGORIES, MAX_FILE_BYTES, MAX_PICTURE_BYTES, Category
 from contracts.wire import now
 from services.tickets.query import Query, When
 from services.tickets.search_index import SearchIndex
 from services.tickets.search_sql import Sort
+from services.tickets.shows.rules import grouped, price_range
 from tests.support.fakes.http import answer, json_list, read
 from tests.support.fakes.market import Market, Refusal, refusal
 
@@ -42,8 +46,14 @@ class Tickets:
             web.put("/api/tickets/{id}/private-note", self.set_private_note),
             web.put("/api/tickets/{id}/picture", self.upload_picture),
             web.delete("/api/tickets/{id}/picture", self.delete_picture),
+            web.get("/api/tickets/{id}/files", self.files),
+            web.post("/api/tickets/{id}/files", self.add_file),
+            web.get("/api/tickets/{id}/files/{file}", self.read_file),
+            web.delete("/api/tickets/{id}/files/{file}", self.remove_file),
             web.get("/api/tickets/{id}/similar", self.similar),
             web.get("/api/tickets/sellers/{id}", self.seller),
+            web.get("/api/shows", self.shows),
+            web.get("/api/shows/{id}", self.show_event),
         ]
 
     async def search(self, request: web.Request) -> web.Response:
@@ -113,9 +123,12 @@ class Tickets:
     async def create(self, request: web.Request) -> web.Response:
         user = self.market.signed_in(request)
         body = await read(request, TicketBody)
+        if self.market.refuses_price:
+            raise refusal(400, self.market.refuses_price, code="price-above-cap", field="price")
         key = (user.id, request.headers["Idempotency-Key"])
         if key not in self.market.listings:
-            self.market.listings[key] = (body.model_dump_json(), self.market.ticket(user, **dict(body)))
+            ticket = self.market.ticket(user, **_details(body))
+            self.market.listings[key] = (body.model_dump_json(), ticket)
         first_body, ticket = self.market.listings[key]
         if first_body != body.model_dump_json():
             raise refusal(
@@ -128,7 +141,7 @@ class Tickets:
         body = await read(request, TicketBody)
         if ticket.status != "available":
             raise refusal(409, "Cannot edit a reserved ticket")
-        self.market.change_ticket(ticket.id, **dict(body))
+        self.market.change_ticket(ticket.id, **_details(body))
         return answer(self._ticket(request))
 
     async def withdraw(self, request: web.Request) -> web.Response:
@@ -160,6 +173,74 @@ class Tickets:
         self.market.change_ticket(self._own(request).id, picture=None)
         return web.Response(status=204)
 
+    async def files(self, request: web.Request) -> web.Response:
+        user, ticket = self.market.signed_in(request), self._ticket(request)
+        if user.id != ticket.user_id and not self._has_bought(request):
+            raise refusal(403, "Only its buyer can read the files of a ticket", code="not-the-files-owner")
+        files = self.market.files.get(ticket.id, [])
+        return answer(
+            FileList(
+                delivery=ticket.delivery,
+                files_ready_at=ticket.files_ready_at,
+                quantity=ticket.quantity,
+                seats=sum(file.seats for file in files),
+                can_upload=user.id == ticket.user_id and ticket.files_ready_at is None,
+                can_remove=user.id == ticket.user_id and ticket.status == "available",
+                can_read=self._has_bought(request),
+                files=files,
+            )
+        )
+
+    async def add_file(self, request: web.Request) -> web.Response:
+        ticket, upload = self._own(request), await request.read()
+        if len(upload) > MAX_FILE_BYTES:
+            raise refusal(413, "Request Entity Too Large")
+        if not upload.startswith(b"%PDF-"):
+            raise refusal(415, "The file must be a PDF, PNG, JPEG or Apple Wallet pass")
+        if ticket.status == "sold":
+            raise refusal(409, "The files of this ticket can't change any more", code="files-final")
+        known = self.market.files.setdefault(ticket.id, [])
+        file = TicketFile(
+            id=f"{len(known):032x}",
+            kind="pdf",
+            size=len(upload),
+            seats=ticket.quantity,
+            code_found=b"code" in upload,
+            uploaded_at=now(),
+            reads=0,
+        )
+        known.append(file)
+        self.market.change_ticket(ticket.id, delivery="instant", files_ready_at=now())
+        return answer(file, 201)
+
+    async def read_file(self, request: web.Request) -> web.Response:
+        self.market.signed_in(request)
+        ticket = self._ticket(request)
+        files = self.market.files.get(ticket.id, [])
+        if all(file.id != request.match_info["file"] for file in files):
+            raise refusal(404, "Not found")
+        if not self._has_bought(request):
+            raise refusal(403, "Only its buyer can read the files of a ticket", code="not-the-files-owner")
+        headers = {
+            "Cache-Control": "no-store",
+            "Content-Disposition": 'attachment; filename="ticket-1.pdf"',
+            "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+        }
+        return web.Response(body=b"%PDF-", content_type="application/pdf", headers=headers)
+
+    async def remove_file(self, request: web.Request) -> web.Response:
+        ticket = self._own(request)
+        if ticket.status == "reserved":
+            raise refusal(409, "Files can't be removed while somebody is paying")
+        self.market.files[ticket.id] = []
+        self.market.change_ticket(ticket.id, delivery="seller", files_ready_at=None)
+        return web.Response(status=204)
+
+    def _has_bought(self, request: web.Request) -> bool:
+        user, ticket = self.market.signed_in(request), self._ticket(request)
+        order = self.market.orders.get(ticket.order_id or "")
+        return order is not None and order.user_id == user.id and ticket.status == "sold"
+
     async def similar(self, request: web.Request) -> web.Response:
         others = [t for t in self.market.tickets.values() if t.status == "available"]
         return json_list([t for t in others if t.id != self._ticket(request).id][:4])
@@ -167,7 +248,32 @@ class Tickets:
     async def seller(self, request: web.Request) -> web.Response:
         user_id = request.match_info["id"]
         sold = [t for t in self.market.tickets.values() if (t.user_id, t.status) == (user_id, "sold")]
-        return answer(Seller(id=user_id, sold=len(sold)))
+        return answer(Seller(id=user_id, sold=len(sold), **self.market.records.get(user_id, {})))
+
+    async def shows(self, request: web.Request) -> web.Response:
+        wanted = request.query.get("search", "").lower()
+        return json_list([show for show in self.market.shows.values() if wanted in show.title.lower()])
+
+    async def show_event(self, request: web.Request) -> web.Response:
+        show_id = request.match_info["id"]
+        if (survivor := self.market.merged.get(show_id)) is not None:
+            return web.Response(status=308, headers={"Location": f"/api/shows/{survivor}"})
+        if (show := self.market.shows.get(show_id)) is None:
+            raise refusal(404, "Not found")
+        listed = [ticket for ticket in self.market.tickets.values() if ticket.show_id == show_id]
+        tickets = [ticket for ticket in listed if ticket.status != "withdrawn"]
+        others = [other for other in self.market.shows.values() if other.id != show_id]
+        lowest, highest = price_range(tickets)
+        page = ShowPage(
+            **show.model_dump(),
+            lowest=lowest,
+            highest=highest,
+            on_sale=sum(ticket.status == "available" for ticket in tickets),
+            groups=grouped(tickets),
+            other_dates=[other for other in others if other.title == show.title],
+            at_venue=[o for o in others if o.venue == show.venue and o.title != show.title],
+        )
+        return answer(page)
 
     def _ticket(self, request: web.Request) -> Ticket:
         ticket = self.market.tickets.get(request.match_info["id"])
@@ -180,6 +286,12 @@ class Tickets:
         if ticket.user_id != user.id:
             raise refusal(403, "That isn't yours")
         return ticket
+
+
+def _details(body: TicketBody) -> dict[str, Any]:
+    """The fields of the ticket that the body sets."""
+    details = {name: value for name, value in body if name != "performers"}
+    return {**details, "delivery": "promised"} if details.pop("promised") else details
 
 
 def _sum(tickets: list[Ticket]) -> Sum:
@@ -200,7 +312,12 @@ def _query(request: web.Request) -> Query:
             prices[name] = float(given[name])
         except ValueError:
             raise _wrong(name) from None
-    for name, values in (("category", CATEGORIES), ("when", get_args(When)), ("sort", get_args(Sort))):
+    for name, values in (
+        ("category", CATEGORIES),
+        ("when", get_args(When)),
+        ("delivery", ("instant",)),
+        ("sort", get_args(Sort)),
+    ):
         if name in given and given[name] not in values:
             raise _wrong(name)
     days = {name: date.fromisoformat(given[name]) for name in ("from", "to") if name in given}
@@ -213,6 +330,7 @@ def _query(request: web.Request) -> Query:
         starts_to=days.get("to"),
         min_price=prices.get("minPrice"),
         max_price=prices.get("maxPrice"),
+        is_instant=given.get("delivery") == "instant",
     )
 
 

@@ -7,6 +7,8 @@ import OrderCreated from "./OrderCreated";
 import OrderUpdated from "./OrderUpdated";
 import PaymentCreated from "./PaymentCreated";
 import PaymentUpdated from "./PaymentUpdated";
+import PayoutCreated from "./PayoutCreated";
+import PayoutUpdated from "./PayoutUpdated";
 import TicketCreated from "./TicketCreated";
 import TicketUpdated from "./TicketUpdated";
 
@@ -16,6 +18,8 @@ const models = {
   OrderUpdated,
   PaymentCreated,
   PaymentUpdated,
+  PayoutCreated,
+  PayoutUpdated,
   TicketCreated,
   TicketUpdated,
 };

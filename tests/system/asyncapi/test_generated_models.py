@@ -53,7 +53,7 @@ async def events(stack: Stack) -> list[tuple[str, str]]:
         return [(name, text) for name, text in texts if any(key in text for key in ids)]
 
     wanted = {"TicketCreated", "TicketUpdated", "OrderCreated", "OrderUpdated", "OrderCancelled"}
-    wanted |= {"PaymentCreated", "PaymentUpdated"}
+    wanted |= {"PaymentCreated", "PaymentUpdated", "PayoutCreated"}
     return await until(read, lambda found: wanted <= {name for name, _ in found})
 
 

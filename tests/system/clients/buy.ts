@@ -56,7 +56,7 @@ const buyer = await signUp();
 // Digits could be a code.
 const letters = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => String.fromCharCode(97 + (byte % 26)));
 const title = letters.join("");
-const offered = { title, price: 19.99, quantity: 1 };
+const offered = { title, price: 19.99, quantity: 1, promised: false };
 const ticket = await call("post", "/api/tickets", offered, { token: seller });
 
 const deadline = Date.now() + seconds * 1000;

@@ -237,6 +237,15 @@ def test_a_time_that_utc_cannot_represent_is_refused(far: str) -> None:
     ]
 
 
+def test_an_event_is_refused_that_leaves_no_time_for_what_follows_it() -> None:
+    last = "8999-12-31T23:59:59Z"
+    assert TicketBody(title="x", price=5, starts_at=last).starts_at is not None  # type: ignore[arg-type]
+    for late in ("9000-01-01T00:00:00Z", "9999-12-31T23:59:59Z"):
+        assert refusals(TicketBody, title="x", price=5, startsAt=late) == [
+            ("startsAt", "The event must begin before the year 9000")
+        ]
+
+
 def test_a_naive_datetime_is_refused() -> None:
     with pytest.raises(ValidationError, match="timezone"):
         MOMENT.validate_python(datetime(2027, 6, 12, 19, 30))  # noqa: DTZ001 - the test is about it

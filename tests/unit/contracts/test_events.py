@@ -38,6 +38,7 @@ def test_an_event_contains_the_id_of_the_aggregate_that_changed(event: Event) ->
         "ticket": TICKET,
         "order": ORDER,
         "payment": PAYMENT,
+        "payout": ORDER,
         "expiration": ORDER,
         "user": BUYER,
         "link": LINK,

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.mail.calendar import calendar
+from kit.calendar import calendar
 
 MOMENT = datetime(2027, 6, 12, 20, 30, tzinfo=timezone(timedelta(hours=2)))
 

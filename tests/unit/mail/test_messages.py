@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts import guarantees
 from contracts.events import Event, OrderEvent
 from services.mail.kinds import BY_NAME, KINDS
 from services.mail.kinds.base import AnyKind, Site
@@ -18,7 +19,7 @@ from services.mail.kinds.texts import day_and_time, short
 from services.mail.rendering import Stationery
 from streams.mail import listener
 
-SITE = Site("https://stagedoor.example", "usd")
+SITE = Site("https://stagedoor.example", "usd", guarantees.numbers(24, 72))
 STATIONERY = Stationery("Stagedoor <tickets@stagedoor.example>", SITE.url)
 LINK = "https://stagedoor.example/account/reset?link=1.2"
 

@@ -432,3 +432,30 @@ def test_a_price_that_stripe_would_not_charge_is_refused(currency: str, price: i
 
 def test_a_currency_whose_minimum_only_stripe_knows_has_none_here() -> None:
     check_price(1, minimum_charge("isk"))
+
+
+# --- What became of sales ---
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"problem": "refunded", "refund_due": 1999}, "problem"),
+        ({"problem": "partly-refunded", "refund_due": 500}, "problem"),
+        ({"delivery": "failed"}, "delivery"),
+        ({"problem": "rejected"}, None),
+        ({"problem": "open"}, None),
+        ({"problem": "refunded"}, None),  # for another reason, such as by the bank
+    ],
+)
+def test_a_sale_counts_against_its_seller_only_if_the_seller_was_wrong(
+    fields: dict[str, Any], why: str | None
+) -> None:
+    sold = follow(ticket(), order_event("complete", version=1))
+    assert follow(sold, order_event("complete", version=2, **fields)).let_down == why
+
+
+def test_a_later_sale_doesnt_make_a_former_failure_undone() -> None:
+    failed = follow(ticket(), order_event("complete", version=1, delivery="failed"))
+    relisted = follow(failed, order_event("refunded", version=2, relisted=True))
+    assert follow(relisted, order_event("complete", hold=2, version=1)).let_down == "delivery"

@@ -15,7 +15,13 @@ FOR_OPERATORS = {
     ("DELETE", "/api/users/:id/sessions"),
     ("POST", "/api/orders/cancellations"),
     ("POST", "/api/orders/extensions"),
+    ("GET", "/api/orders/problems"),
+    ("POST", "/api/orders/problems/decisions"),
     ("POST", "/api/tickets/withdrawals"),
+    ("POST", "/api/shows/merges"),
+    ("POST", "/api/shows/corrections"),
+    ("POST", "/api/payments/evidence"),
+    ("POST", "/api/payouts/write-offs"),
 }
 API_GUIDE = Path(__file__).parents[3] / "docs" / "api.md"
 

@@ -19,6 +19,11 @@ from tests.resilience.chaos.invariants.answers import (
     shown_states_are_true,
     withdrawals_match_responses,
 )
+from tests.resilience.chaos.invariants.deliveries import (
+    deliveries_follow_files,
+    due_deliveries_have_timers,
+    promises_are_kept_or_refunded,
+)
 from tests.resilience.chaos.invariants.events import (
     echoes_repeat_earlier_events,
     every_change_is_published_once,
@@ -50,6 +55,7 @@ from tests.resilience.chaos.invariants.orders import (
     replicas_are_up_to_date,
     tickets_follow_orders,
 )
+from tests.resilience.chaos.invariants.payouts import captured_payments_have_sales, sales_are_paid_once
 
 Invariant = Callable[[History], Iterator[str]]
 
@@ -64,6 +70,11 @@ INVARIANTS: Sequence[Invariant] = (
     orders_are_paid_once,
     payments_match_stripe,
     payment_pages_end_with_orders,
+    promises_are_kept_or_refunded,
+    deliveries_follow_files,
+    due_deliveries_have_timers,
+    captured_payments_have_sales,
+    sales_are_paid_once,
     every_change_is_published_once,
     message_ids_are_unique,
     echoes_repeat_earlier_events,

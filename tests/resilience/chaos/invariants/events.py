@@ -6,7 +6,15 @@ from itertools import pairwise
 from typing import Any
 
 from tests.resilience.chaos.history import History, PublishedEvent, Stored
-from tests.resilience.chaos.invariants.lookups import by_key, documents, grouped_by, key, minor, published_of
+from tests.resilience.chaos.invariants.lookups import (
+    by_key,
+    documents,
+    grouped_by,
+    key,
+    minor,
+    published_of,
+    way_of_delivery,
+)
 from tests.resilience.chaos.invariants.orders import DETAILS
 
 DEDUPLICATED_WITHIN = timedelta(minutes=10)
@@ -15,7 +23,10 @@ DEDUPLICATED_WITHIN = timedelta(minutes=10)
 MAX_CLOCK_ERROR = timedelta(minutes=5)
 """By how much the fault `clock` shifts a clock."""
 
-MOMENTS = {"heldUntil", "startsAt", "expiresAt", "endedAt", "authorizedAt", "paidAt", "refundedAt"}
+MOMENTS = {
+    *("heldUntil", "startsAt", "filesReadyAt", "expiresAt", "endedAt", "authorizedAt"),
+    *("paidAt", "refundedAt", "deliverBy", "deliveredAt", "confirmedAt", "overdueAt"),
+}
 PRICES = {"price", "faceValue"}
 
 NEXT: Mapping[tuple[str, str], set[str]] = {
@@ -202,8 +213,26 @@ def _ticket(stored: Stored) -> dict[str, Any]:
         "hold": stored["hold"] or None,
         "faceValue": stored["face_value_minor"],
         "notes": stored["notes"],
+        "delivery": way_of_delivery(stored),
+        "filesReadyAt": stored["files_ready_at"],
         **_details(stored),
     }
+
+
+DELIVERY = {
+    "delivery": "delivery",
+    "deliverBy": "deliver_by",
+    "deliveredAt": "delivered_at",
+    "confirmedAt": "confirmed_at",
+    "overdueAt": "overdue_at",
+}
+"""The names of an order's fields about its delivery in events and in the database."""
+
+PROBLEM = (
+    *("problem", "problemKind", "problemAt"),
+    *("problemAnswerBy", "problemAnsweredAt", "problemDecidedAt"),
+)
+"""An order's fields about a reported problem. Nobody reports one in the load."""
 
 
 def _order(stored: Stored) -> dict[str, Any]:
@@ -211,6 +240,7 @@ def _order(stored: Stored) -> dict[str, Any]:
         "id": stored["ticket_id"],
         "title": stored["ticket_title"],
         "price": stored["price_minor"],
+        "delivery": stored["details"]["delivery"],
         **_details(stored["details"]),
     }
     return {
@@ -218,15 +248,18 @@ def _order(stored: Stored) -> dict[str, Any]:
         "version": stored["version"],
         "status": stored["status"],
         "userId": stored["user_id"],
-        "sellerId": stored.get("seller_id"),
-        "paidAt": stored.get("paid_at"),
-        "refundedAt": stored.get("refunded_at"),
+        "sellerId": stored["seller_id"],
+        "paidAt": stored["paid_at"],
+        "refundedAt": stored["refunded_at"],
         "cancelReason": stored["cancel_reason"],
         "holdRefused": stored["hold_refused"],
         "cancelledByOperator": stored["cancelled_by_operator"],
         "relisted": stored["relisted"],
         "refundedAmount": stored["refunded_minor"],
         "dispute": stored["dispute"],
+        **{name: stored[field] for name, field in DELIVERY.items()},
+        **dict.fromkeys(PROBLEM),
+        "refundDue": 0,
         "expiresAt": stored["expires_at"],
         "hold": stored["hold"],
         "code": stored["code"],
@@ -245,6 +278,7 @@ def _payment(stored: Stored) -> dict[str, Any]:
         "bankCheck": stored["bank_check"],
         "relist": stored["relist"],
         "refundedAmount": sum(each["amount"] for each in stored["refunds"] if each["status"] == "succeeded"),
+        "lostAmount": 0,
         "refundFailed": False,  # the load uses no card whose bank rejects refunds
         "dispute": None,
         "stripeId": stored["intent_id"],
@@ -261,5 +295,5 @@ BODIES = {"ticket": _ticket, "order": _order, "payment": _payment, "session": _s
 
 
 def _details(stored: Mapping[str, Any]) -> dict[str, Any]:
-    names = {"starts_at": "startsAt", "time_zone": "timeZone"}
+    names = {"starts_at": "startsAt", "time_zone": "timeZone", "show_id": "showId"}
     return {names.get(name, name): stored[name] for name in DETAILS}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from contracts.tickets import Delivery
 from tests.resilience.chaos.history import History, Kind, PublishedEvent, Stored
 
 OPEN = {"created", "awaiting:payment"}
@@ -62,3 +63,10 @@ def has_the_ticket(order: Stored) -> bool:
 def minor(price: Any) -> int:
     """A price in minor units: 19.99 becomes 1999."""
     return round(float(price) * 100)
+
+
+def way_of_delivery(ticket: Stored) -> Delivery:
+    """How the buyer of a stored ticket gets it."""
+    if ticket["files_ready_at"] is not None:
+        return "instant"
+    return "promised" if ticket["promised"] else "seller"

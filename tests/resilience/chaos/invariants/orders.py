@@ -22,7 +22,10 @@ from tests.resilience.chaos.invariants.lookups import (
 SWEEP = timedelta(seconds=25)
 """How long after the end of its time an order may be swept, while a process that died has the lease."""
 
-DETAILS = ("starts_at", "venue", "city", "time_zone", "category", "seat", "quantity", "picture")
+DETAILS = (
+    *("starts_at", "venue", "city", "time_zone", "country", "show_id"),
+    *("category", "seat", "quantity", "picture"),
+)
 OF_TICKETS = ("version", "title", "price_minor", "user_id", "status", *DETAILS)
 """The fields of a ticket that the orders service replicates."""
 OF_ORDERS = ("version", "status", "user_id", "price_minor", "ticket_title", "expires_at", "starts_at")

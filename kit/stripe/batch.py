@@ -1,4 +1,4 @@
-"""Settle many payments so that one failure doesn't stop the others."""
+"""Settle many payments or sales so that one failure doesn't stop the others."""
 
 import asyncio
 import logging
@@ -15,13 +15,13 @@ from kit.tracing import fail_span
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 8
-"""Maximum number of payments that are settled at the same time."""
+"""Maximum number of them that are settled at the same time."""
 
 LOOK_SECONDS = 45
-"""How long a process looks at one payment at most. The claim is longer, so that nobody else looks as well."""
+"""How long a process looks at one of them at most. The claim is longer, so that nobody else looks as well."""
 
 CLAIM = timedelta(seconds=60)
-"""How long a payment is left alone by other processes. If the process dies, another one continues then."""
+"""How long one of them is left alone by other processes. If the process dies, another one continues then."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,7 +39,7 @@ async def for_each(items: Sequence[Item], work: Callable[[Item], Awaitable[Resul
 
 
 async def within_claim(work: Awaitable[Result]) -> Result:
-    """The result of work on a claimed payment.
+    """The result of work on a claimed payment or sale.
 
     Raises:
         OutcomeUnknown: the work took too long, and was given up.

@@ -1,0 +1,148 @@
+"""What is guaranteed, by whom and until when: the only place of these statements.
+
+Pages and emails show them. Whoever changes what the code does changes them here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from contracts.tickets import Delivery
+
+PAGE = "/how-it-works"
+
+DELIVERY_BEFORE_START = timedelta(hours=4)
+"""How long before the event promised files must be there."""
+PROBLEM_HOURS = 48
+"""How long after the event's start a buyer may report a problem. Until then, the seller isn't paid."""
+ANSWER_HOURS = 48
+"""How long after a report its seller may answer. After that, or after the answer, an operator decides."""
+PROBLEM_WITHOUT_DATE = timedelta(days=7)
+"""How long after the delivery a buyer may report a problem, if the listing has no date."""
+PAYOUT_WITHOUT_DATE = timedelta(days=7)
+"""How long after the delivery the seller is paid, if the listing has no date."""
+
+
+def numbers(delivery_hours: float, payout_hours: float) -> Mapping[str, str]:
+    """What replaces the names in the texts.
+
+    Args:
+        delivery_hours: how long after the payment a seller may upload promised files.
+        payout_hours: how long after the start of the event its seller is paid.
+    """
+    return {
+        "delivery_hours": f"{delivery_hours:g}",
+        "hours_before": f"{DELIVERY_BEFORE_START // timedelta(hours=1)}",
+        "payout_hours": f"{payout_hours:g}",
+        "payout_days": f"{PAYOUT_WITHOUT_DATE.days}",
+        "problem_hours": f"{PROBLEM_HOURS}",
+        "problem_days": f"{PROBLEM_WITHOUT_DATE.days}",
+        "answer_hours": f"{ANSWER_HOURS}",
+    }
+
+
+def N_(text: str) -> str:  # noqa: N802 # gettext's usual name
+    """Mark a text for extraction. Pages translate it when they show it."""
+    return text
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    what: str
+    by: str
+    until: str
+
+
+US, SELLER = N_("Stagedoor"), N_("The seller")
+
+DELIVERY: dict[Delivery, Guarantee] = {
+    "instant": Guarantee(
+        N_(
+            "The ticket's files are stored here, sealed. You can download them as soon as your payment is "
+            "complete, and nobody could read them here before."
+        ),
+        US,
+        N_("When your payment is complete"),
+    ),
+    "promised": Guarantee(
+        N_(
+            "The seller promises to upload the ticket's files within %(delivery_hours)s hours after your "
+            "payment, and at least %(hours_before)s hours before the event. If they aren't here by then, we "
+            "refund the whole price automatically."
+        ),
+        US,
+        N_(
+            "%(delivery_hours)s hours after your payment, or %(hours_before)s hours before the event if "
+            "that is earlier"
+        ),
+    ),
+    "seller": Guarantee(
+        N_(
+            "The seller hands the ticket over to you before the event. We tell the seller to do it, but "
+            "there is no automatic refund if it doesn't happen: you can report it on the page of your order."
+        ),
+        SELLER,
+        N_("The start of the event"),
+    ),
+}
+"""How the buyer gets the ticket."""
+
+HELD = Guarantee(
+    N_("While you have time to pay, nobody else can buy the ticket."), US, N_("The end of your reservation")
+)
+PRICE = Guarantee(N_("You pay the price that you see. Buyers pay no fees."), US, N_("Always"))
+CHARGED = Guarantee(
+    N_(
+        "You are charged only if the ticket is reserved for you. If it can't be sold to you, your payment "
+        "is cancelled or refunded."
+    ),
+    US,
+    N_("When your order is complete"),
+)
+DESCRIBED = Guarantee(N_("The ticket is real, unused and as described."), SELLER, N_("The end of the event"))
+PAID = Guarantee(
+    N_(
+        "You get the money for a sold ticket %(payout_hours)s hours after the start of the event, or "
+        "%(payout_days)s days after the delivery if the listing has no date. You need a payout account. "
+        "Nothing is paid out for a sale that was refunded, is disputed or has a reported problem."
+    ),
+    US,
+    N_("%(payout_hours)s hours after the start of the event"),
+)
+
+REPORTED = Guarantee(
+    N_(
+        "If the ticket doesn't arrive, isn't accepted or isn't as described, you can report it once, on the "
+        "page of your order. The seller has %(answer_hours)s hours to answer. Then an operator of Stagedoor "
+        "reads both sides and decides whether you get the whole price back, a part of it, or nothing. The "
+        "seller's money is frozen until then."
+    ),
+    US,
+    N_(
+        "%(problem_hours)s hours after the start of the event, or %(problem_days)s days after the delivery "
+        "if the listing has no date"
+    ),
+)
+ANSWERED = Guarantee(
+    N_(
+        "If a buyer reports a problem, we freeze the money of that sale and tell you. You can answer once. "
+        "Then, or without an answer when the time is over, an operator decides. If you are right, you are "
+        "paid."
+    ),
+    US,
+    N_("%(answer_hours)s hours after the report"),
+)
+
+FOR_BUYERS: Sequence[Guarantee] = (PRICE, HELD, CHARGED, *DELIVERY.values(), DESCRIBED, REPORTED)
+FOR_SELLERS: Sequence[Guarantee] = (PAID, ANSWERED)
+
+NOT_GUARANTEED: Sequence[str] = (
+    N_(
+        "We check that uploaded files can be read. We can't check whether the organizer accepts them at the "
+        "entrance."
+    ),
+    N_("We don't check who sellers are. Each seller states whether they are a private seller or a trader."),
+    N_("We don't check the face value and the restrictions that a seller states."),
+    N_("If an event is cancelled or moved, we don't refund automatically."),
+)
+"""What nobody should expect of the marketplace."""

@@ -1,0 +1,89 @@
+"""The queue of reported problems that wait for a decision, and the command `decide-problem` as its action."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+from litestar import get, post
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath
+from litestar.response import Redirect, Template
+from pymongo import ASCENDING
+
+from contracts.api import ReportedOrder
+from ops import operator_api
+from ops.command_line import ORDER_ID
+from ops.console.page import (
+    AnyRequest,
+    act_and_note,
+    confirmed_reason,
+    operators_only,
+    page,
+    session_of,
+    settings_of,
+)
+from ops.interventions import DECISIONS, decide_problem
+from ops.sources import Sources, opened
+from settings import Settings
+
+MOST_ACCESSES = 20
+"""The most accesses to files that are shown of an order, the first ones."""
+
+
+@get("/ops/problems", guards=[operators_only])
+async def problems(request: AnyRequest) -> Template:
+    """Open reports, with what both sides say and what is known about the delivery."""
+    settings = settings_of(request)
+    found = await _open_reports(settings)
+    async with opened(settings) as sources:
+        shown = [(each, await _accesses(sources, each)) for each in found]
+    return page(request, "problems.html", "Problems", reports=shown)
+
+
+async def _open_reports(settings: Settings) -> Sequence[ReportedOrder]:
+    async with operator_api.client() as http:
+        result = await operator_api.request(
+            http,
+            settings,
+            *("orders", "/api/orders/problems", None),
+            failure="The reported problems aren't known",
+            unknown="orders is of an older version",
+            method="GET",
+        )
+    return [ReportedOrder.model_validate(each) for each in result]
+
+
+async def _accesses(sources: Sources, order: ReportedOrder) -> list[tuple[datetime, bool]]:
+    """When files of the ticket were downloaded, and whether by the buyer."""
+    reads = sources.database("tickets")["file_accesses"]
+    which: Mapping[str, Any] = {"ticket_id": ObjectId(order.ticket_id)}
+    found = reads.find(which, sort=[("at", ASCENDING)], limit=MOST_ACCESSES)
+    return [(each["at"], each["user_id"] == order.user_id) async for each in found]
+
+
+@post("/ops/problems/{order_id:str}/decide", guards=[operators_only])
+async def decide(request: AnyRequest, order_id: FromPath[str]) -> Redirect:
+    """The command `decide-problem`. What the operator has read is compared with what is stored."""
+    if not ORDER_ID.fullmatch(order_id):
+        raise HTTPException("That isn't an order's id.", status_code=404)
+    form = await request.form()
+    decision, amount, seen = (str(form.get(name, "")).strip() for name in ("decision", "amount", "seen"))
+    reason = await confirmed_reason(request)
+    if reason and decision not in DECISIONS:
+        session_of(request).notes.append("Nothing was done: choose a decision.")
+    elif reason:
+        amount = amount if decision == "partial-refund" else ""
+        arguments = {"order": order_id, "decision": decision, "amount": amount, "reason": reason}
+        await act_and_note(
+            request,
+            "decide-problem",
+            arguments,
+            lambda: decide_problem(
+                settings_of(request), order_id, decision, reason, amount=amount, seen=seen
+            ),
+        )
+    return Redirect("/ops/problems", status_code=303)
+
+
+ROUTES = [problems, decide]

@@ -1,0 +1,120 @@
+"""What buyers and sellers are told about deliveries after the payment."""
+
+from datetime import timedelta
+
+from contracts.events import OrderEvent
+from services.mail.kinds.base import Button, Content, Notice, Site
+from services.mail.kinds.orders import BUYER, EXAMPLE, SELLER, OrderFacts, OrderKind
+from services.mail.kinds.texts import short
+
+
+class TicketReady(OrderKind):
+    """Tells the buyer that the seller has delivered the ticket after the payment."""
+
+    name = "ticket-ready"
+
+    def notice(self, event: OrderEvent) -> Notice[OrderFacts] | None:
+        at, paid_at = event.delivered_at, event.paid_at
+        if event.status != "complete" or event.delivery != "delivered" or at is None:
+            return None
+        if paid_at is not None and at <= paid_at:  # the receipt says that the ticket is there
+            return None
+        return Notice(event.id, event.user_id, at, OrderFacts.of(event))
+
+    def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
+        lead = (
+            "The seller has uploaded it. Nobody but you can download it."
+            if facts.is_promised
+            else "The seller says that it was handed over to you."
+        )
+        return Content(
+            subject=f"Your ticket is ready ({facts.order}): {short(facts.title)}",
+            heading="Your ticket is ready",
+            lead=lead,
+            details=facts.details(),
+            steps=[
+                "Open your order to download the ticket and check it."
+                if facts.is_promised
+                else "Open your order to find the seller's note for you, such as a transfer code.",
+                "Do you have the ticket? Say so on the page of your order.",
+            ],
+            button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
+            reason=BUYER,
+        )
+
+    def example(self) -> OrderEvent:
+        return DELIVERED_EXAMPLE
+
+
+class _OverdueKind(OrderKind):
+    """A handover that isn't marked by the start of the event. Nobody is refunded for it automatically."""
+
+    def example(self) -> OrderEvent:
+        return OVERDUE_EXAMPLE
+
+
+class Overdue(_OverdueKind):
+    """Tells the buyer that the seller hasn't marked the handover in time."""
+
+    name = "overdue"
+
+    def notice(self, event: OrderEvent) -> Notice[OrderFacts] | None:
+        if not _is_overdue(event) or event.overdue_at is None:
+            return None
+        return Notice(event.id, event.user_id, event.overdue_at, OrderFacts.of(event))
+
+    def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
+        return Content(
+            subject=f"Do you have your ticket ({facts.order})? {short(facts.title)}",
+            heading="Do you have your ticket?",
+            lead="The event starts, and the seller hasn't told us that the ticket was handed over to you.",
+            details=facts.details(),
+            steps=["If you have the ticket, say so on the page of your order."],
+            button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
+            reason=BUYER,
+        )
+
+
+class OverdueSale(_OverdueKind):
+    """Tells the seller that the handover isn't marked."""
+
+    name = "overdue-sale"
+
+    def notice(self, event: OrderEvent) -> Notice[OrderFacts] | None:
+        if not _is_overdue(event) or event.overdue_at is None or event.seller_id is None:
+            return None
+        return Notice(event.id, event.seller_id, event.overdue_at, OrderFacts.of(event))
+
+    def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
+        return Content(
+            subject=f"Did you hand the ticket over ({facts.order})? {short(facts.title)}",
+            heading="Did you hand the ticket over?",
+            lead="The event starts, and you haven't told us that the buyer has the ticket.",
+            details=facts.details(),
+            steps=["If you handed the ticket over, press “I handed it over” under My sales."],
+            button=Button("My sales", f"{url}/listings?status=sold"),
+            reason=SELLER,
+        )
+
+
+def _is_overdue(event: OrderEvent) -> bool:
+    return event.status == "complete" and event.delivery == "due" and event.overdue_at is not None
+
+
+assert EXAMPLE.paid_at is not None
+DELIVERED_EXAMPLE = EXAMPLE.model_copy(
+    update={
+        "version": 4,
+        "delivery": "delivered",
+        "delivered_at": EXAMPLE.paid_at + timedelta(hours=3),
+        "ticket": EXAMPLE.ticket.model_copy(update={"delivery": "promised"}),
+    }
+)
+OVERDUE_EXAMPLE = EXAMPLE.model_copy(
+    update={
+        "version": 4,
+        "delivery": "due",
+        "deliver_by": EXAMPLE.ticket.starts_at,
+        "overdue_at": EXAMPLE.ticket.starts_at,
+    }
+)

@@ -1,0 +1,132 @@
+"""What sellers are told about their money."""
+
+from datetime import UTC, datetime
+
+from pydantic import BaseModel
+
+from contracts.events import PayoutEvent, PayoutUpdated
+from contracts.wire import Moment
+from services.mail.kinds.base import Button, Content, Kind, Notice, Site
+from services.mail.kinds.texts import money, one_line, short
+
+SELLER = "You received this email because you sell tickets at Stagedoor."
+
+
+class PayoutFacts(BaseModel):
+    """What messages say about the money for a sale."""
+
+    order_id: str
+    title: str
+    currency: str
+    net: int
+    paid_out: int
+    held: int
+    paid_at: Moment | None
+
+    @classmethod
+    def of(cls, payout: PayoutEvent) -> "PayoutFacts":
+        return cls(
+            order_id=payout.id,
+            title=payout.title,
+            currency=payout.currency,
+            net=payout.net,
+            paid_out=payout.paid_out,
+            held=max(payout.net - payout.paid_out, 0),
+            paid_at=payout.paid_at,
+        )
+
+
+class _PayoutKind(Kind[PayoutEvent, PayoutFacts]):
+    events = (PayoutUpdated,)
+    facts = PayoutFacts
+
+
+class PaidOut(_PayoutKind):
+    """Tells the seller that the money for a sale is on its way to the bank."""
+
+    name = "paid-out"
+
+    def notice(self, event: PayoutEvent) -> Notice[PayoutFacts] | None:
+        if event.state != "paid" or event.paid_at is None or event.paid_out == 0:
+            return None
+        return Notice(event.id, event.seller_id, event.paid_at, PayoutFacts.of(event))
+
+    def content(self, facts: PayoutFacts, site: Site, url: str) -> Content:
+        amount = money(facts.paid_out, facts.currency)
+        settled = facts.net - facts.paid_out
+        notes = (
+            [f"{money(settled, facts.currency)} of the sale settled what you owed."] if settled > 0 else []
+        )
+        return Content(
+            subject=f"We paid you {amount}: {short(facts.title)}",
+            heading="Your money is on its way",
+            lead=f"We transferred {amount} for a sale to your account at Stripe.",
+            details=[("Event", one_line(facts.title)), ("Paid", amount)],
+            steps=["Stripe pays it to your bank, which may take a few days. You don't need to do anything."],
+            button=Button("See your payouts", f"{url}/account/payouts"),
+            notes=notes,
+            reason=SELLER,
+        )
+
+    def example(self) -> PayoutEvent:
+        return EXAMPLE
+
+
+class SetUpPayouts(_PayoutKind):
+    """Reminds the seller that money is due, and that Stripe needs details before it can be paid.
+
+    A seller gets at most one such message a week, however many sales are due.
+    """
+
+    name = "set-up-payouts"
+
+    def notice(self, event: PayoutEvent) -> Notice[PayoutFacts] | None:
+        if not event.needs_account or event.due_at is None or event.reminders == 0:
+            return None
+        reminded_at = event.reminded_at or event.due_at
+        year, week, _ = reminded_at.isocalendar()
+        return Notice(f"{event.seller_id}:{year}-{week}", event.seller_id, reminded_at, PayoutFacts.of(event))
+
+    def content(self, facts: PayoutFacts, site: Site, url: str) -> Content:
+        amount = money(facts.held, facts.currency)
+        return Content(
+            subject=f"We can't pay you {amount} yet: {short(facts.title)}",
+            heading="Your money is waiting for you",
+            lead=f"{amount} for a sale is due, but Stripe doesn't know yet where to pay it.",
+            details=[("Event", one_line(facts.title)), ("Due", amount)],
+            steps=[
+                "Open your payouts, and give Stripe your details and your bank account.",
+                "We pay you as soon as Stripe has checked them. Until then, the money stays yours.",
+            ],
+            button=Button("Set up payouts", f"{url}/account/payouts"),
+            reason=SELLER,
+        )
+
+    def example(self) -> PayoutEvent:
+        return WAITING_EXAMPLE
+
+
+EXAMPLE = PayoutUpdated(
+    id="65f0c0ffee0000000000000b",
+    version=2,
+    seller_id="65f0c0ffee0000000000000e",
+    title="Low Roar: the last concert",
+    state="paid",
+    amount=5990,
+    fee=300,
+    net=5690,
+    paid_out=5690,
+    currency="usd",
+    due_at=datetime(2027, 6, 15, 18, 30, tzinfo=UTC),
+    paid_at=datetime(2027, 6, 15, 18, 31, tzinfo=UTC),
+)
+WAITING_EXAMPLE = EXAMPLE.model_copy(
+    update={
+        "state": "due",
+        "paid_out": 0,
+        "paid_at": None,
+        "needs_account": True,
+        "reminders": 1,
+        "reminded_at": datetime(2027, 6, 15, 18, 31, tzinfo=UTC),
+    }
+)

@@ -1,0 +1,212 @@
+"""Find the show of a listing, or create it; find shows for suggestions and for the page of a show."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from bson import ObjectId
+from pymongo import ASCENDING, DESCENDING
+from pymongo.errors import DuplicateKeyError
+
+from contracts.api import Ticket as TicketView
+from contracts.tickets import country_of
+from contracts.wire import now
+from kit.aggregates import change
+from kit.changes import Changes
+from kit.errors import NotFound, Unavailable
+from kit.mongo import object_id
+from services.tickets.documents import Ticket
+from services.tickets.folding import words
+from services.tickets.shows import rules
+from services.tickets.shows.documents import Show
+from services.tickets.views import PROJECTION, stored, view_of
+
+MAX_MERGES = 20
+"""Merges that are followed from a show to the one that is left. An operator has to do each of them."""
+
+MAX_SUGGESTIONS = 10
+MAX_SEARCHED_WORDS = 8
+MAX_OTHERS = 6
+"""Other dates, and other events at the venue, on the page of a show."""
+MAX_ON_SALE = 500
+MAX_SOLD = 50
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The fields of a listing, with those that its show decides."""
+
+    details: dict[str, Any]
+    show: Show | None
+    """None if the listing fits no show."""
+
+
+Check = Callable[[str | None], None]
+"""Raises an error if a listing isn't accepted for an event in this country."""
+
+
+def accept(_country: str | None) -> None:
+    """Accept a listing for any event."""
+
+
+async def place(
+    details: Mapping[str, Any], performers: Sequence[str] | None, check: Check = accept
+) -> Placed:
+    """Find the show of a listing. It is created if the listing says when and where it is.
+
+    Raises:
+        what `check` raises, before a show is created.
+        UnknownShow: the listing names a show that doesn't exist.
+        EventInThePast: the show has begun.
+        Unavailable: no majority has the show yet that another request has created.
+    """
+    show = await _show_of(details, performers or (), check)
+    placed = dict(details)
+    placed["show_id"] = None if show is None else show.key
+    if show is not None and (details["show_id"] is not None or _is_outdated(show, details)):
+        rules.check_has_not_begun(show, now())
+        placed |= rules.place_and_time(show)
+        placed["category"] = details.get("category") or show.category
+    elif placed.get("country") is None:
+        known = show.country if show is not None and details.get("starts_at") is not None else None
+        placed["country"] = known or country_of(details.get("time_zone"))
+    # What others said about the event before counts more than what one seller says.
+    check((show.country if show is not None else None) or placed["country"])
+    return Placed(placed, show)
+
+
+async def settled(ticket: Ticket, show: Show | None) -> Ticket:
+    """The ticket, after it has followed its show if that was merged or corrected since it was found.
+
+    If this process stops before, `merging.sweep` does it.
+    """
+    if show is None:
+        return ticket
+    current = await survivor(show.key)
+    if (current.id, current.version) == (show.id, show.version):
+        return ticket
+    known = {show.key, current.key}
+
+    def follow(each: Ticket) -> Changes | None:
+        # The seller may have described another event meanwhile.
+        return rules.follow(each, current.key, current) if each.show_id in known else None
+
+    return await change(partial(Ticket.first, {"_id": ticket.id}), follow)
+
+
+async def survivor(show_id: str) -> Show:
+    """The show with this id, or the one into which it was merged.
+
+    Raises:
+        NotFound: there is no such show.
+    """
+    key = object_id(show_id)
+    for _ in range(MAX_MERGES):
+        show = await Show.find_one({"_id": key})
+        if show is None:
+            raise NotFound
+        if show.merged_into is None:
+            return show
+        key = ObjectId(show.merged_into)
+    raise Unavailable
+
+
+async def find_or_create(facts: rules.ShowFacts, check: Check = accept) -> Show:
+    """The show that these facts describe. Concurrent calls create one.
+
+    Raises:
+        what `check` raises, if the show doesn't exist yet.
+        Unavailable: no majority has the show yet that another request has created.
+    """
+    wanted = Show.of(facts)
+    by_key = {"keys": wanted.keys[0]}
+    known = await Show.find_one(by_key)
+    if known is None:
+        check(facts.country)
+        try:
+            return await wanted.insert()
+        except DuplicateKeyError:
+            known = await Show.find_one(by_key)
+    if known is None:
+        raise Unavailable
+    return known if known.merged_into is None else await survivor(known.merged_into)
+
+
+async def suggestions(search: str) -> list[Show]:
+    """Shows that haven't begun and have all these words, the soonest first."""
+    wanted = words(search)[:MAX_SEARCHED_WORDS]
+    if not wanted:
+        return []
+    beginnings = [re.compile(f"^{re.escape(word)}") for word in wanted]
+    return await _coming({"words": {"$all": beginnings}}, MAX_SUGGESTIONS)
+
+
+async def other_dates(show: Show) -> list[Show]:
+    """Shows with the same title that haven't begun."""
+    return await _coming({"title_key": show.title_key, "_id": {"$ne": show.id}}, MAX_OTHERS)
+
+
+async def at_venue(show: Show) -> list[Show]:
+    """Shows with other titles at the same venue that haven't begun."""
+    return await _coming({"venue_key": show.venue_key, "title_key": {"$ne": show.title_key}}, MAX_OTHERS)
+
+
+async def tickets_of(show: Show) -> list[TicketView]:
+    """The tickets that are on sale or reserved, and the newest ones that are sold."""
+    offered = {"show_id": show.key, "status": {"$in": ["available", "reserved"]}}
+    sold = {"show_id": show.key, "status": "sold"}
+    tickets = Ticket.get_pymongo_collection()
+    found = await tickets.find(offered, PROJECTION, sort=[("price_minor", ASCENDING)]).to_list(MAX_ON_SALE)
+    found += await tickets.find(sold, PROJECTION, sort=[("_id", DESCENDING)]).to_list(MAX_SOLD)
+    return [view_of(stored(raw), viewer=None) for raw in found]
+
+
+async def _show_of(details: Mapping[str, Any], performers: Sequence[str], check: Check) -> Show | None:
+    if (chosen := details.get("show_id")) is not None:
+        try:
+            return await survivor(chosen)
+        except NotFound:
+            raise rules.UnknownShow(field="showId") from None
+    return await show_of_description(details, performers, check)
+
+
+async def show_of_description(
+    details: Mapping[str, Any], performers: Sequence[str] = (), check: Check = accept
+) -> Show | None:
+    """The show that a listing describes. An incomplete description needs to fit a single known show.
+
+    Raises:
+        what `check` raises, before a show is created.
+        Unavailable: no majority has the show yet that another request has created.
+    """
+    facts = rules.described(details, performers)
+    return await _only_match(details) if facts is None else await find_or_create(facts, check)
+
+
+async def _only_match(details: Mapping[str, Any]) -> Show | None:
+    """The only show that fits what an incomplete listing says. None if several do."""
+    which: dict[str, Any] = {"title_key": rules.folded(details["title"])}
+    if details.get("starts_at") is not None:
+        which["starts_at"] = details["starts_at"]
+    found = [show for show in await _coming(which, 2) if _fits(show, details)]
+    return found[0] if len(found) == 1 else None
+
+
+def _fits(show: Show, details: Mapping[str, Any]) -> bool:
+    given = [(details.get(name), getattr(show, name)) for name in ("venue", "city")]
+    return all(rules.folded(text) == rules.folded(known) for text, known in given if text)
+
+
+def _is_outdated(show: Show, details: Mapping[str, Any]) -> bool:
+    """Whether the listing has facts of the show that were corrected, or those of a duplicate."""
+    if rules.described(details) is None:
+        return False
+    described = rules.key_of(*(details[name] for name in ("title", "venue", "city", "starts_at")))
+    return show.keys[-1] != described
+
+
+async def _coming(which: Mapping[str, Any], limit: int) -> list[Show]:
+    filter_ = {"starts_at": {"$gt": now()}, "merged_into": None, **which}
+    return await Show.find(filter_).sort("+starts_at", "+_id").limit(limit).to_list()

@@ -1,0 +1,495 @@
+"""Sales, transfers to sellers, and what takes the money back."""
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from contracts.wire import now
+from kit.stripe.errors import OutcomeUnknown
+from services.payouts import rules
+from services.payouts.documents import LedgerEntry, OrderReplica, PayoutAccount, Sale, WebhookEvent
+from services.payouts.reconciler import Reconciler
+from services.payouts.stripe_gateway.client import Gateway
+from tests.support.payouts import PayoutsService, Sold
+from tests.support.service import messages, new_id
+from tests.support.webhooks import SECRET, signature
+
+NET = 1899
+"""What the seller gets of 19.99, of which the platform keeps 5 %."""
+
+
+async def assert_balanced(payouts: PayoutsService) -> None:
+    for balances in (await payouts.balances()).values():
+        assert balances.is_balanced, balances
+
+
+async def test_a_sale_is_held_until_the_event_is_over(payouts: PayoutsService) -> None:
+    seller = await payouts.seller()
+    sold = await payouts.sold(seller, began=now() - timedelta(hours=71))
+    await payouts.reconcile()
+    assert await payouts.state(sold) == "held"
+    assert await payouts.transfers_of(sold) == []
+    shown = (await payouts.shown(seller))["sums"][0]
+    assert shown == {
+        "currency": "usd",
+        "sold": 1999,
+        "refunded": 0,
+        "fees": 100,
+        "held": NET,
+        "due": 0,
+        "paid": 0,
+        "owed": 0,
+    }
+
+
+async def test_a_sale_that_is_due_is_transferred_once(payouts: PayoutsService) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    for _ in range(3):
+        await payouts.reconcile()
+    [transfer] = await payouts.transfers_of(sold)
+    assert (transfer.amount, transfer.currency, dict(transfer.metadata.to_dict())) == (
+        NET,
+        "usd",
+        {"order_id": sold.id, "number": "1"},
+    )
+    assert transfer.source_transaction is not None
+    assert await payouts.state(sold) == "paid"
+    assert (await payouts.balances())["usd"].paid_out == NET
+    await assert_balanced(payouts)
+
+
+async def test_a_sale_is_published_with_its_first_state_and_each_change(payouts: PayoutsService) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    await payouts.reconcile()
+    events = await payouts.served.outbox("sales", sold.id)
+    assert [(subject, body["version"], body["state"]) for subject, body in events] == [
+        ("payout.created", 0, "due"),
+        ("payout.updated", 1, "paid"),
+    ]
+
+
+async def test_repeated_and_reordered_events_make_one_sale(payouts: PayoutsService) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    for event in (sold.payment, sold.payment.model_copy(update={"version": 1, "status": "authorized"})):
+        await payouts.payouts.follow_payment(event)
+    await payouts.payouts.follow_order(sold.order)
+    assert (await payouts.sale(sold)).version == 0
+    assert await LedgerEntry.find({"order_id": sold.id}).count() == 1
+
+
+async def test_a_payment_that_arrives_before_its_order_makes_a_sale_later(payouts: PayoutsService) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    other = sold.order.model_copy(update={"id": new_id()})
+    payment = sold.payment.model_copy(update={"id": new_id(), "order_id": other.id})
+    await payouts.payouts.follow_payment(payment)
+    assert await Sale.load(other.id) is None
+    await payouts.payouts.follow_order(other)
+    assert await Sale.load(other.id) is not None
+
+
+async def test_an_order_keeps_the_fee_of_its_time(payouts: PayoutsService) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    await OrderReplica.keep_fee(sold.id, 5000)
+    assert (await OrderReplica.stored(sold.id)).fee_basis_points == 500
+
+
+async def test_ten_processes_transfer_a_sale_once(payouts: PayoutsService) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    stored = await payouts.sale(sold)
+    await asyncio.gather(*(payouts.transfers.settle(stored) for _ in range(10)), return_exceptions=True)
+    await payouts.reconcile()
+    assert len(await payouts.transfers_of(sold)) == 1
+    assert await payouts.state(sold) == "paid"
+    await assert_balanced(payouts)
+
+
+async def test_without_the_transfer_key_processes_transfer_a_sale_repeatedly(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control of the test above: with another key for each request, Stripe makes each transfer."""
+    sold = await payouts.sold(await payouts.seller())
+    stored = await payouts.sale(sold)
+    planned = await _planned(payouts, stored)
+    keys = iter(range(100))
+    monkeypatch.setattr(
+        "services.payouts.stripe_gateway.client.transfer_key", lambda *_: f"{sold.id}:{next(keys)}"
+    )
+    smaller = planned.model_copy(update={"sent": 100})
+    await asyncio.gather(*(payouts.transfers.gateway.transfer(sold.id, smaller) for _ in range(3)))
+    assert len(await payouts.transfers_of(sold)) == 3
+
+
+async def _planned(payouts: PayoutsService, sale: Sale) -> rules.PlannedTransfer:
+    account = await PayoutAccount.of_seller(sale.seller_id)
+    assert account is not None
+    assert account.stripe_id is not None
+    assert sale.intent_id is not None
+    charge = await payouts.transfers.gateway.charge_of(sale.intent_id)
+    return rules.PlannedTransfer(
+        number=1,
+        amount=sale.held,
+        destination=account.stripe_id,
+        charge=charge.id,
+        sent=sale.held,
+        sent_currency="usd",
+        planned_at=now(),
+    )
+
+
+async def test_a_transfer_whose_response_is_lost_is_found_and_not_repeated(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    send = Gateway.transfer
+
+    async def lose(self: Gateway, *request: Any) -> Any:
+        await send(self, *request)
+        raise OutcomeUnknown
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Gateway, "transfer", lose)
+        await payouts.reconcile()
+    assert await payouts.state(sold) == "due"
+    with monkeypatch.context() as patched:
+        patched.setattr(Gateway, "transfer", None)  # a second request would fail
+        await payouts.reconcile()
+    assert await payouts.state(sold) == "paid"
+    assert len(await payouts.transfers_of(sold)) == 1
+    await assert_balanced(payouts)
+
+
+async def test_a_transfer_whose_response_is_lost_is_recorded_although_the_sale_is_frozen(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    send = Gateway.transfer
+
+    async def lose(self: Gateway, *request: Any) -> Any:
+        await send(self, *request)
+        raise OutcomeUnknown
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Gateway, "transfer", lose)
+        await payouts.reconcile()
+    await payouts.becomes(sold, dispute="open")
+    assert await payouts.state(sold) == "frozen"
+    await payouts.reconcile()
+    assert await payouts.state(sold) == "paid"
+    assert len((await payouts.sale(sold)).transfers) == 1
+
+
+async def test_a_dispute_freezes_a_sale_until_it_is_won(payouts: PayoutsService) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    await payouts.becomes(sold, dispute="open")
+    assert await payouts.state(sold) == "frozen"
+    await payouts.reconcile()
+    assert await payouts.transfers_of(sold) == []
+    await payouts.becomes(sold, dispute="won")
+    await payouts.reconcile()
+    assert await payouts.state(sold) == "paid"
+
+
+async def test_a_dispute_that_arrives_just_before_the_transfer_freezes_the_sale(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    await _dispute_while_the_charge_is_read(payouts, sold, monkeypatch)
+    await payouts.reconcile()
+    assert await payouts.transfers_of(sold) == []
+    assert await payouts.state(sold) == "frozen"
+
+
+async def test_without_the_guard_a_frozen_sale_would_be_transferred(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control of the test above."""
+    sold = await payouts.sold(await payouts.seller())
+    await _dispute_while_the_charge_is_read(payouts, sold, monkeypatch)
+
+    async def unguarded(self: Sale, changes: Any, **_: Any) -> Sale:
+        stored = {
+            name: getattr(value, "model_dump", lambda value=value: value)() for name, value in changes.items()
+        }
+        await self.get_pymongo_collection().update_one({"_id": self.id}, {"$set": stored})
+        return self.model_copy(update=dict(changes))
+
+    monkeypatch.setattr(Sale, "save_private", unguarded)
+    await payouts.reconcile()
+    assert len(await payouts.transfers_of(sold)) == 1
+
+
+async def _dispute_while_the_charge_is_read(
+    payouts: PayoutsService, sold: Sold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Gateway.charge_of
+
+    async def read_slowly(self: Gateway, intent_id: str) -> Any:
+        charge = await read(self, intent_id)
+        if sold.history[-1].dispute is None:
+            await payouts.becomes(sold, dispute="open")
+        return charge
+
+    monkeypatch.setattr(Gateway, "charge_of", read_slowly)
+
+
+async def test_a_refund_before_the_transfer_leaves_nothing_to_transfer(payouts: PayoutsService) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    await payouts.becomes(sold, status="refunded", refunded_amount=1999)
+    await payouts.reconcile()
+    assert await payouts.state(sold) == "reversed"
+    assert await payouts.transfers_of(sold) == []
+    balances = (await payouts.balances())["usd"]
+    assert (balances.received, balances.refunded, balances.held, balances.fees) == (1999, 1999, 0, 0)
+
+
+async def test_a_partial_refund_before_the_transfer_leaves_the_rest(payouts: PayoutsService) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    await payouts.becomes(sold, refunded_amount=1000)
+    await payouts.reconcile()
+    [transfer] = await payouts.transfers_of(sold)
+    assert transfer.amount == 950  # of 999, the platform keeps its 5 %, rounded down
+    await assert_balanced(payouts)
+
+
+async def test_a_refund_after_the_payout_reverses_the_transfer_once(payouts: PayoutsService) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    await payouts.reconcile()
+    await payouts.becomes(sold, status="refunded", refunded_amount=1999)
+    for _ in range(3):
+        await payouts.reconcile()
+    [transfer] = await payouts.transfers_of(sold)
+    assert transfer.amount_reversed == NET
+    sale = await payouts.sale(sold)
+    assert (sale.state, sale.owed, sale.paid_out) == ("reversed", 0, 0)
+    await assert_balanced(payouts)
+
+
+async def test_two_processes_reverse_a_transfer_once(payouts: PayoutsService) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    await payouts.reconcile()
+    await payouts.becomes(sold, refunded_amount=1000)
+    stored = await payouts.sale(sold)
+    await asyncio.gather(*(payouts.transfers.settle(stored) for _ in range(5)), return_exceptions=True)
+    await payouts.reconcile()
+    [transfer] = await payouts.transfers_of(sold)
+    sale = await payouts.sale(sold)
+    assert (transfer.amount_reversed, sale.owed, sale.held) == (NET - sale.net, 0, 0)
+
+
+async def test_a_reversal_whose_response_is_lost_is_found(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    await payouts.reconcile()
+    await payouts.becomes(sold, refunded_amount=1000)
+    send = Gateway.reverse
+
+    async def lose(self: Gateway, *request: Any) -> Any:
+        await send(self, *request)
+        raise OutcomeUnknown
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Gateway, "reverse", lose)
+        await payouts.reconcile()
+    await payouts.reconcile()
+    [transfer] = await payouts.transfers_of(sold)
+    sale = await payouts.sale(sold)
+    assert (transfer.amount_reversed, sale.owed) == (NET - sale.net, 0)
+
+
+async def test_a_dispute_that_is_lost_with_an_empty_balance_is_owed_and_the_next_sale_settles_it(
+    payouts: PayoutsService,
+) -> None:
+    seller = await payouts.seller()
+    sold = await payouts.sold(seller)
+    await payouts.reconcile()
+    await payouts.empty_balance(seller)
+    await payouts.becomes(sold, refunded_amount=1999, lost_amount=1999, dispute="lost")
+    await payouts.reconcile()
+    sale = await payouts.sale(sold)
+    assert (sale.state, sale.owed) == ("reversed", NET)
+    assert (await payouts.balances())["usd"].owed == NET
+    await assert_balanced(payouts)
+
+    next_sold = await payouts.sold(seller, amount=5000)
+    await payouts.reconcile()
+    [transfer] = await payouts.transfers_of(next_sold)
+    assert transfer.amount == 4750 - NET
+    assert (await payouts.sale(sold)).owed == 0
+    balances = (await payouts.balances())["usd"]
+    assert (balances.owed, balances.lost, balances.held) == (0, 1999, 0)
+    await assert_balanced(payouts)
+    shown = (await payouts.shown(seller, orderId=next_sold.id))["payouts"][0]
+    assert (shown["settledAmount"], shown["paidOut"]) == (NET, 4750 - NET)
+
+
+async def test_a_debt_is_settled_once_although_the_process_dies_in_between(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seller = await payouts.seller()
+    sold = await payouts.sold(seller)
+    await payouts.reconcile()
+    await payouts.empty_balance(seller)
+    await payouts.becomes(sold, status="refunded", refunded_amount=1999)
+    await payouts.reconcile()
+    next_sold = await payouts.sold(seller)
+    with monkeypatch.context() as patched:
+
+        async def die(*_: Any) -> Any:
+            raise OutcomeUnknown
+
+        patched.setattr(type(payouts.transfers), "_record_offsets", die)
+        await payouts.reconcile()
+    await payouts.reconcile()
+    sale = await payouts.sale(next_sold)
+    assert (sale.state, sale.held, sale.paid_out) == ("paid", 0, 0)
+    assert (await payouts.sale(sold)).owed == 0
+    await assert_balanced(payouts)
+    assert (await payouts.balances())["usd"].held == 0
+
+
+async def test_an_operator_writes_off_a_debt(payouts: PayoutsService) -> None:
+    seller = await payouts.seller()
+    sold = await payouts.sold(seller)
+    await payouts.reconcile()
+    await payouts.empty_balance(seller)
+    await payouts.becomes(sold, status="refunded", refunded_amount=1999)
+    await payouts.reconcile()
+    sale = await payouts.payouts.write_off(sold.id)
+    assert (sale.owed, sale.written_off) == (0, NET)
+    await assert_balanced(payouts)
+
+
+async def test_a_seller_without_an_account_keeps_the_claim_and_is_reminded(payouts: PayoutsService) -> None:
+    seller = await payouts.seller(None)
+    sold = await payouts.sold(seller)
+    await payouts.reconcile()
+    sale = await payouts.sale(sold)
+    assert (sale.state, sale.held, sale.needs_account, sale.reminders) == ("due", NET, True, 1)
+    await payouts.onboard(seller, "complete")
+    await Reconciler(payouts.transfers).reconcile()  # the account made the sale due
+    assert await payouts.state(sold) == "paid"
+    assert len(await payouts.transfers_of(sold)) == 1
+
+
+async def test_a_seller_whom_stripe_rejects_keeps_the_claim(payouts: PayoutsService) -> None:
+    seller = await payouts.seller("rejected")
+    sold = await payouts.sold(seller)
+    await payouts.reconcile()
+    assert await payouts.state(sold) == "due"
+    assert await payouts.transfers_of(sold) == []
+    shown = await payouts.served.ask("GET", "/api/payouts/account", by=seller)
+    assert shown.json()["state"] == "rejected"
+    [message] = messages(await payouts.begin(seller), 409)
+    assert "Your sales stay yours" in message
+
+
+async def test_a_seller_outside_the_region_is_refused_with_an_explanation(payouts: PayoutsService) -> None:
+    [message] = messages(await payouts.begin(new_id(), "BR"), 409)
+    assert message == (
+        "We can't pay sellers in BR: Stripe pays from our account only to US, DE. You can still buy tickets"
+    )
+
+
+async def test_a_country_that_isnt_a_code_is_refused(payouts: PayoutsService) -> None:
+    assert messages(await payouts.begin(new_id(), "Brazil"), 400) == [
+        "Country must be a code of two letters, such as US"
+    ]
+
+
+async def test_concurrent_requests_create_one_account(payouts: PayoutsService) -> None:
+    seller = new_id()
+    answers = await asyncio.gather(*(payouts.begin(seller) for _ in range(5)))
+    assert {answer.status_code for answer in answers} == {201}
+    listed = await payouts.shop.v1.accounts.list_async({"limit": 100})
+    sellers = [each.metadata["seller_id"] for each in listed.data if each.metadata]
+    assert sellers.count(seller) == 1
+
+
+async def test_a_transfer_is_made_in_the_settlement_currency_of_the_charge(payouts: PayoutsService) -> None:
+    sold = await payouts.sold(await payouts.seller(), currency="sek", amount=10_000)
+    await payouts.reconcile()
+    [transfer] = await payouts.transfers_of(sold)
+    assert (transfer.amount, transfer.currency) == (997, "usd")
+    assert (await payouts.balances())["sek"].paid_out == 9500
+    await payouts.becomes(sold, status="refunded", refunded_amount=10_000)
+    await payouts.reconcile()
+    [transfer] = await payouts.transfers_of(sold)
+    assert transfer.amount_reversed == 997
+    assert (await payouts.sale(sold)).owed == 0
+
+
+async def test_only_the_seller_sees_a_sale(payouts: PayoutsService) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    assert (await payouts.shown(new_id(), orderId=sold.id))["payouts"] == []
+    assert len((await payouts.shown(sold.seller, orderId=sold.id))["payouts"]) == 1
+
+
+async def test_an_entry_that_a_dead_process_left_is_booked(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+
+        async def die(*_: Any) -> None:
+            """Die before the ledger has the entry."""
+
+        patched.setattr(Sale, "book", die)
+        sold = await payouts.sold(await payouts.seller(None))
+    assert await LedgerEntry.find({"order_id": sold.id}).count() == 0
+    for _ in range(2):
+        await payouts.reconcile()
+    assert await LedgerEntry.find({"order_id": sold.id, "_id": f"capture:{sold.payment.id}"}).count() == 1
+    assert (await payouts.sale(sold)).unbooked == []
+    await assert_balanced(payouts)
+
+
+async def test_a_sale_cant_be_made_twice(payouts: PayoutsService) -> None:
+    sold = await payouts.sold(await payouts.seller())
+    events = [sold.payment.model_copy(update={"version": version}) for version in range(3, 9)]
+    await Sale.get_pymongo_collection().delete_many({})
+    await LedgerEntry.get_pymongo_collection().delete_many({})
+    await asyncio.gather(*(payouts.payouts.follow_payment(event) for event in events))
+    assert await Sale.find({}).count() == 1
+    assert await LedgerEntry.find({"order_id": sold.id}).count() == 1
+
+
+async def test_a_webhook_about_an_account_is_stored_once_and_pays_what_is_due(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seller = await payouts.seller(None)
+    sold = await payouts.sold(seller)
+    await payouts.reconcile()
+    page = (await payouts.begin(seller)).json()["url"]
+    async with httpx.AsyncClient() as browser:
+        await browser.post(page, data={"choice": "complete"})
+    account = await PayoutAccount.of_seller(seller)
+    assert account is not None
+    payouts.served.app.state.inbox = replace(payouts.inbox, webhook_secrets=[SECRET])
+    event = {"id": f"evt_{new_id()}", "object": "event", "type": "account.updated"}
+    body = json.dumps({**event, "data": {"object": {"id": account.stripe_id}}}).encode()
+    for _ in range(2):
+        answer = await receive(payouts, body, signature(body))
+        assert (answer.status_code, answer.json()) == (200, {"received": True})
+    assert await WebhookEvent.find({"_id": event["id"]}).count() == 1
+    await payouts.inbox.process_inbox()
+    account = await PayoutAccount.of_seller(seller)
+    assert account is not None
+    assert account.state == "active"
+    await Reconciler(payouts.transfers).reconcile()
+    assert await payouts.state(sold) == "paid"
+
+
+async def test_a_webhook_with_a_wrong_signature_is_refused(payouts: PayoutsService) -> None:
+    payouts.served.app.state.inbox = replace(payouts.inbox, webhook_secrets=[SECRET])
+    answer = await receive(payouts, b"{}", signature(b"{}", secret="another"))
+    assert messages(answer, 400) == ["The webhook's signature isn't valid"]
+
+
+async def receive(payouts: PayoutsService, body: bytes, signed: str) -> httpx.Response:
+    headers = {"Content-Type": "application/json", "Stripe-Signature": signed}
+    return await payouts.served.ask("POST", "/api/payouts/webhook", content=body, headers=headers)

@@ -1,0 +1,175 @@
+"""What buyer and seller see of a reported problem, and how they report and answer."""
+
+import html
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from contracts.api import Order, ReportedProblem, User
+from tests.integration.web.page_client import PageClient, text_of
+from tests.support.fakes.market import Market
+
+AT = datetime.fromisoformat("2031-12-12T20:00:00Z")
+UNTIL = AT + timedelta(hours=48)
+
+
+@pytest.fixture
+def seller(market: Market) -> User:
+    return market.user("seller@example.com")[0]
+
+
+def problem(state: str = "open", **changes: Any) -> ReportedProblem:
+    given = {
+        "kind": "invalid",
+        "text": "They <b>laughed</b>.",
+        "reported_at": AT,
+        "state": state,
+        "answer_by": UNTIL,
+    }
+    return ReportedProblem.model_validate({**given, **changes})
+
+
+def bought(market: Market, buyer: User, seller: User, **state: Any) -> Order:
+    ticket = market.ticket(seller, starts_at=AT, delivery="instant", status="sold")
+    order = market.order(buyer, ticket, status="complete", delivery="delivered", delivered_at=AT, **state)
+    market.change_ticket(ticket.id, order_id=order.id)
+    market.payment(order, "captured")
+    return order
+
+
+async def test_an_order_says_until_when_a_problem_can_be_reported(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    order = bought(market, buyer, seller, can_report=True, problem_until=UNTIL)
+    page = await client.get(f"/orders/{order.id}")
+    assert "You can report a problem until Sun, Dec 14, 2031" in text_of(page)
+    assert f'href="/orders/{order.id}/problem"' in page.text
+
+
+async def test_an_order_says_nothing_about_problems_afterwards(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    order = bought(market, buyer, seller, problem_until=UNTIL)
+    assert "problem" not in text_of(await client.get(f"/orders/{order.id}"))
+    form = await client.get(f"/orders/{order.id}/problem")
+    assert "report a problem with this order" in text_of(form)
+    assert "<textarea" not in form.text
+
+
+async def test_a_buyer_reports_a_problem(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    order = bought(market, buyer, seller, can_report=True, problem_until=UNTIL)
+    assert "The ticket was not accepted" in text_of(await client.get(f"/orders/{order.id}/problem"))
+    answer = await client.submit(f"/orders/{order.id}/problem", kind="invalid", text="They <b>laughed</b>.")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/orders/{order.id}")
+    page = await client.get(f"/orders/{order.id}")
+    assert 'data-problem="open"' in page.text
+    assert "They &lt;b&gt;laughed&lt;/b&gt;." in page.text
+    assert f'href="/orders/{order.id}/problem"' not in page.text
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"kind": "", "text": "No"}, "Choose what is wrong"),
+        ({"kind": "invalid", "text": " "}, "Say what happened"),
+        ({"kind": "invalid", "text": "a" * 2001}, "Say what happened"),
+    ],
+)
+async def test_a_wrong_report_is_shown_again_with_what_is_wrong(
+    client: PageClient, market: Market, buyer: User, seller: User, given: dict[str, str], message: str
+) -> None:
+    order = bought(market, buyer, seller, can_report=True)
+    answer = await client.submit(f"/orders/{order.id}/problem", kind=given["kind"], text=given["text"])
+    assert answer.status_code == 422
+    assert message in text_of(answer)
+    assert given["text"].strip() in answer.text
+    assert market.orders[order.id].problem is None
+
+
+async def test_a_report_that_is_too_late_says_so(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    order = bought(market, buyer, seller)
+    answer = await client.submit(f"/orders/{order.id}/problem", kind="invalid", text="No")
+    assert answer.status_code == 409
+    assert "The time to report a problem is over" in text_of(answer)
+
+
+STATES: dict[str, tuple[dict[str, Any], str]] = {
+    "open": ({}, "The seller may answer until Sun, Dec 14, 2031"),
+    "answered": ({"answer": "It worked", "answered_at": AT}, "It worked"),
+    "refunded": (
+        {"decided_at": AT, "refunded": 2000, "reason": "Scanned twice"},
+        "The buyer gets $20.00 back.",
+    ),
+    "partly-refunded": ({"decided_at": AT, "refunded": 500, "reason": "Worse seat"}, "Worse seat"),
+    "rejected": ({"decided_at": AT, "reason": "The scanner let you in"}, "The scanner let you in"),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_buyer_and_seller_read_the_same(
+    client: PageClient, market: Market, buyer: User, seller: User, state: str
+) -> None:
+    changes, text = STATES[state]
+    order = bought(market, buyer, seller, problem=problem(state, **changes))
+    page = await client.get(f"/orders/{order.id}")
+    assert text in html.unescape(text_of(page))
+    client.sign_in_as(market.token_of(seller.id))
+    listings = await client.get("/listings?status=sold")
+    assert f'data-problem="{state}"' in listings.text
+    assert f'href="/orders/{order.id}/problem/answer"' in listings.text
+    report = await client.get(f"/orders/{order.id}/problem/answer")
+    assert text in html.unescape(text_of(report))
+    assert ("<textarea" in report.text) == (state == "open")
+
+
+async def test_a_refunded_order_still_shows_the_decision(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    decided = problem("refunded", decided_at=AT, refunded=2000, reason="Scanned twice")
+    order = bought(market, buyer, seller, problem=decided)
+    for relisted in (False, True):
+        market.change_order(order.id, status="refunded", relisted=relisted)
+        assert "Scanned twice" in text_of(await client.get(f"/orders/{order.id}"))
+
+
+async def test_the_seller_answers_once(client: PageClient, market: Market, buyer: User, seller: User) -> None:
+    order = bought(market, buyer, seller, problem=problem())
+    client.sign_in_as(market.token_of(seller.id))
+    path = f"/orders/{order.id}/problem/answer"
+    assert (await client.submit(path, text=" ")).status_code == 422
+    answer = await client.submit(path, text="It worked")
+    assert (answer.status_code, answer.headers["location"]) == (303, path)
+    assert "It worked" in text_of(await client.get(path))
+    again = await client.submit(path, text="And more")
+    assert again.status_code == 409
+    assert "Nothing is waiting for your answer" in text_of(again)
+
+
+async def test_nobody_else_reads_the_report(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    order = bought(market, buyer, seller, problem=problem())
+    other, _ = market.user("other@example.com")
+    client.sign_in_as(market.token_of(other.id))
+    for path in ("problem", "problem/answer"):
+        page = await client.get(f"/orders/{order.id}/{path}")
+        assert page.status_code in (403, 404)
+        assert "laughed" not in page.text
+
+
+async def test_the_page_of_a_ticket_states_what_became_of_the_sellers_sales(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    ticket = market.ticket(seller)
+    page = text_of(await client.get(f"/tickets/{ticket.id}"))
+    assert "upheld" not in page
+    assert "not delivered in time" not in page
+    market.records[seller.id] = {"upheld_problems": 1, "failed_deliveries": 2}
+    page = text_of(await client.get(f"/tickets/{ticket.id}"))
+    assert "1 reported problem upheld" in page
+    assert "2 tickets not delivered in time" in page
