@@ -158,8 +158,8 @@ TimeZoneInput = Annotated[
 
 CountryInput = Annotated[
     str,
-    _one_of(countries, "country", "Country must be two capital letters such as DE"),
-    Field(json_schema_extra={"pattern": "^[A-Z]{2}$", "examples": ["DE"]}),
+    _one_of(countries, "country", "Country must be the code of a country, such as DE"),
+    Field(json_schema_extra={"format": "iso-3166-1", "examples": ["DE"]}),
 ]
 """A code of ISO 3166-1."""
 

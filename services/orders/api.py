@@ -8,14 +8,23 @@ from litestar import Response, Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter, RequestBody
-from msgspec import Meta
 
 from contracts.api import CancellationBody, ExtensionBody, OrderBody, SoldOrder
 from contracts.api import Order as OrderView
 from kit.errors import AccountClosed, NotFound, Unconfirmed
 from kit.http.guards import operators_only, signed_in
 from kit.http.limits import Limited
-from kit.http.openapi import CREATED_ID, OPERATORS, SIGNED_IN, ApiOperation, PageOperation, PathId, refusals
+from kit.http.openapi import (
+    CREATED_ID,
+    ITEM_IDS,
+    OPERATORS,
+    SIGNED_IN,
+    ApiOperation,
+    PageOperation,
+    PathId,
+    QueryId,
+    refusals,
+)
 from kit.http.request import ApiRequest
 from kit.http.responses import ModelResponse
 from kit.networks import NetworkHasher
@@ -53,8 +62,6 @@ MAX_PAGE = 1000
 
 MAX_SALES = 100
 """Maximum number of sales in one request."""
-
-SaleId = Annotated[str, Meta(pattern="^[0-9a-fA-F]{24}$")]
 
 
 @get(
@@ -152,7 +159,10 @@ async def cancel_order(request: ApiRequest, order_id: PathId) -> None:
 @get("/sales", summary="How far the delivery of the caller's sales is")
 async def list_sales(
     request: ApiRequest,
-    order_ids: Annotated[list[SaleId], QueryParameter(name="orderId", min_items=1, max_items=MAX_SALES)],
+    order_ids: Annotated[
+        list[QueryId],
+        QueryParameter(name="orderId", min_items=1, max_items=MAX_SALES, schema_extra=ITEM_IDS),
+    ],
 ) -> list[SoldOrder]:
     """Those of the given orders whose seller the caller is, in no particular order."""
     return [sale_of(order) for order in await actions.show_sales(request.user.id, order_ids)]

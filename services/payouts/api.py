@@ -6,7 +6,6 @@ from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.params import HeaderParameter, QueryParameter, RawBody, RequestBody
-from msgspec import Meta
 
 from contracts.api import Payout, PayoutAccountBody, PayoutAccountLink, PayoutList, WriteOffBody
 from contracts.api import PayoutAccount as AccountView
@@ -14,7 +13,7 @@ from kit.errors import NotFound
 from kit.http.body_limits import MAX_BODY
 from kit.http.guards import confirmed, operators_only, signed_in
 from kit.http.limits import Limited
-from kit.http.openapi import OPERATORS, SIGNED_IN, ApiOperation, refusals
+from kit.http.openapi import ITEM_IDS, OPERATORS, SIGNED_IN, ApiOperation, QueryId, refusals
 from kit.http.request import ApiRequest
 from kit.paging import BadCursor, newest_first
 from kit.security_log import OPERATOR, record
@@ -64,8 +63,8 @@ class WebhookOperation(ApiOperation):
 async def list_payouts(
     request: ApiRequest,
     order_ids: Annotated[
-        list[Annotated[str, Meta(pattern="^[0-9a-f]{24}$")]] | None,
-        QueryParameter(name="orderId", max_items=MAX_ORDERS),
+        list[QueryId] | None,
+        QueryParameter(name="orderId", max_items=MAX_ORDERS, schema_extra=ITEM_IDS),
     ] = None,
     after: Annotated[str | None, QueryParameter(name="after", max_length=200)] = None,
     limit: Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_PAGE)] = MAX_PAGE,

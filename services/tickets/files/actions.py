@@ -71,6 +71,8 @@ async def remove(ticket_id: str, seller: str, file_id: str) -> None:
     Raises:
         NotFound, NotTheSeller, TicketReserved, TicketSold
     """
+    if not storing.is_file_id(file_id):
+        raise NotFound
     ticket = await _load(ticket_id)
     key = object_id(ticket.key)
     await _change(key, lambda current: rules.remove_file(current, seller, file_id, now()))

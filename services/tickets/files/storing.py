@@ -1,5 +1,6 @@
 """Stores files in encrypted chunks, and reads them."""
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 
@@ -17,6 +18,11 @@ from services.tickets.files.vault import Vault
 
 def new_file_id() -> str:
     return secrets.token_hex(16)
+
+
+def is_file_id(text: str) -> bool:
+    """Whether the text has the form of a file's id."""
+    return re.fullmatch("[0-9a-f]{32}", text) is not None
 
 
 async def store(vault: Vault, file_id: str, ticket_id: ObjectId, kind: FileKind, content: bytes) -> None:

@@ -89,7 +89,7 @@ async def test_a_country_that_is_given_is_kept(tickets: Served) -> None:
     wrong = await tickets.ask(
         "POST", "/api/tickets", by=ANN, json={"title": "X", "price": 1, "country": "xx"}
     )
-    assert refusal(wrong, 400) == [("country", "Country must be two capital letters such as DE")]
+    assert refusal(wrong, 400) == [("country", "Country must be the code of a country, such as DE")]
 
 
 async def test_concurrent_listings_create_one_show(tickets: Served) -> None:

@@ -389,6 +389,7 @@ async def test_only_the_seller_adds_and_removes_files(tickets: Served) -> None:
     assert (await tickets.ask("DELETE", path, by=BOB)).status_code == 403
     for _ in range(2):
         assert (await tickets.ask("DELETE", path, by=ANN)).status_code == 204
+    assert (await tickets.ask("DELETE", f"/api/tickets/{key}/files/none", by=ANN)).status_code == 404
     assert await delivery_of(tickets, key) == "seller"
     assert await SealedFile.count() == await FileChunk.count() == await CodeClaim.count() == 0
 
