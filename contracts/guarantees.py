@@ -159,7 +159,10 @@ NOT_GUARANTEED: Sequence[str] = (
         "We check that uploaded files can be read. We can't check whether the organizer accepts them at the "
         "entrance."
     ),
-    N_("We don't check who sellers are. Each seller states whether they are a private seller or a trader."),
+    N_(
+        "We don't check who sellers are. Whether they sell privately or as a trader is what they state "
+        "themselves, and some haven't said."
+    ),
     N_("We don't check the face value and the restrictions that a seller states."),
     N_("If an event is cancelled or moved, we don't refund automatically."),
 )
