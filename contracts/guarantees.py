@@ -51,6 +51,8 @@ class Guarantee:
     what: str
     by: str
     until: str
+    when: str = ""
+    """To which tickets it applies. Empty if to all."""
 
 
 US, SELLER = N_("Stagedoor"), N_("The seller")
@@ -63,6 +65,7 @@ DELIVERY: dict[Delivery, Guarantee] = {
         ),
         US,
         N_("When your payment is complete"),
+        N_("Tickets with instant delivery"),
     ),
     "promised": Guarantee(
         N_(
@@ -75,6 +78,7 @@ DELIVERY: dict[Delivery, Guarantee] = {
             "%(delivery_hours)s hours after your payment, or %(hours_before)s hours before the event if "
             "that is earlier"
         ),
+        N_("Tickets that the seller uploads after the sale"),
     ),
     "seller": Guarantee(
         N_(
@@ -83,9 +87,23 @@ DELIVERY: dict[Delivery, Guarantee] = {
         ),
         SELLER,
         N_("The start of the event"),
+        N_("Tickets that the seller hands over"),
     ),
 }
 """How the buyer gets the ticket."""
+
+UPLOAD: dict[Delivery, str] = {
+    "promised": N_(
+        "Upload all tickets now, and the buyer gets them at once after paying. Or upload them later: within "
+        "%(delivery_hours)s hours after the payment, and at least %(hours_before)s hours before the event. "
+        "Otherwise the buyer gets the money back."
+    ),
+    "seller": N_(
+        "You hand the ticket over yourself, so you don't need to upload anything. If you upload all tickets "
+        "before the sale, the buyer gets them at once after paying."
+    ),
+}
+"""What a seller may or has to upload, while the listing is on sale and files are missing."""
 
 HELD = Guarantee(
     N_("While you have time to pay, nobody else can buy the ticket."), US, N_("The end of your reservation")
@@ -141,7 +159,10 @@ NOT_GUARANTEED: Sequence[str] = (
         "We check that uploaded files can be read. We can't check whether the organizer accepts them at the "
         "entrance."
     ),
-    N_("We don't check who sellers are. Each seller states whether they are a private seller or a trader."),
+    N_(
+        "We don't check who sellers are. Whether they sell privately or as a trader is what they state "
+        "themselves, and some haven't said."
+    ),
     N_("We don't check the face value and the restrictions that a seller states."),
     N_("If an event is cancelled or moved, we don't refund automatically."),
 )

@@ -13,6 +13,7 @@ from web.forms import Fields, Form
 from web.page_context import Page
 from web.pages.accounts import sign_in_first
 from web.redirects import sign_in_address
+from web.rendering import locales
 from web.rendering.payout_texts import ShownPayout, ShownSums, date_text, fee_text
 from web.rendering.texts import N_, _
 from web.request import WebRequest
@@ -97,7 +98,10 @@ async def _show(
         "account": account,
         "state": STATES[account.state],
         "button": BUTTONS.get(account.state),
-        "countries": [("", _("Choose a country")), *((code, code) for code in account.countries)],
+        "countries": [
+            ("", _("Choose a country")),
+            *((code, locales.country_name(code)) for code in account.countries),
+        ],
         "rules": rules_of(account),
         "link": link,
         "sums": [ShownSums(sums) for sums in found.sums],

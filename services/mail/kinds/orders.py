@@ -239,7 +239,6 @@ class Refunded(OrderKind):
             details=facts.details(("Refunded", amount)),
             steps=["Your bank may take a few days to show the refund. You don't need to do anything."],
             button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
-            notes=["The ticket isn't valid for you any more."],
             reason=BUYER,
         )
 

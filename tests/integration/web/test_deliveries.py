@@ -51,7 +51,7 @@ CASES: dict[str, tuple[dict[str, Any], str, bool, bool]] = {
     ),
     "files": (
         {"how": "promised", "delivery": "delivered", "delivered_at": AT},
-        "The seller uploaded it on",
+        "Your ticket is ready. It was delivered on",
         True,
         True,
     ),

@@ -40,9 +40,11 @@ async def test_the_page_shows_tickets_by_area_and_number_with_prices_per_ticket(
         "Nick Cave, Warren Ellis",
         "Fri, Dec 12, 2036, 8:00 PM (Berlin time) Tempodrom, Berlin, Germany Music",
         "$15\u2013$50 per ticket 4 tickets on sale",
-        "Block A · 2 tickets together Block A, row 4 $15.00 per ticket $30.00 for all",
-        "Balcony · 1 ticket Balcony $40.00 per ticket Face value not stated Balcony Sold $5.00",
-        "1 ticket No seat given The seller has given no date $50.00 per ticket",
+        "Block A · 2 tickets together Block A, row 4 Handed over by the seller $15.00 per ticket",
+        "$15.00 per ticket $30.00 for all",
+        "Balcony · 1 ticket Balcony Handed over by the seller $40.00 per ticket Face value not stated",
+        "Face value not stated Balcony Sold $5.00",
+        "1 ticket No seat given The seller has given no date Handed over by the seller $50.00 per ticket",
     ):
         assert said in text
     assert f'data-live="show:{show.id}" hx-get="/events/{show.id}/tickets"' in page.text

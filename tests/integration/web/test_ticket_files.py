@@ -31,6 +31,7 @@ async def test_a_seller_uploads_and_removes_a_file(client: PageClient, market: M
     ticket = market.ticket(seller)
     page = await client.get(f"/tickets/{ticket.id}/files")
     assert "0 of 1 ticket is uploaded." in page.text
+    assert "You hand the ticket over yourself, so you don" in page.text
     text = await upload(client, ticket)
     assert "the buyer gets the ticket at once after paying" in text
     assert "downloaded 0 times" in text

@@ -75,7 +75,7 @@ async def test_the_ticket_page_shows_when_the_seller_signed_up_and_the_number_of
     seller = market.users[market.token_of(ticket.user_id)][0]
     assert "Seller since December 2025 · No sales yet" in text_of(await client.get(f"/tickets/{ticket.id}"))
     market.ticket(seller, status="sold")
-    assert "Seller since December 2025 · 1 ticket sold" in text_of(await client.get(f"/tickets/{ticket.id}"))
+    assert "Seller since December 2025 · 1 sale" in text_of(await client.get(f"/tickets/{ticket.id}"))
 
 
 @pytest.mark.parametrize("status", ["available", "reserved", "sold", "withdrawn"])
