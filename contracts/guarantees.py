@@ -64,7 +64,7 @@ DELIVERY: dict[Delivery, Guarantee] = {
             "complete, and nobody could read them here before."
         ),
         US,
-        N_("When your payment is complete"),
+        N_("The completion of your payment"),
         N_("Tickets with instant delivery"),
     ),
     "promised": Guarantee(
@@ -115,17 +115,21 @@ CHARGED = Guarantee(
         "is cancelled or refunded."
     ),
     US,
-    N_("When your order is complete"),
+    N_("The completion of your order"),
 )
 DESCRIBED = Guarantee(N_("The ticket is real, unused and as described."), SELLER, N_("The end of the event"))
 PAID = Guarantee(
     N_(
-        "You get the money for a sold ticket %(payout_hours)s hours after the start of the event, or "
-        "%(payout_days)s days after the delivery if the listing has no date. You need a payout account. "
-        "Nothing is paid out for a sale that was refunded, is disputed or has a reported problem."
+        "You get the money for a sold ticket %(payout_hours)s hours after the start of the event, or after "
+        "the delivery if that is later. If the listing has no date, you get it %(payout_days)s days after "
+        "the delivery. You need a payout account. Nothing is paid out for a sale that was refunded, is "
+        "disputed or has a reported problem."
     ),
     US,
-    N_("%(payout_hours)s hours after the start of the event"),
+    N_(
+        "%(payout_hours)s hours after the start of the event or a later delivery, or %(payout_days)s days "
+        "after the delivery if the listing has no date"
+    ),
 )
 
 REPORTED = Guarantee(

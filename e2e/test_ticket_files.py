@@ -79,7 +79,7 @@ async def test_a_file_in_a_second_listing_is_refused_with_the_reason(
     await copier.page.get_by_label("Add a file").set_input_files(chosen(content))
     await copier.button("Upload").click()
     alert = copier.main.get_by_role("alert")
-    await expect(alert).to_contain_text("This ticket is in another listing already, or was sold here")
+    await expect(alert).to_contain_text("This ticket is in a listing already, or was sold here")
     await expect(alert).to_be_focused()
     await copier.sees("0 of 1 ticket is uploaded")
 

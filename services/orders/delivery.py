@@ -168,7 +168,8 @@ def _due(order: OrderState, paid_at: datetime) -> Changes:
 def _delivered(order: OrderState, at: datetime) -> Changes:
     starts_at = order.details.starts_at
     until = at + WITHOUT_DATE if starts_at is None else max(at, starts_at) + AFTER_START
-    return {"delivery": "delivered", "delivered_at": at, **_next(until)}
+    # While a report is open, nothing is confirmed by itself. The decision lets the sweep do it.
+    return {"delivery": "delivered", "delivered_at": at, **_next(None if order.report_open else until)}
 
 
 def _confirmed(at: datetime) -> Changes:

@@ -190,7 +190,8 @@ class Onboarding:
                 "checked_at": now(),
             }
         )
-        if changed.may_receive and not account.may_receive:
+        # Not only when that is new: a process may have died after the write above.
+        if changed.may_receive:
             await Sale.make_due({"seller_id": account.seller_id, "state": "due"})
         return changed
 

@@ -215,12 +215,10 @@ class Sale(SaleState, Aggregate):
             await self.get_pymongo_collection().update_one({"_id": self.id}, booked)
 
     @classmethod
-    async def unbooked_ones(cls, limit: int) -> list[Self]:
-        """Sales whose entries aren't in the ledger yet."""
-        found = cls.get_pymongo_collection().find(
-            {"unbooked.key": {"$gt": ""}}, {"outbox": 0, "sequences": 0}, limit=limit
-        )
-        return [cls.model_validate(raw) async for raw in found]
+    async def unbooked_ones(cls, limit: int) -> list[PydanticObjectId]:
+        """The ids of sales whose entries aren't in the ledger yet."""
+        found = cls.get_pymongo_collection().find({"unbooked.key": {"$gt": ""}}, {"_id": 1}, limit=limit)
+        return [sale["_id"] async for sale in found]
 
     @property
     def span_attributes(self) -> Attributes:

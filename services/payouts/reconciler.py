@@ -29,8 +29,9 @@ class Reconciler:
         Return the orders whose sales changed. While Stripe limits our requests, nothing is claimed.
         """
         changed: list[str] = []
-        for sale in await Sale.unbooked_ones(BATCH):
-            await sale.book()
+        for sale_id in await Sale.unbooked_ones(BATCH):
+            with isolated(f"sale {sale_id}"):
+                await (await _stored(sale_id)).book()
         while True:
             due = await Sale.to_look_at(now(), BATCH)
             changed += filter(None, await for_each(due, self._reconcile))
@@ -44,8 +45,7 @@ class Reconciler:
         if not await Sale.claim(sale_id, moment, moment + CLAIM):
             return None
         with isolated(f"sale {sale_id}"):
-            stored = await Sale.load(str(sale_id))
-            assert stored is not None, "sales are never deleted"
+            stored = await _stored(sale_id)
             about = stored.span_attributes
             with span("internal", "look at sale", None, about), isolated(f"sale {sale_id}"):
                 return await self._look(stored)
@@ -73,3 +73,9 @@ class Reconciler:
         await Sale.get_pymongo_collection().update_one(
             {"_id": before.id}, {"$set": {"next_look_at": look_at}}
         )
+
+
+async def _stored(sale_id: PydanticObjectId) -> Sale:
+    sale = await Sale.load(str(sale_id))
+    assert sale is not None, "sales are never deleted"
+    return sale

@@ -74,7 +74,7 @@ class Transfers:
     async def _pay(self, sale: Sale) -> Sale:
         account = await self._account_of(sale.seller_id)
         if account is None or not account.may_receive or account.stripe_id is None:
-            return await self._changed(sale, lambda stored: rules.waits_for_account(stored, now()))
+            return await self._wait_for_account(sale)
         sale = await self._settle_debts(sale)
         if not rules.may_transfer(sale, now()):
             return sale
@@ -87,6 +87,14 @@ class Transfers:
         if stored is None:
             return await self._newest(sale)
         return await self._send(stored, planned)
+
+    async def _wait_for_account(self, sale: Sale) -> Sale:
+        """Remind the seller, and look again later, or now if the account has become ready meanwhile."""
+        sale = await self._changed(sale, lambda stored: rules.waits_for_account(stored, now()))
+        account = await PayoutAccount.of_seller(sale.seller_id)
+        if account is not None and account.may_receive:
+            await Sale.make_due({"_id": sale.id})
+        return sale
 
     async def _resume(self, sale: Sale, planned: PlannedTransfer) -> Sale:
         """Go on with a transfer whose outcome isn't known. It is searched first, and never made twice."""

@@ -26,7 +26,7 @@ from services.tickets.views import PROJECTION, WITH_PRIVATE_NOTE, StoredTicket, 
 
 REFUSALS = (
     *(rules.EventInThePast, rules.PriceTooLow, rules.PriceAboveCap, rules.FaceValueMissing),
-    rules.SameSeat,
+    *(rules.SameSeat, rules.SeatListed),
 )
 """Why a listing may be refused that was accepted before."""
 
@@ -63,8 +63,7 @@ async def offer(
             request_hash=request_hash if key else None,
             **_with_seat(placed),
         )
-        if not confirmed:
-            await _check_seat(ticket.seat_key, seller)
+        await _check_seat(ticket.seat_key, seller, confirmed=confirmed)
         await ticket.add()
     except (*REFUSALS, DuplicateKeyError) as error:
         known = await Ticket.find_one({"user_id": seller, "idempotency_key": key}) if key else None
@@ -111,8 +110,8 @@ async def edit(
         details["show_id"] = known.show_id
     placed = await finding.place(details, body.performers, _cap_of(details, pricing))
     changes = _with_seat(placed)
-    if not confirmed and known.seat_key != changes["seat_key"]:
-        await _check_seat(changes["seat_key"], seller)
+    if known.seat_key != changes["seat_key"]:
+        await _check_seat(changes["seat_key"], seller, confirmed=confirmed)
     try:
         ticket = await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, changes, now(), pricing))
     except DuplicateKeyError as error:
@@ -237,11 +236,14 @@ def _with_seat(placed: finding.Placed) -> dict[str, Any]:
     return {**details, "seat_key": seat_key, "live_seat": seat_key}
 
 
-async def _check_seat(seat_key: str | None, seller: str) -> None:
+async def _check_seat(seat_key: str | None, seller: str, *, confirmed: bool) -> None:
     if seat_key is None:
         return
     found = await Ticket.get_pymongo_collection().find({"seat_key": seat_key}, PROJECTION).to_list()
-    if rules.questioned_seat([stored(raw) for raw in found], seller) is not None:
+    listings = [stored(raw) for raw in found]
+    if rules.is_listed_by(listings, seller):
+        raise rules.SeatListed
+    if not confirmed and rules.questioned_seat(listings, seller) is not None:
         raise rules.SameSeat
 
 

@@ -404,6 +404,14 @@ def _let_down(order: OrderEvent) -> LetDown | None:
     return "delivery" if order.delivery == "failed" else None
 
 
+def is_listed_by(known: Sequence[TicketState], seller: str) -> bool:
+    """Whether one of these listings of a seat is a live one of this seller.
+
+    An index guarantees that for concurrent requests, but not for a ticket that was sold and is on sale again.
+    """
+    return any(ticket.user_id == seller and ticket.status in ("available", "reserved") for ticket in known)
+
+
 def questioned_seat(known: Sequence[TicketState], by: str) -> TicketState | None:
     """A listing of the same seat that makes a new one questionable: somebody else may have the seat.
 
@@ -418,7 +426,7 @@ def _is_questionable(ticket: TicketState, by: str) -> bool:
     if ticket.status == "sold":
         owner = ticket.user_id if ticket.refunded else ticket.buyer_id
         return owner != by
-    # An index refuses a second live listing of the same seller.
+    # A second live listing of the same seller is refused.
     return ticket.status != "withdrawn" and ticket.user_id != by
 
 

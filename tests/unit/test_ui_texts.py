@@ -9,6 +9,7 @@ from babel.messages.frontend import CommandLineInterface
 from babel.messages.pofile import read_po
 from jinja2 import Environment
 
+from contracts import guarantees
 from web.rendering.script_texts import SCRIPT_TEXTS
 
 ROOT = Path(__file__).parents[2]
@@ -143,10 +144,11 @@ def test_scripts_use_exactly_the_texts_that_the_layout_provides() -> None:
 
 @pytest.fixture(scope="module")
 def messages(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """All messages that Babel extracts from web/, with both forms of a plural."""
+    """All messages that Babel extracts from web/ and the guarantees, with both forms of a plural."""
     catalog = tmp_path_factory.mktemp("messages") / "messages.pot"
     arguments = ["extract", "-F", str(ROOT / "pyproject.toml"), "-k", "N_", "-o", str(catalog)]
-    CommandLineInterface().run(["pybabel", "-q", *arguments, str(ROOT / "web")])  # type: ignore[no-untyped-call]
+    sources = [str(ROOT / "web"), str(ROOT / "contracts" / "guarantees.py")]
+    CommandLineInterface().run(["pybabel", "-q", *arguments, *sources])  # type: ignore[no-untyped-call]
     with catalog.open("rb") as file:
         ids = [message.id for message in read_po(file) if message.id]
     return [text for id_ in ids for text in ([id_] if isinstance(id_, str) else id_)]
@@ -160,6 +162,12 @@ def test_babel_extracts_the_texts_of_templates_and_python(messages: list[str]) -
         "Reconnecting…",  # a text of a script
         "Page not found",  # a function
         "%(num)s sales",  # a plural
+        *guarantees.NOT_GUARANTEED,
+        *(
+            text
+            for each in (*guarantees.FOR_BUYERS, *guarantees.FOR_SELLERS)
+            for text in (each.what, each.by, each.until, each.when or each.what)
+        ),
     } <= set(messages)
 
 

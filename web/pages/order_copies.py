@@ -16,6 +16,7 @@ from web.page_context import Page
 from web.pages.order_view import OrderView
 from web.pages.orders import view_of
 from web.redirects import sign_in_address
+from web.rendering.texts import _
 from web.rendering.ticket_texts import places
 
 
@@ -33,7 +34,9 @@ async def calendar_file(page: NamedDependency[Page], order_id: FromPath[str]) ->
     texts = {
         "SUMMARY": _one_line(ticket.title),
         "LOCATION": _one_line(", ".join(places(ticket))),
-        "DESCRIPTION": "\n".join(filter(None, [order.code and f"Order {order.code}", address])),
+        "DESCRIPTION": "\n".join(
+            filter(None, [order.code and _("Order %(number)s", number=order.code), address])
+        ),
     }
     text = calendar(
         uid=f"{order.id}@{site.partition('://')[2]}",

@@ -181,7 +181,7 @@ class OrderView:
         was_uploaded = self.ticket is not None and self.ticket.delivery == "instant"
         has_files = order.ticket.delivery != "seller" or was_uploaded
         match order.delivery:
-            case "due" if has_files:
+            case "due" if order.ticket.delivery != "seller":
                 return "files-due"
             case "due":
                 return "overdue" if order.overdue_at else "handover-due"

@@ -36,7 +36,7 @@ class ShownPayout:
 
     @property
     def label(self) -> str:
-        return LABELS[self.payout.state]
+        return N_("Due") if self.payout.needs_account else LABELS[self.payout.state]
 
     @property
     def tone(self) -> str:
@@ -119,6 +119,6 @@ def fee_text(percent: float) -> str:
 def date_text(hours: float) -> str:
     """When a seller is paid."""
     return _(
-        "You are paid %(hours)s hours after the event begins, or, if the ticket has no date, seven days after"
-        " the delivery."
+        "You are paid %(hours)s hours after the event begins, or after the delivery if that is later. If the"
+        " ticket has no date, you are paid seven days after the delivery."
     ) % {"hours": f"{hours:g}"}

@@ -1,6 +1,7 @@
 """gettext for UI texts. All texts are in English, and there are no translations yet.
 
-`pybabel extract -F pyproject.toml -k N_ web` collects the texts of Python and of the templates.
+`pybabel extract -F pyproject.toml -k N_ web contracts/guarantees.py` collects the texts of Python, of the
+templates, and of the guarantees, which emails state as well.
 """
 
 from gettext import NullTranslations

@@ -25,7 +25,7 @@ class TicketReady(OrderKind):
         lead = (
             "The seller has uploaded it. Nobody but you can download it."
             if facts.is_promised
-            else "The seller says that it was handed over to you."
+            else "The seller has told us that it was handed over to you, or has uploaded its files."
         )
         return Content(
             subject=f"Your ticket is ready ({facts.order}): {short(facts.title)}",
@@ -35,7 +35,7 @@ class TicketReady(OrderKind):
             steps=[
                 "Open your order to download the ticket and check it."
                 if facts.is_promised
-                else "Open your order to find the seller's note for you, such as a transfer code.",
+                else "Open your order to find the files, or the seller's note for you with a transfer code.",
                 "Do you have the ticket? Say so on the page of your order.",
             ],
             button=Button("Open your order", f"{url}/orders/{facts.order_id}"),

@@ -92,11 +92,11 @@ class SetUpPayouts(_PayoutKind):
         return Content(
             subject=f"We can't pay you {amount} yet: {short(facts.title)}",
             heading="Your money is waiting for you",
-            lead=f"{amount} for a sale is due, but Stripe doesn't know yet where to pay it.",
+            lead=f"{amount} for a sale is due, but your account at Stripe isn't ready to receive it.",
             details=[("Event", one_line(facts.title)), ("Due", amount)],
             steps=[
-                "Open your payouts, and give Stripe your details and your bank account.",
-                "We pay you as soon as Stripe has checked them. Until then, the money stays yours.",
+                "Open your payouts to read what Stripe needs from you.",
+                "We pay you as soon as the account is ready. Until then, the money stays yours.",
             ],
             button=Button("Set up payouts", f"{url}/account/payouts"),
             reason=SELLER,

@@ -104,8 +104,13 @@ async def show(ticket_id: str, by: str) -> FileList:
     )
 
 
-async def read(vault: Vault, ticket_id: str, by: str, file_id: str) -> tuple[FileEntry, int, bytes]:
+async def read(
+    vault: Vault, ticket_id: str, by: str, file_id: str, days: float
+) -> tuple[FileEntry, int, bytes]:
     """A file for its buyer, its number among the files, and its content. The access is recorded.
+
+    Args:
+        days: `FILE_DAYS`, how long after the event the access is on record.
 
     Raises:
         NotFound, NotTheFilesOwner, FileKeyLost, FileDamaged
@@ -115,7 +120,8 @@ async def read(vault: Vault, ticket_id: str, by: str, file_id: str) -> tuple[Fil
     if file is None:
         raise NotFound
     number = [each.id for each in ticket.files if not each.is_void].index(file_id) + 1
-    return file, number, await storing.read(vault, file_id, by=by)
+    until = rules.record_until(ticket, now(), days)
+    return file, number, await storing.read(vault, file_id, by=by, record_until=until)
 
 
 async def forget_unless_listed(ticket_id: ObjectId, file_id: str) -> None:

@@ -29,6 +29,7 @@ from services.tickets.files.sealing import FileDamaged, FileKeyLost
 from services.tickets.files.vault import Vault
 from services.tickets.images.upload_queue import PictureInProgress, PicturesBusy, UploadQueue
 from services.tickets.rules import NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
+from settings import Settings
 
 _BINARY = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
 
@@ -109,10 +110,15 @@ async def add_file(
     responses=refusals(NotTheFilesOwner, FileKeyLost, FileDamaged),
 )
 async def read_file(
-    request: ApiRequest, ticket_id: PathId, file_id: PathFile, vault: NamedDependency[Vault]
+    request: ApiRequest,
+    ticket_id: PathId,
+    file_id: PathFile,
+    vault: NamedDependency[Vault],
+    settings: NamedDependency[Settings],
 ) -> Response[bytes]:
     """Only the buyer of a ticket that is paid and not refunded. Each access is recorded."""
-    file, number, content = await actions.read(vault, ticket_id, request.user.id, file_id)
+    user, days = request.user.id, settings.file_days
+    file, number, content = await actions.read(vault, ticket_id, user, file_id, days)
     name = f"ticket-{number}.{file.kind}"
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
     return Response(content, headers=headers, media_type=MEDIA_TYPES[file.kind])

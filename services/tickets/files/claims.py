@@ -10,7 +10,7 @@ from pymongo.errors import DuplicateKeyError
 from contracts.wire import now
 from kit.errors import Unavailable
 from services.tickets.documents import Ticket
-from services.tickets.files import rules
+from services.tickets.files import rules, storing
 from services.tickets.files.documents import CodeClaim
 
 MAX_ATTEMPTS = 5
@@ -85,6 +85,7 @@ async def _verdict(known: Claim, by: str) -> rules.Verdict:
         by,
         claimed_by=known["seller_id"],
         was_bought=known["was_bought"],
+        was_read=await storing.was_read(known["file_id"], known["ticket_id"]),
         claimed_at=known["claimed_at"] - rules.GRACE if is_over else known["claimed_at"],
         now=now(),
     )

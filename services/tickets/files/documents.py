@@ -87,12 +87,14 @@ class FileAccess(Document):
     file_id: str
     user_id: str
     at: Moment = Field(default_factory=now)
+    expires_at: Moment
+    """When the record may be forgotten. Until then, it is evidence if the buyer disputes the payment."""
 
     class Settings:
         name = "file_accesses"
         indexes = [
             IndexModel([("ticket_id", ASCENDING), ("file_id", ASCENDING)], name="of_ticket"),
-            IndexModel([("at", ASCENDING)], name="at"),
+            IndexModel([("expires_at", ASCENDING)], name="expires_at"),
         ]
 
 

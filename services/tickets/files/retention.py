@@ -1,7 +1,7 @@
 """Deletes files that nobody needs any more, interrupted uploads, and old records of accesses."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pydantic import ValidationError
 
@@ -21,7 +21,7 @@ async def sweep(days: float) -> None:
     """Delete what isn't needed any more. Several processes may do this at the same time.
 
     Args:
-        days: `FILE_DAYS`, how long after its event a file is kept, and how long an access is on record.
+        days: `FILE_DAYS`, how long after its event a file is kept.
     """
     due = {"check_at": {"$lte": now()}}
     found = await SealedFile.find(due).sort("+check_at").limit(MAX_FILES_PER_SWEEP).to_list()
@@ -32,8 +32,8 @@ async def sweep(days: float) -> None:
             log.error("whether file %s is still needed can't be decided: %r", file.id, error)
             await _postpone(file, now() + rules.RECHECK)
     moment = now()
-    await CodeClaim.get_pymongo_collection().delete_many({"expires_at": {"$lte": moment}})
-    await FileAccess.get_pymongo_collection().delete_many({"at": {"$lt": moment - timedelta(days=days)}})
+    for kind in (CodeClaim, FileAccess):
+        await kind.get_pymongo_collection().delete_many({"expires_at": {"$lte": moment}})
 
 
 async def delete_files_of(ticket: Ticket) -> None:

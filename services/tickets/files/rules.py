@@ -45,7 +45,7 @@ class QuantityExceeded(Conflict):
 class CodeTaken(Conflict):
     """The code is in another listing, or its ticket was sold here to somebody else."""
 
-    message = "This ticket is in another listing already, or was sold here"
+    message = "This ticket is in a listing already, or was sold here"
 
 
 def check_may_add_file(ticket: TicketState, by: str) -> None:
@@ -142,6 +142,11 @@ def file_to_read(ticket: TicketState, by: str, file_id: str) -> FileEntry | None
     return next((file for file in ticket.files if file.id == file_id and not file.is_void), None)
 
 
+def record_until(ticket: TicketState, now: datetime, days: float) -> datetime:
+    """Until when it is on record that somebody receives a file now: some days after it or the event."""
+    return max(now, ticket.starts_at or now) + timedelta(days=days)
+
+
 Verdict = Literal["free", "bought", "taken"]
 """Whether a code may be listed: by anybody, by who owns it after a sale here, or not."""
 
@@ -153,6 +158,7 @@ def verdict(
     *,
     claimed_by: str,
     was_bought: bool,
+    was_read: bool = False,
     claimed_at: datetime,
     now: datetime,
 ) -> Verdict:
@@ -163,16 +169,19 @@ def verdict(
         file_id: the file with which it does.
         claimed_by: the seller of that listing.
         was_bought: whether that seller had bought the code here.
+        was_read: whether a buyer has downloaded the file. After a refund, that buyer may have kept a copy.
     """
     owner = claimed_by if was_bought else None
     file = next((each for each in ticket.files if each.id == file_id), None) if ticket else None
     if ticket is None or file is None:
         if now < claimed_at + GRACE:
             return "taken"  # by an upload in progress
-    elif file.is_void:
+    elif file.is_void or (ticket.status == "sold" and ticket.refunded):
+        if was_read:
+            return "taken"
         owner = ticket.user_id
     elif ticket.status == "sold":
-        owner = ticket.user_id if ticket.refunded else ticket.buyer_id
+        owner = ticket.buyer_id
     elif ticket.status != "withdrawn":
         return "taken"
     if owner is None:

@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -44,8 +45,8 @@ async def store(vault: Vault, file_id: str, ticket_id: ObjectId, kind: FileKind,
         await chunks.insert_one(chunk)
 
 
-async def read(vault: Vault, file_id: str, *, by: str) -> bytes:
-    """Decrypt a file for a user, and record that the user has received it.
+async def read(vault: Vault, file_id: str, *, by: str, record_until: datetime) -> bytes:
+    """Decrypt a file for a user, and record until this time that the user has received it.
 
     Raises:
         NotFound: the file is deleted.
@@ -57,7 +58,7 @@ async def read(vault: Vault, file_id: str, *, by: str) -> bytes:
     data_key = vault.keys.unwrap(file.wrapped_key, file_id)
     content = unseal(await _chunks(file), data_key, file_id, file.size)
     # Without the record, nobody gets the content.
-    await FileAccess(ticket_id=file.ticket_id, file_id=file_id, user_id=by).insert()
+    await FileAccess(ticket_id=file.ticket_id, file_id=file_id, user_id=by, expires_at=record_until).insert()
     return content
 
 
@@ -74,6 +75,12 @@ async def count_reads(ticket_id: ObjectId, file_ids: Sequence[str]) -> Mapping[s
         file_id: await reads.count_documents({"ticket_id": ticket_id, "file_id": file_id})
         for file_id in file_ids
     }
+
+
+async def was_read(file_id: str, ticket_id: ObjectId) -> bool:
+    """Whether somebody has received the file, as far as that is still on record."""
+    which = {"ticket_id": ticket_id, "file_id": file_id}
+    return await FileAccess.get_pymongo_collection().find_one(which, {"_id": 1}) is not None
 
 
 async def _chunks(file: SealedFile) -> list[bytes]:

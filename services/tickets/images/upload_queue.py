@@ -35,11 +35,11 @@ UNLIMITED = 1_000_000
 
 
 class PictureInProgress(TooManyRequests):
-    message = "Your previous picture is still being processed. Try again in a moment"
+    message = "Your previous upload is still being processed. Try again in a moment"
 
 
 class PicturesBusy(Unavailable):
-    message = "Many pictures are being processed. Try again in a moment"
+    message = "Many uploads are being processed. Try again in a moment"
 
 
 class UploadQueue:

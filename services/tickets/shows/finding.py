@@ -190,13 +190,16 @@ async def _only_match(details: Mapping[str, Any]) -> Show | None:
     which: dict[str, Any] = {"title_key": rules.folded(details["title"])}
     if details.get("starts_at") is not None:
         which["starts_at"] = details["starts_at"]
-    found = [show for show in await _coming(which, 2) if _fits(show, details)]
+    if details.get("venue") or details.get("city"):
+        which["venue_key"] = _at(details.get("venue"), details.get("city"))
+    found = await _coming(which, 2)
     return found[0] if len(found) == 1 else None
 
 
-def _fits(show: Show, details: Mapping[str, Any]) -> bool:
-    given = [(details.get(name), getattr(show, name)) for name in ("venue", "city")]
-    return all(rules.folded(text) == rules.folded(known) for text, known in given if text)
+def _at(venue: str | None, city: str | None) -> re.Pattern[str]:
+    """Matches the venue keys of this venue, or of all venues in this city."""
+    parts = (re.escape(rules.folded(text)) if text else ".*" for text in (venue, city))
+    return re.compile("^{}\n{}$".format(*parts))
 
 
 def _is_outdated(show: Show, details: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from services.payouts import rules
 from services.payouts.documents import LedgerEntry, OrderReplica, PayoutAccount, Sale, WebhookEvent
 from services.payouts.reconciler import Reconciler
 from services.payouts.stripe_gateway.client import Gateway
+from services.payouts.transfers import Transfers
 from tests.support.payouts import PayoutsService, Sold
 from tests.support.service import messages, new_id
 from tests.support.webhooks import SECRET, signature
@@ -375,6 +376,60 @@ async def test_a_seller_without_an_account_keeps_the_claim_and_is_reminded(payou
     await Reconciler(payouts.transfers).reconcile()  # the account made the sale due
     assert await payouts.state(sold) == "paid"
     assert len(await payouts.transfers_of(sold)) == 1
+
+
+async def test_a_sale_is_paid_although_the_process_that_knew_of_the_account_died(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seller = await payouts.seller(None)
+    sold = await payouts.sold(seller)
+    await payouts.reconcile()
+    with monkeypatch.context() as patched:
+
+        async def die(*_: Any) -> None:
+            """Die before any sale is looked at again."""
+
+        patched.setattr(Sale, "make_due", die)
+        await payouts.onboard(seller, "complete")
+    account = await PayoutAccount.of_seller(seller)
+    assert account is not None
+    assert account.may_receive
+    await Reconciler(payouts.transfers).reconcile()
+    assert await payouts.state(sold) == "due"
+    await payouts.transfers.onboarding.refresh(account)  # as after the repeated webhook
+    await Reconciler(payouts.transfers).reconcile()
+    assert await payouts.state(sold) == "paid"
+
+
+async def test_a_sale_is_paid_although_its_seller_is_reminded_while_the_account_becomes_ready(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seller = await payouts.seller(None)
+    sold = await payouts.sold(seller)
+    with monkeypatch.context() as patched:
+
+        async def outdated(_: str) -> PayoutAccount | None:
+            """Read the account just before it becomes ready."""
+            await payouts.onboard(seller, "complete")
+            return None
+
+        patched.setattr(Transfers, "_account_of", staticmethod(outdated))
+        await Reconciler(payouts.transfers).reconcile()
+    assert (await payouts.sale(sold)).reminders == 1
+    await Reconciler(payouts.transfers).reconcile()
+    assert await payouts.state(sold) == "paid"
+
+
+async def test_an_unreadable_sale_does_not_delay_others(payouts: PayoutsService) -> None:
+    unreadable, other = [await payouts.sold(await payouts.seller()) for _ in range(2)]
+    pending = {"key": f"refund:{unreadable.payment.id}:9", "change": "much", "at": now()}
+    sales = Sale.get_pymongo_collection()
+    await sales.update_one({"payment_id": unreadable.payment.id}, {"$set": {"unbooked": [pending]}})
+    await payouts.reconcile()
+    assert await payouts.state(other) == "paid"
+    await sales.update_one({"payment_id": unreadable.payment.id}, {"$set": {"unbooked": []}})
+    await payouts.reconcile()
+    assert await payouts.state(unreadable) == "paid"
 
 
 async def test_a_seller_whom_stripe_rejects_keeps_the_claim(payouts: PayoutsService) -> None:

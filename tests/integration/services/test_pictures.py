@@ -462,7 +462,7 @@ async def test_a_user_uploads_one_picture_at_a_time(tickets: Served) -> None:
     for key in (first, second):
         refused = await upload(tickets, key, picture())
         assert messages(refused, 429) == [
-            "Your previous picture is still being processed. Try again in a moment"
+            "Your previous upload is still being processed. Try again in a moment"
         ]
         assert int(refused.headers["retry-after"]) > 0
     assert (await upload(tickets, bobs, picture(), by=BOB)).status_code == 200
@@ -497,5 +497,5 @@ async def test_an_upload_is_refused_while_many_others_wait(settings_with: Settin
         refused = [answer for answer in answers if answer.status_code != 200]
         assert 0 < len(refused) < len(answers)
         for answer in refused:
-            assert messages(answer, 503) == ["Many pictures are being processed. Try again in a moment"]
+            assert messages(answer, 503) == ["Many uploads are being processed. Try again in a moment"]
             assert int(answer.headers["retry-after"]) > 0

@@ -131,6 +131,19 @@ async def test_a_listing_that_fits_several_events_or_none_stays_without_one(tick
     assert (await lists(tickets, venue="Astra"))["showId"] is None
 
 
+async def test_a_listing_with_a_venue_gets_no_event_if_the_venue_has_it_twice(tickets: Served) -> None:
+    """The other venue's night is between the two."""
+    first = await lists(tickets, **WHERE)
+    between = {**WHERE, "startsAt": "2031-06-06T18:30:00Z", "venue": "Astra (Saal 1)"}
+    await lists(tickets, **between)
+    await lists(tickets, **{**WHERE, "startsAt": "2031-06-07T18:30:00Z"})
+    assert (await lists(tickets, venue="TEMPODROM"))["showId"] is None
+    assert (await lists(tickets, city="Berlin"))["showId"] is None
+    assert (await lists(tickets, venue="Tempo"))["showId"] is None
+    only = await lists(tickets, venue="Astra, Saal 1", city="berlin")
+    assert only["showId"] not in (None, first["showId"])
+
+
 async def test_a_listing_can_choose_an_event_and_gets_its_place_and_time(tickets: Served) -> None:
     first = await lists(tickets, category="music", **WHERE)
     chosen = await lists(tickets, "Row 4", showId=first["showId"], venue="Elsewhere")

@@ -304,6 +304,23 @@ async def test_the_files_of_a_relisted_ticket_no_longer_count(tickets: Served) -
     assert (await read(tickets, key, file, by=BOB)).status_code == 403
 
 
+async def test_nobody_lists_a_code_that_a_refunded_buyer_has_downloaded(tickets: Served) -> None:
+    """That buyer may have kept a copy, so the next one couldn't rely on it."""
+    content = pdf(["DOWNLOADED-1"])
+    key = await list_ticket(tickets)
+    file = await add(tickets, key, content)
+    order = await sell(key, BOB)
+    assert (await read(tickets, key, file, by=BOB)).status_code == 200
+    await order.becomes("refunded", relisted=True)
+    for by, listing in (
+        (ANN, key),
+        (ANN, await list_ticket(tickets)),
+        (BOB, await list_ticket(tickets, by=BOB)),
+    ):
+        answer = await upload(tickets, listing, content, by=by)
+        assert (answer.status_code, answer.json()["type"]) == (409, "/problems/code-taken")
+
+
 @pytest.mark.parametrize(("delivery", "status"), [("seller", "reserved"), ("instant", "available")])
 async def test_the_files_of_a_former_buyer_do_not_count_if_the_next_hold_overtakes_the_refund(
     tickets: Served, delivery: str, status: str
@@ -480,6 +497,19 @@ async def pass_time(by: timedelta) -> None:
         await SealedFile.get_pymongo_collection().update_one({"_id": file["_id"]}, change)
 
 
+async def test_an_access_is_on_record_until_some_days_after_the_event(tickets: Served) -> None:
+    """A ticket is downloaded months before the event, and the payment disputed after it."""
+    starts_at = now() + timedelta(days=90)
+    key = await list_ticket(tickets, startsAt=starts_at.isoformat())
+    file = await add(tickets, key, pdf(["EARLY-0001"]))
+    await sell(key)
+    await read(tickets, key, file, by=BOB)
+    await FileAccess.get_pymongo_collection().update_one({}, {"$set": {"at": now() - timedelta(days=40)}})
+    await retention.sweep(days=30)
+    [access] = await FileAccess.find_all().to_list()
+    assert abs(access.expires_at - starts_at - timedelta(days=30)) < timedelta(seconds=1)
+
+
 async def test_files_are_deleted_some_days_after_the_event_with_their_claims_and_accesses(
     tickets: Served,
 ) -> None:
@@ -493,7 +523,7 @@ async def test_files_are_deleted_some_days_after_the_event_with_their_claims_and
     assert await SealedFile.count() == 1
     past = {"starts_at": now() - timedelta(days=31)}
     await Ticket.get_pymongo_collection().update_one({}, {"$set": past})
-    await FileAccess.get_pymongo_collection().update_one({}, {"$set": {"at": now() - timedelta(days=31)}})
+    await FileAccess.get_pymongo_collection().update_one({}, {"$set": {"expires_at": now()}})
     await pass_time(timedelta(days=60))
     await retention.sweep(days=30)
     assert await SealedFile.count() == await FileChunk.count() == await FileAccess.count() == 0
@@ -583,6 +613,18 @@ async def test_a_seller_lists_a_seat_once_while_it_is_on_sale(tickets: Served) -
     other = await list_ticket(tickets, **{**SEAT, "seat": "Row 4, seat 8"})
     moved = await tickets.ask("PUT", f"/api/tickets/{other}", by=ANN, json=body)
     assert (moved.status_code, moved.json()["type"]) == (409, "/problems/seat-listed")
+    await tickets.ask("DELETE", f"/api/tickets/{key}", by=ANN)
+    await list_ticket(tickets, **SEAT)
+
+
+async def test_the_seat_of_a_relisted_ticket_isnt_listed_a_second_time(tickets: Served) -> None:
+    """The index doesn't have a ticket that was sold before."""
+    key = await list_ticket(tickets, **SEAT)
+    await (await sell(key, BOB)).becomes("refunded", relisted=True)
+    body = {"title": "Hamlet", "price": 12, **SEAT}
+    for query in ("", "?confirmed=true"):
+        again = await tickets.ask("POST", f"/api/tickets{query}", by=ANN, json=body)
+        assert (again.status_code, again.json()["type"]) == (409, "/problems/seat-listed")
     await tickets.ask("DELETE", f"/api/tickets/{key}", by=ANN)
     await list_ticket(tickets, **SEAT)
 

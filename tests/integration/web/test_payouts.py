@@ -58,6 +58,16 @@ async def test_the_page_shows_sums_and_where_the_money_of_each_sale_is(
     assert "Our fee: $1.50" in text
 
 
+async def test_money_that_waits_for_an_account_isnt_on_its_way(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    sold(market, seller, state="due", held=2850, needs_account=True)
+    page = await client.get("/account/payouts")
+    row = text_of(page).partition("Your sales")[2]
+    assert "Due: set up your payouts to get it" in row
+    assert "On its way" not in row
+
+
 async def test_the_page_says_the_fee_and_the_date_before_anything_is_sold(
     client: PageClient, seller: User
 ) -> None:

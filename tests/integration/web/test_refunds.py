@@ -2,9 +2,20 @@
 
 import pytest
 
-from contracts.api import Order, User
+from contracts.api import Order, ReportedProblem, User
+from contracts.wire import now
 from tests.integration.web.page_client import PageClient, text_of
 from tests.support.fakes.market import Market
+
+PROBLEM = ReportedProblem(
+    kind="not-received",
+    text="Nothing came",
+    reported_at=now(),
+    state="refunded",
+    answer_by=now(),
+    refunded=2000,
+    decided_at=now(),
+)
 
 
 @pytest.fixture
@@ -51,6 +62,30 @@ async def test_a_refunded_order_shows_whether_the_ticket_is_still_the_buyers(
     assert message in text_of(page)
     assert (f"order:{order.id}" in page.text) is not relisted
     assert "Refunded" in text_of(await client.get("/orders"))
+
+
+@pytest.mark.parametrize(
+    ("delivery", "problem", "message"),
+    [
+        ("instant", None, "You can no longer download the ticket."),
+        ("seller", PROBLEM, None),
+    ],
+)
+async def test_a_refunded_order_does_not_say_that_a_ticket_is_the_buyers_who_has_none(
+    client: PageClient,
+    market: Market,
+    order: Order,
+    delivery: str,
+    problem: ReportedProblem | None,
+    message: str | None,
+) -> None:
+    market.payment(order, "refunded")
+    ticket = order.ticket.model_copy(update={"delivery": delivery})
+    market.change_order(order.id, status="refunded", ticket=ticket, problem=problem)
+    page = text_of(await client.get(f"/orders/{order.id}"))
+    assert "We refunded $20.00." in page
+    assert "still yours" not in page
+    assert message is None or message in page
 
 
 async def test_the_limited_live_updates_of_the_list_include_unpaid_orders_first(

@@ -109,6 +109,16 @@ def test_a_reported_delivery_isnt_confirmed_by_itself_until_the_report_is_reject
     assert changed(rejected, delivery.pass_time(rejected, START + 50 * HOUR)).delivery == "confirmed"
 
 
+def test_a_delivery_after_the_report_isnt_confirmed_by_itself_either() -> None:
+    due = paid()
+    reported_before = changed(due, problems.report(due, BUYER, "not-received", "Nothing came", START))
+    state = changed(reported_before, delivery.hand_over(reported_before, SELLER, START + HOUR))
+    assert state.delivery == "delivered"
+    assert delivery.pass_time(state, LAST + 9 * DAY) is None
+    rejected = decided(state, "reject")
+    assert changed(rejected, delivery.pass_time(rejected, START + 50 * HOUR)).delivery == "confirmed"
+
+
 # --- Answering ---
 
 

@@ -123,9 +123,23 @@ def test_the_buyer_reads_files_but_no_void_ones() -> None:
     assert rules.file_to_read(state, BUYER, "unknown") is None
 
 
-def verdict(state: TicketState | None, by: str, *, was_bought: bool = False, age: timedelta = DAY) -> str:
+def verdict(
+    state: TicketState | None,
+    by: str,
+    *,
+    was_bought: bool = False,
+    was_read: bool = False,
+    age: timedelta = DAY,
+) -> str:
     return rules.verdict(
-        state, "f", by, claimed_by=SELLER, was_bought=was_bought, claimed_at=NOW - age, now=NOW
+        state,
+        "f",
+        by,
+        claimed_by=SELLER,
+        was_bought=was_bought,
+        was_read=was_read,
+        claimed_at=NOW - age,
+        now=NOW,
     )
 
 
@@ -152,6 +166,15 @@ VOID = [entry(is_void=True)]
 )
 def test_whose_a_claimed_code_is(state: TicketState | None, by: str, expected: str) -> None:
     assert verdict(state, by) == expected
+
+
+@pytest.mark.parametrize("state", [ticket(files=VOID), sold(files=FILES, refunded=True)])
+def test_nobody_lists_a_code_that_a_refunded_buyer_has_read(state: TicketState) -> None:
+    assert {verdict(state, by, was_read=True) for by in (SELLER, BUYER, OTHER)} == {"taken"}
+
+
+def test_who_owns_a_ticket_lists_its_code_after_reading_it() -> None:
+    assert verdict(sold(files=FILES), BUYER, was_read=True) == "bought"
 
 
 def test_a_code_whose_upload_is_in_progress_is_taken() -> None:
@@ -229,3 +252,9 @@ def test_an_area_is_no_seat(venue: str | None, seat: str | None) -> None:
 )
 def test_who_is_asked_about_a_seat(known: TicketState, by: str, is_questioned: bool) -> None:
     assert (questioned_seat([known], by) is not None) == is_questioned
+
+
+def test_an_access_is_on_record_until_some_days_after_the_event_or_a_later_access() -> None:
+    assert rules.record_until(sold(starts_at=NOW + 90 * DAY), NOW, 30) == NOW + 120 * DAY
+    assert rules.record_until(sold(starts_at=NOW - DAY), NOW, 30) == NOW + 30 * DAY
+    assert rules.record_until(sold(starts_at=None), NOW, 30) == NOW + 30 * DAY
