@@ -192,6 +192,11 @@ class OrderView:
         return None
 
     @property
+    def has_ticket(self) -> bool:
+        """Whether the buyer should have the ticket by now, and hasn't reported a problem with it."""
+        return self.delivery not in {"files-due", "handover-due", "overdue"} and not self.order.problem
+
+    @property
     def can_confirm(self) -> bool:
         """Whether the buyer may say to have the ticket."""
         can = {"files", "handed-over", "handover-due", "overdue"}

@@ -167,7 +167,11 @@ class Sold(OrderKind):
             heading="Your ticket is sold",
             lead=f"A buyer paid {amount} for it.",
             details=facts.details(("Price", price(facts.price_minor, facts.quantity, site.currency))),
-            steps=[*_what_to_do(facts), "Don't sell the ticket anywhere else."],
+            steps=[
+                *_what_to_do(facts),
+                "Don't sell the ticket anywhere else.",
+                f"Read what you receive for it, and when: {url}/account/payouts",
+            ],
             button=_to_do(facts, url),
             reason=SELLER,
         )
