@@ -14,11 +14,11 @@ from kit import closed_users
 from kit.aggregates import change
 from kit.changes import Changes
 from kit.errors import AccountClosed, NotFound, Unavailable
+from kit.images.results import Rendered
 from kit.mongo import object_id
 from services.tickets import leaving, pictures, rules
 from services.tickets.documents import ONE_LIVE_LISTING_A_SEAT, Ticket
 from services.tickets.files import retention
-from services.tickets.images.results import Rendered
 from services.tickets.rules import ANY_PRICE, Pricing
 from services.tickets.shows import finding
 from services.tickets.shows import rules as shows

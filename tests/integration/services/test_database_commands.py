@@ -19,6 +19,7 @@ import kit.mongo
 from contracts.api import TicketBody
 from contracts.wire import now
 from kit import rate_limits
+from kit.images.results import Rendered
 from kit.rate_limits import limit
 from services.orders import actions as orders_actions
 from services.orders.actions import Terms
@@ -26,7 +27,6 @@ from services.orders.documents import TicketReplica
 from services.tickets import actions as tickets_actions
 from services.tickets import pictures, sales
 from services.tickets.documents import SUMMARIZED, Ticket
-from services.tickets.images.results import Rendered
 from tests.support.owners import FakeOwner
 from tests.support.service import Served, SettingsWith, new_id, serving
 
