@@ -55,6 +55,7 @@ from contracts.api import (
     RefundBody,
     ReportedOrder,
     ReportedProblem,
+    ReportPhoto,
     SalesSummary,
     Seller,
     SessionView,
@@ -403,6 +404,8 @@ _FILE = TicketFile(
     reads=0,
 )
 
+_PHOTO = ReportPhoto(id="cd" * 16, by="buyer", size=184_022, uploaded_at=AUTHORIZED_AT)
+
 _SHOW = Show(
     id=SHOW,
     title="Nick Cave",
@@ -611,8 +614,10 @@ API_EXAMPLES: tuple[Wire, ...] = (
         overdue_at=None,
         problem=_PROBLEM,
         can_answer=False,
+        photos=[_PHOTO],
     ),
     _PROBLEM,
+    _PHOTO,
     ProblemBody(kind="invalid", text="They said that it was used already."),
     ProblemAnswerBody(text="I sent the only copy."),
     ProblemDecisionBody(
@@ -637,6 +642,7 @@ API_EXAMPLES: tuple[Wire, ...] = (
         starts_at=STARTS_AT,
         unanswered=False,
         problem=_PROBLEM,
+        photos=[_PHOTO],
     ),
     PaymentBody(order_id=ORDER, token="tok_visa"),
     PaymentResult(id=PAYMENT, status="authorized"),

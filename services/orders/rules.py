@@ -1,6 +1,6 @@
 """Rules of reservations and orders."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import Moment
 from kit.changes import Changes
 from kit.errors import Conflict, Forbidden, Invalid, TooManyRequests
+from services.orders.evidence.entries import PhotoEntry
 from services.orders.reports import ProblemReport
 
 
@@ -143,8 +144,10 @@ class OrderState(BaseModel):
     confirmed_at: Moment | None = None
     overdue_at: Moment | None = None
     """The deadline that passed without a delivery, if it did."""
+    reminded_at: Moment | None = None
+    """When the seller was to be reminded of promised files, if ever."""
     delivery_acts_at: Moment | None = None
-    """When the delivery becomes overdue or confirmed by itself. It isn't published."""
+    """When the seller is reminded, or the delivery becomes overdue or confirmed by itself. Not published."""
     delivery_acts: bool = False
     """Whether the time above is set."""
     report: ProblemReport | None = None
@@ -155,6 +158,8 @@ class OrderState(BaseModel):
     """When it was reported. The same index sorts by it."""
     refund_due_minor: int = 0
     """How much of the price the buyer gets back altogether by an operator's decision."""
+    photos: Sequence[PhotoEntry] = ()
+    """The photos of the problem, also those that weren't sent yet. They aren't published."""
 
 
 PRIVATE = frozenset({"held", "payment_version", "payment_status", "authorized_at", "kept_until"})

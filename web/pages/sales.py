@@ -70,8 +70,7 @@ class Sale:
     @property
     def problem(self) -> ShownProblem | None:
         """The problem that the buyer reported, if any."""
-        report = self.order.problem if self.order else None
-        return ShownProblem(report) if report else None
+        return ShownProblem.of(self.order)
 
     @property
     def is_over(self) -> bool:
