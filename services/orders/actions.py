@@ -273,15 +273,16 @@ async def expire(event: ExpirationComplete, tickets: Owner | None = None) -> Non
 
 
 async def _pass_time(order: Order, tickets: Owner | None) -> None:
-    """End a delivery whose time is over.
+    """End a delivery whose time is over, or have its seller reminded.
 
-    Before a promised one fails, tickets is asked for the files: the event that they are there may be late.
+    Before that, tickets is asked for promised files: the event that they are there may be late.
     """
     changes = delivery.pass_time(order, now())
     if changes is None:
         return
     ticket = None
-    if changes.get("delivery") == "failed" and tickets is not None:
+    concerns_files = changes.get("delivery") == "failed" or "reminded_at" in changes
+    if concerns_files and tickets is not None:
         with suppress(NotFound):
             ticket = await tickets.get(f"/api/tickets/{order.ticket_id}", PublicTicket)
     if ticket is not None and ticket.status == "sold" and ticket.delivery == "instant":
