@@ -588,6 +588,8 @@ class SalesSummary(Wire):
     withdrawn: Sum
     refunded: Sum
     """Sold tickets whose buyers were refunded, which `sold` includes. The amount includes partial refunds."""
+    files_required_until: Moment | None = None
+    """Until when new listings need sealed files, because sales have failed. Null if they don't."""
 
 
 def _ticket_id(value: str) -> str:

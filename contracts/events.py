@@ -96,6 +96,8 @@ class PublicTicket(TicketSummary):
     """The seller's notes for everyone."""
     files_ready_at: Moment | None = None
     """When the files of all seats were complete. None while a file is missing."""
+    awaits_files: bool = False
+    """Whether nobody can find or reserve it until its seller has uploaded the files, after failed sales."""
 
 
 class TicketEvent(PublicTicket, Event):

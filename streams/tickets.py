@@ -28,7 +28,7 @@ from kit.secrets import ticket_file_keys
 from services.tickets import actions, leaving, pictures
 from services.tickets.api import API
 from services.tickets.catalogue import Catalogue
-from services.tickets.documents import Picture, Ticket
+from services.tickets.documents import FailedSale, Picture, Ticket
 from services.tickets.files import retention
 from services.tickets.files.documents import CodeClaim, FileAccess, FileChunk, FileKey, SealedFile
 from services.tickets.files.inspection_queue import InspectionQueue
@@ -108,7 +108,7 @@ service = Service(
     repairs_gaps=True,
     api=[*API, *SHOWS_API, *USERS_API],
     documents=[
-        *(Ticket, Picture, Show, SealedFile, FileChunk, CodeClaim, FileAccess, FileKey),
+        *(Ticket, FailedSale, Picture, Show, SealedFile, FileChunk, CodeClaim, FileAccess, FileKey),
         *(ClosedUser, RateCounter),
     ],
     lifespan=lifespan,

@@ -7,16 +7,21 @@ bus or any secret.
 
 import json
 import sys
+from collections.abc import Callable, Mapping
 
 from kit.errors import ServiceError
 from kit.images.confinement import confine
 from kit.images.header import Limits
 from kit.images.rendering import copy_photo, render
-from kit.images.results import to_json
+from kit.images.results import Photo, Rendered, to_json
 
 
 def main() -> None:
-    convert = {"sizes": render, "photo": copy_photo}[sys.argv[1]]
+    converters: Mapping[str, Callable[[bytes, Limits], Rendered | Photo]] = {
+        "sizes": render,
+        "photo": copy_photo,
+    }
+    convert = converters[sys.argv[1]]
     limits = Limits(**json.loads(sys.argv[2]))
     confine(limits.cpu_seconds, limits.memory_mb)
     upload = sys.stdin.buffer.read()

@@ -82,8 +82,8 @@ async def reserve(
         networks: hashes of the buyer's networks, if limits per network apply to them.
 
     Raises:
-        NotFound, OwnTicket, TicketNotForSale, TooLateToDeliver, TicketReserved, TooManyReservations,
-        TooManyFromNetwork, ReservedTooOften, HeldTooLong, AccountClosed, Unavailable
+        NotFound, OwnTicket, TicketNotForSale, TicketAwaitsFiles, TooLateToDeliver, TicketReserved,
+        TooManyReservations, TooManyFromNetwork, ReservedTooOften, HeldTooLong, AccountClosed, Unavailable
     """
     ticket = await TicketReplica.stored_or_asked(ticket_id, partial(_ask, tickets))
     rules.check_may_reserve(ticket, buyer)
@@ -366,6 +366,7 @@ def replica_fields(ticket: PublicTicket) -> dict[str, Any]:
         "price_minor": to_minor_units(ticket.price),
         "user_id": ticket.user_id,
         "status": ticket.status,
+        "awaits_files": ticket.awaits_files,
         **ticket.model_dump(include=set(rules.Details.model_fields)),
     }
 

@@ -39,6 +39,7 @@ from services.orders.rules import (
     NotTheBuyer,
     OrderComplete,
     OwnTicket,
+    TicketAwaitsFiles,
     TicketNotForSale,
     TicketReserved,
     TooManyReservations,
@@ -99,7 +100,15 @@ class ReserveOperation(ApiOperation):
             OrderView, description="The caller already holds the ticket", generate_examples=False
         ),
         **refusals(
-            *(NotFound, OwnTicket, TicketReserved, TicketNotForSale, TooLateToDeliver, TooManyReservations),
+            *(
+                NotFound,
+                OwnTicket,
+                TicketReserved,
+                TicketNotForSale,
+                TicketAwaitsFiles,
+                TooLateToDeliver,
+                TooManyReservations,
+            ),
             *(TooManyFromNetwork, ReservedTooOften, HeldTooLong, Unconfirmed, AccountClosed),
         ),
     },

@@ -36,6 +36,10 @@ class TicketNotForSale(Conflict):
     message = "Ticket is no longer for sale"
 
 
+class TicketAwaitsFiles(Conflict):
+    message = "The seller has to upload this ticket before it can be bought"
+
+
 class OwnTicket(Forbidden):
     message = "You can't buy your own ticket"
 
@@ -79,6 +83,8 @@ class ReservableTicket(Details):
     user_id: str
     """The seller's id."""
     status: TicketStatus
+    awaits_files: bool = False
+    """Whether it can't be reserved until its seller has uploaded the files."""
 
 
 class OrderState(BaseModel):
@@ -195,12 +201,14 @@ def check_may_reserve(ticket: ReservableTicket, buyer: str) -> None:
     stored orders decide whether the ticket is free.
 
     Raises:
-        OwnTicket, TicketNotForSale
+        OwnTicket, TicketNotForSale, TicketAwaitsFiles
     """
     if ticket.user_id == buyer:
         raise OwnTicket
     if ticket.status == "withdrawn":
         raise TicketNotForSale
+    if ticket.awaits_files:
+        raise TicketAwaitsFiles
 
 
 def check_has_not_begun(ticket: ReservableTicket, now: datetime) -> None:

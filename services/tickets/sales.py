@@ -9,8 +9,8 @@ from contracts.api import SalesSummary, Sum
 from contracts.events import TicketStatus
 from kit.mongo import object_id
 from kit.paging import newest_first
+from services.tickets import failures
 from services.tickets.documents import Ticket
-from services.tickets.rules import LetDown
 from services.tickets.views import PROJECTION, StoredTicket, stored
 
 MAX_PAGE = 1000
@@ -41,11 +41,6 @@ async def count_sales(seller: str) -> int:
     return await Ticket.find({"user_id": str(object_id(seller)), "status": "sold", "refunded": False}).count()
 
 
-async def count_let_downs(seller: str, why: LetDown) -> int:
-    """Number of tickets whose buyers got money back because of the seller, for this reason."""
-    return await Ticket.find({"user_id": str(object_id(seller)), "let_down": why}).count()
-
-
 async def summary(seller: str) -> SalesSummary:
     """Number and total price of a seller's tickets by state, added up by the database."""
     by_state = {
@@ -68,6 +63,7 @@ async def summary(seller: str) -> SalesSummary:
             count=sum(group.count for group in groups if group.state.refunded),
             amount=sum(group.refunded for group in groups),
         ),
+        files_required_until=await failures.files_required_until(seller),
     )
 
 

@@ -14,7 +14,7 @@ from kit.http.openapi import SIGNED_IN, PageOperation, PathId, refusals
 from kit.http.request import ApiRequest
 from kit.http.responses import ModelResponse
 from kit.paging import BadCursor, link_to_next
-from services.tickets import sales
+from services.tickets import failures, sales
 from services.tickets.catalogue import Catalogue
 from services.tickets.responses import freshness
 from services.tickets.views import view_of
@@ -57,8 +57,8 @@ async def show_seller(user_id: PathId, catalogue: NamedDependency[Catalogue]) ->
     seller = Seller(
         id=user_id.lower(),
         sold=await sales.count_sales(user_id),
-        upheld_problems=await sales.count_let_downs(user_id, "problem"),
-        failed_deliveries=await sales.count_let_downs(user_id, "delivery"),
+        upheld_problems=await failures.count(user_id, "problem"),
+        failed_deliveries=await failures.count(user_id, "delivery"),
     )
     return ModelResponse(seller, headers=freshness(position))
 
