@@ -107,6 +107,7 @@ from contracts.export import (
     ExportedOrder,
     ExportedPayment,
     ExportedPayout,
+    ExportedPhoto,
     ExportedSession,
     ExportedTicket,
 )
@@ -391,6 +392,7 @@ _EXPORT = Export(
         )
     ],
     opt_outs=[ExportedOptOut(kind="sold", created_at=AUTHORIZED_AT)],
+    photos=[ExportedPhoto(id="cd" * 16, order_id=ORDER, size=184_022, created_at=AUTHORIZED_AT)],
     incomplete=[],
 )
 
@@ -434,7 +436,7 @@ API_EXAMPLES: tuple[Wire, ...] = (
     _EXPORT,
     _EXPORT.account,
     *(_EXPORT.sessions[0], _EXPORT.links[0], _EXPORT.tickets[0], _EXPORT.orders[0], _EXPORT.payments[0]),
-    *(_EXPORT.messages[0], _EXPORT.opt_outs[0]),
+    *(_EXPORT.messages[0], _EXPORT.opt_outs[0], _EXPORT.photos[0]),
     SignUp(email="ada@example.com", password="correct horse"),
     SignIn(email="ada@example.com", password="correct horse"),
     PasswordBody(current_password="correct horse", new_password="battery staple"),

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from bson import ObjectId
-from pymongo import DESCENDING
 
 from contracts.events import OrderEvent
 from contracts.tickets import FAILED_SALE_DAYS, MAX_FAILED_SALES
@@ -60,7 +59,7 @@ async def record(order: OrderEvent, seller: str) -> None:
 async def files_required_until(seller: str) -> datetime | None:
     """Until when the seller's new listings need sealed files. None if they don't."""
     recent = FailedSale.find({"seller_id": seller, "at": {"$gt": now() - COUNTS}})
-    newest = await recent.sort([("at", DESCENDING)]).limit(MAX_FAILED_SALES).to_list()  # type: ignore[list-item]
+    newest = await recent.sort("-at").limit(MAX_FAILED_SALES).to_list()
     return required_until([sale.at for sale in newest], now())
 
 

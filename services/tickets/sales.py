@@ -9,7 +9,6 @@ from contracts.api import SalesSummary, Sum
 from contracts.events import TicketStatus
 from kit.mongo import object_id
 from kit.paging import newest_first
-from services.tickets import failures
 from services.tickets.documents import Ticket
 from services.tickets.views import PROJECTION, StoredTicket, stored
 
@@ -63,7 +62,6 @@ async def summary(seller: str) -> SalesSummary:
             count=sum(group.count for group in groups if group.state.refunded),
             amount=sum(group.refunded for group in groups),
         ),
-        files_required_until=await failures.files_required_until(seller),
     )
 
 

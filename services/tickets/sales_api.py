@@ -48,7 +48,9 @@ async def my_tickets(
 )
 async def my_summary(request: ApiRequest) -> SalesSummary:
     """The seller's proceeds are `sold` minus `refunded`."""
-    return await sales.summary(request.user.id)
+    summary = await sales.summary(request.user.id)
+    until = await failures.files_required_until(request.user.id)
+    return summary.model_copy(update={"files_required_until": until})
 
 
 @get("/sellers/{user_id:str}", exclude_from_auth=True, summary="What is known of a user's sales")

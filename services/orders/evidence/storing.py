@@ -10,6 +10,8 @@ from bson import ObjectId
 from pydantic import ValidationError
 
 from contracts.events import UserEvent
+from contracts.export import ExportedPhoto
+from contracts.internal import Part
 from contracts.wire import now
 from kit.aggregates import change
 from kit.errors import NotFound
@@ -24,6 +26,9 @@ log = logging.getLogger(__name__)
 SWEEP_SECONDS = 60.0
 
 MAX_PHOTOS_PER_SWEEP = 500
+
+MAX_EXPORTED = 10_001
+"""The most photos of a user in an export: one more than it contains, so that it says if some are missing."""
 
 
 def new_photo_id() -> str:
@@ -86,6 +91,16 @@ async def follow_user(user: UserEvent) -> None:
     if user.deleted:
         leaving = {"$set": {"leaves": True, "check_at": now()}}
         await SealedPhoto.get_pymongo_collection().update_many({"user_id": user.id}, leaving)
+
+
+async def exported(user: str) -> Part[ExportedPhoto]:
+    """The photos that the user has added, newest first, without their content."""
+    found = await SealedPhoto.find({"user_id": user}).sort("-created_at").limit(MAX_EXPORTED).to_list()
+    entries = [
+        ExportedPhoto(id=each.id, order_id=str(each.order_id), size=each.size, created_at=each.created_at)
+        for each in found
+    ]
+    return Part[ExportedPhoto](entries=entries, after=None)
 
 
 async def sweep(keys: Keys, days: float) -> None:

@@ -76,15 +76,15 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
     return commands
 
 
+async def rest(*_: object) -> None:
+    """Replaces a sweep."""
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def tickets(
     commands: Commands, settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Served]:
     """The service without its sweeps, whose commands would be among the recorded ones."""
-
-    async def rest(*_: object) -> None:
-        pass
-
     for sweep in (
         "pictures.sweep",
         "shows.merging.sweep",
@@ -97,7 +97,10 @@ async def tickets(
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def orders(commands: Commands, settings_with: SettingsWith) -> AsyncIterator[Served]:
+async def orders(
+    commands: Commands, settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Served]:
+    monkeypatch.setattr("services.orders.evidence.storing.sweep", rest)
     async with serving("orders", settings_with()) as served:
         yield served
 

@@ -324,6 +324,13 @@ async def test_the_export_lists_photos(orders: Served) -> None:
     added = await add(orders, order, photo())
     part = await leaving.page_of_data(order["userId"], None, timedelta(minutes=15))
     assert [each.id for each in part.entries[0].photos] == [added["id"]]
+    await report(orders, order)
+    answered = await add(orders, order, photo("blue"), by=SELLER)
+    for user, own in ((order["userId"], added), (SELLER, answered)):
+        exported = (await storing.exported(user)).entries
+        assert [(each.id, each.order_id, each.size) for each in exported] == [
+            (own["id"], order["id"], own["size"])
+        ]
 
 
 async def test_after_a_rotation_of_the_key_photos_are_readable(settings_with: SettingsWith) -> None:

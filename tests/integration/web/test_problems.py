@@ -183,7 +183,7 @@ async def test_photos_are_added_and_removed_while_the_typed_text_is_kept(
 ) -> None:
     order = bought(market, buyer, seller, can_report=True)
     path = f"/orders/{order.id}/problem"
-    typed = {"kind": "invalid", "text": "They laughed"}
+    typed: dict[str, Any] = {"kind": "invalid", "text": "They laughed"}
     for number in range(3):
         status, page, _ = await send(client, path, JPEG, step="photo", **typed)
         assert status == 200

@@ -39,6 +39,7 @@ class Orders:
             web.post("/api/orders/{id}/problem", self.report_problem),
             web.post("/api/orders/{id}/problem/answer", self.answer_problem),
             web.post("/api/orders/{id}/problem/photos", self.add_photo),
+            web.get("/api/orders/{id}/problem/photos/{photo}", self.read_photo),
             web.delete("/api/orders/{id}/problem/photos/{photo}", self.remove_photo),
             web.delete("/api/orders/{id}", self.cancel),
         ]
@@ -146,6 +147,13 @@ class Orders:
         photo = ReportPhoto(id=token_hex(16), by=side, size=len(content), uploaded_at=now())
         self.market.change_order(order.id, photos=[*order.photos, photo])
         return answer(photo, 201)
+
+    async def read_photo(self, request: web.Request) -> web.Response:
+        order = self._own(request, request.match_info["id"])
+        photo = next((each for each in order.photos if each.id == request.match_info["photo"]), None)
+        if photo is None:
+            raise refusal(404, "Not found")
+        return web.Response(body=b"\xff\xd8\xff a photo", content_type="image/jpeg")
 
     async def remove_photo(self, request: web.Request) -> web.Response:
         order = self.market.orders[request.match_info["id"]]
