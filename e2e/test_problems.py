@@ -38,16 +38,16 @@ async def test_both_sides_send_photos_and_what_is_typed_is_kept(
     await buyer.page.get_by_label("What is wrong?").select_option("invalid")
     await buyer.page.get_by_label("What happened?").fill("They sent me away")
     broken: FilePayload = {"name": "photo.png", "mimeType": "image/png", "buffer": b"no photo"}
-    await buyer.page.get_by_label("Photo", exact=True).set_input_files(broken)
+    await buyer.page.locator("#photo").set_input_files(broken)
     await buyer.button("Report the problem").click()
     await expect(buyer.page.locator("#photo-error")).to_have_text("The picture must be a JPEG, PNG or WebP")
     await expect(buyer.page.get_by_label("What happened?")).to_have_value("They sent me away")
 
-    await buyer.page.get_by_label("Photo", exact=True).set_input_files(photo(10))
+    await buyer.page.locator("#photo").set_input_files(photo(10))
     await buyer.button("Add another photo").click()
     await sees_photos(buyer, 1)
     await expect(buyer.page.get_by_label("What happened?")).to_have_value("They sent me away")
-    await buyer.page.get_by_label("Photo", exact=True).set_input_files(photo(200))
+    await buyer.page.locator("#photo").set_input_files(photo(200))
     await buyer.button("Report the problem").click()
     await buyer.sees("They sent me away")
     assert buyer.path == f"/orders/{order}"
@@ -56,7 +56,7 @@ async def test_both_sides_send_photos_and_what_is_typed_is_kept(
     await seller.open(f"/orders/{order}/problem/answer")
     await sees_photos(seller, 2)
     await seller.page.get_by_label("Your answer").fill("It was valid")
-    await seller.page.get_by_label("Photo", exact=True).set_input_files(photo(90))
+    await seller.page.locator("#photo").set_input_files(photo(90))
     await seller.button("Send the answer").click()
     await seller.sees("It was valid")
     await sees_photos(seller, 3)
