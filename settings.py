@@ -325,7 +325,7 @@ class Settings(BaseSettings):
         30,
         gt=0,
         le=3650,
-        description="Days after its event for which the uploaded files of a ticket are kept, and for which it is on record who received them",
+        description="Days after its event for which the uploaded files of a ticket are kept, and for which it is on record who received them; photos of reported problems are kept as long after the decision",
     )
 
     mail_max_age_days: float = Field(
@@ -388,7 +388,7 @@ class Settings(BaseSettings):
     ticket_file_key: SecretStr | None = Field(
         None,
         min_length=32,
-        description="Key that encrypts the uploaded files of tickets; if it is lost, so are they; generated in DATA_DIR by default",
+        description="Key that encrypts the uploaded files of tickets and photos of problems; if it is lost, so are they; generated in DATA_DIR by default",
     )
     previous_ticket_file_key: SecretStr | None = Field(
         None,

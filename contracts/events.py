@@ -96,6 +96,8 @@ class PublicTicket(TicketSummary):
     """The seller's notes for everyone."""
     files_ready_at: Moment | None = None
     """When the files of all seats were complete. None while a file is missing."""
+    awaits_files: bool = False
+    """Whether nobody can find or reserve it until its seller has uploaded the files, after failed sales."""
 
 
 class TicketEvent(PublicTicket, Event):
@@ -168,6 +170,8 @@ class OrderEvent(Event):
     """When the delivery was confirmed, by the buyer or by timeout. None before."""
     overdue_at: Moment | None = None
     """The deadline that passed without a delivery, if it did."""
+    reminded_at: Moment | None = None
+    """When half of the time to upload promised files was over, if it was."""
     problem: ProblemState | None = None
     """How far the buyer's report of a problem is. None if nothing was reported."""
     problem_kind: ProblemKind | None = None

@@ -82,8 +82,8 @@ async def reserve(
         networks: hashes of the buyer's networks, if limits per network apply to them.
 
     Raises:
-        NotFound, OwnTicket, TicketNotForSale, TooLateToDeliver, TicketReserved, TooManyReservations,
-        TooManyFromNetwork, ReservedTooOften, HeldTooLong, AccountClosed, Unavailable
+        NotFound, OwnTicket, TicketNotForSale, TicketAwaitsFiles, TooLateToDeliver, TicketReserved,
+        TooManyReservations, TooManyFromNetwork, ReservedTooOften, HeldTooLong, AccountClosed, Unavailable
     """
     ticket = await TicketReplica.stored_or_asked(ticket_id, partial(_ask, tickets))
     rules.check_may_reserve(ticket, buyer)
@@ -273,15 +273,16 @@ async def expire(event: ExpirationComplete, tickets: Owner | None = None) -> Non
 
 
 async def _pass_time(order: Order, tickets: Owner | None) -> None:
-    """End a delivery whose time is over.
+    """End a delivery whose time is over, or have its seller reminded.
 
-    Before a promised one fails, tickets is asked for the files: the event that they are there may be late.
+    Before that, tickets is asked for promised files: the event that they are there may be late.
     """
     changes = delivery.pass_time(order, now())
     if changes is None:
         return
     ticket = None
-    if changes.get("delivery") == "failed" and tickets is not None:
+    concerns_files = changes.get("delivery") == "failed" or "reminded_at" in changes
+    if concerns_files and tickets is not None:
         with suppress(NotFound):
             ticket = await tickets.get(f"/api/tickets/{order.ticket_id}", PublicTicket)
     if ticket is not None and ticket.status == "sold" and ticket.delivery == "instant":
@@ -365,6 +366,7 @@ def replica_fields(ticket: PublicTicket) -> dict[str, Any]:
         "price_minor": to_minor_units(ticket.price),
         "user_id": ticket.user_id,
         "status": ticket.status,
+        "awaits_files": ticket.awaits_files,
         **ticket.model_dump(include=set(rules.Details.model_fields)),
     }
 

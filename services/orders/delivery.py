@@ -135,18 +135,29 @@ def pass_time(order: OrderState, now: datetime) -> Changes | None:
     """What happens because time has passed. Early, late and repeated timers change nothing.
 
     A promised delivery that is overdue fails, and payments then refunds the buyer. For any other the order
-    only says that it is overdue. A delivery that nobody has complained about is confirmed.
+    only says that it is overdue. A delivery that nobody has complained about is confirmed. At half of the
+    time until promised files are due, the order says that the seller has to be reminded.
     """
     if order.status != "complete":
         return None
     if order.delivery == "due" and order.overdue_at is None and order.deliver_by is not None:
         if now < order.deliver_by + GRACE:
-            return None
+            return _reminded(order, order.deliver_by, now)
         overdue = {"overdue_at": order.deliver_by, **_next(None)}
         return {**overdue, "delivery": "failed"} if is_promised(order) else overdue
     if order.delivery == "delivered" and order.delivery_acts_at is not None:
         return _confirmed(order.delivery_acts_at) if order.delivery_acts_at <= now else None
     return None
+
+
+def _reminded(order: OrderState, deliver_by: datetime, now: datetime) -> Changes | None:
+    """Remind the seller of promised files once. A process that wasn't there in time reminds later, but not
+    after the deadline."""
+    if not is_promised(order) or order.reminded_at is not None or order.delivery_acts_at is None:
+        return None
+    if not order.delivery_acts_at <= now < deliver_by:
+        return None
+    return {"reminded_at": now, **_next(deliver_by)}
 
 
 def is_promised(order: OrderState) -> bool:
@@ -162,7 +173,10 @@ def _due(order: OrderState, paid_at: datetime) -> Changes:
     if is_promised(order):
         latest = paid_at + timedelta(hours=order.delivery_hours)
         by = latest if starts_at is None else min(latest, starts_at - DELIVERY_BEFORE_START)
-    return {"delivery": "due", "deliver_by": by, **_next(by)}
+    acts_at = by
+    if is_promised(order) and by is not None and by > paid_at:
+        acts_at = paid_at + (by - paid_at) / 2  # first, the seller is reminded
+    return {"delivery": "due", "deliver_by": by, **_next(acts_at)}
 
 
 def _delivered(order: OrderState, at: datetime) -> Changes:

@@ -114,7 +114,8 @@ class Order(OrderState, Aggregate):
 
     @classmethod
     async def with_delivery_to_look_at(cls, moment: datetime, limit: int) -> list[ObjectId]:
-        """The ids of orders whose delivery has become overdue or confirmed by itself, longest ago first.
+        """The ids of orders whose seller has to be reminded, or whose delivery has become overdue or
+        confirmed by itself, longest ago first.
 
         Most often the timer of an overdue one has ended it, so it is among them only after another `GRACE`.
         """
@@ -174,6 +175,7 @@ class Order(OrderState, Aggregate):
             delivered_at=self.delivered_at,
             confirmed_at=self.confirmed_at,
             overdue_at=self.overdue_at,
+            reminded_at=self.reminded_at,
             **self._problem(),
             refund_due=self.refund_due_minor,
             expires_at=self.expires_at,

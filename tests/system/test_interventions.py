@@ -18,6 +18,7 @@ from ops.console.orders import offered_deadlines
 from ops.operators import grant
 from ops.order_events import Incomplete, of_order
 from sandbox.processes import console
+from tests.support.crafted_pictures import png
 from tests.support.operate import CommandResult, operate
 from tests.support.people import Person, random_word, signed_up
 from tests.support.polling import TIMEOUT, until
@@ -52,6 +53,9 @@ async def operator(operated: Stack) -> AsyncIterator[httpx.AsyncClient]:
 async def people(operated: Stack) -> AsyncIterator[tuple[Person, Person]]:
     async with signed_up(operated.web, 2) as (seller, buyer):
         yield seller, buyer
+
+
+PHOTO = png(64, 36, rows=b"\0" * (36 * (1 + 3 * 64)))
 
 
 async def reserved(people: tuple[Person, Person], *, at: str = "") -> dict[str, Any]:
@@ -301,8 +305,15 @@ async def test_operators_decide_on_a_reported_problem_and_the_buyer_gets_a_part_
     await until(lambda: buyer.order(order["id"]), lambda seen: seen["status"] == "complete")
     path = f"/api/orders/{order['id']}/problem"
     report = {"kind": "not-as-described", "text": "Another <b>row</b>"}
+    added = await buyer.client.post(f"{path}/photos", content=PHOTO)
+    assert added.status_code == 201
     assert (await buyer.client.post(path, json=report)).status_code == 200
     page = (await operator.get("/ops/problems")).text
+    photo = f"/ops/problems/{order['id']}/photos/{added.json()['id']}"
+    assert f'src="{photo}"' in page
+    shown = await operator.get(photo)
+    assert (shown.status_code, shown.headers["content-type"]) == (200, "image/jpeg")
+    assert (await buyer.client.get(f"{path}/photos/{added.json()['id']}")).content == shown.content
     assert "Another &lt;b&gt;row&lt;/b&gt;" in page
     assert f"/ops/problems/{order['id']}/decide" not in page  # the seller may still answer
     assert (await seller.client.post(f"{path}/answer", json={"text": "It is next to it"})).status_code == 200

@@ -15,8 +15,8 @@ from web.admission.request_body import MAX_BODY_BYTES, MAX_FILE_FORM_BYTES, Body
 WEBHOOKS = "/api/payments/webhook"
 _PICTURE_FORMS = re.compile(r"/sell|/tickets/[^/]+/picture")
 _PICTURES = re.compile(r"/api/tickets/[^/]+/picture")
-_FILE_FORMS = re.compile(r"/tickets/[^/]+/files")
-_FILES = re.compile(r"/api/tickets/[^/]+/files")
+_FILE_FORMS = re.compile(r"/tickets/[^/]+/files|/orders/[^/]+/problem(/answer)?")
+_FILES = re.compile(r"/api/tickets/[^/]+/files|/api/orders/[^/]+/problem/photos")
 
 
 class BodyLimits:

@@ -205,7 +205,7 @@ class OrderView:
     @property
     def problem(self) -> ShownProblem | None:
         """The problem that the buyer reported, if any."""
-        return ShownProblem(self.order.problem) if self.order.problem else None
+        return ShownProblem.of(self.order)
 
     @property
     def shows_problem(self) -> bool:

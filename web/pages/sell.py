@@ -58,12 +58,16 @@ async def new(page: NamedDependency[Page]) -> Response[Any]:
     if page.viewer.unconfirmed:
         return await page.confirmed_meanwhile() or page.redirect("/account/confirm")
     query = page.request.query_params
-    show, found = await asyncio.gather(
-        _chosen(page, query.get("event", "")), _suggestions(page, query.get("q", ""))
+    show, found, summary = await asyncio.gather(
+        _chosen(page, query.get("event", "")),
+        _suggestions(page, query.get("q", "")),
+        page.optional(page.api.my_sales()),
     )
     zone = await _last_zone(page) if show is None else None
     values = BLANK | {"timeZone": zone or UTC, "idempotency_key": _new_key()}
-    return render_form(page, Form(values, _wrong_picture(page)), is_new=True, show=show, found=found)
+    return render_form(
+        page, Form(values, _wrong_picture(page)), is_new=True, show=show, found=found, summary=summary
+    )
 
 
 @get("/sell/events")
@@ -168,7 +172,8 @@ async def create(page: NamedDependency[Page], request: WebRequest) -> Response[A
     reason = await attach_picture(page, ticket, picture) if picture and is_wanted else None
     if reason:
         return page.redirect(f"/tickets/{ticket.id}/edit?listed&picture={reason}")
-    uploads_next = ticket.delivery == "promised" and ticket.status == "available"
+    needs_files = ticket.delivery == "promised" or ticket.awaits_files
+    uploads_next = needs_files and ticket.status == "available"
     return page.redirect(f"/tickets/{ticket.id}/files" if uploads_next else f"/tickets/{ticket.id}")
 
 

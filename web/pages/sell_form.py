@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from litestar import Response
 
 from contracts import price_caps
-from contracts.api import Show, Ticket
-from contracts.tickets import CATEGORIES, MAX_QUANTITY, country_of
+from contracts.api import SalesSummary, Show, Ticket
+from contracts.tickets import CATEGORIES, MAX_FAILED_SALES, MAX_QUANTITY, country_of
 from web import time_zones
 from web.api_client import Refused
 from web.forms import Fields, Form, plain_price
@@ -58,9 +58,14 @@ def render_form(
     lost_picture: bool = False,
     show: Show | None = None,
     found: Sequence[Show] | None = None,
+    summary: SalesSummary | None = None,
     exceeds_cap: bool = False,
 ) -> Response[Any]:
-    """The form. `show` is the event that the seller has chosen, and `found` are those to choose from."""
+    """The form. `show` is the event that the seller has chosen, and `found` are those to choose from.
+
+    Args:
+        summary: says whether the seller's listings need sealed files.
+    """
     zone = form["timeZone"]
     context = {
         "form": form,
@@ -73,6 +78,8 @@ def render_form(
         "lost_picture": lost_picture,
         "show": show,
         "found": found,
+        "summary": summary,
+        "max_failed_sales": MAX_FAILED_SALES,
         "caps": price_caps.read(page.settings.price_caps),
         "exceeds_cap": exceeds_cap,
         "requires_face_value": page.settings.require_face_value,

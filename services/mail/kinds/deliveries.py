@@ -46,6 +46,32 @@ class TicketReady(OrderKind):
         return DELIVERED_EXAMPLE
 
 
+class UploadReminder(OrderKind):
+    """Reminds the seller of promised files when half of the time to upload them is over."""
+
+    name = "upload-reminder"
+
+    def notice(self, event: OrderEvent) -> Notice[OrderFacts] | None:
+        is_due = event.status == "complete" and event.delivery == "due"
+        if not is_due or event.reminded_at is None or event.seller_id is None:
+            return None
+        return Notice(event.id, event.seller_id, event.reminded_at, OrderFacts.of(event))
+
+    def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
+        return Content(
+            subject=f"Upload your sold ticket ({facts.order}): {short(facts.title)}",
+            heading="Your buyer is waiting for the ticket",
+            lead=f"You promised to upload it by {facts.deadline}. After that, the buyer gets the money back.",
+            details=facts.details(),
+            steps=["Upload the files of the ticket. The buyer gets them at once."],
+            button=Button("Upload the files", f"{url}/tickets/{facts.ticket_id}/files"),
+            reason=SELLER,
+        )
+
+    def example(self) -> OrderEvent:
+        return REMINDED_EXAMPLE
+
+
 class _OverdueKind(OrderKind):
     """A handover that isn't marked by the start of the event. Nobody is refunded for it automatically."""
 
@@ -107,6 +133,15 @@ DELIVERED_EXAMPLE = EXAMPLE.model_copy(
         "version": 4,
         "delivery": "delivered",
         "delivered_at": EXAMPLE.paid_at + timedelta(hours=3),
+        "ticket": EXAMPLE.ticket.model_copy(update={"delivery": "promised"}),
+    }
+)
+REMINDED_EXAMPLE = EXAMPLE.model_copy(
+    update={
+        "version": 4,
+        "delivery": "due",
+        "deliver_by": EXAMPLE.paid_at + timedelta(hours=24),
+        "reminded_at": EXAMPLE.paid_at + timedelta(hours=12),
         "ticket": EXAMPLE.ticket.model_copy(update={"delivery": "promised"}),
     }
 )

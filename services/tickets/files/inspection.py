@@ -12,6 +12,14 @@ import zxingcpp
 from PIL import Image
 
 from kit.errors import ServiceError
+from kit.images.header import Limits, header_of
+from kit.images.results import (
+    NotAPicture,
+    PictureTooComplex,
+    PictureTooLarge,
+    PictureTooSmall,
+    UnreadablePicture,
+)
 from services.tickets.files.contents import (
     EncryptedFile,
     FileLimits,
@@ -23,14 +31,6 @@ from services.tickets.files.contents import (
 )
 from services.tickets.files.entries import FileKind
 from services.tickets.files.passes import inspect_pass
-from services.tickets.images.header import Limits, header_of
-from services.tickets.images.results import (
-    NotAPicture,
-    PictureTooComplex,
-    PictureTooLarge,
-    PictureTooSmall,
-    UnreadablePicture,
-)
 
 DOTS_PER_INCH = (150, 300)
 """Resolutions at which a page is rendered. The higher one is tried if the lower one shows no barcode."""

@@ -155,7 +155,11 @@ async def at_venue(show: Show) -> list[Show]:
 
 async def tickets_of(show: Show) -> list[TicketView]:
     """The tickets that are on sale or reserved, and the newest ones that are sold."""
-    offered = {"show_id": show.key, "status": {"$in": ["available", "reserved"]}}
+    offered = {
+        "show_id": show.key,
+        "status": {"$in": ["available", "reserved"]},
+        "awaits_files": {"$ne": True},
+    }
     sold = {"show_id": show.key, "status": "sold"}
     tickets = Ticket.get_pymongo_collection()
     found = await tickets.find(offered, PROJECTION, sort=[("price_minor", ASCENDING)]).to_list(MAX_ON_SALE)

@@ -11,13 +11,13 @@ from bson import ObjectId
 from contracts.events import OrderCreated, OrderedTicket, OrderUpdated
 from contracts.tickets import MAX_FILE_BYTES
 from contracts.wire import now
+from kit.sealing import CHUNK_BYTES, Keys
 from services.tickets import actions as tickets_actions
 from services.tickets import leaving
 from services.tickets.documents import Ticket
 from services.tickets.files import actions, claims, retention, rules
 from services.tickets.files.contents import Inspected
 from services.tickets.files.documents import CodeClaim, FileAccess, FileChunk, FileKey, SealedFile
-from services.tickets.files.sealing import CHUNK_BYTES, Keys
 from services.tickets.files.vault import Vault
 from tests.support import ticket_files
 from tests.support.service import Served, SettingsWith, messages, new_id, serving

@@ -65,6 +65,8 @@ class Market:
     """Request body and created ticket by seller and idempotency key."""
     records: dict[str, dict[str, int]] = field(default_factory=dict)
     """What is known of sellers besides the number of their sales, by seller."""
+    files_required_until: dict[str, datetime] = field(default_factory=dict)
+    """Until when new listings of sellers need sealed files, by seller."""
     pictures: dict[str, bytes] = field(default_factory=dict)
     """Uploaded pictures by name."""
     files: dict[str, list[TicketFile]] = field(default_factory=dict)

@@ -104,7 +104,8 @@ class Tickets:
             name: _sum([t for t in mine if t.status == name])
             for name in ("available", "reserved", "sold", "withdrawn")
         }
-        return answer(SalesSummary(**sums, refunded=_refunds(mine)))
+        until = self.market.files_required_until.get(self.market.signed_in(request).id)
+        return answer(SalesSummary(**sums, refunded=_refunds(mine), files_required_until=until))
 
     def _mine(self, request: web.Request) -> list[Ticket]:
         """The user's own tickets, newest first."""
