@@ -106,7 +106,7 @@ class UploadQueue:
 
         Raises:
             PicturesBusy: the queue is full, or the file has waited or been read for too long.
-            NotATicketFile, UnreadableFile, EncryptedFile, TooManyPages, FileTooComplex
+            NotATicketFile, UnreadableFile, EncryptedFile, TooManyPages, BlankFile, FileTooComplex
         """
         output = await self._ask(INSPECTOR, self._file_limits, upload, networks, FileTooComplex)
         return contents.from_json(output)
