@@ -252,8 +252,13 @@ def _is_second_seat(error: DuplicateKeyError) -> bool:
 
 
 def _cap_of(details: Changes, pricing: Pricing) -> finding.Check:
-    """Refuses the price of this listing if the event's country doesn't allow it."""
-    return lambda country: rules.check_price_cap(details, country, pricing)
+    """Refuses the price of this listing if one of the countries doesn't allow it."""
+
+    def check(*countries: str | None) -> None:
+        country = None if pricing.caps is None else pricing.caps.strictest(countries)
+        rules.check_price_cap(details, country, pricing)
+
+    return check
 
 
 _ADDED = ("private_note", "country", "show_id", "performers", "promised")

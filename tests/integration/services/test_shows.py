@@ -224,6 +224,32 @@ async def test_the_page_of_an_event_has_other_dates_and_other_events_at_the_venu
     assert [other["title"] for other in found["atVenue"]] == ["Hamlet"]
 
 
+async def test_an_event_without_a_ticket_on_sale_is_neither_suggested_nor_listed(tickets: Served) -> None:
+    show = (await lists(tickets, **WHERE))["showId"]
+    other_date = await lists(tickets, **{**WHERE, "startsAt": "2031-06-06T18:30:00Z"})
+    at_venue = await lists(tickets, "Hamlet", **WHERE)
+    for ticket in (other_date, at_venue):
+        answer = await tickets.ask("DELETE", f"/api/tickets/{ticket['id']}", by=ANN)
+        assert answer.status_code == 204
+    found = await page(tickets, show)
+    assert (found["otherDates"], found["atVenue"]) == ([], [])
+    assert await suggested(tickets, "hamlet") == []
+    assert await suggested(tickets, "nick") == ["Nick Cave"]
+    await lists(tickets, "Hamlet", **WHERE)
+    assert await suggested(tickets, "hamlet") == ["Hamlet"]
+    assert len((await page(tickets, show))["atVenue"]) == 1
+
+
+async def test_events_without_tickets_do_not_crowd_out_those_with_some(
+    tickets: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "MAX_SUGGESTIONS", 1)
+    empty = await lists(tickets, "Hamlet", **{**WHERE, "startsAt": "2031-06-01T18:30:00Z"})
+    await tickets.ask("DELETE", f"/api/tickets/{empty['id']}", by=ANN)
+    await lists(tickets, "Hamlet", **WHERE)
+    assert await suggested(tickets, "hamlet") == ["Hamlet"]
+
+
 async def test_events_are_suggested_by_the_beginnings_of_words(
     tickets: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
