@@ -730,6 +730,8 @@ class Order(Wire):
     """Whether the buyer may report a problem now."""
     refund_due: int = 0
     """How much of the price the buyer gets back by an operator's decision, in minor units, such as cents."""
+    former_starts_at: Moment | None = None
+    """The start of the event at the time of the reservation, if it has changed since."""
     ticket: OrderTicket
 
 

@@ -64,7 +64,7 @@ def follow_status(order: OrderState, changes: Changes, now: datetime) -> Changes
     if status == "complete":
         return _delivered(after, now) if after.delivery == "sealed" else _due(after, now)
     if status == "refunded":
-        return _next(None)
+        return acts_at(None)
     return {"delivery": None} if status == "cancelled" and after.delivery else {}
 
 
@@ -142,7 +142,7 @@ def pass_time(order: OrderState, now: datetime) -> Changes | None:
     if order.delivery == "due" and order.overdue_at is None and order.deliver_by is not None:
         if now < order.deliver_by + GRACE:
             return None
-        overdue = {"overdue_at": order.deliver_by, **_next(None)}
+        overdue = {"overdue_at": order.deliver_by, **acts_at(None)}
         return {**overdue, "delivery": "failed"} if is_promised(order) else overdue
     if order.delivery == "delivered" and order.delivery_acts_at is not None:
         return _confirmed(order.delivery_acts_at) if order.delivery_acts_at <= now else None
@@ -162,19 +162,23 @@ def _due(order: OrderState, paid_at: datetime) -> Changes:
     if is_promised(order):
         latest = paid_at + timedelta(hours=order.delivery_hours)
         by = latest if starts_at is None else min(latest, starts_at - DELIVERY_BEFORE_START)
-    return {"delivery": "due", "deliver_by": by, **_next(by)}
+    return {"delivery": "due", "deliver_by": by, **acts_at(by)}
 
 
 def _delivered(order: OrderState, at: datetime) -> Changes:
-    starts_at = order.details.starts_at
-    until = at + WITHOUT_DATE if starts_at is None else max(at, starts_at) + AFTER_START
-    return {"delivery": "delivered", "delivered_at": at, **_next(until)}
+    return {"delivery": "delivered", "delivered_at": at, **acts_at(confirmation_time(order, at))}
 
 
 def _confirmed(at: datetime) -> Changes:
-    return {"delivery": "confirmed", "confirmed_at": at, **_next(None)}
+    return {"delivery": "confirmed", "confirmed_at": at, **acts_at(None)}
 
 
-def _next(at: datetime | None) -> Mapping[str, Any]:
+def confirmation_time(order: OrderState, delivered_at: datetime) -> datetime:
+    """When a delivery is confirmed by itself: once the time to report a problem is over."""
+    starts_at = order.latest_starts_at or order.details.starts_at
+    return delivered_at + WITHOUT_DATE if starts_at is None else max(delivered_at, starts_at) + AFTER_START
+
+
+def acts_at(at: datetime | None) -> Mapping[str, Any]:
     """When the delivery changes by itself, including the field that the index of the sweep filters by."""
     return {"delivery_acts_at": at, "delivery_acts": at is not None}

@@ -78,6 +78,8 @@ class ReservableTicket(Details):
     user_id: str
     """The seller's id."""
     status: TicketStatus
+    date_changes: int = 0
+    """How often the date has changed for those who had it already."""
 
 
 class OrderState(BaseModel):
@@ -155,6 +157,14 @@ class OrderState(BaseModel):
     """When it was reported. The same index sorts by it."""
     refund_due_minor: int = 0
     """How much of the price the buyer gets back altogether by an operator's decision."""
+    date_changes: int = 0
+    """The number of the newest known change of the ticket's date."""
+    date_changed_at: Moment | None = None
+    """When the order took over another date. None if it never did."""
+    former_starts_at: Moment | None = None
+    """The start at the time of the reservation, if it has changed since."""
+    latest_starts_at: Moment | None = None
+    """The latest start that the buyer was ever told, if it has changed."""
 
 
 PRIVATE = frozenset({"held", "payment_version", "payment_status", "authorized_at", "kept_until"})

@@ -36,6 +36,7 @@ def view_of(order: Order | ShownOrder, window: timedelta) -> OrderView:
         problem_until=problems.report_until(order) if order.status == "complete" else None,
         can_report=problems.may_report(order, moment),
         refund_due=order.refund_due_minor,
+        former_starts_at=order.former_starts_at,
         ticket=OrderTicket(
             id=order.ticket_id,
             title=order.ticket_title,

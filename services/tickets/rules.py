@@ -139,6 +139,9 @@ class TicketState(TicketDetails):
     files_ready_at: Moment | None = None
     """When the files of all seats were complete. None while a file is missing."""
 
+    date_changes: int = 0
+    """How often a correction or a merge of the event has changed the date."""
+
     files: Sequence[FileEntry] = ()
     """The sealed files. Only the seller and the buyer know of them."""
 

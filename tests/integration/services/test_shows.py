@@ -287,6 +287,19 @@ async def test_a_merge_leaves_the_details_of_sold_tickets(tickets: Served) -> No
     assert (moved["showId"], moved["venue"]) == (older["showId"], "Temprodom")
 
 
+async def test_a_postponed_event_reaches_sold_tickets_once(tickets: Served) -> None:
+    sold = await lists(tickets, **WHERE)
+    await tickets.database["tickets"].update_one({"_id": ObjectId(sold["id"])}, {"$set": {"status": "sold"}})
+    later = {"showId": sold["showId"], "startsAt": "2031-07-05T18:30:00.000Z", "venue": "Olympiahalle"}
+    for _ in range(2):
+        assert (await act(tickets, "corrections", **later)).status_code == 200
+    await merging.sweep()
+    moved = await shown(tickets, sold)
+    assert (moved["startsAt"], moved["venue"]) == (later["startsAt"], WHERE["venue"])
+    published = [body["dateChanges"] for _, body in await tickets.outbox("tickets", sold["id"])]
+    assert published == [0, 1]
+
+
 async def test_merges_in_both_directions_at_the_same_time_keep_the_older_show(tickets: Served) -> None:
     older, newer = await lists(tickets, **WHERE), await lists(tickets, "Cave", **WHERE)
     one, other = older["showId"], newer["showId"]
