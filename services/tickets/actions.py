@@ -16,7 +16,7 @@ from kit.changes import Changes
 from kit.errors import AccountClosed, NotFound, Unavailable
 from kit.mongo import object_id
 from services.tickets import leaving, pictures, rules
-from services.tickets.documents import ONE_LIVE_LISTING_A_SEAT, Ticket
+from services.tickets.documents import Ticket, is_second_seat
 from services.tickets.files import retention
 from services.tickets.images.results import Rendered
 from services.tickets.rules import ANY_PRICE, Pricing
@@ -70,7 +70,7 @@ async def offer(
         known = await Ticket.find_one({"user_id": seller, "idempotency_key": key}) if key else None
         if known is None:
             if isinstance(error, DuplicateKeyError):
-                raise (rules.SeatListed if _is_second_seat(error) else Unavailable) from None
+                raise (rules.SeatListed if is_second_seat(error) else Unavailable) from None
             raise
         if known.request_hash != request_hash:
             raise rules.IdempotencyKeyReused from None
@@ -116,7 +116,7 @@ async def edit(
     try:
         ticket = await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, changes, now(), pricing))
     except DuplicateKeyError as error:
-        raise (rules.SeatListed if _is_second_seat(error) else Unavailable) from None
+        raise (rules.SeatListed if is_second_seat(error) else Unavailable) from None
     return await finding.settled(ticket, placed.show)
 
 
@@ -243,12 +243,6 @@ async def _check_seat(seat_key: str | None, seller: str) -> None:
     found = await Ticket.get_pymongo_collection().find({"seat_key": seat_key}, PROJECTION).to_list()
     if rules.questioned_seat([stored(raw) for raw in found], seller) is not None:
         raise rules.SameSeat
-
-
-def _is_second_seat(error: DuplicateKeyError) -> bool:
-    # Like in orders, the index is named in the message only.
-    described = str(error.details.get("errmsg", "") if error.details else error)
-    return f"index: {ONE_LIVE_LISTING_A_SEAT} " in described
 
 
 def _cap_of(details: Changes, pricing: Pricing) -> finding.Check:

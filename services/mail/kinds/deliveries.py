@@ -157,7 +157,7 @@ DATE_CHANGED_EXAMPLE = EXAMPLE.model_copy(
         "version": 4,
         "date_changes": 1,
         "date_changed_at": EXAMPLE.paid_at + timedelta(hours=3),
-        "former_starts_at": EXAMPLE.ticket.starts_at - timedelta(days=7),
+        "former_starts_at": EXAMPLE.paid_at + timedelta(days=30),
         "latest_starts_at": EXAMPLE.ticket.starts_at,
     }
 )

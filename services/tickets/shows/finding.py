@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 from bson import ObjectId
@@ -14,13 +13,11 @@ from contracts.api import Ticket as TicketView
 from contracts.events import TicketStatus
 from contracts.tickets import country_of
 from contracts.wire import now
-from kit.aggregates import change
-from kit.changes import Changes
 from kit.errors import NotFound, Unavailable
 from kit.mongo import object_id
 from services.tickets.documents import Ticket
 from services.tickets.folding import words
-from services.tickets.shows import rules
+from services.tickets.shows import following, rules
 from services.tickets.shows.documents import Show
 from services.tickets.views import PROJECTION, stored, view_of
 
@@ -81,8 +78,8 @@ async def place(
         placed["country"] = known or country_of(details.get("time_zone"))
     # What others said about the event before counts more than what one seller says. The first of them may
     # have stated a country with a higher cap, so the country of the time zone counts too.
-    known = () if show is None else (show.country, country_of(show.time_zone))
-    check(*known if any(known) else (placed["country"], country_of(placed.get("time_zone"))))
+    countries = [] if show is None else [show.country, country_of(show.time_zone)]
+    check(*countries if any(countries) else [placed["country"], country_of(placed.get("time_zone"))])
     return Placed(placed, show)
 
 
@@ -96,13 +93,8 @@ async def settled(ticket: Ticket, show: Show | None) -> Ticket:
     current = await survivor(show.key)
     if (current.id, current.version) == (show.id, show.version):
         return ticket
-    known = {show.key, current.key}
-
-    def follow(each: Ticket) -> Changes | None:
-        # The seller may have described another event meanwhile.
-        return rules.follow(each, current.key, current) if each.show_id in known else None
-
-    return await change(partial(Ticket.first, {"_id": ticket.id}), follow)
+    assert ticket.id is not None, "it is stored"
+    return await following.follow(ticket.id, {show.key, current.key}, current)
 
 
 async def survivor(show_id: str) -> Show:

@@ -300,6 +300,55 @@ async def test_a_postponed_event_reaches_sold_tickets_once(tickets: Served) -> N
     assert published == [0, 1]
 
 
+SEAT = "Block A, row 4, seat 7"
+
+
+async def stored(ticket: dict[str, Any]) -> Ticket:
+    found = await Ticket.first({"_id": ObjectId(ticket["id"])})
+    assert found is not None
+    return found
+
+
+async def test_a_seat_is_questioned_after_a_merge_and_after_a_correction(tickets: Served) -> None:
+    older, newer = await lists(tickets, **WHERE), await lists(tickets, "Cave", seat=SEAT, **WHERE)
+    await merges(tickets, older["showId"], newer["showId"])
+    same = {"title": "Nick Cave", "price": 45, "seat": SEAT, **WHERE}
+    answer = await tickets.ask("POST", "/api/tickets", by=BOB, json=same)
+    assert answer.json()["type"] == "/problems/same-seat"
+    answer = await tickets.ask("POST", "/api/tickets", by=ANN, json=same)
+    assert answer.json()["type"] == "/problems/seat-listed"
+    later = {"startsAt": "2031-07-05T18:30:00.000Z", "venue": "Olympiahalle"}
+    await act(tickets, "corrections", showId=older["showId"], **later)
+    answer = await tickets.ask("POST", "/api/tickets", by=BOB, json={**same, **later})
+    assert answer.json()["type"] == "/problems/same-seat"
+
+
+async def test_a_sold_seat_is_questioned_after_a_merge(tickets: Served) -> None:
+    older, sold = await lists(tickets, **WHERE), await lists(tickets, "Cave", seat=SEAT, **WHERE)
+    state = {"status": "sold", "live_seat": None}
+    await tickets.database["tickets"].update_one({"_id": ObjectId(sold["id"])}, {"$set": state})
+    await merges(tickets, older["showId"], sold["showId"])
+    same = {"title": "Nick Cave", "price": 45, "seat": SEAT, **WHERE}
+    answer = await tickets.ask("POST", "/api/tickets", by=BOB, json=same)
+    assert answer.json()["type"] == "/problems/same-seat"
+    assert (await stored(sold)).live_seat is None
+
+
+async def test_a_merge_keeps_both_listings_of_a_seat_and_moves_all_tickets(tickets: Served) -> None:
+    older = await lists(tickets, seat=SEAT, **WHERE)
+    newer = await lists(tickets, "Cave", seat=SEAT, **WHERE)
+    another = await lists(tickets, "Cave", seat="Block A, row 4, seat 8", **WHERE)
+    for _ in range(2):
+        await merges(tickets, older["showId"], newer["showId"])
+    await merging.sweep()
+    first, second, third = [await stored(each) for each in (older, newer, another)]
+    assert {each.show_id for each in (first, second, third)} == {older["showId"]}
+    assert first.seat_key == second.seat_key == first.live_seat
+    assert second.live_seat is None
+    assert third.live_seat == third.seat_key != first.seat_key
+    assert {each.status for each in (first, second, third)} == {"available"}
+
+
 async def test_merges_in_both_directions_at_the_same_time_keep_the_older_show(tickets: Served) -> None:
     older, newer = await lists(tickets, **WHERE), await lists(tickets, "Cave", **WHERE)
     one, other = older["showId"], newer["showId"]
