@@ -8,12 +8,13 @@ from typing import Any
 import httpx
 import pytest
 from bson import ObjectId
+from pymongo.errors import DuplicateKeyError
 
 from contracts.wire import now
 from kit.secrets import operator_token
 from services.tickets import pictures
 from services.tickets.documents import Ticket
-from services.tickets.shows import finding, merging
+from services.tickets.shows import finding, following, merging
 from services.tickets.shows.documents import Show
 from tests.support.service import Served, messages, new_id, refusal
 
@@ -347,6 +348,16 @@ async def test_a_merge_keeps_both_listings_of_a_seat_and_moves_all_tickets(ticke
     assert second.live_seat is None
     assert third.live_seat == third.seat_key != first.seat_key
     assert {each.status for each in (first, second, third)} == {"available"}
+
+
+async def test_control_without_giving_way_two_listings_of_a_seat_stop_a_merge(
+    tickets: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "is_second_seat", lambda _error: False)
+    older, newer = [await lists(tickets, title, seat=SEAT, **WHERE) for title in ("Nick Cave", "Cave")]
+    with pytest.raises(DuplicateKeyError):
+        await merging.merge(older["showId"], newer["showId"])
+    assert (await stored(newer)).show_id == newer["showId"]
 
 
 async def test_merges_in_both_directions_at_the_same_time_keep_the_older_show(tickets: Served) -> None:
