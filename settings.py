@@ -518,7 +518,7 @@ class Settings(BaseSettings):
         description="Megabytes of bodies that a web process holds; those that stalled longest are rejected first; 0 for no limit",
     )
     body_memory_mb_per_network: NoLimitAtZero = Field(
-        12, description="Megabytes of bodies that a web process holds for one network; 0 for no limit"
+        18, description="Megabytes of bodies that a web process holds for one network; 0 for no limit"
     )
 
     # Operation

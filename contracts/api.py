@@ -752,6 +752,8 @@ class Order(Wire):
     """How much of the price the buyer gets back by an operator's decision, in minor units, such as cents."""
     photos: list[ReportPhoto] = []
     """The buyer's photos of the problem, and after the answer those of the seller."""
+    former_starts_at: Moment | None = None
+    """The start of the event at the time of the reservation, if it has changed since."""
     ticket: OrderTicket
 
 

@@ -78,9 +78,10 @@ def report_until(order: OrderState) -> datetime | None:
 
     None for an order from before orders kept the time of the payment, if it has no date.
     """
-    if order.details.starts_at is not None:
+    starts_at = order.latest_starts_at or order.details.starts_at
+    if starts_at is not None:
         # The money is due later than this, also for a ticket that was bought after the start.
-        return max(order.details.starts_at, order.paid_at or order.details.starts_at) + AFTER_START
+        return max(starts_at, order.paid_at or starts_at) + AFTER_START
     if order.delivered_at is not None:
         return order.delivered_at + PROBLEM_WITHOUT_DATE
     return order.paid_at + NEVER_DELIVERED if order.paid_at is not None else None

@@ -85,6 +85,8 @@ class ReservableTicket(Details):
     status: TicketStatus
     awaits_files: bool = False
     """Whether it can't be reserved until its seller has uploaded the files."""
+    date_changes: int = 0
+    """How often the date has changed for those who had it already."""
 
 
 class OrderState(BaseModel):
@@ -166,6 +168,14 @@ class OrderState(BaseModel):
     """How much of the price the buyer gets back altogether by an operator's decision."""
     photos: Sequence[PhotoEntry] = ()
     """The photos of the problem, also those that weren't sent yet. They aren't published."""
+    date_changes: int = 0
+    """The number of the newest known change of the ticket's date."""
+    date_changed_at: Moment | None = None
+    """When the order took over another date. None if it never did."""
+    former_starts_at: Moment | None = None
+    """The start at the time of the reservation, if it has changed since."""
+    latest_starts_at: Moment | None = None
+    """The latest start that the buyer was ever told, if it has changed."""
 
 
 PRIVATE = frozenset({"held", "payment_version", "payment_status", "authorized_at", "kept_until"})

@@ -39,6 +39,7 @@ def view_of(order: Order | ShownOrder, window: timedelta) -> OrderView:
         can_report=problems.may_report(order, moment),
         refund_due=order.refund_due_minor,
         photos=[photo_view(each) for each in shown_to(order, "buyer")],
+        former_starts_at=order.former_starts_at,
         ticket=OrderTicket(
             id=order.ticket_id,
             title=order.ticket_title,

@@ -202,7 +202,8 @@ def order_fields(event: OrderEvent) -> dict[str, Any]:
         "status": event.status,
         "seller_id": event.seller_id,
         "title": event.ticket.title,
-        "starts_at": event.ticket.starts_at,
+        # The money waits as long as the buyer may report a problem.
+        "starts_at": event.latest_starts_at or event.ticket.starts_at,
         "paid_at": event.paid_at,
         "delivered_at": event.delivered_at,
         "delivery": event.delivery,

@@ -17,7 +17,7 @@ from kit.errors import AccountClosed, NotFound, Unavailable
 from kit.images.results import Rendered
 from kit.mongo import object_id
 from services.tickets import failures, leaving, pictures, rules
-from services.tickets.documents import ONE_LIVE_LISTING_A_SEAT, Ticket
+from services.tickets.documents import Ticket, is_second_seat
 from services.tickets.files import retention
 from services.tickets.rules import ANY_PRICE, Pricing
 from services.tickets.shows import finding
@@ -72,7 +72,7 @@ async def offer(
         known = await Ticket.find_one({"user_id": seller, "idempotency_key": key}) if key else None
         if known is None:
             if isinstance(error, DuplicateKeyError):
-                raise (rules.SeatListed if _is_second_seat(error) else Unavailable) from None
+                raise (rules.SeatListed if is_second_seat(error) else Unavailable) from None
             raise
         if known.request_hash != request_hash:
             raise rules.IdempotencyKeyReused from None
@@ -118,7 +118,7 @@ async def edit(
     try:
         ticket = await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, changes, now(), pricing))
     except DuplicateKeyError as error:
-        raise (rules.SeatListed if _is_second_seat(error) else Unavailable) from None
+        raise (rules.SeatListed if is_second_seat(error) else Unavailable) from None
     return await finding.settled(ticket, placed.show)
 
 
@@ -252,15 +252,14 @@ async def _check_seat(seat_key: str | None, seller: str, *, confirmed: bool) -> 
         raise rules.SameSeat
 
 
-def _is_second_seat(error: DuplicateKeyError) -> bool:
-    # Like in orders, the index is named in the message only.
-    described = str(error.details.get("errmsg", "") if error.details else error)
-    return f"index: {ONE_LIVE_LISTING_A_SEAT} " in described
-
-
 def _cap_of(details: Changes, pricing: Pricing) -> finding.Check:
-    """Refuses the price of this listing if the event's country doesn't allow it."""
-    return lambda country: rules.check_price_cap(details, country, pricing)
+    """Refuses the price of this listing if one of the countries doesn't allow it."""
+
+    def check(*countries: str | None) -> None:
+        country = None if pricing.caps is None else pricing.caps.strictest(countries)
+        rules.check_price_cap(details, country, pricing)
+
+    return check
 
 
 _ADDED = ("private_note", "country", "show_id", "performers", "promised")

@@ -5,6 +5,7 @@ from typing import Any, Self
 from beanie import Document, PydanticObjectId
 from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import DuplicateKeyError
 
 from contracts.events import TicketCreated, TicketEvent, TicketUpdated
 from contracts.money import from_minor_units
@@ -18,6 +19,13 @@ SUMMARIZED = ("user_id", "status", "refunded", "price_minor", "refunded_minor")
 
 
 ONE_LIVE_LISTING_A_SEAT = "one_live_listing_a_seat"
+
+
+def is_second_seat(error: DuplicateKeyError) -> bool:
+    """Whether a write failed because its seller has another live listing of the seat."""
+    # Like in orders, the index is named in the message only.
+    described = str(error.details.get("errmsg", "") if error.details else error)
+    return f"index: {ONE_LIVE_LISTING_A_SEAT} " in described
 
 
 class Ticket(TicketState, Aggregate):

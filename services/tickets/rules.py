@@ -141,6 +141,9 @@ class TicketState(TicketDetails):
     awaits_files: bool = False
     """Whether it needs files that aren't complete."""
 
+    date_changes: int = 0
+    """How often a correction or a merge of the event has changed the date."""
+
     files: Sequence[FileEntry] = ()
     """The sealed files. Only the seller and the buyer know of them."""
 

@@ -56,6 +56,7 @@ def render_form(
     alert: str = "",
     is_new: bool = False,
     lost_picture: bool = False,
+    lost_files: bool = False,
     show: Show | None = None,
     found: Sequence[Show] | None = None,
     summary: SalesSummary | None = None,
@@ -76,6 +77,7 @@ def render_form(
         "is_new": is_new,
         "is_detailed": any(form[name] or name in form.errors for name in DETAILS),
         "lost_picture": lost_picture,
+        "lost_files": lost_files,
         "show": show,
         "found": found,
         "summary": summary,
@@ -101,10 +103,11 @@ async def render_refused(
     ticket: Ticket | None = None,
     *,
     had_picture: bool = False,
+    had_files: bool = False,
     show: Show | None = None,
 ) -> Response[Any]:
-    """The form with the errors of a refused request. `had_picture` tells whether a picture was chosen, which
-    the browser loses without JavaScript.
+    """The form with the errors of a refused request. `had_picture` and `had_files` tell what was chosen,
+    which the browser loses without JavaScript.
     """
     if refused.status in {401, 404}:
         raise refused
@@ -118,9 +121,18 @@ async def render_refused(
     form = replace(FIELDS, messages=messages).with_errors(typed, refused.problem)
     if starts is not None and _chosen(typed, starts) is None:
         form = replace(form, errors=_with_reason(form.errors, typed, starts))
-    lost = had_picture and not page.request.wants_fragment
+    loses = not page.request.wants_fragment
     exceeds_cap = refused.problem.type == "/problems/price-above-cap"
-    return render_form(page, form, ticket, status, lost_picture=lost, show=show, exceeds_cap=exceeds_cap)
+    return render_form(
+        page,
+        form,
+        ticket,
+        status,
+        lost_picture=had_picture and loses,
+        lost_files=had_files and loses,
+        show=show,
+        exceeds_cap=exceeds_cap,
+    )
 
 
 def api_body(typed: Mapping[str, str], show: Show | None = None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from services.mail.kinds.accounts import (
     ResetPassword,
 )
 from services.mail.kinds.base import AnyKind
-from services.mail.kinds.deliveries import Overdue, OverdueSale, TicketReady, UploadReminder
+from services.mail.kinds.deliveries import DateChanged, Overdue, OverdueSale, TicketReady, UploadReminder
 from services.mail.kinds.orders import Receipt, Refunded, SaleRefunded, Sold
 from services.mail.kinds.payouts import PaidOut, SetUpPayouts
 from services.mail.kinds.problems import ProblemAnswered, ProblemDecided, ProblemReported, ProblemSettled
@@ -25,6 +25,7 @@ KINDS: Sequence[AnyKind] = (
     SaleRefunded(),
     TicketReady(),
     UploadReminder(),
+    DateChanged(),
     Overdue(),
     OverdueSale(),
     ProblemReported(),

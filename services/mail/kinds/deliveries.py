@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from contracts.events import OrderEvent
 from services.mail.kinds.base import Button, Content, Notice, Site
-from services.mail.kinds.orders import BUYER, EXAMPLE, SELLER, OrderFacts, OrderKind
+from services.mail.kinds.orders import BUYER, EXAMPLE, SELLER, OrderFacts, OrderKind, calendar_of
 from services.mail.kinds.texts import short
 
 
@@ -70,6 +70,40 @@ class UploadReminder(OrderKind):
 
     def example(self) -> OrderEvent:
         return REMINDED_EXAMPLE
+
+
+class DateChanged(OrderKind):
+    """Tells the buyer that the event was postponed, or that its date was wrong."""
+
+    name = "date-changed"
+
+    def notice(self, event: OrderEvent) -> Notice[OrderFacts] | None:
+        if event.status != "complete" or event.date_changed_at is None:
+            return None
+        cause = f"{event.id}-{event.date_changes}"
+        return Notice(cause, event.user_id, event.date_changed_at, OrderFacts.of(event))
+
+    def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
+        return Content(
+            subject=f"Another date ({facts.order}): {short(facts.title)}",
+            heading="The date has changed",
+            lead="The event of your ticket has another date than when you bought it.",
+            details=facts.details(),
+            steps=[
+                "Add the event to your calendar again: your order has a new calendar file.",
+                "Can't you come? You may sell the ticket at Stagedoor.",
+            ],
+            button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
+            notes=[
+                "The times to report a problem and to pay the seller count from the new date, "
+                "but never end earlier than you were told before."
+            ],
+            reason=BUYER,
+            attachments=calendar_of(facts, site),
+        )
+
+    def example(self) -> OrderEvent:
+        return DATE_CHANGED_EXAMPLE
 
 
 class _OverdueKind(OrderKind):
@@ -151,5 +185,14 @@ OVERDUE_EXAMPLE = EXAMPLE.model_copy(
         "delivery": "due",
         "deliver_by": EXAMPLE.ticket.starts_at,
         "overdue_at": EXAMPLE.ticket.starts_at,
+    }
+)
+DATE_CHANGED_EXAMPLE = EXAMPLE.model_copy(
+    update={
+        "version": 4,
+        "date_changes": 1,
+        "date_changed_at": EXAMPLE.paid_at + timedelta(hours=3),
+        "former_starts_at": EXAMPLE.paid_at + timedelta(days=30),
+        "latest_starts_at": EXAMPLE.ticket.starts_at,
     }
 )

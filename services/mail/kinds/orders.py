@@ -124,11 +124,12 @@ class Receipt(OrderKind):
                 f"What is guaranteed, by whom and until when: {url}{guarantees.PAGE}",
             ],
             reason=BUYER,
-            attachments=_calendar(facts, site),
+            attachments=calendar_of(facts, site),
         )
 
 
-def _calendar(facts: OrderFacts, site: Site) -> list[Attachment]:
+def calendar_of(facts: OrderFacts, site: Site) -> list[Attachment]:
+    """The event as a file for calendars, if it has a date."""
     if facts.starts_at is None:
         return []
     order = f"{site.url}/orders/{facts.order_id}"

@@ -452,3 +452,33 @@ async def test_a_disputed_payment_of_an_undelivered_ticket_is_left_to_the_bank(
     await service.payments.follow_order(event)
     assert (await service.shown(event))["dispute"] == "open"
     assert await service.refunds(event) == []
+
+
+# --- Another date ---
+
+
+async def move_to(order: dict[str, Any], starts_at: datetime, date_changes: int, version: int) -> None:
+    """Deliver the event that the date of the order's ticket has changed."""
+    event = await confirmation_of(
+        order, version=version, status="sold", starts_at=starts_at, date_changes=date_changes
+    )
+    await actions.follow_ticket(event)
+
+
+async def test_an_order_follows_its_event_to_the_newest_date_in_whatever_order_it_learns_of_them(
+    orders: Served,
+) -> None:
+    order = await buy(orders, starts_at=now() + 30 * DAY)
+    first = datetime.fromisoformat(order["ticket"]["startsAt"])
+    version = order["ticket"]["version"]
+    await move_to(order, first, 2, version + 5)  # postponed, and moved back
+    await move_to(order, first + timedelta(days=7), 1, version + 4)
+    seen = await shown(orders, order)
+    assert (seen["ticket"]["startsAt"], seen["formerStartsAt"]) == (order["ticket"]["startsAt"], None)
+    for _ in range(2):
+        await move_to(order, first + timedelta(days=9), 3, version + 6)
+    seen = await shown(orders, order)
+    assert datetime.fromisoformat(seen["ticket"]["startsAt"]) == first + timedelta(days=9)
+    assert seen["formerStartsAt"] == order["ticket"]["startsAt"]
+    published = [body["dateChanges"] for _, body in await orders.outbox("orders", order["id"])]
+    assert published[-2:] == [2, 3]
