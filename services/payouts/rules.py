@@ -19,7 +19,7 @@ from contracts.events import (
     PayoutState,
     ProblemState,
 )
-from contracts.guarantees import PAYOUT_WITHOUT_DATE
+from contracts.guarantees import PAYOUT_WITHOUT_DATE, PROBLEM_WITHOUT_DELIVERY
 from contracts.wire import Moment
 from kit.changes import Changes
 from kit.errors import Conflict
@@ -27,6 +27,12 @@ from services.payouts.ledger import Amounts, Posting, posting
 
 CAPTURED: Sequence[PaymentStatus] = ("captured", "refunding", "refunded")
 """Statuses of payments whose money the platform has got."""
+
+REPORT_ARRIVES = timedelta(hours=1)
+"""How long the report of a problem may be on its way here, such as while NATS is down.
+
+With a date, the money is due a day after the last report. Without one, both have the same number of days.
+"""
 
 REMIND_EVERY = timedelta(days=7)
 """How often a seller who can't be paid yet is reminded."""
@@ -232,7 +238,8 @@ class SaleState(BaseModel):
 def due_time(order: OrderFacts, payout_delay: timedelta) -> datetime | None:
     """When the money of a paid order is due: after the event's start, or after the delivery without a date.
 
-    None if the order has no date, and isn't known to be paid or still waits for its delivery.
+    The time to report a problem has always ended before. None if the order has no date, and isn't known to be
+    paid or still waits for its delivery: the seller can mark it at any time.
     """
     if order.starts_at is not None:
         # Somebody may buy or get a ticket after the start. That buyer may report a problem as long as others.
@@ -240,8 +247,10 @@ def due_time(order: OrderFacts, payout_delay: timedelta) -> datetime | None:
         return max(moment for moment in begins if moment is not None) + payout_delay
     if order.delivery == "due":
         return None
-    delivered = order.delivered_at or order.paid_at
-    return delivered + PAYOUT_WITHOUT_DATE if delivered is not None else None
+    if order.delivered_at is not None:
+        return order.delivered_at + PAYOUT_WITHOUT_DATE + REPORT_ARRIVES
+    # An order from before there were deliveries: its buyer may report for longer that nothing came.
+    return order.paid_at + PROBLEM_WITHOUT_DELIVERY + REPORT_ARRIVES if order.paid_at is not None else None
 
 
 def fee_of(amount: int, basis_points: int) -> int:

@@ -1,10 +1,11 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from contracts.events import PayoutState
+from services.orders.problems import report_until
 from services.payouts import rules
 from services.payouts.rules import (
     Debt,
@@ -16,6 +17,7 @@ from services.payouts.rules import (
     Transfer,
 )
 from tests.unit.rules.builders import NOW, ORDER, PAYMENT, SELLER
+from tests.unit.rules.builders import order as order_state
 
 DELAY = timedelta(hours=72)
 START = NOW + timedelta(days=10)
@@ -53,13 +55,43 @@ def test_a_sale_is_held_until_72_hours_after_the_event_begins() -> None:
     assert rules.state_of(sale(), AFTER) == "due"
 
 
-def test_a_sale_without_a_date_is_due_seven_days_after_the_delivery() -> None:
+def test_a_sale_without_a_date_is_due_seven_days_after_the_delivery_when_the_last_report_has_arrived() -> (
+    None
+):
     without_date = order(starts_at=None, delivered_at=NOW + timedelta(days=2))
-    assert rules.due_time(without_date, DELAY) == NOW + timedelta(days=9)
+    assert rules.due_time(without_date, DELAY) == NOW + timedelta(days=9, hours=1)
 
 
-def test_a_sale_without_a_date_and_a_known_delivery_is_due_seven_days_after_the_payment() -> None:
-    assert rules.due_time(order(starts_at=None), DELAY) == NOW + timedelta(days=7)
+def test_a_sale_without_a_date_or_a_known_delivery_is_due_30_days_after_the_payment() -> None:
+    assert rules.due_time(order(starts_at=None), DELAY) == NOW + timedelta(days=30, hours=1)
+
+
+@pytest.mark.parametrize(
+    "starts_at", [None, START, NOW - timedelta(days=1)], ids=["undated", "later", "past"]
+)
+@pytest.mark.parametrize(
+    ("delivery", "delivered_at"),
+    [
+        (None, None),
+        ("due", None),
+        ("delivered", NOW),
+        ("delivered", NOW + timedelta(days=40)),
+        ("confirmed", NOW),
+    ],
+    ids=["unknown", "due", "at-once", "late", "confirmed"],
+)
+def test_no_money_is_due_while_its_buyer_may_report_a_problem(
+    starts_at: datetime | None, delivery: Any, delivered_at: datetime | None
+) -> None:
+    facts = {"starts_at": starts_at, "paid_at": NOW, "delivered_at": delivered_at, "delivery": delivery}
+    due = rules.due_time(order(**facts), DELAY)
+    until = report_until(
+        order_state(
+            details={"starts_at": starts_at}, paid_at=NOW, delivered_at=delivered_at, delivery=delivery
+        )
+    )
+    assert until is not None
+    assert due is None or due > until
 
 
 def test_a_sale_without_a_date_is_not_due_before_the_delivery() -> None:
