@@ -10,9 +10,9 @@ from msgspec import Meta
 
 from contracts.api import Payout, PayoutAccountBody, PayoutAccountLink, PayoutList, WriteOffBody
 from contracts.api import PayoutAccount as AccountView
-from kit.errors import NotFound
+from kit.errors import NotFound, SignInAgain
 from kit.http.body_limits import MAX_BODY
-from kit.http.guards import confirmed, operators_only, signed_in
+from kit.http.guards import confirmed, just_signed_in, operators_only, signed_in
 from kit.http.limits import Limited
 from kit.http.openapi import OPERATORS, SIGNED_IN, ApiOperation, refusals
 from kit.http.request import ApiRequest
@@ -88,15 +88,18 @@ async def show_payout_account(request: ApiRequest, settings: NamedDependency[Set
 
 @post(
     "/account",
-    guards=[signed_in, confirmed, Limited("payout-account", "rate_change")],
+    guards=[signed_in, confirmed, just_signed_in, Limited("payout-account", "rate_change")],
     security=SIGNED_IN,
     summary="Begin or continue to set up the caller's account",
-    responses=refusals(CountryInvalid, CountryUnsupported, AccountRejected),
+    responses=refusals(CountryInvalid, CountryUnsupported, AccountRejected, SignInAgain),
 )
 async def set_up_payout_account(
     request: ApiRequest, data: RequestBody[PayoutAccountBody], onboarding: NamedDependency[Onboarding]
 ) -> PayoutAccountLink:
-    """The address of Stripe's page. The country of an account that exists can't be changed."""
+    """The address of Stripe's page. The country of an account that exists can't be changed.
+
+    The caller must have signed in within the last ten minutes.
+    """
     return PayoutAccountLink(url=await onboarding.begin(request.user.id, data.country))
 
 

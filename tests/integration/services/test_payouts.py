@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from contracts.identity import Identity
 from contracts.wire import now
 from kit.stripe.errors import OutcomeUnknown
 from services.payouts import rules
@@ -16,7 +17,7 @@ from services.payouts.documents import LedgerEntry, OrderReplica, PayoutAccount,
 from services.payouts.reconciler import Reconciler
 from services.payouts.stripe_gateway.client import Gateway
 from tests.support.payouts import PayoutsService, Sold
-from tests.support.service import messages, new_id
+from tests.support.service import SIGNER, messages, new_id, token_for
 from tests.support.webhooks import SECRET, signature
 
 NET = 1899
@@ -400,6 +401,28 @@ async def test_a_country_that_isnt_a_code_is_refused(payouts: PayoutsService) ->
     assert messages(await payouts.begin(new_id(), "Brazil"), 400) == [
         "Country must be a code of two letters, such as US"
     ]
+
+
+@pytest.mark.parametrize(("ago", "status"), [(9, 201), (11, 403)])
+async def test_an_account_is_set_up_or_changed_only_soon_after_signing_in(
+    payouts: PayoutsService, ago: int, status: int
+) -> None:
+    seller = await payouts.seller()
+    token = token_for(seller, signed_in=timedelta(minutes=ago))
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = await payouts.served.ask("POST", "/api/payouts/account", headers=headers, json={"country": "US"})
+    assert answer.status_code == status, answer.text
+    if status == 403:
+        assert answer.json()["type"] == "/problems/sign-in-again"
+
+
+async def test_a_session_that_doesnt_say_when_it_began_sets_up_no_account(payouts: PayoutsService) -> None:
+    seller = new_id()
+    identity = Identity(id=seller, email="ada@example.com", session_id=new_id())
+    headers = {"Authorization": f"Bearer {SIGNER.sign(identity, now() + timedelta(hours=1))}"}
+    answer = await payouts.served.ask("POST", "/api/payouts/account", headers=headers, json={"country": "US"})
+    assert answer.json()["type"] == "/problems/sign-in-again"
+    assert await PayoutAccount.of_seller(seller) is None
 
 
 async def test_concurrent_requests_create_one_account(payouts: PayoutsService) -> None:
