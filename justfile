@@ -286,6 +286,13 @@ withdraw TICKET *ARGS: _runtime
 decide-problem ORDER DECISION *ARGS: _runtime
     @exec {{ python }} -m ops decide-problem "$@"
 
+# Give up what the seller of an order owes: `just write-off ORDER --reason "…"`
+[group("operate")]
+[no-exit-message]
+[positional-arguments]
+write-off ORDER *ARGS: _runtime
+    @exec {{ python }} -m ops write-off "$@"
+
 # Merge two events that are the same: `just merge-shows EVENT OTHER --reason "…"`
 [group("operate")]
 [no-exit-message]

@@ -387,6 +387,25 @@ def decide_problem(
 
 @cli.command()
 @logged
+def write_off(order: OrderId, reason: Reason) -> None:
+    """Give up what the seller of an order owes, because a buyer got money back that the seller had got.
+
+    The seller's next sales don't settle it any more, and Stripe isn't asked again. It can't be undone.
+    Repeating the command is harmless. The payouts service has to be running.
+
+    \b
+    Exit codes:
+      0  the seller owes nothing for this order any more
+      1  not written off; the reason is shown
+      2  wrong arguments
+    """
+    from ops.interventions import write_off
+
+    typer.echo(run(write_off(load(), order, reason), "Not written off"))
+
+
+@cli.command()
+@logged
 def merge_shows(show: ShowId, other: ShowId, reason: Reason) -> None:
     """Merge two events that are the same. The older one stays, and gets the tickets of the other.
 

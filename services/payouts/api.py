@@ -28,7 +28,7 @@ from services.payouts.actions import (
 )
 from services.payouts.documents import PayoutAccount, Sale
 from services.payouts.inbox import WebhookInbox
-from services.payouts.rules import NothingOwed
+from services.payouts.rules import DebtChanged, NothingOwed
 from services.payouts.views import account_view, sums_of, view_of
 from settings import Settings
 
@@ -109,10 +109,10 @@ async def set_up_payout_account(
     guards=[operators_only],
     security=OPERATORS,
     summary="Give up what a seller owes",
-    responses=refusals(NotFound, NothingOwed),
+    responses=refusals(NotFound, NothingOwed, DebtChanged),
 )
 async def write_off(data: RequestBody[WriteOffBody], payouts: NamedDependency[Payouts]) -> Payout:
-    sale = await payouts.write_off(data.order_id)
+    sale = await payouts.write_off(data.order_id, data.owed)
     record("write-off", "success", actor=OPERATOR, order=data.order_id, reason=data.reason)
     return view_of(sale)
 

@@ -45,6 +45,10 @@ class NothingOwed(Conflict):
     message = "The seller owes nothing for this order"
 
 
+class DebtChanged(Conflict):
+    message = "What the seller owes has changed. Look at it again"
+
+
 class OrderFacts(BaseModel):
     """The fields of an order that decide what its seller gets."""
 
@@ -138,6 +142,8 @@ class SaleState(BaseModel):
     due_at: Moment | None = None
     """When the money is due. None if that isn't known yet."""
     paid_at: Moment | None = None
+    frozen_at: Moment | None = None
+    """Since when the money is frozen. None if it isn't."""
     refunded: int = 0
     lost: int = 0
     dispute: DisputeStatus | None = None
@@ -314,8 +320,10 @@ def with_state(sale: SaleState, changes: Changes, now: datetime) -> Changes:
     state = state_of(changed, now)
     # The first complete payment counts. A transfer after a failed refund doesn't change when it was made.
     paid_at = sale.paid_at or (now if state == "paid" else None)
+    frozen_at = (sale.frozen_at or now) if state == "frozen" else None
     needs_account = changed.needs_account and state == "due"
-    return {**changes, "state": state, "paid_at": paid_at, "needs_account": needs_account}
+    decided = {"state": state, "paid_at": paid_at, "frozen_at": frozen_at, "needs_account": needs_account}
+    return {**changes, **decided}
 
 
 def state_of(sale: SaleState, now: datetime) -> PayoutState:
@@ -373,14 +381,22 @@ def offset(sale: SaleState, settled: Sequence[Offset], now: datetime) -> Changes
     return with_state(sale, {"offsets": [*sale.offsets, *added]}, now) if added else None
 
 
-def write_off(sale: SaleState, now: datetime) -> Changes:
-    """Give up what the seller owes for this order.
+def write_off(sale: SaleState, now: datetime, seen: int | None = None) -> Changes | None:
+    """Give up what the seller owes for this order. A repeated call changes nothing.
+
+    Args:
+        seen: the debt that the operator has read, if known. Only that is given up, because a sale may have
+            settled a part meanwhile, or another refund may have made it larger.
 
     Raises:
-        NothingOwed
+        NothingOwed, DebtChanged
     """
     if sale.owed == 0:
+        if sale.written_off:
+            return None
         raise NothingOwed
+    if seen is not None and seen != sale.owed:
+        raise DebtChanged
     return with_state(sale, {"written_off": sale.written_off + sale.owed}, now)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from contracts.identity import Identity
 from contracts.wire import now
+from kit.secrets import operator_token
 from kit.stripe.errors import OutcomeUnknown
 from services.payouts import rules
 from services.payouts.documents import LedgerEntry, OrderReplica, PayoutAccount, Sale, WebhookEvent
@@ -364,6 +365,43 @@ async def test_an_operator_writes_off_a_debt(payouts: PayoutsService) -> None:
     sale = await payouts.payouts.write_off(sold.id)
     assert (sale.owed, sale.written_off) == (0, NET)
     await assert_balanced(payouts)
+
+
+async def indebted(payouts: PayoutsService) -> Sold:
+    """A sale whose seller owes what the buyer got back."""
+    seller = await payouts.seller()
+    sold = await payouts.sold(seller)
+    await payouts.reconcile()
+    await payouts.empty_balance(seller)
+    await payouts.becomes(sold, status="refunded", refunded_amount=1999)
+    await payouts.reconcile()
+    return sold
+
+
+async def write_off(payouts: PayoutsService, body: dict[str, Any]) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {operator_token(payouts.served.app.state.settings)}"}
+    return await payouts.served.ask("POST", "/api/payouts/write-offs", headers=headers, json=body)
+
+
+async def test_two_operators_who_write_off_a_debt_at_once_write_it_off_once(payouts: PayoutsService) -> None:
+    sold = await indebted(payouts)
+    body = {"orderId": sold.id, "reason": "the seller is gone", "owed": NET}
+    answers = await asyncio.gather(*(write_off(payouts, body) for _ in range(5)))
+    assert [answer.status_code for answer in answers] == [201] * 5
+    assert (await payouts.sale(sold)).written_off == NET
+    await assert_balanced(payouts)
+    entries = await LedgerEntry.find({"order_id": sold.id, "change.written_off": {"$gt": 0}}).to_list()
+    assert [entry.change.written_off for entry in entries] == [NET]
+
+
+async def test_a_debt_that_has_changed_since_the_operator_read_it_isnt_written_off(
+    payouts: PayoutsService,
+) -> None:
+    sold = await indebted(payouts)
+    body = {"orderId": sold.id, "reason": "the seller is gone", "owed": NET - 1}
+    answer = await write_off(payouts, body)
+    assert answer.json()["type"] == "/problems/debt-changed"
+    assert (await payouts.sale(sold)).owed == NET
 
 
 async def test_a_seller_without_an_account_keeps_the_claim_and_is_reminded(payouts: PayoutsService) -> None:

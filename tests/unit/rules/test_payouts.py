@@ -9,6 +9,7 @@ from services.orders.problems import report_until
 from services.payouts import rules
 from services.payouts.rules import (
     Debt,
+    DebtChanged,
     NothingOwed,
     Offset,
     OrderFacts,
@@ -253,11 +254,33 @@ def test_a_sale_that_settles_a_debt_completely_is_paid_without_a_transfer() -> N
     assert (settled.state, settled.paid_at, settled.paid_out) == ("paid", AFTER, 0)
 
 
-def test_a_debt_can_be_written_off_once() -> None:
+def test_a_debt_is_written_off_once_and_a_repetition_changes_nothing() -> None:
     written_off = after(paid(refunded=10_000), rules.write_off(paid(refunded=10_000), AFTER))
     assert (written_off.owed, written_off.written_off) == (0, 9500)
+    assert rules.write_off(written_off, AFTER) is None
+    assert rules.write_off(written_off, AFTER, 9500) is None
+
+
+def test_without_a_debt_nothing_is_written_off() -> None:
     with pytest.raises(NothingOwed):
-        rules.write_off(written_off, AFTER)
+        rules.write_off(paid(), AFTER)
+
+
+def test_only_the_debt_that_an_operator_has_read_is_written_off() -> None:
+    indebted = paid(refunded=10_000)
+    assert after(indebted, rules.write_off(indebted, AFTER, 9500)).owed == 0
+    partly = after(indebted, rules.settle(indebted, "other", 500, AFTER))
+    with pytest.raises(DebtChanged):
+        rules.write_off(partly, AFTER, 9500)
+
+
+def test_a_sale_remembers_since_when_it_is_frozen() -> None:
+    later = AFTER + timedelta(days=1)
+    frozen = after(sale(), rules.with_state(sale(), {"dispute": "open"}, AFTER))
+    assert (frozen.state, frozen.frozen_at) == ("frozen", AFTER)
+    assert after(frozen, rules.with_state(frozen, {"problem": "open"}, later)).frozen_at == AFTER
+    thawed = after(frozen, rules.with_state(frozen, {"dispute": "won"}, later))
+    assert (thawed.state, thawed.frozen_at) == ("due", None)
 
 
 def test_a_seller_without_an_account_is_reminded_a_limited_number_of_times() -> None:
