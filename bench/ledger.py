@@ -1,8 +1,8 @@
 """`just ledger` makes purchases through all services, with everything that may happen to their money.
 
 Sellers get paid, buyers get money back before and after that, banks decide on disputes, and promised files
-come too late. Only the days until a payout are simulated: the sales become due at once. Then the audit compares
-orders, payments, payouts, its ledger and Stripe, and has to find no difference.
+come too late. Only the days until a payout are simulated: the sales become due at once. Then the audit
+compares orders, payments, payouts, its ledger and Stripe, and has to find no difference.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from ops.interventions import decide_problem
 from ops.operator_api import client, request
 from ops.refund import refund
 from sandbox.log import write
-from tests.support.people import Person, signed_up
+from tests.support.people import Person, random_word, signed_up
 from tests.support.polling import until
 from tests.support.stack import Stack, stagedoor
 from tests.support.ticket_files import pdf
@@ -77,7 +77,7 @@ class Deal:
         """
         starts_at = (datetime.now(UTC) + timedelta(days=30)).isoformat()
         place = {"startsAt": starts_at, "timeZone": "Europe/Berlin", "venue": "Konzerthaus", "city": "Berlin"}
-        title = f"Concert {secrets.token_hex(4)}"
+        title = f"Concert {random_word()}"
         self.details = await self.seller.lists_ticket(title=title, **{**place, **listed})
         if files:
             await self.uploads()
