@@ -110,6 +110,14 @@ async def test_ten_processes_transfer_a_sale_once(payouts: PayoutsService) -> No
     await assert_balanced(payouts)
 
 
+async def test_processes_that_send_the_same_planned_transfer_make_it_once(payouts: PayoutsService) -> None:
+    """The amount is small, so that the charge alone wouldn't limit how often it is transferred."""
+    sold = await payouts.sold(await payouts.seller())
+    smaller = (await _planned(payouts, await payouts.sale(sold))).model_copy(update={"sent": 100})
+    await asyncio.gather(*(payouts.transfers.gateway.transfer(sold.id, smaller) for _ in range(3)))
+    assert len(await payouts.transfers_of(sold)) == 1
+
+
 async def test_without_the_transfer_key_processes_transfer_a_sale_repeatedly(
     payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
