@@ -877,6 +877,8 @@ class PayoutAccountLink(Wire):
 class WriteOffBody(Body):
     order_id: Annotated[str, Field(min_length=1, max_length=64)]
     reason: Reason
+    owed: Annotated[int, Field(gt=0)] | None = None
+    """The debt that the operator has read, in minor units. If it is another one now, nothing is given up."""
 
 
 class PaymentResult(Wire):

@@ -19,6 +19,8 @@ ANSWER_HOURS = 48
 """How long after a report its seller may answer. After that, or after the answer, an operator decides."""
 PROBLEM_WITHOUT_DATE = timedelta(days=7)
 """How long after the delivery a buyer may report a problem, if the listing has no date."""
+PROBLEM_WITHOUT_DELIVERY = timedelta(days=30)
+"""How long after the payment a buyer may report a problem, if there is no date, and nothing was delivered."""
 PAYOUT_WITHOUT_DATE = timedelta(days=7)
 """How long after the delivery the seller is paid, if the listing has no date."""
 

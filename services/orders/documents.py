@@ -91,6 +91,7 @@ class Order(OrderState, Aggregate):
                 name="reports",
                 partialFilterExpression={"report_open": True},
             ),
+            IndexModel([("report.decided_at", ASCENDING)], name="decided_reports", sparse=True),
             IndexModel(
                 [("code", ASCENDING)],
                 name=ONE_ORDER_A_CODE,

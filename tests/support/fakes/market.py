@@ -50,6 +50,8 @@ class Market:
     """Payments by order id."""
     payouts: list[tuple[str, Payout]] = field(default_factory=list)
     """Each sale with its seller's id."""
+    signed_in_long_ago: bool = False
+    """Whether what needs a fresh sign-in is refused."""
     payout_account: Any = "none"
     """The state of everybody's account at Stripe."""
     onboarding_page: str = "http://localhost:12111/connect/1"
