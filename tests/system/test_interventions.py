@@ -358,6 +358,7 @@ async def test_operators_write_off_a_debt_once_in_the_console_and_by_the_command
     async with connect(operated.settings.database) as mongo:
         sales, key = mongo["payouts"]["sales"], {"_id": ObjectId(order["id"])}
         sale = await until(lambda: sales.find_one(key), lambda found: found is not None)
+        assert sale is not None
         # The seller got more than the sale is worth, as after a refund with an empty balance.
         transfer = {
             "id": "tr_1",
