@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from pydantic import ValidationError
 from pymongo.errors import DuplicateKeyError
 
 from contracts.wire import now
@@ -50,7 +51,7 @@ async def merge(show_id: str, other_id: str) -> Show:
 
 
 async def correct(show_id: str, facts: Mapping[str, Any]) -> Show:
-    """Correct facts of a show. Its tickets that aren't sold follow.
+    """Correct facts of a show. Its tickets follow; sold ones take over only the date.
 
     Raises:
         NotFound, ShowExists, PictureMissing
@@ -76,17 +77,27 @@ async def sweep() -> None:
         # An older change is settled by this pass, because no request knows the show as it was before.
         is_last = show.unsettled_since < now() - SETTLE
         try:
-            await _move(show.key)
+            have_followed = await _move(show.key)
         except NotFound:
             log.error("the show into which show %s was merged is missing", show.key)
             continue
-        if is_last:
+        if is_last and have_followed:
             await show.write({"unsettled_since": None})
 
 
-async def _move(show_id: str) -> None:
-    """Let all tickets that name this show follow it, or the show into which it was merged."""
+async def _move(show_id: str) -> bool:
+    """Let all tickets that name this show follow it, or the show into which it was merged.
+
+    Returns:
+        whether they did. A ticket that can't be read doesn't keep the others from following.
+    """
     show = await survivor(show_id)
     tickets = Ticket.get_pymongo_collection()
+    have_followed = True
     async for raw in tickets.find({"show_id": show_id}, {"_id": 1}):
-        await following.follow(raw["_id"], {show_id}, show)
+        try:
+            await following.follow(raw["_id"], {show_id}, show)
+        except ValidationError:
+            log.exception("ticket %s can't follow show %s", raw["_id"], show.key)
+            have_followed = False
+    return have_followed

@@ -454,6 +454,29 @@ async def test_the_sweep_finishes_an_interrupted_merge(
     assert raw["unsettled_since"] is None
 
 
+async def test_a_ticket_that_cannot_be_read_keeps_no_other_from_following_its_event(
+    tickets: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = await lists(tickets, **WHERE)
+    broken, newer = await lists(tickets, "Cave", **WHERE), await lists(tickets, "Cave", **WHERE)
+    stored = tickets.database["tickets"]
+    await stored.update_one({"_id": ObjectId(broken["id"])}, {"$set": {"status": "unheard-of"}})
+    await merging.merge(older["showId"], newer["showId"])
+    assert (await shown(tickets, newer))["showId"] == older["showId"]
+
+    async def unsettled() -> bool:
+        raw = await tickets.database["shows"].find_one({"_id": ObjectId(newer["showId"])})
+        return raw is not None and raw["unsettled_since"] is not None
+
+    monkeypatch.setattr(merging, "now", lambda: now() + 2 * merging.SETTLE)
+    await merging.sweep()
+    assert await unsettled()
+    await stored.update_one({"_id": ObjectId(broken["id"])}, {"$set": {"status": "available"}})
+    await merging.sweep()
+    assert not await unsettled()
+    assert (await shown(tickets, broken))["showId"] == older["showId"]
+
+
 async def test_a_correction_reaches_the_tickets_and_former_descriptions_still_find_the_event(
     tickets: Served,
 ) -> None:
