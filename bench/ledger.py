@@ -45,16 +45,21 @@ SETTLE_SECONDS = 300.0
 class Shop:
     """One purchase after the other. Each kind is a method with what happens to its money."""
 
-    def __init__(self, stack: Stack, sellers: Sequence[Person], buyers: Sequence[Person]) -> None:
+    def __init__(
+        self, stack: Stack, sellers: Sequence[Person], unlucky: Sequence[Person], buyers: Sequence[Person]
+    ) -> None:
         self.stack = stack
         self.sellers, self.buyers = sellers, buyers
+        self._unlucky = iter(unlucky)
+        """A seller for each sale that fails: after two of them, a seller can't sell without files."""
         self.after_payout: list[Callable[[], Awaitable[object]]] = []
         """What happens to the money once the sellers have it."""
         self.kinds: Counter[str] = Counter()
 
     async def buy(self, number: int) -> None:
         kind = KINDS[number % len(KINDS)]
-        deal = Deal(self, self.sellers[number % SELLERS], self.buyers[number % BUYERS])
+        seller = next(self._unlucky) if kind in FAILED else self.sellers[number % SELLERS]
+        deal = Deal(self, seller, self.buyers[number % BUYERS])
         await kind(deal)
         self.kinds[kind.__name__.replace("_", " ")] += 1
 
@@ -221,6 +226,13 @@ KINDS: Sequence[Callable[[Deal], Awaitable[None]]] = (
 )
 """What happens to the purchases, in turns."""
 
+FAILED = {
+    partly_refunded_before_the_payout,
+    partly_refunded_after_the_payout,
+    promised_files_too_late,
+}
+"""Purchases whose buyers get money back because of the seller."""
+
 
 async def open_accounts(sellers: Sequence[Person]) -> None:
     """Let all sellers but the last, who never does, give Stripe their details."""
@@ -267,17 +279,20 @@ async def make_purchases(shop: Shop, purchases: int) -> None:
 
 async def run(folder: Path, purchases: int) -> int:
     """Make the purchases, audit them, and return the number of orders with differences."""
+    failures = sum(KINDS[number % len(KINDS)] in FAILED for number in range(purchases))
     write("Starting a marketplace ...")
     async with (
         stagedoor(
             folder, variants=False, DELIVERY_HOURS=DELIVERY_HOURS, FEE_PERCENT="5", LOG_LEVEL="WARNING"
         ) as stack,
-        signed_up(stack.web, SELLERS + BUYERS) as people,
+        signed_up(stack.web, SELLERS + BUYERS + failures) as people,
         connect(stack.settings.database) as mongo,
     ):
         sales, payments = mongo["payouts"]["sales"], mongo["payments"]["payments"]
-        shop, began = Shop(stack, people[:SELLERS], people[SELLERS:]), time.monotonic()
-        await open_accounts(shop.sellers)
+        sellers, others = people[:SELLERS], people[SELLERS:]
+        buyers, unlucky = others[:BUYERS], others[BUYERS:]
+        shop, began = Shop(stack, sellers, unlucky, buyers), time.monotonic()
+        await open_accounts([*unlucky, *sellers])
         await make_purchases(shop, purchases)
         for kind, count in shop.kinds.items():
             write(f"{count:6} {kind}")
