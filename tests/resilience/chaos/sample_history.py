@@ -75,6 +75,8 @@ def ticket(key: str, *states: State, promised: bool = False) -> list[Stored]:
         "notes": "Two together",
         "promised": promised,
         "files_ready_at": None,
+        "awaits_files": False,
+        "date_changes": 0,
         **DETAILS,
     }
     return _states(key, first, states)
@@ -105,6 +107,7 @@ def order(
         "relisted": False,
         "refunded_minor": 0,
         "dispute": None,
+        "date_changes": 0,
         **dict.fromkeys(("paid_at", "refunded_at", *DELIVERY.values())),
     }
     return _states(key, first, states)

@@ -25,7 +25,8 @@ MAX_CLOCK_ERROR = timedelta(minutes=5)
 
 MOMENTS = {
     *("heldUntil", "startsAt", "filesReadyAt", "expiresAt", "endedAt", "authorizedAt"),
-    *("paidAt", "refundedAt", "deliverBy", "deliveredAt", "confirmedAt", "overdueAt"),
+    *("paidAt", "refundedAt", "deliverBy", "deliveredAt", "confirmedAt", "overdueAt", "remindedAt"),
+    *("dateChangedAt", "formerStartsAt", "latestStartsAt"),
 }
 PRICES = {"price", "faceValue"}
 
@@ -215,6 +216,8 @@ def _ticket(stored: Stored) -> dict[str, Any]:
         "notes": stored["notes"],
         "delivery": way_of_delivery(stored),
         "filesReadyAt": stored["files_ready_at"],
+        "awaitsFiles": stored["awaits_files"],
+        "dateChanges": stored["date_changes"],
         **_details(stored),
     }
 
@@ -225,8 +228,12 @@ DELIVERY = {
     "deliveredAt": "delivered_at",
     "confirmedAt": "confirmed_at",
     "overdueAt": "overdue_at",
+    "remindedAt": "reminded_at",
+    "dateChangedAt": "date_changed_at",
+    "formerStartsAt": "former_starts_at",
+    "latestStartsAt": "latest_starts_at",
 }
-"""The names of an order's fields about its delivery in events and in the database."""
+"""The names of an order's fields about its delivery and its date in events and in the database."""
 
 PROBLEM = (
     *("problem", "problemKind", "problemAt"),
@@ -258,6 +265,7 @@ def _order(stored: Stored) -> dict[str, Any]:
         "refundedAmount": stored["refunded_minor"],
         "dispute": stored["dispute"],
         **{name: stored[field] for name, field in DELIVERY.items()},
+        "dateChanges": stored["date_changes"],
         **dict.fromkeys(PROBLEM),
         "refundDue": 0,
         "expiresAt": stored["expires_at"],
