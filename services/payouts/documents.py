@@ -137,6 +137,12 @@ class Sale(SaleState, Aggregate):
         await self.get_pymongo_collection().update_one(guard, {"$set": {"next_look_at": look_at}})
 
     @classmethod
+    async def not_before(cls, sale_id: PydanticObjectId | None, soonest: datetime) -> None:
+        """Postpone the next look at the sale to this time, if it is sooner."""
+        sooner = {"_id": sale_id, "next_look_at": {"$lt": soonest}}
+        await cls.get_pymongo_collection().update_one(sooner, {"$set": {"next_look_at": soonest}})
+
+    @classmethod
     async def make_due(cls, which: Mapping[str, Any]) -> None:
         """Let any process look at these sales now."""
         await cls.get_pymongo_collection().update_many(which, {"$set": {"next_look_at": now()}})

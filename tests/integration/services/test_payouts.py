@@ -8,14 +8,15 @@ from typing import Any
 
 import httpx
 import pytest
+from bson import ObjectId
 
 from contracts.wire import now
 from kit.stripe.errors import OutcomeUnknown
-from services.payouts import rules
+from services.payouts import rules, schedule
 from services.payouts.documents import LedgerEntry, OrderReplica, PayoutAccount, Sale, WebhookEvent
 from services.payouts.reconciler import Reconciler
 from services.payouts.stripe_gateway.client import Gateway
-from services.payouts.transfers import Transfers
+from services.payouts.transfers import SellerOwes, Transfers
 from tests.support.payouts import PayoutsService, Sold
 from tests.support.service import messages, new_id
 from tests.support.webhooks import SECRET, signature
@@ -418,6 +419,41 @@ async def test_a_sale_is_paid_although_its_seller_is_reminded_while_the_account_
     assert (await payouts.sale(sold)).reminders == 1
     await Reconciler(payouts.transfers).reconcile()
     assert await payouts.state(sold) == "paid"
+
+
+@pytest.mark.parametrize("failure", [SellerOwes(), OutcomeUnknown()])
+async def test_an_event_during_a_failed_look_is_not_delayed(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    sold = await payouts.sold(await payouts.seller(None))
+
+    async def fail(*_: Any) -> Any:
+        await Sale.make_due({"_id": ObjectId(sold.id)})  # as after an event
+        raise failure
+
+    monkeypatch.setattr(Transfers, "settle", fail)
+    await payouts.reconcile()
+    look_at = (await payouts.sale(sold)).next_look_at
+    assert look_at is not None
+    assert timedelta(0) < look_at - now() <= schedule.FIRST_DELAY
+
+
+@pytest.mark.parametrize(
+    ("failure", "delay"), [(SellerOwes(), schedule.DEBT_INTERVAL), (OutcomeUnknown(), schedule.MAX_DELAY)]
+)
+async def test_without_an_event_a_failed_look_is_repeated_later(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch, failure: Exception, delay: timedelta
+) -> None:
+    sold = await payouts.sold(await payouts.seller(None))
+
+    async def fail(*_: Any) -> Any:
+        raise failure
+
+    monkeypatch.setattr(Transfers, "settle", fail)
+    await payouts.reconcile()
+    look_at = (await payouts.sale(sold)).next_look_at
+    assert look_at is not None
+    assert delay - timedelta(minutes=1) < look_at - now() <= delay
 
 
 async def test_an_unreadable_sale_does_not_delay_others(payouts: PayoutsService) -> None:
