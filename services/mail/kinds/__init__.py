@@ -15,7 +15,7 @@ from services.mail.kinds.accounts import (
 from services.mail.kinds.base import AnyKind
 from services.mail.kinds.deliveries import Overdue, OverdueSale, TicketReady
 from services.mail.kinds.orders import Receipt, Refunded, SaleRefunded, Sold
-from services.mail.kinds.payouts import PaidOut, SetUpPayouts
+from services.mail.kinds.payouts import DebtSettled, PaidOut, SetUpPayouts
 from services.mail.kinds.problems import ProblemAnswered, ProblemDecided, ProblemReported, ProblemSettled
 
 KINDS: Sequence[AnyKind] = (
@@ -31,6 +31,7 @@ KINDS: Sequence[AnyKind] = (
     ProblemDecided(),
     ProblemSettled(),
     PaidOut(),
+    DebtSettled(),
     SetUpPayouts(),
     ConfirmAddress(),
     ConfirmNewAddress(),
