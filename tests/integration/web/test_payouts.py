@@ -84,12 +84,16 @@ async def test_a_seller_continues_at_stripe(client: PageClient, market: Market, 
     assert "Continue at Stripe" in text_of(page)
 
 
-async def test_an_unexpected_address_of_stripes_page_isnt_shown(
+async def test_an_unexpected_address_of_stripes_page_isnt_shown_and_the_seller_is_told(
     client: PageClient, market: Market, seller: User
 ) -> None:
     market.onboarding_page = "https://evil.example/connect"
     page = await client.submit("/account/payouts", country="US")
+    assert page.status_code == 503
     assert "evil.example" not in page.text
+    assert "send you to Stripe now: the link that we got leads elsewhere" in text_of(page)
+    assert "Continue at Stripe" not in text_of(page)
+    assert 'role="alert"' in page.text
 
 
 async def test_a_country_outside_the_region_is_refused_with_an_explanation(
