@@ -324,6 +324,8 @@ class WebhookEvent(Document):
     order_id: str | None
     """The order of the transfer that the event is about."""
     received_at: Moment
+    happened_at: Moment | None = None
+    """When Stripe made the event. None if that isn't known."""
     due: Moment
     """When to process the event next. The delay grows with each failure."""
     failures: int = 0
@@ -386,6 +388,8 @@ class PayoutAccount(Document):
     """Whether Stripe pays the account's balance to the seller's bank."""
     payout_failed: bool = False
     """Whether the last payout to the seller's bank failed."""
+    payout_told_at: Moment | None = None
+    """When Stripe made the newest event about a payout. An older one changes nothing."""
     created_at: Moment
     checked_at: Moment | None = None
 
@@ -426,6 +430,15 @@ class PayoutAccount(Document):
         await self.get_pymongo_collection().update_one({"_id": self.id}, {"$set": dict(changes)})
         saved: Self = self.model_copy(update=dict(changes))
         return saved
+
+    async def record_payout(self, *, failed: bool, at: datetime) -> bool:
+        """Store whether a payout failed. Return False if a newer event is known."""
+        newest = {"$or": [{"payout_told_at": None}, {"payout_told_at": {"$lte": at}}]}
+        changes = {"payout_failed": failed, "payout_told_at": at}
+        recorded = await self.get_pymongo_collection().update_one(
+            {"_id": self.id, **newest}, {"$set": changes}
+        )
+        return recorded.matched_count == 1
 
     @classmethod
     async def _first(cls, which: Mapping[str, Any]) -> Self | None:

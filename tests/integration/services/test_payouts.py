@@ -575,6 +575,38 @@ async def test_a_webhook_about_an_account_is_stored_once_and_pays_what_is_due(
     assert await payouts.state(sold) == "paid"
 
 
+async def tell(payouts: PayoutsService, account: str, kind: str, at: int | None) -> None:
+    """Deliver Stripe's event about a payout to the seller's bank."""
+    event = {"id": f"evt_{new_id()}", "object": "event", "type": kind, "account": account, "created": at}
+    body = json.dumps({**event, "data": {"object": {"id": "po_1"}}}).encode()
+    assert (await receive(payouts, body, signature(body))).status_code == 200
+    await payouts.inbox.process_inbox()
+
+
+@pytest.mark.parametrize(
+    ("told", "failed"),
+    [
+        ([("payout.failed", 100), ("payout.paid", 200)], False),
+        ([("payout.paid", 200), ("payout.failed", 100)], False),
+        ([("payout.failed", 200), ("payout.paid", 100)], True),
+        ([("payout.paid", 100), ("payout.failed", 100)], True),
+        ([("payout.paid", 100), ("payout.failed", None)], True),
+    ],
+)
+async def test_the_newest_event_says_whether_a_payout_failed(
+    payouts: PayoutsService, told: list[tuple[str, int | None]], *, failed: bool
+) -> None:
+    payouts.served.app.state.inbox = replace(payouts.inbox, webhook_secrets=[SECRET])
+    seller = await payouts.seller()
+    account = await PayoutAccount.of_seller(seller)
+    assert account is not None
+    assert account.stripe_id is not None
+    for kind, at in told:
+        await tell(payouts, account.stripe_id, kind, at)
+    shown = await payouts.served.ask("GET", "/api/payouts/account", by=seller)
+    assert shown.json()["payoutFailed"] is failed
+
+
 async def test_a_webhook_with_a_wrong_signature_is_refused(payouts: PayoutsService) -> None:
     payouts.served.app.state.inbox = replace(payouts.inbox, webhook_secrets=[SECRET])
     answer = await receive(payouts, b"{}", signature(b"{}", secret="another"))
