@@ -176,9 +176,16 @@ class Onboarding:
 
     async def _open(self, seller: str, country: str) -> PayoutAccount:
         account = await PayoutAccount.opened(seller, country)
+        if account.stripe_id is not None:  # another request was faster
+            return await self.refresh(account)
         found = await self.gateway.open_account(str(account.id), seller, account.country)
-        log.info("seller %s has the account %s", seller, found.id)
-        return await self._record(account, found)
+        account = await account.open(found.id)
+        log.info("seller %s has the account %s", seller, account.stripe_id)
+        return (
+            await self._record(account, found)
+            if account.stripe_id == found.id
+            else await self.refresh(account)
+        )
 
     async def _record(self, account: PayoutAccount, found: AccountAtStripe) -> PayoutAccount:
         changed = await account.record(

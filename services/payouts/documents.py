@@ -380,7 +380,7 @@ class PayoutAccount(Document):
     seller_id: Id
     country: str
     stripe_id: str | None = None
-    """None until Stripe has answered. The request is repeated with the same idempotency key."""
+    """None until Stripe has answered. A request for the same country is repeated with the same key."""
     state: AccountState = "incomplete"
     may_receive: bool = False
     """Whether Stripe accepts transfers to the account."""
@@ -412,6 +412,9 @@ class PayoutAccount(Document):
     async def opened(cls, seller: str, country: str) -> Self:
         """The seller's account, or a new one. Concurrent calls make one.
 
+        Until Stripe has opened the account, the seller may choose another country: Stripe may have refused
+        the first one.
+
         Raises:
             Unavailable: no majority has the account yet.
         """
@@ -422,7 +425,31 @@ class PayoutAccount(Document):
             found = await cls.of_seller(seller)
             if found is None:
                 raise Unavailable from None
-            return found
+            return await found._in_country(country)
+        return account
+
+    async def _in_country(self, country: str) -> Self:
+        if self.stripe_id is None and self.country != country:
+            not_open = {"_id": self.id, "stripe_id": None}
+            await self.get_pymongo_collection().update_one(not_open, {"$set": {"country": country}})
+        return await self._newest()
+
+    async def open(self, stripe_id: str) -> Self:
+        """Store the account that Stripe has opened, unless another request was faster.
+
+        Raises:
+            Unavailable: the seller has chosen another country meanwhile.
+        """
+        still = {"_id": self.id, "stripe_id": None, "country": self.country}
+        await self.get_pymongo_collection().update_one(still, {"$set": {"stripe_id": stripe_id}})
+        account = await self._newest()
+        if account.stripe_id is None:
+            raise Unavailable
+        return account
+
+    async def _newest(self) -> Self:
+        account = await self._first({"_id": self.id})
+        assert account is not None, "accounts are never deleted"
         return account
 
     async def record(self, changes: Changes) -> Self:

@@ -11,6 +11,7 @@ import pytest
 from bson import ObjectId
 
 from contracts.wire import now
+from kit.errors import Unavailable
 from kit.stripe.errors import OutcomeUnknown
 from services.payouts import rules, schedule
 from services.payouts.documents import LedgerEntry, OrderReplica, PayoutAccount, Sale, WebhookEvent
@@ -491,6 +492,45 @@ async def test_a_country_that_isnt_a_code_is_refused(payouts: PayoutsService) ->
     assert messages(await payouts.begin(new_id(), "Brazil"), 400) == [
         "Country must be a code of two letters, such as US"
     ]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_another_country_can_be_chosen_until_stripe_has_opened_the_account(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch, *, lost: bool
+) -> None:
+    seller = new_id()
+    opened = Gateway.open_account
+    with monkeypatch.context() as patched:
+
+        async def refuse(self: Gateway, *given: str) -> Any:
+            if lost:  # Stripe has opened it, and its answer is lost
+                await opened(self, *given)
+            raise OutcomeUnknown
+
+        patched.setattr(Gateway, "open_account", refuse)
+        assert (await payouts.begin(seller, "US")).status_code == 503
+    assert (await payouts.begin(seller, "DE")).status_code == 201
+    account = await PayoutAccount.of_seller(seller)
+    assert account is not None
+    assert account.stripe_id is not None
+    assert account.country == "DE"
+    assert (await payouts.shop.v1.accounts.retrieve_async(account.stripe_id)).country == "DE"
+    assert (await payouts.begin(seller, "US")).status_code == 201
+    newest = await PayoutAccount.of_seller(seller)
+    assert newest is not None
+    assert (newest.stripe_id, newest.country) == (account.stripe_id, "DE")
+
+
+async def test_an_answer_for_a_country_that_was_replaced_does_not_open_the_account(
+    payouts: PayoutsService,
+) -> None:
+    first = await PayoutAccount.opened(new_id(), "US")
+    second = await PayoutAccount.opened(first.seller_id, "DE")
+    with pytest.raises(Unavailable):
+        await first.open("acct_of_the_first")
+    assert (await second.open("acct_of_the_second")).stripe_id == "acct_of_the_second"
+    late = await PayoutAccount.opened(first.seller_id, "US")
+    assert (late.stripe_id, late.country) == ("acct_of_the_second", "DE")
 
 
 async def test_concurrent_requests_create_one_account(payouts: PayoutsService) -> None:
