@@ -83,12 +83,23 @@ class Sale(SaleState, Aggregate):
     claim lapses at this time, and another process looks at the sale.
     """
     unbooked: list[PendingEntry] = []
+    in_debt: bool = False
+    """Whether the seller owes money for this order. An index has only these sales."""
 
     class Settings:
         name = "sales"
         indexes = [
             OUTBOX_INDEX,
             IndexModel([("seller_id", ASCENDING), ("_id", DESCENDING)], name="of_seller"),
+            IndexModel(
+                [("seller_id", ASCENDING), ("state", ASCENDING), ("_id", DESCENDING)],
+                name="of_seller_by_state",
+            ),
+            IndexModel(
+                [("seller_id", ASCENDING), ("_id", ASCENDING)],
+                name="debts_of_seller",
+                partialFilterExpression={"in_debt": True},
+            ),
             IndexModel([("next_look_at", ASCENDING)], name="next_look"),
             IndexModel([("settled_by.order_id", ASCENDING)], name="settled_by", sparse=True),
             IndexModel([("unbooked.key", ASCENDING)], name="unbooked", sparse=True),
@@ -112,7 +123,8 @@ class Sale(SaleState, Aggregate):
         """Write the changes with their entry of the ledger and their event, in one guarded write."""
         changed = self.model_copy(update=dict(changes))
         unbooked = _entries(self.unbooked, self, changed, self.key, self.version + 1)
-        return await super().save_and_publish({**changes, "unbooked": unbooked}, **expected)
+        stored = {**changes, "unbooked": unbooked, "in_debt": changed.owed > 0}
+        return await super().save_and_publish(stored, **expected)
 
     @classmethod
     async def to_look_at(cls, moment: datetime, limit: int) -> list[PydanticObjectId]:
@@ -150,18 +162,11 @@ class Sale(SaleState, Aggregate):
     @classmethod
     async def indebted_of(cls, seller: str, limit: int, **which: Any) -> list[Self]:
         """A seller's sales for which the seller owes money, oldest first."""
-        returned = {"$or": [{"refunded": {"$gt": 0}}, {"lost": {"$gt": 0}}]}
+        indebted = {"seller_id": seller, "in_debt": True, **which}
         found = cls.get_pymongo_collection().find(
-            {"seller_id": seller, **which, **returned}, {"outbox": 0}, sort=[("_id", ASCENDING)]
+            indebted, {"outbox": 0}, sort=[("_id", ASCENDING)], limit=limit
         )
-        indebted: list[Self] = []
-        async for raw in found:
-            sale = cls.model_validate(raw)
-            if sale.owed:
-                indebted.append(sale)
-            if len(indebted) == limit:
-                break
-        return indebted
+        return [cls.model_validate(raw) async for raw in found]
 
     @classmethod
     async def debts_of(cls, seller: str, currency: str, besides: str) -> list[Debt]:

@@ -555,6 +555,30 @@ async def test_a_transfer_is_made_in_the_settlement_currency_of_the_charge(payou
     assert (await payouts.sale(sold)).owed == 0
 
 
+async def test_only_the_first_page_has_the_sums_of_all_sales(payouts: PayoutsService) -> None:
+    seller = await payouts.seller(None)
+    older, newer = [await payouts.sold(seller) for _ in range(2)]
+    first = await payouts.shown(seller, limit=1)
+    following = await payouts.shown(seller, limit=1, after=first["after"])
+    assert [first["sums"][0]["sold"], following["sums"]] == [2 * 1999, []]
+    assert [page["payouts"][0]["orderId"] for page in (first, following)] == [newer.id, older.id]
+    assert (await payouts.shown(seller, orderId=older.id))["sums"] == first["sums"]
+
+
+async def test_only_sales_with_a_debt_are_found_as_debts(payouts: PayoutsService) -> None:
+    seller = await payouts.seller()
+    refunded, owed, _ = [await payouts.sold(seller) for _ in range(3)]
+    await payouts.reconcile()
+    await payouts.becomes(refunded, status="refunded", refunded_amount=1999)
+    await payouts.reconcile()
+    await payouts.empty_balance(seller)
+    await payouts.becomes(owed, status="refunded", refunded_amount=1999)
+    await payouts.reconcile()
+    assert [sale.key for sale in await Sale.indebted_of(seller, 10)] == [owed.id]
+    await payouts.payouts.write_off(owed.id)
+    assert await Sale.indebted_of(seller, 10) == []
+
+
 async def test_only_the_seller_sees_a_sale(payouts: PayoutsService) -> None:
     sold = await payouts.sold(await payouts.seller())
     assert (await payouts.shown(new_id(), orderId=sold.id))["payouts"] == []
