@@ -286,6 +286,13 @@ withdraw TICKET *ARGS: _runtime
 decide-problem ORDER DECISION *ARGS: _runtime
     @exec {{ python }} -m ops decide-problem "$@"
 
+# Give up what the seller of an order owes: `just write-off ORDER --reason "…"`
+[group("operate")]
+[no-exit-message]
+[positional-arguments]
+write-off ORDER *ARGS: _runtime
+    @exec {{ python }} -m ops write-off "$@"
+
 # Merge two events that are the same: `just merge-shows EVENT OTHER --reason "…"`
 [group("operate")]
 [no-exit-message]
@@ -307,7 +314,7 @@ correct-show EVENT *ARGS: _runtime
 republish SERVICE: _runtime
     @exec {{ python }} -m ops republish "$@"
 
-# Rebuild the replicas that orders or payments keeps, from the stream
+# Rebuild the replicas that orders or payments keeps, from the stream; says why that is impossible for payouts
 [group("operate")]
 [no-exit-message]
 [positional-arguments]
@@ -435,6 +442,12 @@ _wrk:
     fi
     echo 'The benchmarks need wrk. Install it, for example: sudo apt-get install wrk, or brew install wrk' >&2
     exit 1
+
+# Make purchases with refunds, disputes, late files and payouts, and audit them: `just ledger --purchases 50`
+[group("measure")]
+[no-exit-message]
+ledger *ARGS: setup
+    @exec {{ python }} -m bench.ledger {{ ARGS }}
 
 # Measure how long a visitor on a slow phone connection waits: `just speed --visits 3`
 [group("measure")]

@@ -325,7 +325,7 @@ class Settings(BaseSettings):
         30,
         gt=0,
         le=3650,
-        description="Days after its event for which the uploaded files of a ticket are kept, and for which it is on record who received them",
+        description="Days after its event for which the uploaded files of a ticket are kept, and for which it is on record who received them; photos of reported problems are kept as long after the decision",
     )
 
     mail_max_age_days: float = Field(
@@ -388,7 +388,7 @@ class Settings(BaseSettings):
     ticket_file_key: SecretStr | None = Field(
         None,
         min_length=32,
-        description="Key that encrypts the uploaded files of tickets; if it is lost, so are they; generated in DATA_DIR by default",
+        description="Key that encrypts the uploaded files of tickets and photos of problems; if it is lost, so are they; generated in DATA_DIR by default",
     )
     previous_ticket_file_key: SecretStr | None = Field(
         None,
@@ -518,7 +518,7 @@ class Settings(BaseSettings):
         description="Megabytes of bodies that a web process holds; those that stalled longest are rejected first; 0 for no limit",
     )
     body_memory_mb_per_network: NoLimitAtZero = Field(
-        12, description="Megabytes of bodies that a web process holds for one network; 0 for no limit"
+        18, description="Megabytes of bodies that a web process holds for one network; 0 for no limit"
     )
 
     # Operation

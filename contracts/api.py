@@ -588,6 +588,8 @@ class SalesSummary(Wire):
     withdrawn: Sum
     refunded: Sum
     """Sold tickets whose buyers were refunded, which `sold` includes. The amount includes partial refunds."""
+    files_required_until: Moment | None = None
+    """Until when new listings need sealed files, because sales have failed. Null if they don't."""
 
 
 def _ticket_id(value: str) -> str:
@@ -652,6 +654,22 @@ class ReportedProblem(Wire):
 ProblemText = Annotated[str, paragraphs("Text", MAX_PROBLEM), schema(MAX_PROBLEM)]
 
 
+MAX_PHOTOS = 3
+"""The most photos that each side adds to a problem."""
+
+PhotoSide = TypeAliasType("PhotoSide", Literal["buyer", "seller"])
+
+
+class ReportPhoto(Wire):
+    """A photo that belongs to a report or to its answer, without its content."""
+
+    id: FileId
+    by: PhotoSide
+    size: Annotated[int, Field(ge=0)]
+    """In bytes."""
+    uploaded_at: Moment
+
+
 class ProblemBody(Body):
     kind: ProblemKind
     text: ProblemText
@@ -691,6 +709,8 @@ class ReportedOrder(Wire):
     unanswered: bool
     """Whether the seller's time to answer is over."""
     problem: ReportedProblem
+    photos: list[ReportPhoto] = []
+    """The photos of both sides."""
 
 
 class Order(Wire):
@@ -730,6 +750,10 @@ class Order(Wire):
     """Whether the buyer may report a problem now."""
     refund_due: int = 0
     """How much of the price the buyer gets back by an operator's decision, in minor units, such as cents."""
+    photos: list[ReportPhoto] = []
+    """The buyer's photos of the problem, and after the answer those of the seller."""
+    former_starts_at: Moment | None = None
+    """The start of the event at the time of the reservation, if it has changed since."""
     ticket: OrderTicket
 
 
@@ -748,6 +772,8 @@ class SoldOrder(Wire):
     """The problem that the buyer reported."""
     can_answer: bool = False
     """Whether the seller may answer it now."""
+    photos: list[ReportPhoto] = []
+    """The buyer's photos of the problem, and those that the seller has added."""
 
 
 TOKEN = re.compile(r"^(tok|pm)_[A-Za-z0-9_]{1,200}$", re.ASCII)
@@ -851,6 +877,8 @@ class PayoutAccountLink(Wire):
 class WriteOffBody(Body):
     order_id: Annotated[str, Field(min_length=1, max_length=64)]
     reason: Reason
+    owed: Annotated[int, Field(gt=0)] | None = None
+    """The debt that the operator has read, in minor units. If it is another one now, nothing is given up."""
 
 
 class PaymentResult(Wire):

@@ -96,6 +96,8 @@ class PublicTicket(TicketSummary):
     """The seller's notes for everyone."""
     files_ready_at: Moment | None = None
     """When the files of all seats were complete. None while a file is missing."""
+    awaits_files: bool = False
+    """Whether nobody can find or reserve it until its seller has uploaded the files, after failed sales."""
 
 
 class TicketEvent(PublicTicket, Event):
@@ -106,6 +108,9 @@ class TicketEvent(PublicTicket, Event):
 
     If `order_id` isn't that order's id, the ticket doesn't have this hold: tickets refused it, or it ended.
     """
+    date_changes: Version = 0
+    """Counts the corrections of the event's date. Of two events, the one with the higher number has the newer
+    date."""
 
     @property
     def about(self) -> str:
@@ -168,6 +173,8 @@ class OrderEvent(Event):
     """When the delivery was confirmed, by the buyer or by timeout. None before."""
     overdue_at: Moment | None = None
     """The deadline that passed without a delivery, if it did."""
+    reminded_at: Moment | None = None
+    """When half of the time to upload promised files was over, if it was."""
     problem: ProblemState | None = None
     """How far the buyer's report of a problem is. None if nothing was reported."""
     problem_kind: ProblemKind | None = None
@@ -182,6 +189,15 @@ class OrderEvent(Event):
     """When an operator decided, or the order was refunded for another reason. None before."""
     refund_due: MinorUnitsFromZero = 0
     """How much of the price the buyer gets back altogether by an operator's decision, in minor units."""
+    date_changes: Version = 0
+    """The number of the newest known change of the ticket's date."""
+    date_changed_at: Moment | None = None
+    """When the order took over another date. None if it never did."""
+    former_starts_at: Moment | None = None
+    """The start at the time of the reservation, if it has changed since."""
+    latest_starts_at: Moment | None = None
+    """The latest start that the buyer was ever told, if it has changed. The times to report a problem and to
+    pay the seller count from it."""
     expires_at: Moment
     """When the time to pay ends."""
     hold: Count

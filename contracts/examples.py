@@ -55,6 +55,7 @@ from contracts.api import (
     RefundBody,
     ReportedOrder,
     ReportedProblem,
+    ReportPhoto,
     SalesSummary,
     Seller,
     SessionView,
@@ -106,6 +107,7 @@ from contracts.export import (
     ExportedOrder,
     ExportedPayment,
     ExportedPayout,
+    ExportedPhoto,
     ExportedSession,
     ExportedTicket,
 )
@@ -390,6 +392,7 @@ _EXPORT = Export(
         )
     ],
     opt_outs=[ExportedOptOut(kind="sold", created_at=AUTHORIZED_AT)],
+    photos=[ExportedPhoto(id="cd" * 16, order_id=ORDER, size=184_022, created_at=AUTHORIZED_AT)],
     incomplete=[],
 )
 
@@ -402,6 +405,8 @@ _FILE = TicketFile(
     uploaded_at=AUTHORIZED_AT,
     reads=0,
 )
+
+_PHOTO = ReportPhoto(id="cd" * 16, by="buyer", size=184_022, uploaded_at=AUTHORIZED_AT)
 
 _SHOW = Show(
     id=SHOW,
@@ -431,7 +436,7 @@ API_EXAMPLES: tuple[Wire, ...] = (
     _EXPORT,
     _EXPORT.account,
     *(_EXPORT.sessions[0], _EXPORT.links[0], _EXPORT.tickets[0], _EXPORT.orders[0], _EXPORT.payments[0]),
-    *(_EXPORT.messages[0], _EXPORT.opt_outs[0]),
+    *(_EXPORT.messages[0], _EXPORT.opt_outs[0], _EXPORT.photos[0]),
     SignUp(email="ada@example.com", password="correct horse"),
     SignIn(email="ada@example.com", password="correct horse"),
     PasswordBody(current_password="correct horse", new_password="battery staple"),
@@ -611,8 +616,10 @@ API_EXAMPLES: tuple[Wire, ...] = (
         overdue_at=None,
         problem=_PROBLEM,
         can_answer=False,
+        photos=[_PHOTO],
     ),
     _PROBLEM,
+    _PHOTO,
     ProblemBody(kind="invalid", text="They said that it was used already."),
     ProblemAnswerBody(text="I sent the only copy."),
     ProblemDecisionBody(
@@ -637,6 +644,7 @@ API_EXAMPLES: tuple[Wire, ...] = (
         starts_at=STARTS_AT,
         unanswered=False,
         problem=_PROBLEM,
+        photos=[_PHOTO],
     ),
     PaymentBody(order_id=ORDER, token="tok_visa"),
     PaymentResult(id=PAYMENT, status="authorized"),

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from contracts.api import MyAccount, Order, PasskeyView, Payment, Payout, SessionView, Ticket
+from contracts.api import FileId, MyAccount, Order, PasskeyView, Payment, Payout, SessionView, Ticket
 from contracts.events import LinkKind
 from contracts.wire import Id, Moment, Wire
 
@@ -104,6 +104,16 @@ class ExportedOptOut(Wire):
     created_at: Moment
 
 
+class ExportedPhoto(Wire):
+    """A photo that the person added to a report of a problem, or to an answer."""
+
+    id: FileId
+    order_id: Id
+    size: int
+    """In bytes. The photo itself is at `/api/orders/<orderId>/problem/photos/<id>`."""
+    created_at: Moment
+
+
 class ExportHead(Wire):
     """How to read the archive."""
 
@@ -125,5 +135,6 @@ class Export(ExportHead):
     payouts: Sequence[ExportedPayout] = ()
     messages: Sequence[ExportedMessage]
     opt_outs: Sequence[ExportedOptOut]
+    photos: Sequence[ExportedPhoto] = ()
     incomplete: Sequence[str]
     """The lists of which only the newest entries are in the archive, because there are too many."""

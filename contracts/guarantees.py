@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from contracts.tickets import Delivery
+from contracts.tickets import FAILED_SALE_DAYS, MAX_FAILED_SALES, Delivery
 
 PAGE = "/how-it-works"
 
@@ -19,6 +19,8 @@ ANSWER_HOURS = 48
 """How long after a report its seller may answer. After that, or after the answer, an operator decides."""
 PROBLEM_WITHOUT_DATE = timedelta(days=7)
 """How long after the delivery a buyer may report a problem, if the listing has no date."""
+PROBLEM_WITHOUT_DELIVERY = timedelta(days=30)
+"""How long after the payment a buyer may report a problem, if there is no date, and nothing was delivered."""
 PAYOUT_WITHOUT_DATE = timedelta(days=7)
 """How long after the delivery the seller is paid, if the listing has no date."""
 
@@ -38,6 +40,8 @@ def numbers(delivery_hours: float, payout_hours: float) -> Mapping[str, str]:
         "problem_hours": f"{PROBLEM_HOURS}",
         "problem_days": f"{PROBLEM_WITHOUT_DATE.days}",
         "answer_hours": f"{ANSWER_HOURS}",
+        "failed_sales": f"{MAX_FAILED_SALES}",
+        "failed_days": f"{FAILED_SALE_DAYS}",
     }
 
 
@@ -134,10 +138,10 @@ PAID = Guarantee(
 
 REPORTED = Guarantee(
     N_(
-        "If the ticket doesn't arrive, isn't accepted or isn't as described, you can report it once, on the "
-        "page of your order. The seller has %(answer_hours)s hours to answer. Then an operator of Stagedoor "
-        "reads both sides and decides whether you get the whole price back, a part of it, or nothing. The "
-        "seller's money is frozen until then."
+        "If the ticket doesn't arrive, isn't accepted or isn't as described, you can report it once, with "
+        "photos, on the page of your order. The seller has %(answer_hours)s hours to answer. Then an "
+        "operator of Stagedoor reads both sides and decides whether you get the whole price back, a part of "
+        "it, or nothing. The seller's money is frozen until then."
     ),
     US,
     N_(
@@ -155,8 +159,18 @@ ANSWERED = Guarantee(
     N_("%(answer_hours)s hours after the report"),
 )
 
+SEALED = Guarantee(
+    N_(
+        "If %(failed_sales)s of your sales fail within %(failed_days)s days, because promised files didn't "
+        "arrive or an operator upheld a report, nobody can find or buy your new listings before you have "
+        "uploaded their files."
+    ),
+    US,
+    N_("%(failed_days)s days after the sale failed"),
+)
+
 FOR_BUYERS: Sequence[Guarantee] = (PRICE, HELD, CHARGED, *DELIVERY.values(), DESCRIBED, REPORTED)
-FOR_SELLERS: Sequence[Guarantee] = (PAID, ANSWERED)
+FOR_SELLERS: Sequence[Guarantee] = (PAID, ANSWERED, SEALED)
 
 NOT_GUARANTEED: Sequence[str] = (
     N_(

@@ -1,5 +1,6 @@
 """Users: their e-mail addresses and identities."""
 
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import (
@@ -60,3 +61,5 @@ class Identity(Wire):
     session_id: str
     unconfirmed: bool = False
     """Whether the user has yet to confirm the address, and may therefore neither list nor pay."""
+    signed_in_at: datetime | None = None
+    """When the session began with the password or a passkey. None for a token of an earlier version."""

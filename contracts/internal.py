@@ -11,6 +11,7 @@ from contracts.export import (
     ExportedOrder,
     ExportedPayment,
     ExportedPayout,
+    ExportedPhoto,
     ExportedTicket,
 )
 from contracts.wire import Id, Moment, Wire
@@ -59,6 +60,7 @@ T = TypeVar(
     ExportedPayout,
     ExportedMessage,
     ExportedOptOut,
+    ExportedPhoto,
 )
 
 

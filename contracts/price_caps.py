@@ -5,7 +5,7 @@ Operators edit the table: `PRICE_CAPS` names their file, and price_caps.csv is t
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -56,6 +56,11 @@ class PriceCaps:
     def of(self, country: str | None) -> PriceCap:
         """The cap for events in this country."""
         return self.by_country.get(country or "", self.others)
+
+    def strictest(self, countries: Iterable[str | None]) -> str | None:
+        """The country with the lowest percentage, of those that are known. None if none is."""
+        known = [country for country in countries if country is not None]
+        return min(known, key=lambda country: self.of(country).percent, default=None)
 
     def groups(self) -> Sequence[tuple[Decimal, Sequence[str]]]:
         """The percentages that differ from all others, the lowest first, with their countries."""

@@ -36,6 +36,12 @@ uploads by the deadline, `seller` from the seller."""
 
 MAX_QUANTITY = 10
 
+MAX_FAILED_SALES = 2
+"""How many sales of a seller may fail within `FAILED_SALE_DAYS` before new listings need sealed files."""
+
+FAILED_SALE_DAYS = 180
+"""How long a failed sale counts."""
+
 MAX_PICTURE_BYTES = 5 * 1024 * 1024
 """Maximum size of an uploaded picture."""
 

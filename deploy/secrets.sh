@@ -89,8 +89,7 @@ for service in $services; do
         esac
         case $service in
             auth) variables SESSION_PRIVATE_KEY MAIL_TOKEN; operators ;;
-            tickets) variables TICKET_FILE_KEY PREVIOUS_TICKET_FILE_KEY; operators ;;
-            orders) operators ;;
+            tickets | orders) variables TICKET_FILE_KEY PREVIOUS_TICKET_FILE_KEY; operators ;;
             mail) variables SMTP_URL MAIL_TOKEN ;;
             payouts)
                 variables STRIPE_KEY STRIPE_PAYOUTS_WEBHOOK_SECRET PREVIOUS_STRIPE_PAYOUTS_WEBHOOK_SECRET

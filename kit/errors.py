@@ -65,6 +65,10 @@ class Unconfirmed(Forbidden):
     message = "Confirm your email address first: open the link that we sent to it"
 
 
+class SignInAgain(Forbidden):
+    message = "Sign in again first: this needs your password or passkey of the last ten minutes"
+
+
 class AccountClosed(Forbidden):
     message = "Your account is being deleted"
 

@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from typing import Any, NamedTuple
 from urllib.request import urlopen
@@ -77,6 +77,7 @@ class Signer:
             "iat": now(),
             "exp": expires_at,
             **({"unconfirmed": True} if identity.unconfirmed else {}),
+            **({"auth_time": int(identity.signed_in_at.timestamp())} if identity.signed_in_at else {}),
         }
         return self._encode(claims)
 
@@ -154,6 +155,7 @@ class Sessions:
                 email=claims["email"],
                 session_id=claims["sid"],
                 unconfirmed=claims.get("unconfirmed", False),
+                signed_in_at=_moment(claims.get("auth_time")),
             )
             verified = Verified(identity, int(claims["exp"]))
         except (jwt.PyJWTError, ValidationError, KeyError, TypeError, ValueError):
@@ -221,6 +223,10 @@ def fetch_from(url: str) -> Callable[[], Awaitable[Mapping[str, Any]]]:
             return keys
 
     return lambda: asyncio.to_thread(fetch)
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
 
 
 def _audience_for_auth(service: ServiceName) -> str:

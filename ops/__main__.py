@@ -22,7 +22,7 @@ from settings import load
 Letters = Annotated[list[str], typer.Argument(metavar="NUMBER", help="Numbers of dead letters, or `all`.")]
 Person = Annotated[str, typer.Argument(metavar="PERSON", help="An email address or a person's id.")]
 Owner = Literal["tickets", "orders", "payments", "payouts"]
-Follower = Literal["orders", "payments"]
+Follower = Literal["orders", "payments", "payouts"]
 
 cli = typer.Typer(
     help="Operate a marketplace. Settings are read from the environment and from .env.",
@@ -387,6 +387,25 @@ def decide_problem(
 
 @cli.command()
 @logged
+def write_off(order: OrderId, reason: Reason) -> None:
+    """Give up what the seller of an order owes, because a buyer got money back that the seller had got.
+
+    The seller's next sales don't settle it any more, and Stripe isn't asked again. It can't be undone.
+    Repeating the command is harmless. The payouts service has to be running.
+
+    \b
+    Exit codes:
+      0  the seller owes nothing for this order any more
+      1  not written off; the reason is shown
+      2  wrong arguments
+    """
+    from ops.interventions import write_off
+
+    typer.echo(run(write_off(load(), order, reason), "Not written off"))
+
+
+@cli.command()
+@logged
 def merge_shows(show: ShowId, other: ShowId, reason: Reason) -> None:
     """Merge two events that are the same. The older one stays, and gets the tickets of the other.
 
@@ -462,17 +481,20 @@ def rebuild(
     """Rebuild a service's replicas from the event stream.
 
     Services may run meanwhile. If the stream has no event of a ticket or order any more, its owner has to be
-    running, because the command has the owner publish the state again.
+    running, because the command has the owner publish the state again. Payouts can't be rebuilt: the command
+    says what to do instead.
 
     \b
     Exit codes:
       0  all replicas are as their owner published them last
       1  the owner didn't publish a state again, or NATS or the database doesn't answer; the command
-         may be repeated
+         may be repeated. Or the service can't be rebuilt
       2  wrong arguments
     """
-    from ops.rebuild import REPLICATIONS, rebuild
+    from ops.rebuild import NOT_REBUILT, REPLICATIONS, rebuild
 
+    if (reason := NOT_REBUILT.get(service)) is not None:
+        fail(reason)
     owner = REPLICATIONS[service].owner
     counts = run(rebuild(load(), service), "The replicas are rebuilt only in part; repeat the command")
     typer.echo(

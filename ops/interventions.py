@@ -126,6 +126,21 @@ async def decide_problem(
     return f"The problem with order {order_id} is {state}. {then}"
 
 
+async def write_off(conf: Settings, order_id: str, reason: str, *, owed: int | None = None) -> str:
+    """Give up what the seller of an order owes. Return a message for the operator.
+
+    Args:
+        owed: the debt that the operator has read, in minor units. If it is another one, nothing is given up.
+
+    Raises:
+        CommandError: the message says why it isn't given up.
+    """
+    body = {"orderId": order_id, "reason": reason, **({"owed": owed} if owed is not None else {})}
+    failure = f"What the seller of order {order_id} owes isn't written off"
+    await _request(conf, "payouts", "/api/payouts/write-offs", body, failure)
+    return f"The seller of order {order_id} owes nothing for it any more."
+
+
 async def submit_evidence(conf: Settings, order_id: str, text: str) -> str:
     """Submit a text as evidence about the dispute of an order. Return a message for the operator.
 

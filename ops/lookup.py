@@ -1,6 +1,7 @@
 """Finds orders by whatever an operator has: ids, addresses, codes, ids of Stripe, email addresses, traces."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -118,11 +119,19 @@ async def of_ticket(sources: Sources, key: str) -> Found:
 
 
 async def of_show(sources: Sources, key: str) -> Found:
-    """The tickets of an event, newest first."""
-    tickets = sources.database("tickets")["tickets"].find(
-        {"show_id": key}, {"title": 1, "status": 1}, sort=[("_id", DESCENDING)], limit=MOST
+    """The tickets of an event, newest first. Seats that several of them offer are marked."""
+    fields = {"title": 1, "status": 1, "seat": 1, "seat_key": 1}
+    found = sources.database("tickets")["tickets"].find(
+        {"show_id": key}, fields, sort=[("_id", DESCENDING)], limit=MOST
     )
-    lines = [f"ticket {each['_id']}  {each['status']:17} {each['title']}" async for each in tickets]
+    tickets = [each async for each in found]
+    offered = [each for each in tickets if each["status"] in ("available", "reserved")]
+    seats = Counter(each["seat_key"] for each in offered if each.get("seat_key"))
+    lines = [f"ticket {each['_id']}  {each['status']:17} {each['title']}" for each in tickets]
+    for number, each in enumerate(tickets):
+        times = seats[each.get("seat_key")] if each in offered else 0
+        if times > 1:
+            lines[number] += f"  ({each['seat']} is listed {times} times)"
     return Found(f"event {key}", lines=lines, show=key)
 
 

@@ -1,6 +1,7 @@
 """Requests to the routes of the services that only operators may call."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -63,6 +64,28 @@ async def request(
         return result
     reason = {401: f"the {service} service has another OPERATOR_TOKEN than this command", 404: unknown}
     raise CommandError(f"{failure}: {reason.get(status) or _reason(service, status, result)}.")
+
+
+async def download(
+    http: aiohttp.ClientSession, conf: Settings, service: ServiceName, path: str, *, failure: str
+) -> bytes:
+    """The content of a file, requested with the operator token.
+
+    Args:
+        failure: how the error begins.
+
+    Raises:
+        CommandError: the service doesn't answer, or refuses.
+    """
+    headers = {"Authorization": f"Bearer {operator_token(conf)}"}
+    try:
+        async with http.get(f"{conf.url_of(service)}{path}", headers=headers) as answer:
+            content, status = await answer.read(), answer.status
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        raise ServiceDown(f"{failure}: the {service} service doesn't answer.") from None
+    if status != HTTPStatus.OK:
+        raise CommandError(f"{failure}: the {service} service answered {status}.")
+    return content
 
 
 def _reason(service: ServiceName, status: int, result: Any) -> str:

@@ -23,6 +23,7 @@ from kit.outbox import MAX_SEQUENCES
 from ops.errors import explain
 from services.orders.documents import Order
 from services.payments.documents import Payment
+from services.payouts.documents import Sale
 from services.tickets.documents import Ticket
 from settings import ServiceName, Settings
 
@@ -54,7 +55,8 @@ class StoredEvent:
 
     def is_about(self, order_id: str) -> bool:
         """Whether the event is about the order, its payment, or its ticket while the order holds it."""
-        return self.body.get("orderId") == order_id or self.is_of("order", order_id)
+        is_own = self.is_of("order", order_id) or self.is_of("payout", order_id)
+        return self.body.get("orderId") == order_id or is_own
 
 
 def decoded(message: StoredMessage) -> dict[str, Any]:
@@ -78,6 +80,7 @@ async def of_order(js: JetStreamContext, settings: Settings, order_id: str) -> S
         payment = await _document(settings, "payments", Payment, {"order_id": order_id})
         on_sale = {"_id": ObjectId(order["ticket_id"])} if order else {}
         ticket = await _document(settings, "tickets", Ticket, on_sale) if order else None
+        sale = await _document(settings, "payouts", Sale, {"_id": ObjectId(order_id)})
     except (DatabaseError, Unusable) as error:
         raise Incomplete(explain(error, "the databases can't be read")) from error
     if order is None or ticket is None:
@@ -88,6 +91,7 @@ async def of_order(js: JetStreamContext, settings: Settings, order_id: str) -> S
     found = [
         *of_order,
         *(await _published(js, "payment", payment, first) if payment else ()),
+        *(await _published(js, "payout", sale, first) if sale else ()),
         *await _published(js, "ticket", ticket, first, since=begun),
         *await _timers(js, order_id, of_order),
     ]

@@ -56,6 +56,17 @@ REPLICATIONS: Mapping[ServiceName, Replication] = {
 }
 
 
+NOT_REBUILT: Mapping[ServiceName, str] = {
+    "payouts": (
+        "Payouts can't be rebuilt from events: its ledger, transfers and accounts are in no event, and money"
+        " has moved because of them. If replicas are missing or outdated, run `just republish orders` and"
+        " `just republish payments`: payouts adds what it lacks, and changes its sales accordingly. Then run"
+        " `just audit`. Sales that are lost come back only with a backup."
+    )
+}
+"""Services that follow others, but can't be rebuilt, each with what to do instead."""
+
+
 class Versioned(BaseModel):
     """The version of a document."""
 

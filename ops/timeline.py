@@ -15,10 +15,12 @@ from contracts.wire import now
 from kit.errors import Unavailable
 from kit.nats import EVENTS
 from kit.stripe.client import StripeApi
+from ops.audit.accounts import money
 from ops.dead_letters import letters
 from ops.health import health
 from ops.lookup import NotFound
 from ops.order_events import StoredEvent
+from ops.payout_facts import Payout, awaited_payout, payout_facts, read_payout, report_fact
 from ops.sources import Position, Sources, has_due_timer, has_timer, position_of
 from ops.trace import events, line
 from services.payments.money_back import MoneyBack
@@ -61,6 +63,10 @@ class Timeline:
     ticket_id: str | None = None
     expires_at: datetime | None = None
     """The order's deadline."""
+    owed: int = 0
+    """What the seller owes for the order, in minor units."""
+    debt: str = ""
+    """The same as a text, such as `18.99 usd`."""
     facts: list[str] = field(default_factory=list)
     """The order, its ticket and its payment as they are stored."""
     events: list[str] = field(default_factory=list)
@@ -98,6 +104,8 @@ class Records:
     """Dead letters about the order."""
     emails: Sequence[Document]
     """What the buyer and the seller are told by email."""
+    books: Payout
+    """What payouts has."""
 
 
 async def timeline(sources: Sources, order_id: str) -> Timeline:
@@ -118,7 +126,9 @@ async def timeline(sources: Sources, order_id: str) -> Timeline:
     if order := records.order:
         found.order_status, found.ticket_id = order["status"], order["ticket_id"]
         found.expires_at = order["expires_at"]
-    found.facts = _facts(records)
+    if sale := records.books.sale:
+        found.owed, found.debt = sale.owed, f"{money(sale.owed)} {sale.currency}"
+    found.facts = [*_facts(records), *payout_facts(records.books)]
     found.events = [_event_line(event, records) for event in records.events]
     found.missing = [
         *_unpublished(records, moment),
@@ -126,6 +136,7 @@ async def timeline(sources: Sources, order_id: str) -> Timeline:
         *await _timers(sources, records, moment),
         *_undecided(records, moment),
         *_money(records, moment),
+        *(Missing(*each) for each in awaited_payout(records.books, records.order, records.payment, moment)),
         *_unsent(records, moment),
         *await _at_stripe(sources, records),
     ]
@@ -161,6 +172,7 @@ async def _read(sources: Sources, order_id: str, warnings: list[str]) -> Records
         {consumer.name: await position_of(sources.js, consumer) for consumer in CONSUMERS},
         await _letters_about(order_id, sources, warnings),
         await sources.database("mail")["messages"].find({"cause": order_id}, limit=20).to_list(),
+        await read_payout(sources, order_id),
     )
 
 
@@ -195,6 +207,7 @@ def _facts(records: Records) -> list[str]:
             "cancelled: operator" if order.get("cancelled_by_operator") else "",
         ]
         found.append(", ".join(filter(None, parts)))
+        found += [report_fact(order["report"])] if order.get("report") else []
     else:
         found.append("orders has no such order")
     if ticket := records.ticket:
@@ -280,6 +293,7 @@ def _unpublished(records: Records, moment: datetime) -> list[Missing]:
         ("orders", records.order),
         ("payments", records.payment),
         ("tickets", records.ticket),
+        ("payouts", records.books.stored),
     )
     # A process that was killed may have published a message without removing it.
     published = {event.message.headers.get("ce-id") for event in records.events}
@@ -337,11 +351,15 @@ def _has_applied(event: StoredEvent, consumer: Consumer, records: Records) -> bo
     if event.message.subject.startswith("order."):
         if consumer.service == "payments" and records.replica:
             return int(records.replica["version"]) >= version
+        if consumer.service == "payouts" and records.books.order:
+            return int(records.books.order["version"]) >= version
         if consumer.service == "tickets" and records.ticket:
             known = (records.ticket.get("hold", 0), records.ticket.get("order_version", -1))
             return bool(known >= (event.body.get("hold", 0), version))
     if event.message.subject.startswith("ticket.") and records.offer:
         return int(records.offer["version"]) >= version
+    if event.message.subject.startswith("payment.") and consumer.service == "payouts":
+        return bool(records.books.payment and int(records.books.payment["version"]) >= version)
     if event.message.subject.startswith("payment.") and records.order:
         known_version = records.order.get("payment_version")
         return known_version is not None and int(known_version) >= version

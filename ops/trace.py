@@ -57,5 +57,5 @@ def line(event: StoredEvent, start: datetime) -> str:
     trace_id = message.headers.get("traceparent", "").split("-")[1:2]
     return (
         f"{milliseconds:9.1f} ms  {message.subject:20} version {body.get('version', '-')!s:3}"
-        f" {body.get('status', ''):17} trace {''.join(trace_id)[:8]}"
+        f" {body.get('status') or body.get('state', ''):17} trace {''.join(trace_id)[:8]}"
     )

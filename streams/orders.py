@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 from faststream import FastStream
 from litestar import Litestar
@@ -21,14 +22,20 @@ from contracts.events import (
 )
 from kit.background import running
 from kit.closed_users import ClosedUser
+from kit.images.upload_queue import UploadQueue
 from kit.lease import Lease
 from kit.networks import NetworkHasher
 from kit.owners import Owner
 from kit.periodic import every
 from kit.rate_limits import RateCounter
+from kit.sealing import Keys
+from kit.secrets import ticket_file_keys
 from services.orders import actions, leaving
 from services.orders.api import API
 from services.orders.documents import Order, TicketReplica
+from services.orders.evidence import storing
+from services.orders.evidence.api import EVIDENCE_API
+from services.orders.evidence.documents import PhotoChunk, SealedPhoto
 from services.orders.users_api import USERS_API
 from streams.app import Service, ServiceState, service_app, stream_app
 from streams.delivery import Listener
@@ -74,13 +81,15 @@ async def follow_payment(event: PaymentUpdated, window: timedelta) -> None:
 
 @listener.on(UserUpdated)
 async def follow_user(event: UserUpdated) -> None:
-    """Forget the networks of a user who was deleted."""
+    """Forget the networks and photos of a user who was deleted."""
     await leaving.follow_user(event)
 
 
 @asynccontextmanager
 async def lifespan(state: ServiceState) -> AsyncIterator[None]:
     """Make the time to pay available to the subscribers and the rest to the HTTP handlers, and sweep."""
+    state.upload_queue = UploadQueue(state.settings)
+    keys = state.photo_keys = Keys(ticket_file_keys(state.settings))
     window = timedelta(seconds=state.settings.expiration_window_seconds)
     state.bus.provided["window"] = window
     tickets = state.tickets = Owner(state.settings.url_of("tickets"))
@@ -96,7 +105,11 @@ async def lifespan(state: ServiceState) -> AsyncIterator[None]:
             await actions.sweep()
             await actions.sweep_deliveries(tickets)
 
-    async with running(every(SWEEP_SECONDS, sweep)):
+    sweep_photos = partial(storing.sweep, keys, state.settings.file_days)
+    async with (
+        running(every(SWEEP_SECONDS, sweep)),
+        running(every(storing.SWEEP_SECONDS, sweep_photos)),
+    ):
         yield
 
 
@@ -106,10 +119,10 @@ service = Service(
     listener=listener,
     publishes=(OrderCreated, OrderUpdated, OrderCancelled),
     repairs_gaps=True,
-    api=[*API, *USERS_API],
-    documents=[Order, TicketReplica, ClosedUser, RateCounter],
+    api=[*API, *EVIDENCE_API, *USERS_API],
+    documents=[Order, TicketReplica, SealedPhoto, PhotoChunk, ClosedUser, RateCounter],
     lifespan=lifespan,
-    provides=["tickets", "networks"],
+    provides=["tickets", "networks", "upload_queue", "photo_keys"],
 )
 
 

@@ -28,11 +28,11 @@ from kit.secrets import ticket_file_keys
 from services.tickets import actions, leaving, pictures
 from services.tickets.api import API
 from services.tickets.catalogue import Catalogue
-from services.tickets.documents import Picture, Ticket
+from services.tickets.documents import FailedSale, Picture, Ticket
 from services.tickets.files import retention
 from services.tickets.files.documents import CodeClaim, FileAccess, FileChunk, FileKey, SealedFile
+from services.tickets.files.inspection_queue import InspectionQueue
 from services.tickets.files.vault import Vault
-from services.tickets.images.upload_queue import UploadQueue
 from services.tickets.list_cache import ListCache
 from services.tickets.shows import merging
 from services.tickets.shows.api import SHOWS_API
@@ -83,7 +83,7 @@ async def decode(message: StreamMessage[Msg]) -> TicketEvent | None:
 async def lifespan(state: ServiceState) -> AsyncIterator[None]:
     """Fill the catalogue and keep it up to date, accept uploads, delete unused pictures, and
     let tickets follow their shows."""
-    state.upload_queue = UploadQueue(state.settings)
+    state.upload_queue = InspectionQueue(state.settings)
     state.vault = Vault(ticket_file_keys(state.settings))
     catalogue = state.catalogue = Catalogue(state.bus.last_position)
     state.preparing["search"] = lambda: not catalogue.is_loaded
@@ -108,7 +108,7 @@ service = Service(
     repairs_gaps=True,
     api=[*API, *SHOWS_API, *USERS_API],
     documents=[
-        *(Ticket, Picture, Show, SealedFile, FileChunk, CodeClaim, FileAccess, FileKey),
+        *(Ticket, FailedSale, Picture, Show, SealedFile, FileChunk, CodeClaim, FileAccess, FileKey),
         *(ClosedUser, RateCounter),
     ],
     lifespan=lifespan,

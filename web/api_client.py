@@ -424,6 +424,15 @@ class ApiClient:
     async def report_problem(self, order_id: str, body: Mapping[str, str]) -> None:
         await self._call("orders", "POST", f"/api/orders/{validated_id(order_id)}/problem", body=body)
 
+    async def add_photo(self, order_id: str, upload: bytes) -> None:
+        """Add a photo to a report or an answer that isn't sent yet."""
+        path = f"/api/orders/{validated_id(order_id)}/problem/photos"
+        await self._call("orders", "POST", path, upload=upload)
+
+    async def remove_photo(self, order_id: str, photo_id: str) -> None:
+        path = f"/api/orders/{validated_id(order_id)}/problem/photos/{validated_file_id(photo_id)}"
+        await self._call("orders", "DELETE", path)
+
     async def answer_problem(self, order_id: str, body: Mapping[str, str]) -> None:
         await self._call("orders", "POST", f"/api/orders/{validated_id(order_id)}/problem/answer", body=body)
 

@@ -67,6 +67,8 @@ ROUTES: Mapping[ServiceName, Mapping[str, str]] = {
         "/api/orders/:id/confirmation": "POST",
         "/api/orders/:id/problem": "POST",
         "/api/orders/:id/problem/answer": "POST",
+        "/api/orders/:id/problem/photos": "POST",
+        "/api/orders/:id/problem/photos/:file": "GET DELETE",
     },
     "payments": {
         "/api/payments": "GET POST",

@@ -37,6 +37,10 @@ def local_address(value: str | None, otherwise: str = "/") -> str:
     return otherwise if value.startswith(("//", "/\\")) else value
 
 
-def sign_in_address(then: str) -> str:
-    """The address of the sign-in page that leads to `then` after signing in."""
-    return f"/signin?next={quote(local_address(then), safe='/')}"
+def sign_in_address(then: str, *, again: bool = False) -> str:
+    """The address of the sign-in page that leads to `then` after signing in.
+
+    Args:
+        again: also ask somebody who is signed in.
+    """
+    return f"/signin?next={quote(local_address(then), safe='/')}{'&again' if again else ''}"

@@ -2,13 +2,18 @@
 
 import hmac
 from collections.abc import Sequence
+from datetime import timedelta
 
 from litestar.handlers import BaseRouteHandler
 
-from kit.errors import NotAnOperator, NotAService, NotSignedIn, Unavailable, Unconfirmed
+from contracts.wire import now
+from kit.errors import NotAnOperator, NotAService, NotSignedIn, SignInAgain, Unavailable, Unconfirmed
 from kit.http.authentication import bearer_token
 from kit.http.state import AnyConnection, state_of
 from kit.secrets import accepted_internal_tokens, accepted_operator_tokens, mail_token
+
+FRESH = timedelta(minutes=10)
+"""How long after signing in a user may do what needs a fresh sign-in."""
 
 
 async def signed_in(connection: AnyConnection, _: BaseRouteHandler) -> None:
@@ -31,6 +36,19 @@ async def confirmed(connection: AnyConnection, _: BaseRouteHandler) -> None:
     """
     if connection.user.unconfirmed:
         raise Unconfirmed
+
+
+async def just_signed_in(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    """Reject callers whose session began earlier than `FRESH` ago. The guard `signed_in` has to come first.
+
+    Whoever finds an open browser, or a copied cookie, knows neither the password nor a passkey.
+
+    Raises:
+        SignInAgain
+    """
+    signed_in_at = connection.user.signed_in_at
+    if signed_in_at is None or now() - signed_in_at > FRESH:
+        raise SignInAgain
 
 
 async def operators_only(connection: AnyConnection, _: BaseRouteHandler) -> None:

@@ -9,12 +9,25 @@ from typing import Annotated
 from bson import ObjectId
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from contracts.events import OrderStatus
+from contracts.events import OPEN_PROBLEMS, DeliveryState, OrderStatus, ProblemState
 from contracts.money import from_minor_units
 from ops.audit.payouts import Books
 from services.payments.money_back import Dispute, MoneyBack
 from services.payments.refunds import OTHER_WAY
 from services.payments.stripe_gateway.ledger import CLOCK_SKEW, StripeRecord
+
+
+class ReportEntry(BaseModel):
+    """The report of a problem in a stored order."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: ProblemState
+    decided_at: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_PROBLEMS
 
 
 class OrderEntry(BaseModel):
@@ -29,6 +42,10 @@ class OrderEntry(BaseModel):
     refunded: int = Field(default=0, alias="refunded_minor")
     expires_at: datetime
     seller_id: str | None = None
+    delivery: DeliveryState | None = None
+    refund_due: int = Field(default=0, alias="refund_due_minor")
+    """How much the buyer gets back altogether by an operator's decision."""
+    report: ReportEntry | None = None
 
 
 class PaymentEntry(MoneyBack):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from contracts.events import LIVE_STATUSES, OrderStatus, PaymentStatus
 from ops.audit import payouts
-from ops.audit.accounts import Account, PaymentEntry, money
+from ops.audit.accounts import Account, OrderEntry, PaymentEntry, money
 
 GRACE = timedelta(minutes=2)
 """A payment may still be settled this long after the deadline of its order."""
@@ -187,6 +187,32 @@ def _books(account: Account) -> Iterator[str]:
     else:
         money_back = captured.refunded_amount
         yield from payouts.differences(account.books, captured.amount, money_back, captured.currency)
+        yield from _freeze(account, captured)
+
+
+def _freeze(account: Account, captured: PaymentEntry) -> Iterator[str]:
+    """A sale is frozen exactly as long as something keeps its money from the seller."""
+    sale = account.books.sale if account.books is not None else None
+    if account.order is None or sale is None:
+        return
+    reasons = list(_reasons_to_freeze(account.order, captured))
+    if sale.state == "frozen" and not reasons:
+        yield "the sale is frozen, but nothing keeps the money from its seller any more"
+    if sale.state in ("held", "due") and reasons:
+        yield f"the sale is {sale.state}, although {reasons[0]}"
+
+
+def _reasons_to_freeze(order: OrderEntry, captured: PaymentEntry) -> Iterator[str]:
+    if any(dispute.status == "open" for dispute in captured.disputes):
+        yield "the buyer disputes the payment"
+    if order.report is not None and order.report.is_open:
+        yield f"a reported problem is {order.report.state}"
+    if captured.status == "refunding":
+        yield "the payment is being refunded"
+    elif captured.status != "refunded" and (order.status == "cancelled" or order.delivery == "failed"):
+        yield "the buyer is to get everything back"
+    if min(order.refund_due, order.price) > captured.refunded_amount:
+        yield "an operator ordered a refund that isn't made"
 
 
 def _notes(account: Account) -> Iterator[str]:
@@ -209,6 +235,9 @@ def _under_way(account: Account) -> Iterator[tuple[str, datetime]]:
         yield "the capture of the payment", until
     elif order.status == "cancelled" and account.authorized:
         yield "the voiding of the payment", until
+    if min(order.refund_due, order.price) > account.refunded:
+        decided_at = order.report.decided_at if order.report is not None else None
+        yield "the refund that an operator ordered", (decided_at or order.expires_at) + REFUND_GRACE
     has_sale = account.books is None or account.books.sale is not None or order.seller_id is None
     for payment in account.payments:
         if payouts.is_captured(payment.status) and not has_sale:

@@ -13,7 +13,7 @@ from contracts.wire import now
 from ops.command_line import ORDER_ID
 from ops.console.page import AnyRequest, act_and_note, confirmed_reason, operators_only, page, settings_of
 from ops.evidence import evidence
-from ops.interventions import cancel, extend, submit_evidence, withdraw
+from ops.interventions import cancel, extend, submit_evidence, withdraw, write_off
 from ops.lookup import NotFound
 from ops.refund import refund
 from ops.sources import opened
@@ -98,6 +98,25 @@ async def submit(request: AnyRequest, order_id: FromPath[str]) -> Redirect:
     return Redirect(f"/ops/orders/{order_id}", status_code=303)
 
 
+@post("/ops/orders/{order_id:str}/write-off", guards=[operators_only])
+async def write_off_debt(request: AnyRequest, order_id: FromPath[str]) -> Redirect:
+    """The command `write-off`, for the debt that the page has shown."""
+    _check_order(order_id)
+    shown = str((await request.form()).get("owed", ""))
+    if not (shown.isascii() and shown.isdigit()):
+        raise HTTPException("The debt is missing.", status_code=400)
+    owed = int(shown[:18])
+    if reason := await confirmed_reason(request):
+        arguments = {"order": order_id, "owed": owed, "reason": reason}
+        await act_and_note(
+            request,
+            "write-off",
+            arguments,
+            lambda: write_off(settings_of(request), order_id, reason, owed=owed),
+        )
+    return Redirect(f"/ops/orders/{order_id}", status_code=303)
+
+
 @post("/ops/orders/{order_id:str}/cancel", guards=[operators_only])
 async def cancel_order(request: AnyRequest, order_id: FromPath[str]) -> Redirect:
     """The command `cancel`."""
@@ -154,4 +173,7 @@ async def withdraw_ticket(request: AnyRequest, ticket_id: FromPath[str]) -> Redi
     return Redirect(f"/ops/tickets/{ticket_id}", status_code=303)
 
 
-ROUTES = [order, refund_order, submit, cancel_order, extend_order, ticket, withdraw_ticket]
+ROUTES = [
+    *(order, refund_order, submit, write_off_debt, cancel_order, extend_order),
+    *(ticket, withdraw_ticket),
+]

@@ -1,11 +1,12 @@
 """The queue of reported problems that wait for a decision, and the command `decide-problem` as its action."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
-from litestar import get, post
+from litestar import Response, get, post
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
@@ -26,6 +27,8 @@ from ops.console.page import (
 from ops.interventions import DECISIONS, decide_problem
 from ops.sources import Sources, opened
 from settings import Settings
+
+PHOTO_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 MOST_ACCESSES = 20
 """The most accesses to files that are shown of an order, the first ones."""
@@ -62,6 +65,20 @@ async def _accesses(sources: Sources, order: ReportedOrder) -> list[tuple[dateti
     return [(each["at"], each["user_id"] == order.user_id) async for each in found]
 
 
+@get("/ops/problems/{order_id:str}/photos/{photo_id:str}", guards=[operators_only])
+async def photo(request: AnyRequest, order_id: FromPath[str], photo_id: FromPath[str]) -> Response[bytes]:
+    """A photo of one side, which orders has copied, so that it is nothing but a picture."""
+    if not ORDER_ID.fullmatch(order_id) or not PHOTO_ID.fullmatch(photo_id):
+        raise HTTPException("There is no such photo.", status_code=404)
+    path = f"/api/orders/problems/{order_id}/photos/{photo_id}"
+    async with operator_api.client() as http:
+        content = await operator_api.download(
+            http, settings_of(request), "orders", path, failure="The photo can't be shown"
+        )
+    headers = {"Content-Disposition": 'inline; filename="photo.jpg"'}
+    return Response(content, media_type="image/jpeg", headers=headers)
+
+
 @post("/ops/problems/{order_id:str}/decide", guards=[operators_only])
 async def decide(request: AnyRequest, order_id: FromPath[str]) -> Redirect:
     """The command `decide-problem`. What the operator has read is compared with what is stored."""
@@ -86,4 +103,4 @@ async def decide(request: AnyRequest, order_id: FromPath[str]) -> Redirect:
     return Redirect("/ops/problems", status_code=303)
 
 
-ROUTES = [problems, decide]
+ROUTES = [problems, photo, decide]

@@ -10,7 +10,10 @@ from pymongo import ASCENDING, DESCENDING
 
 from contracts.events import GRACE, LIVE_STATUSES
 from kit.outbox import HAS_OUTBOX_MESSAGES
+from ops.audit.accounts import money
+from ops.audit.payouts import SaleEntry
 from ops.dead_letters import letters
+from ops.payout_facts import frozen_because
 from ops.sources import (
     Sources,
     has_due_timer,
@@ -21,6 +24,7 @@ from ops.sources import (
 )
 from ops.stuck.states import (
     DEAD_LETTER,
+    DISPUTE_OPEN,
     EVENT_UNHANDLED,
     EVENT_UNPUBLISHED,
     MESSAGE_UNSENT,
@@ -30,7 +34,11 @@ from ops.stuck.states import (
     PAYMENT_UNCAPTURED,
     PAYMENT_UNDECIDED,
     PAYMENT_UNRELEASED,
+    PAYOUT_FROZEN,
+    PAYOUT_OVERDUE,
+    PROBLEM_UNDECIDED,
     REFUND_FAILED,
+    REFUND_ORDERED,
     REFUND_PENDING,
     TICKET_HELD,
     TICKET_SOLD,
@@ -39,6 +47,7 @@ from ops.stuck.states import (
 )
 from services.payments.money_back import MoneyBack
 from services.payments.schedule import OPEN_STATUSES
+from settings import ServiceName
 from streams.delivery import DeadLetter
 from streams.processes import CONSUMERS, OUTBOXES
 
@@ -50,6 +59,9 @@ SCANNED = 10_000
 
 SOLD_WITHIN = timedelta(days=1)
 """Only sales of this time are compared with orders, because all sales together grow without limit."""
+
+DECIDED_WITHIN = timedelta(days=30)
+"""Only decisions of this time are compared with refunds, because all together grow without limit."""
 
 
 Look = Callable[[Sources, datetime], AsyncIterator[Finding]]
@@ -165,21 +177,83 @@ async def _refunds(sources: Sources, moment: datetime) -> AsyncIterator[Finding]
 
 async def _webhooks(sources: Sources, moment: datetime) -> AsyncIterator[Finding]:
     """The index `due` finds the events."""
-    found = sources.database("payments")["webhook_events"].find(
-        {"processed": False, "received_at": {"$lte": moment - WEBHOOK_UNPROCESSED.longest}},
-        {"received_at": 1, "failures": 1, "order_id": 1},
-        sort=[("due", ASCENDING)],
+    services: tuple[ServiceName, ...] = ("payments", "payouts")
+    for service in services:
+        found = sources.database(service)["webhook_events"].find(
+            {"processed": False, "received_at": {"$lte": moment - WEBHOOK_UNPROCESSED.longest}},
+            {"received_at": 1, "failures": 1, "order_id": 1},
+            sort=[("due", ASCENDING)],
+            limit=MOST,
+        )
+        async for event in found:
+            reason = f"{event.get('failures', 0)} attempts failed"
+            about = f"webhook {event['_id']} of order {event.get('order_id') or 'unknown'}"
+            yield Finding(WEBHOOK_UNPROCESSED, about, event["received_at"], reason, service)
+
+
+async def _ordered_refunds(sources: Sources, moment: datetime) -> AsyncIterator[Finding]:
+    """The index `decided_reports` finds the orders."""
+    times = {"$gte": moment - DECIDED_WITHIN, "$lte": moment - REFUND_ORDERED.longest}
+    orders = sources.database("orders")["orders"].find(
+        {"report.decided_at": times},
+        {"refund_due_minor": 1, "refunded_minor": 1, "price_minor": 1, "report.decided_at": 1, "status": 1},
+        sort=[("report.decided_at", DESCENDING)],
+        limit=SCANNED,
+    )
+    async for order in orders:
+        due = min(order.get("refund_due_minor", 0), order.get("price_minor", 0))
+        is_made = order["status"] == "refunded" or order.get("refunded_minor", 0) >= due
+        if not is_made:
+            back = f"{money(due)} is ordered, and {money(order.get('refunded_minor', 0))} is returned"
+            yield Finding(
+                REFUND_ORDERED, f"order {order['_id']}", order["report"]["decided_at"], back, "payments"
+            )
+
+
+async def _undecided_problems(sources: Sources, moment: datetime) -> AsyncIterator[Finding]:
+    """The index `reports` contains the open reports only."""
+    found = sources.database("orders")["orders"].find(
+        {"report_open": True, "reported_at": {"$lte": moment - PROBLEM_UNDECIDED.longest}},
+        {"reported_at": 1, "report.state": 1},
+        sort=[("reported_at", ASCENDING)],
         limit=MOST,
     )
-    async for event in found:
-        reason = f"{event.get('failures', 0)} attempts failed"
-        yield Finding(
-            WEBHOOK_UNPROCESSED,
-            f"webhook {event['_id']} of order {event.get('order_id') or 'unknown'}",
-            event["received_at"],
-            reason,
-            "payments",
-        )
+    async for order in found:
+        state = order.get("report", {}).get("state")
+        reason = f"the problem that its buyer reported is {state}"
+        yield Finding(PROBLEM_UNDECIDED, f"order {order['_id']}", order["reported_at"], reason, "an operator")
+
+
+async def _unlooked_sales(sources: Sources, moment: datetime) -> AsyncIterator[Finding]:
+    """The index `next_look` finds the sales."""
+    found = sources.database("payouts")["sales"].find(
+        {"next_look_at": {"$lte": moment - PAYOUT_OVERDUE.longest}},
+        {"next_look_at": 1, "state": 1},
+        sort=[("next_look_at", ASCENDING)],
+        limit=MOST,
+    )
+    async for sale in found:
+        reason = f"the reconciler should have looked at the {sale['state']} sale"
+        yield Finding(PAYOUT_OVERDUE, f"order {sale['_id']}", sale["next_look_at"], reason, "payouts")
+
+
+async def _frozen(sources: Sources, moment: datetime) -> AsyncIterator[Finding]:
+    """The index `frozen` finds the sales."""
+    latest = moment - min(PAYOUT_FROZEN.longest, DISPUTE_OPEN.longest)
+    found = sources.database("payouts")["sales"].find(
+        {"frozen_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC), "$lte": latest}},
+        sort=[("frozen_at", ASCENDING)],
+        limit=SCANNED,
+    )
+    async for raw in found:
+        sale = SaleEntry.model_validate(raw)
+        since = raw["frozen_at"]
+        if sale.dispute != "open":
+            [reason, awaited] = next(frozen_because(sale), ("nothing freezes it any more", "payouts"))
+            yield Finding(PAYOUT_FROZEN, f"order {sale.order_id}", since, reason, awaited)
+        elif since <= moment - DISPUTE_OPEN.longest:
+            reason = "the buyer disputes the payment"
+            yield Finding(DISPUTE_OPEN, f"order {sale.order_id}", since, reason, "Stripe, the bank")
 
 
 async def _held(sources: Sources, moment: datetime) -> AsyncIterator[Finding]:
@@ -283,6 +357,10 @@ LOOKS: tuple[Look, ...] = (
     _unlooked,
     _refunds,
     _webhooks,
+    _ordered_refunds,
+    _undecided_problems,
+    _unlooked_sales,
+    _frozen,
     _held,
     _sold,
     _unsent,

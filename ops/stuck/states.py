@@ -74,7 +74,42 @@ WEBHOOK_UNPROCESSED = State(
     timedelta(minutes=10),
     "A webhook of Stripe isn't processed",
     "its arrival",
+    "payments, payouts",
+)
+REFUND_ORDERED = State(
+    "refund-ordered",
+    timedelta(hours=1),
+    "An operator ordered a refund because of a problem, and it isn't made",
+    "the decision",
     "payments",
+)
+PROBLEM_UNDECIDED = State(
+    "problem-undecided",
+    timedelta(days=4),
+    "Nobody has decided on a reported problem",
+    "the report",
+    "an operator",
+)
+PAYOUT_OVERDUE = State(
+    "payout-overdue",
+    timedelta(minutes=10),
+    "A sale wasn't looked at when it was due",
+    "the time of the look",
+    "payouts",
+)
+PAYOUT_FROZEN = State(
+    "payout-frozen",
+    timedelta(days=7),
+    "The money of a sale is frozen, and its buyer doesn't dispute the payment",
+    "the freeze",
+    "an operator",
+)
+DISPUTE_OPEN = State(
+    "dispute-open",
+    timedelta(days=120),
+    "The money of a sale is frozen, because the bank hasn't decided on a dispute",
+    "the freeze",
+    "Stripe",
 )
 TICKET_HELD = State(
     "ticket-held",
@@ -125,6 +160,11 @@ STATES = (
     REFUND_PENDING,
     REFUND_FAILED,
     WEBHOOK_UNPROCESSED,
+    REFUND_ORDERED,
+    PROBLEM_UNDECIDED,
+    PAYOUT_OVERDUE,
+    PAYOUT_FROZEN,
+    DISPUTE_OPEN,
     TICKET_HELD,
     TICKET_SOLD,
     MESSAGE_UNSENT,

@@ -247,7 +247,7 @@ class Accounts(Auth):
     async def renewed(self, identity: Identity) -> SignedIn | None:
         """The caller's session with a new token, if the address was confirmed after the token was signed."""
         user = await User.first({"_id": ObjectId(identity.id)}) if identity.unconfirmed else None
-        if user is None or self._identity(user, identity.session_id) == identity:
+        if user is None or self._identity(user, identity.session_id, identity.signed_in_at) == identity:
             return None
         with suppress(NotFound):
             return await self._with_new_token(user, identity)

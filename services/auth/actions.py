@@ -329,9 +329,14 @@ class Auth:
 
     def _signed_in(self, user: User, session: Session) -> SignedIn:
         """A session with a token that says what is true of the user now."""
-        identity = self._identity(user, session.key)
+        identity = self._identity(user, session.key, session.started_at)
         return SignedIn(identity, self.signer.sign(identity, session.expires_at), session.expires_at, user)
 
-    def _identity(self, user: User, session_id: str) -> Identity:
-        unconfirmed = user.is_restricted(self.attempts.settings.confirms_addresses)
-        return Identity(id=str(user.id), email=user.email, session_id=session_id, unconfirmed=unconfirmed)
+    def _identity(self, user: User, session_id: str, signed_in_at: datetime | None) -> Identity:
+        return Identity(
+            id=str(user.id),
+            email=user.email,
+            session_id=session_id,
+            unconfirmed=user.is_restricted(self.attempts.settings.confirms_addresses),
+            signed_in_at=signed_in_at.replace(microsecond=0) if signed_in_at is not None else None,
+        )

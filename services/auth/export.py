@@ -14,6 +14,7 @@ from contracts.export import (
     ExportedOrder,
     ExportedPayment,
     ExportedPayout,
+    ExportedPhoto,
     ExportedSession,
     ExportedTicket,
     ExportHead,
@@ -58,9 +59,10 @@ class Exporter:
         with self._permit():
             get = self._neighbors.entries
             try:
-                tickets, orders, payments, payouts, messages, opt_outs = await asyncio.gather(
+                tickets, orders, photos, payments, payouts, messages, opt_outs = await asyncio.gather(
                     _collected(get("tickets", Part[ExportedTicket], user.key)),
                     _collected(get("orders", Part[ExportedOrder], user.key)),
+                    _collected(get("orders", Part[ExportedPhoto], user.key, "photos")),
                     _collected(get("payments", Part[ExportedPayment], user.key)),
                     _collected(get("payouts", Part[ExportedPayout], user.key)),
                     _collected(get("mail", Part[ExportedMessage], user.key)),
@@ -80,6 +82,7 @@ class Exporter:
                     "payouts": payouts,
                     "messages": messages,
                     "optOuts": opt_outs,
+                    "photos": photos,
                 },
             )
 

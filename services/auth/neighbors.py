@@ -11,6 +11,7 @@ from contracts.export import (
     ExportedOrder,
     ExportedPayment,
     ExportedPayout,
+    ExportedPhoto,
     ExportedTicket,
 )
 from contracts.internal import OpenMatters, Part
@@ -34,6 +35,7 @@ T = TypeVar(
     ExportedTicket,
     ExportedPayment,
     ExportedPayout,
+    ExportedPhoto,
     ExportedMessage,
     ExportedOptOut,
 )

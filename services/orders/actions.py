@@ -32,7 +32,7 @@ from kit.mongo import object_id
 from kit.networks import Networks
 from kit.owners import Owner
 from kit.replicas import State
-from services.orders import delivery, hoarding, holds, leaving, problems, rules
+from services.orders import dates, delivery, hoarding, holds, leaving, problems, rules
 from services.orders.documents import ONE_ORDER_A_TICKET, Order, ShownOrder, TicketReplica
 
 log = logging.getLogger(__name__)
@@ -85,8 +85,8 @@ async def reserve(
         networks: hashes of the buyer's networks, if limits per network apply to them.
 
     Raises:
-        NotFound, OwnTicket, TicketNotForSale, TooLateToDeliver, TicketReserved, TooManyReservations,
-        TooManyFromNetwork, ReservedTooOften, HeldTooLong, AccountClosed, Unavailable
+        NotFound, OwnTicket, TicketNotForSale, TicketAwaitsFiles, TooLateToDeliver, TicketReserved,
+        TooManyReservations, TooManyFromNetwork, ReservedTooOften, HeldTooLong, AccountClosed, Unavailable
     """
     ticket = await TicketReplica.stored_or_asked(ticket_id, partial(_ask, tickets))
     rules.check_may_reserve(ticket, buyer)
@@ -134,6 +134,7 @@ def _new_order(ticket: TicketReplica, buyer: str, hold: int, slots: Mapping[str,
         ticket_title=ticket.title,
         price_minor=ticket.price_minor,
         details=rules.Details.model_validate(dict(ticket)),
+        date_changes=ticket.date_changes,
         hold=hold,
         code="".join(secrets.choice(rules.CODE_LETTERS) for _ in range(rules.CODE_LENGTH)),
         expires_at=now() + terms.window,
@@ -276,15 +277,16 @@ async def expire(event: ExpirationComplete, tickets: Owner | None = None) -> Non
 
 
 async def _pass_time(order: Order, tickets: Owner | None) -> None:
-    """End a delivery whose time is over.
+    """End a delivery whose time is over, or have its seller reminded.
 
-    Before a promised one fails, tickets is asked for the files: the event that they are there may be late.
+    Before that, tickets is asked for promised files: the event that they are there may be late.
     """
     changes = delivery.pass_time(order, now())
     if changes is None:
         return
     ticket = None
-    if changes.get("delivery") == "failed" and tickets is not None:
+    concerns_files = changes.get("delivery") == "failed" or "reminded_at" in changes
+    if concerns_files and tickets is not None:
         with suppress(NotFound):
             ticket = await tickets.get(f"/api/tickets/{order.ticket_id}", PublicTicket)
     if ticket is not None and ticket.status == "sold" and ticket.delivery == "instant":
@@ -348,7 +350,7 @@ async def follow_payment(payment: PaymentEvent, window: timedelta) -> None:
 
 
 async def follow_ticket(ticket: TicketEvent) -> None:
-    """Update the replica of a ticket, confirm or cancel the order that waits for it, and note its files.
+    """Update the replica of a ticket, confirm or cancel the order that waits for it, and note files and date.
 
     The replica is updated first, so that the buyer of a refused hold can reserve the ticket as it is now.
     """
@@ -357,9 +359,11 @@ async def follow_ticket(ticket: TicketEvent) -> None:
         return
 
     def follow(order: Order) -> Changes | None:
-        arrived = delivery.follow_ticket(order, ticket, order.key, now())
-        after = order.model_copy(update=dict(arrived or {}))
-        return {**(arrived or {}), **(rules.follow_ticket(after, ticket, order.key) or {})} or None
+        dated = dates.follow_ticket(order, ticket, order.key, now()) or {}
+        after = order.model_copy(update=dict(dated))
+        arrived = delivery.follow_ticket(after, ticket, order.key, now()) or {}
+        after = after.model_copy(update=dict(arrived))
+        return {**dated, **arrived, **(rules.follow_ticket(after, ticket, order.key) or {})} or None
 
     with suppress(NotFound):  # no order waits or owns the ticket
         await change(lambda: Order.first({"ticket_id": ticket.id, "active": True}), follow)
@@ -372,6 +376,8 @@ def replica_fields(ticket: PublicTicket) -> dict[str, Any]:
         "price_minor": to_minor_units(ticket.price),
         "user_id": ticket.user_id,
         "status": ticket.status,
+        "awaits_files": ticket.awaits_files,
+        "date_changes": ticket.date_changes if isinstance(ticket, TicketEvent) else 0,
         **ticket.model_dump(include=set(rules.Details.model_fields)),
     }
 

@@ -48,6 +48,7 @@ from services.orders.rules import (
     NotTheBuyer,
     OrderComplete,
     OwnTicket,
+    TicketAwaitsFiles,
     TicketNotForSale,
     TicketReserved,
     TooManyReservations,
@@ -106,7 +107,15 @@ class ReserveOperation(ApiOperation):
             OrderView, description="The caller already holds the ticket", generate_examples=False
         ),
         **refusals(
-            *(NotFound, OwnTicket, TicketReserved, TicketNotForSale, TooLateToDeliver, TooManyReservations),
+            *(
+                NotFound,
+                OwnTicket,
+                TicketReserved,
+                TicketNotForSale,
+                TicketAwaitsFiles,
+                TooLateToDeliver,
+                TooManyReservations,
+            ),
             *(TooManyFromNetwork, ReservedTooOften, HeldTooLong, Unconfirmed, AccountClosed),
         ),
     },

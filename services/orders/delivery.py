@@ -64,7 +64,7 @@ def follow_status(order: OrderState, changes: Changes, now: datetime) -> Changes
     if status == "complete":
         return _delivered(after, now) if after.delivery == "sealed" else _due(after, now)
     if status == "refunded":
-        return _next(None)
+        return acts_at(None)
     return {"delivery": None} if status == "cancelled" and after.delivery else {}
 
 
@@ -135,18 +135,29 @@ def pass_time(order: OrderState, now: datetime) -> Changes | None:
     """What happens because time has passed. Early, late and repeated timers change nothing.
 
     A promised delivery that is overdue fails, and payments then refunds the buyer. For any other the order
-    only says that it is overdue. A delivery that nobody has complained about is confirmed.
+    only says that it is overdue. A delivery that nobody has complained about is confirmed. At half of the
+    time until promised files are due, the order says that the seller has to be reminded.
     """
     if order.status != "complete":
         return None
     if order.delivery == "due" and order.overdue_at is None and order.deliver_by is not None:
         if now < order.deliver_by + GRACE:
-            return None
-        overdue = {"overdue_at": order.deliver_by, **_next(None)}
+            return _reminded(order, order.deliver_by, now)
+        overdue = {"overdue_at": order.deliver_by, **acts_at(None)}
         return {**overdue, "delivery": "failed"} if is_promised(order) else overdue
     if order.delivery == "delivered" and order.delivery_acts_at is not None:
         return _confirmed(order.delivery_acts_at) if order.delivery_acts_at <= now else None
     return None
+
+
+def _reminded(order: OrderState, deliver_by: datetime, now: datetime) -> Changes | None:
+    """Remind the seller of promised files once. A process that wasn't there in time reminds later, but not
+    after the deadline."""
+    if not is_promised(order) or order.reminded_at is not None or order.delivery_acts_at is None:
+        return None
+    if not order.delivery_acts_at <= now < deliver_by:
+        return None
+    return {"reminded_at": now, **acts_at(deliver_by)}
 
 
 def is_promised(order: OrderState) -> bool:
@@ -162,20 +173,28 @@ def _due(order: OrderState, paid_at: datetime) -> Changes:
     if is_promised(order):
         latest = paid_at + timedelta(hours=order.delivery_hours)
         by = latest if starts_at is None else min(latest, starts_at - DELIVERY_BEFORE_START)
-    return {"delivery": "due", "deliver_by": by, **_next(by)}
+    first = by
+    if is_promised(order) and by is not None and by > paid_at:
+        first = paid_at + (by - paid_at) / 2  # the seller is reminded
+    return {"delivery": "due", "deliver_by": by, **acts_at(first)}
 
 
 def _delivered(order: OrderState, at: datetime) -> Changes:
-    starts_at = order.details.starts_at
-    until = at + WITHOUT_DATE if starts_at is None else max(at, starts_at) + AFTER_START
     # While a report is open, nothing is confirmed by itself. The decision lets the sweep do it.
-    return {"delivery": "delivered", "delivered_at": at, **_next(None if order.report_open else until)}
+    until = None if order.report_open else confirmation_time(order, at)
+    return {"delivery": "delivered", "delivered_at": at, **acts_at(until)}
 
 
 def _confirmed(at: datetime) -> Changes:
-    return {"delivery": "confirmed", "confirmed_at": at, **_next(None)}
+    return {"delivery": "confirmed", "confirmed_at": at, **acts_at(None)}
 
 
-def _next(at: datetime | None) -> Mapping[str, Any]:
+def confirmation_time(order: OrderState, delivered_at: datetime) -> datetime:
+    """When a delivery is confirmed by itself: once the time to report a problem is over."""
+    starts_at = order.latest_starts_at or order.details.starts_at
+    return delivered_at + WITHOUT_DATE if starts_at is None else max(delivered_at, starts_at) + AFTER_START
+
+
+def acts_at(at: datetime | None) -> Mapping[str, Any]:
     """When the delivery changes by itself, including the field that the index of the sweep filters by."""
     return {"delivery_acts_at": at, "delivery_acts": at is not None}

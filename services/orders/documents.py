@@ -91,6 +91,7 @@ class Order(OrderState, Aggregate):
                 name="reports",
                 partialFilterExpression={"report_open": True},
             ),
+            IndexModel([("report.decided_at", ASCENDING)], name="decided_reports", sparse=True),
             IndexModel(
                 [("code", ASCENDING)],
                 name=ONE_ORDER_A_CODE,
@@ -114,8 +115,8 @@ class Order(OrderState, Aggregate):
 
     @classmethod
     async def with_delivery_to_look_at(cls, moment: datetime, limit: int) -> list[tuple[ObjectId, datetime]]:
-        """The ids of orders whose delivery has become overdue or confirmed by itself, longest ago first, and
-        when that was.
+        """The ids of orders whose seller has to be reminded, or whose delivery has become overdue or
+        confirmed by itself, longest ago first, and when that was.
 
         Most often the timer of an overdue one has ended it, so it is among them only after another `GRACE`.
         """
@@ -185,8 +186,13 @@ class Order(OrderState, Aggregate):
             delivered_at=self.delivered_at,
             confirmed_at=self.confirmed_at,
             overdue_at=self.overdue_at,
+            reminded_at=self.reminded_at,
             **self._problem(),
             refund_due=self.refund_due_minor,
+            date_changes=self.date_changes,
+            date_changed_at=self.date_changed_at,
+            former_starts_at=self.former_starts_at,
+            latest_starts_at=self.latest_starts_at,
             expires_at=self.expires_at,
             hold=self.hold,
             code=self.code,

@@ -13,6 +13,7 @@ from contracts.export import ExportedOrder
 from contracts.internal import Part
 from kit.paging import newest_first
 from services.orders.documents import Order
+from services.orders.evidence import storing
 from services.orders.views import view_of
 
 MAX_MATTERS = 20
@@ -50,7 +51,11 @@ async def page_of_data(buyer: str, after: str | None, window: timedelta) -> Part
 
 
 async def follow_user(user: UserEvent) -> None:
-    """Forget from which networks a deleted user reserved tickets. The books keep ids and amounts."""
+    """Forget from which networks a deleted user reserved tickets, and photos once nothing about them is open.
+
+    The books keep ids and amounts.
+    """
+    await storing.follow_user(user)
     if user.deleted:
         await forget_networks({"user_id": user.id})
 

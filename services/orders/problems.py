@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from contracts.events import ProblemKind, ProblemState
-from contracts.guarantees import ANSWER_HOURS, PROBLEM_HOURS, PROBLEM_WITHOUT_DATE
+from contracts.guarantees import ANSWER_HOURS, PROBLEM_HOURS, PROBLEM_WITHOUT_DATE, PROBLEM_WITHOUT_DELIVERY
 from kit.changes import Changes
 from kit.errors import Conflict, Invalid
 from services.orders.delivery import NotTheSeller, is_promised
@@ -20,9 +20,6 @@ Decision = Literal["refund", "partial-refund", "reject"]
 AFTER_START = timedelta(hours=PROBLEM_HOURS)
 
 ANSWER_TIME = timedelta(hours=ANSWER_HOURS)
-
-NEVER_DELIVERED = timedelta(days=30)
-"""How long after the payment a problem may be reported if there is no date, and nothing was delivered."""
 
 
 class NothingToReport(Conflict):
@@ -78,12 +75,13 @@ def report_until(order: OrderState) -> datetime | None:
 
     None for an order from before orders kept the time of the payment, if it has no date.
     """
-    if order.details.starts_at is not None:
+    starts_at = order.latest_starts_at or order.details.starts_at
+    if starts_at is not None:
         # The money is due later than this, also for a ticket that was bought after the start.
-        return max(order.details.starts_at, order.paid_at or order.details.starts_at) + AFTER_START
+        return max(starts_at, order.paid_at or starts_at) + AFTER_START
     if order.delivered_at is not None:
         return order.delivered_at + PROBLEM_WITHOUT_DATE
-    return order.paid_at + NEVER_DELIVERED if order.paid_at is not None else None
+    return order.paid_at + PROBLEM_WITHOUT_DELIVERY if order.paid_at is not None else None
 
 
 def may_report(order: OrderState, now: datetime) -> bool:

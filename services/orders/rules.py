@@ -1,6 +1,6 @@
 """Rules of reservations and orders."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import Moment
 from kit.changes import Changes
 from kit.errors import Conflict, Forbidden, Invalid, TooManyRequests
+from services.orders.evidence.entries import PhotoEntry
 from services.orders.reports import ProblemReport
 
 
@@ -33,6 +34,10 @@ class TicketReserved(Conflict):
 
 class TicketNotForSale(Conflict):
     message = "Ticket is no longer for sale"
+
+
+class TicketAwaitsFiles(Conflict):
+    message = "The seller has to upload this ticket before it can be bought"
 
 
 class OwnTicket(Forbidden):
@@ -78,6 +83,10 @@ class ReservableTicket(Details):
     user_id: str
     """The seller's id."""
     status: TicketStatus
+    awaits_files: bool = False
+    """Whether it can't be reserved until its seller has uploaded the files."""
+    date_changes: int = 0
+    """How often the date has changed for those who had it already."""
 
 
 class OrderState(BaseModel):
@@ -143,8 +152,10 @@ class OrderState(BaseModel):
     confirmed_at: Moment | None = None
     overdue_at: Moment | None = None
     """The deadline that passed without a delivery, if it did."""
+    reminded_at: Moment | None = None
+    """When the seller was to be reminded of promised files, if ever."""
     delivery_acts_at: Moment | None = None
-    """When the delivery becomes overdue or confirmed by itself. It isn't published."""
+    """When the seller is reminded, or the delivery becomes overdue or confirmed by itself. Not published."""
     delivery_acts: bool = False
     """Whether the time above is set."""
     report: ProblemReport | None = None
@@ -155,6 +166,16 @@ class OrderState(BaseModel):
     """When it was reported. The same index sorts by it."""
     refund_due_minor: int = 0
     """How much of the price the buyer gets back altogether by an operator's decision."""
+    photos: Sequence[PhotoEntry] = ()
+    """The photos of the problem, also those that weren't sent yet. They aren't published."""
+    date_changes: int = 0
+    """The number of the newest known change of the ticket's date."""
+    date_changed_at: Moment | None = None
+    """When the order took over another date. None if it never did."""
+    former_starts_at: Moment | None = None
+    """The start at the time of the reservation, if it has changed since."""
+    latest_starts_at: Moment | None = None
+    """The latest start that the buyer was ever told, if it has changed."""
 
 
 PRIVATE = frozenset({"held", "payment_version", "payment_status", "authorized_at", "kept_until"})
@@ -190,12 +211,14 @@ def check_may_reserve(ticket: ReservableTicket, buyer: str) -> None:
     stored orders decide whether the ticket is free.
 
     Raises:
-        OwnTicket, TicketNotForSale
+        OwnTicket, TicketNotForSale, TicketAwaitsFiles
     """
     if ticket.user_id == buyer:
         raise OwnTicket
     if ticket.status == "withdrawn":
         raise TicketNotForSale
+    if ticket.awaits_files:
+        raise TicketAwaitsFiles
 
 
 def check_has_not_begun(ticket: ReservableTicket, now: datetime) -> None:

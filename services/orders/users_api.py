@@ -7,13 +7,14 @@ from litestar import Router, delete, get, put
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from contracts.export import ExportedOrder
+from contracts.export import ExportedOrder, ExportedPhoto
 from contracts.internal import OpenMatters, Part
 from contracts.wire import now
 from kit import closed_users
 from kit.http.guards import auth_only
 from kit.http.openapi import PathId
 from services.orders import leaving
+from services.orders.evidence import storing
 from settings import Settings
 
 InjectedSettings = NamedDependency[Settings]
@@ -48,10 +49,15 @@ async def show_data(
     return await leaving.page_of_data(user_id, after, window)
 
 
+@get("/photos")
+async def show_photos(user_id: PathId) -> Part[ExportedPhoto]:
+    return await storing.exported(user_id)
+
+
 USERS_API = [
     Router(
         "/internal/users/{user_id:str}",
-        route_handlers=[show_open, close, reopen, show_data],
+        route_handlers=[show_open, close, reopen, show_data, show_photos],
         guards=[auth_only],
         opt={"exclude_from_auth": True},
         include_in_schema=False,

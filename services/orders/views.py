@@ -3,11 +3,13 @@
 from datetime import timedelta
 
 from contracts.api import Order as OrderView
-from contracts.api import OrderTicket, ReportedOrder, ReportedProblem, SoldOrder
+from contracts.api import OrderTicket, ReportedOrder, ReportedProblem, ReportPhoto, SoldOrder
 from contracts.money import from_minor_units
 from contracts.wire import now
 from services.orders import problems
 from services.orders.documents import Order, ShownOrder
+from services.orders.evidence.entries import PhotoEntry
+from services.orders.evidence.rules import shown_to
 from services.orders.rules import extended_deadline, may_extend
 
 
@@ -36,6 +38,8 @@ def view_of(order: Order | ShownOrder, window: timedelta) -> OrderView:
         problem_until=problems.report_until(order) if order.status == "complete" else None,
         can_report=problems.may_report(order, moment),
         refund_due=order.refund_due_minor,
+        photos=[photo_view(each) for each in shown_to(order, "buyer")],
+        former_starts_at=order.former_starts_at,
         ticket=OrderTicket(
             id=order.ticket_id,
             title=order.ticket_title,
@@ -59,6 +63,7 @@ def sale_of(order: Order | ShownOrder) -> SoldOrder:
         overdue_at=order.overdue_at,
         problem=_problem(order),
         can_answer=problems.may_answer(order, now()),
+        photos=[photo_view(each) for each in shown_to(order, "seller")],
     )
 
 
@@ -82,7 +87,13 @@ def reported(order: Order) -> ReportedOrder:
         starts_at=order.details.starts_at,
         unanswered=problems.is_unanswered(order.report, now()),
         problem=problem,
+        photos=[photo_view(each) for each in order.photos],
     )
+
+
+def photo_view(photo: PhotoEntry) -> ReportPhoto:
+    """A photo of a problem, as both sides see it."""
+    return ReportPhoto(id=photo.id, by=photo.by, size=photo.size, uploaded_at=photo.uploaded_at)
 
 
 def _problem(order: Order | ShownOrder) -> ReportedProblem | None:

@@ -58,13 +58,16 @@ class Payouts:
         await PaymentReplica.follow(event.order_id, event.version, payment_fields(event))
         await self._apply(event.order_id)
 
-    async def write_off(self, order_id: str) -> Sale:
-        """Give up what a seller owes for an order.
+    async def write_off(self, order_id: str, seen: int | None = None) -> Sale:
+        """Give up what a seller owes for an order. A repeated or concurrent call gives up nothing twice.
+
+        Args:
+            seen: the debt that the operator has read, if known.
 
         Raises:
-            NotFound, NothingOwed
+            NotFound, NothingOwed, DebtChanged
         """
-        sale = await change(partial(Sale.load, order_id), lambda stored: rules.write_off(stored, now()))
+        sale = await change(partial(Sale.load, order_id), lambda stored: rules.write_off(stored, now(), seen))
         await sale.book()
         log.info("what the seller of order %s owes was written off", order_id)
         return sale
@@ -209,7 +212,8 @@ def order_fields(event: OrderEvent) -> dict[str, Any]:
         "status": event.status,
         "seller_id": event.seller_id,
         "title": event.ticket.title,
-        "starts_at": event.ticket.starts_at,
+        # The money waits as long as the buyer may report a problem.
+        "starts_at": event.latest_starts_at or event.ticket.starts_at,
         "paid_at": event.paid_at,
         "delivered_at": event.delivered_at,
         "delivery": event.delivery,

@@ -9,9 +9,9 @@ from litestar.params import HeaderParameter, QueryParameter, RawBody, RequestBod
 
 from contracts.api import Payout, PayoutAccountBody, PayoutAccountLink, PayoutList, WriteOffBody
 from contracts.api import PayoutAccount as AccountView
-from kit.errors import NotFound
+from kit.errors import NotFound, SignInAgain
 from kit.http.body_limits import MAX_BODY
-from kit.http.guards import confirmed, operators_only, signed_in
+from kit.http.guards import confirmed, just_signed_in, operators_only, signed_in
 from kit.http.limits import Limited
 from kit.http.openapi import ITEM_IDS, OPERATORS, SIGNED_IN, ApiOperation, QueryId, refusals
 from kit.http.request import ApiRequest
@@ -27,7 +27,7 @@ from services.payouts.actions import (
 )
 from services.payouts.documents import PayoutAccount, Sale
 from services.payouts.inbox import WebhookInbox
-from services.payouts.rules import NothingOwed
+from services.payouts.rules import DebtChanged, NothingOwed
 from services.payouts.views import account_view, sums_of, view_of
 from settings import Settings
 
@@ -91,15 +91,18 @@ async def show_payout_account(request: ApiRequest, settings: NamedDependency[Set
 
 @post(
     "/account",
-    guards=[signed_in, confirmed, Limited("payout-account", "rate_change")],
+    guards=[signed_in, confirmed, just_signed_in, Limited("payout-account", "rate_change")],
     security=SIGNED_IN,
     summary="Begin or continue to set up the caller's account",
-    responses=refusals(CountryInvalid, CountryUnsupported, AccountRejected),
+    responses=refusals(CountryInvalid, CountryUnsupported, AccountRejected, SignInAgain),
 )
 async def set_up_payout_account(
     request: ApiRequest, data: RequestBody[PayoutAccountBody], onboarding: NamedDependency[Onboarding]
 ) -> PayoutAccountLink:
-    """The address of Stripe's page. The country of an account that exists can't be changed."""
+    """The address of Stripe's page. The country of an account that exists can't be changed.
+
+    The caller must have signed in within the last ten minutes.
+    """
     return PayoutAccountLink(url=await onboarding.begin(request.user.id, data.country))
 
 
@@ -109,10 +112,10 @@ async def set_up_payout_account(
     guards=[operators_only],
     security=OPERATORS,
     summary="Give up what a seller owes",
-    responses=refusals(NotFound, NothingOwed),
+    responses=refusals(NotFound, NothingOwed, DebtChanged),
 )
 async def write_off(data: RequestBody[WriteOffBody], payouts: NamedDependency[Payouts]) -> Payout:
-    sale = await payouts.write_off(data.order_id)
+    sale = await payouts.write_off(data.order_id, data.owed)
     record("write-off", "success", actor=OPERATOR, order=data.order_id, reason=data.reason)
     return view_of(sale)
 

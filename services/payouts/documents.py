@@ -103,6 +103,7 @@ class Sale(SaleState, Aggregate):
             IndexModel([("next_look_at", ASCENDING)], name="next_look"),
             IndexModel([("settled_by.order_id", ASCENDING)], name="settled_by", sparse=True),
             IndexModel([("unbooked.key", ASCENDING)], name="unbooked", sparse=True),
+            IndexModel([("frozen_at", ASCENDING)], name="frozen"),
         ]
 
     @classmethod

@@ -19,7 +19,7 @@ from contracts.events import (
     PayoutState,
     ProblemState,
 )
-from contracts.guarantees import PAYOUT_WITHOUT_DATE
+from contracts.guarantees import PAYOUT_WITHOUT_DATE, PROBLEM_WITHOUT_DELIVERY
 from contracts.wire import Moment
 from kit.changes import Changes
 from kit.errors import Conflict
@@ -27,6 +27,12 @@ from services.payouts.ledger import Amounts, Posting, posting
 
 CAPTURED: Sequence[PaymentStatus] = ("captured", "refunding", "refunded")
 """Statuses of payments whose money the platform has got."""
+
+REPORT_ARRIVES = timedelta(hours=1)
+"""How long the report of a problem may be on its way here, such as while NATS is down.
+
+With a date, the money is due a day after the last report. Without one, both have the same number of days.
+"""
 
 REMIND_EVERY = timedelta(days=7)
 """How often a seller who can't be paid yet is reminded."""
@@ -37,6 +43,10 @@ MAX_REMINDERS = 8
 
 class NothingOwed(Conflict):
     message = "The seller owes nothing for this order"
+
+
+class DebtChanged(Conflict):
+    message = "What the seller owes has changed. Look at it again"
 
 
 class OrderFacts(BaseModel):
@@ -132,6 +142,8 @@ class SaleState(BaseModel):
     due_at: Moment | None = None
     """When the money is due. None if that isn't known yet."""
     paid_at: Moment | None = None
+    frozen_at: Moment | None = None
+    """Since when the money is frozen. None if it isn't."""
     refunded: int = 0
     lost: int = 0
     dispute: DisputeStatus | None = None
@@ -232,7 +244,8 @@ class SaleState(BaseModel):
 def due_time(order: OrderFacts, payout_delay: timedelta) -> datetime | None:
     """When the money of a paid order is due: after the event's start, or after the delivery without a date.
 
-    None if the order has no date, and isn't known to be paid or still waits for its delivery.
+    The time to report a problem has always ended before. None if the order has no date, and isn't known to be
+    paid or still waits for its delivery: the seller can mark it at any time.
     """
     if order.starts_at is not None:
         # Somebody may buy or get a ticket after the start. That buyer may report a problem as long as others.
@@ -240,8 +253,10 @@ def due_time(order: OrderFacts, payout_delay: timedelta) -> datetime | None:
         return max(moment for moment in begins if moment is not None) + payout_delay
     if order.delivery == "due":
         return None
-    delivered = order.delivered_at or order.paid_at
-    return delivered + PAYOUT_WITHOUT_DATE if delivered is not None else None
+    if order.delivered_at is not None:
+        return order.delivered_at + PAYOUT_WITHOUT_DATE + REPORT_ARRIVES
+    # An order from before there were deliveries: its buyer may report for longer that nothing came.
+    return order.paid_at + PROBLEM_WITHOUT_DELIVERY + REPORT_ARRIVES if order.paid_at is not None else None
 
 
 def fee_of(amount: int, basis_points: int) -> int:
@@ -305,8 +320,10 @@ def with_state(sale: SaleState, changes: Changes, now: datetime) -> Changes:
     state = state_of(changed, now)
     # The first complete payment counts. A transfer after a failed refund doesn't change when it was made.
     paid_at = sale.paid_at or (now if state == "paid" else None)
+    frozen_at = (sale.frozen_at or now) if state == "frozen" else None
     needs_account = changed.needs_account and state == "due"
-    return {**changes, "state": state, "paid_at": paid_at, "needs_account": needs_account}
+    decided = {"state": state, "paid_at": paid_at, "frozen_at": frozen_at, "needs_account": needs_account}
+    return {**changes, **decided}
 
 
 def state_of(sale: SaleState, now: datetime) -> PayoutState:
@@ -364,14 +381,22 @@ def offset(sale: SaleState, settled: Sequence[Offset], now: datetime) -> Changes
     return with_state(sale, {"offsets": [*sale.offsets, *added]}, now) if added else None
 
 
-def write_off(sale: SaleState, now: datetime) -> Changes:
-    """Give up what the seller owes for this order.
+def write_off(sale: SaleState, now: datetime, seen: int | None = None) -> Changes | None:
+    """Give up what the seller owes for this order. A repeated call changes nothing.
+
+    Args:
+        seen: the debt that the operator has read, if known. Only that is given up, because a sale may have
+            settled a part meanwhile, or another refund may have made it larger.
 
     Raises:
-        NothingOwed
+        NothingOwed, DebtChanged
     """
     if sale.owed == 0:
+        if sale.written_off:
+            return None
         raise NothingOwed
+    if seen is not None and seen != sale.owed:
+        raise DebtChanged
     return with_state(sale, {"written_off": sale.written_off + sale.owed}, now)
 
 

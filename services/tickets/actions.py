@@ -14,11 +14,11 @@ from kit import closed_users
 from kit.aggregates import change
 from kit.changes import Changes
 from kit.errors import AccountClosed, NotFound, Unavailable
+from kit.images.results import Rendered
 from kit.mongo import object_id
-from services.tickets import leaving, pictures, rules
-from services.tickets.documents import ONE_LIVE_LISTING_A_SEAT, Ticket
+from services.tickets import failures, leaving, pictures, rules
+from services.tickets.documents import Ticket, is_second_seat
 from services.tickets.files import retention
-from services.tickets.images.results import Rendered
 from services.tickets.rules import ANY_PRICE, Pricing
 from services.tickets.shows import finding
 from services.tickets.shows import rules as shows
@@ -42,7 +42,7 @@ async def offer(
     """Put a ticket on sale. Requests with the same idempotency key and content create one ticket.
 
     A repeated request returns the ticket in its current state, even if its event has begun meanwhile, or the
-    price cap has changed.
+    price cap has changed. After failed sales of the seller, nobody finds the ticket without its files.
 
     Raises:
         EventInThePast, PriceTooLow, PriceAboveCap, FaceValueMissing, UnknownShow, IdempotencyKeyReused,
@@ -57,10 +57,13 @@ async def offer(
         rules.check_price(details["price_minor"], pricing.minimum)
         rules.check_face_value(details, pricing)
         placed = await finding.place(details, body.performers, _cap_of(details, pricing))
+        needs_files = await failures.files_required_until(seller) is not None
         ticket = Ticket(
             user_id=seller,
             idempotency_key=key,
             request_hash=request_hash if key else None,
+            needs_files=needs_files,
+            awaits_files=needs_files,
             **_with_seat(placed),
         )
         await _check_seat(ticket.seat_key, seller, confirmed=confirmed)
@@ -69,7 +72,7 @@ async def offer(
         known = await Ticket.find_one({"user_id": seller, "idempotency_key": key}) if key else None
         if known is None:
             if isinstance(error, DuplicateKeyError):
-                raise (rules.SeatListed if _is_second_seat(error) else Unavailable) from None
+                raise (rules.SeatListed if is_second_seat(error) else Unavailable) from None
             raise
         if known.request_hash != request_hash:
             raise rules.IdempotencyKeyReused from None
@@ -115,7 +118,7 @@ async def edit(
     try:
         ticket = await _change(ticket_id, lambda ticket: rules.edit(ticket, seller, changes, now(), pricing))
     except DuplicateKeyError as error:
-        raise (rules.SeatListed if _is_second_seat(error) else Unavailable) from None
+        raise (rules.SeatListed if is_second_seat(error) else Unavailable) from None
     return await finding.settled(ticket, placed.show)
 
 
@@ -198,7 +201,9 @@ async def follow_order(order: OrderEvent) -> None:
         NotFound: there is no such ticket. A retry can't help, because this service stores a ticket before
             the orders service can learn of it.
     """
-    await _change(order.ticket.id, lambda ticket: rules.follow_order(ticket, order))
+    ticket = await _change(order.ticket.id, lambda ticket: rules.follow_order(ticket, order))
+    # If this process stops here, the event is delivered again.
+    await failures.record(order, ticket.user_id)
 
 
 async def _change_picture(ticket_id: str, seller: str, picture: str | None) -> Ticket:
@@ -247,15 +252,14 @@ async def _check_seat(seat_key: str | None, seller: str, *, confirmed: bool) -> 
         raise rules.SameSeat
 
 
-def _is_second_seat(error: DuplicateKeyError) -> bool:
-    # Like in orders, the index is named in the message only.
-    described = str(error.details.get("errmsg", "") if error.details else error)
-    return f"index: {ONE_LIVE_LISTING_A_SEAT} " in described
-
-
 def _cap_of(details: Changes, pricing: Pricing) -> finding.Check:
-    """Refuses the price of this listing if the event's country doesn't allow it."""
-    return lambda country: rules.check_price_cap(details, country, pricing)
+    """Refuses the price of this listing if one of the countries doesn't allow it."""
+
+    def check(*countries: str | None) -> None:
+        country = None if pricing.caps is None else pricing.caps.strictest(countries)
+        rules.check_price_cap(details, country, pricing)
+
+    return check
 
 
 _ADDED = ("private_note", "country", "show_id", "performers", "promised")

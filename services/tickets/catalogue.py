@@ -73,6 +73,7 @@ class _TicketVersion(BaseModel):
     id: PydanticObjectId = Field(alias="_id")
     version: int
     status: TicketStatus
+    awaits_files: bool = False
 
 
 class Catalogue:
@@ -205,7 +206,7 @@ class Catalogue:
         started, began = time.monotonic(), now()
         # If the clock was ahead, events may have been considered to have begun.
         if self._since is None or self._since > began + OVERLAP:
-            await self._read({"status": "available"})
+            await self._read({"status": "available", "awaits_files": {"$ne": True}})
             self.index.merge_gradually()
             self._long_overlap_at = started + LONG_OVERLAP_SECONDS
         else:
@@ -251,7 +252,7 @@ class Catalogue:
             for ticket in found:
                 key = str(ticket.id)
                 if ticket.version > self._version_of(key):
-                    if ticket.status == "available":
+                    if ticket.status == "available" and not ticket.awaits_files:
                         new.append(ticket.id)
                     else:
                         self._remove(key, ticket.version)
@@ -289,7 +290,8 @@ class Catalogue:
     def _take(self, ticket: TicketView) -> None:
         if ticket.version <= self._version_of(ticket.id):
             return
-        if ticket.status == "available" and (ticket.starts_at is None or ticket.starts_at > now()):
+        is_ahead = ticket.starts_at is None or ticket.starts_at > now()
+        if ticket.status == "available" and not ticket.awaits_files and is_ahead:
             self.index.put(ticket, ticket.to_json().encode())
             self._changes += 1
             self._gone.pop(ticket.id, None)

@@ -2,22 +2,30 @@
 
 from typing import Any, Self
 
-from beanie import Document
+from beanie import Document, PydanticObjectId
 from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import DuplicateKeyError
 
 from contracts.events import TicketCreated, TicketEvent, TicketUpdated
 from contracts.money import from_minor_units
 from contracts.wire import Moment, now
 from kit.aggregates import OUTBOX_INDEX, Aggregate
 from kit.changes import Changes
-from services.tickets.rules import TicketState
+from services.tickets.rules import LetDown, TicketState
 
 SUMMARIZED = ("user_id", "status", "refunded", "price_minor", "refunded_minor")
 """The fields from which a seller's tickets are counted and their prices added up."""
 
 
 ONE_LIVE_LISTING_A_SEAT = "one_live_listing_a_seat"
+
+
+def is_second_seat(error: DuplicateKeyError) -> bool:
+    """Whether a write failed because its seller has another live listing of the seat."""
+    # Like in orders, the index is named in the message only.
+    described = str(error.details.get("errmsg", "") if error.details else error)
+    return f"index: {ONE_LIVE_LISTING_A_SEAT} " in described
 
 
 class Ticket(TicketState, Aggregate):
@@ -61,11 +69,6 @@ class Ticket(TicketState, Aggregate):
                 name="of_seat",
                 partialFilterExpression={"seat_key": {"$gt": ""}},
             ),
-            IndexModel(
-                [("user_id", ASCENDING), ("let_down", ASCENDING)],
-                name="let_downs",
-                partialFilterExpression={"let_down": {"$gt": ""}},
-            ),
             IndexModel([("updated_at", ASCENDING)], name="updated_at"),
             IndexModel([("picture", ASCENDING)], name="picture"),
             IndexModel(
@@ -76,6 +79,9 @@ class Ticket(TicketState, Aggregate):
     async def save_and_publish(self, changes: Changes, **expected: Any) -> Self | None:
         if changes.get("status") in ("sold", "withdrawn"):
             changes = {**changes, "live_seat": None}
+        if "files_ready_at" in changes:
+            awaits_files = self.needs_files and changes["files_ready_at"] is None
+            changes = {**changes, "awaits_files": awaits_files}
         return await super().save_and_publish({**changes, "updated_at": now()}, **expected)
 
     def event(self) -> TicketEvent:
@@ -92,6 +98,21 @@ class Ticket(TicketState, Aggregate):
                 "face_value": None if face_value is None else from_minor_units(face_value),
             }
         )
+
+
+class FailedSale(Document):
+    """An order whose buyer got money back because of the seller. There is one of each such order."""
+
+    id: PydanticObjectId
+    """The order's id."""
+    seller_id: str
+    why: LetDown
+    at: Moment
+    """When an operator decided so, or the deadline passed."""
+
+    class Settings:
+        name = "failed_sales"
+        indexes = [IndexModel([("seller_id", ASCENDING), ("at", DESCENDING)], name="failed_of_seller")]
 
 
 class Picture(Document):

@@ -14,16 +14,16 @@ from kit.http.guards import signed_in
 from kit.http.limits import Limited
 from kit.http.openapi import SIGNED_IN, ApiOperation, PathId, problems, refusals
 from kit.http.request import ApiRequest
-from kit.networks import networks_of
-from services.tickets import actions, pictures
-from services.tickets.images.results import (
+from kit.images.results import (
     NotAPicture,
     PictureTooComplex,
     PictureTooLarge,
     PictureTooSmall,
     UnreadablePicture,
 )
-from services.tickets.images.upload_queue import PictureInProgress, PicturesBusy, UploadQueue
+from kit.images.upload_queue import PictureInProgress, PicturesBusy, UploadQueue
+from kit.networks import networks_of
+from services.tickets import actions, pictures
 from services.tickets.rules import NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
 from services.tickets.views import view_of
 

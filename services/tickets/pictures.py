@@ -12,8 +12,8 @@ from pymongo.errors import DuplicateKeyError
 
 from contracts.wire import Moment, now
 from kit.errors import NotFound
+from kit.images.results import Rendered
 from services.tickets.documents import Picture, Ticket
-from services.tickets.images.results import Rendered
 from services.tickets.shows.documents import Show
 
 GRACE = timedelta(minutes=10)

@@ -132,12 +132,17 @@ class TicketState(TicketDetails):
     """How far the delivery of the sold ticket is. None if the ticket isn't sold."""
     upload_by: Moment | None = None
     """Until when the promised files of the sold ticket can be uploaded. None if there is no such deadline."""
-    let_down: LetDown | None = None
-    """Why a buyer of the ticket got money back because of its seller. A later sale doesn't change it."""
     promised: bool = False
     """Whether the seller promised to upload the files."""
     files_ready_at: Moment | None = None
     """When the files of all seats were complete. None while a file is missing."""
+    needs_files: bool = False
+    """Whether it can be bought only with sealed files, because sales of its seller have failed."""
+    awaits_files: bool = False
+    """Whether it needs files that aren't complete."""
+
+    date_changes: int = 0
+    """How often a correction or a merge of the event has changed the date."""
 
     files: Sequence[FileEntry] = ()
     """The sealed files. Only the seller and the buyer know of them."""
@@ -393,15 +398,7 @@ def follow_order(ticket: TicketState, order: OrderEvent) -> Changes | None:
         "dispute": order.dispute if status == "sold" else None,
         "order_delivery": order.delivery if status == "sold" else None,
         "upload_by": order.deliver_by if status == "sold" and order.ticket.delivery != "seller" else None,
-        "let_down": _let_down(order) or ticket.let_down,
     }
-
-
-def _let_down(order: OrderEvent) -> LetDown | None:
-    """Why the buyer got money back because of the seller: an operator's decision, or a broken promise."""
-    if order.problem in ("refunded", "partly-refunded") and order.refund_due > 0:
-        return "problem"
-    return "delivery" if order.delivery == "failed" else None
 
 
 def is_listed_by(known: Sequence[TicketState], seller: str) -> bool:
@@ -452,7 +449,8 @@ def _may_hold(ticket: TicketState, order: OrderEvent, asked: int) -> bool:
     """Whether the seller still offers what the buyer agreed to."""
     offered, agreed = (asked, ticket.title), (money.to_minor_units(order.ticket.price), order.ticket.title)
     keeps_delivery = _DELIVERIES.index(ticket.delivery) <= _DELIVERIES.index(order.ticket.delivery)
-    return not ticket.withdrawn and offered == agreed and keeps_delivery
+    lacks_files = ticket.needs_files and ticket.files_ready_at is None
+    return not ticket.withdrawn and not lacks_files and offered == agreed and keeps_delivery
 
 
 def _status(order: OrderEvent, *, is_free: bool, withdrawn: bool) -> TicketStatus:

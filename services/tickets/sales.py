@@ -10,7 +10,6 @@ from contracts.events import TicketStatus
 from kit.mongo import object_id
 from kit.paging import newest_first
 from services.tickets.documents import Ticket
-from services.tickets.rules import LetDown
 from services.tickets.views import PROJECTION, StoredTicket, stored
 
 MAX_PAGE = 1000
@@ -39,11 +38,6 @@ async def count_sales(seller: str) -> int:
         NotFound: the text isn't the id of a user.
     """
     return await Ticket.find({"user_id": str(object_id(seller)), "status": "sold", "refunded": False}).count()
-
-
-async def count_let_downs(seller: str, why: LetDown) -> int:
-    """Number of tickets whose buyers got money back because of the seller, for this reason."""
-    return await Ticket.find({"user_id": str(object_id(seller)), "let_down": why}).count()
 
 
 async def summary(seller: str) -> SalesSummary:

@@ -14,7 +14,7 @@ from kit.http.openapi import SIGNED_IN, PageOperation, PathId, refusals
 from kit.http.request import ApiRequest
 from kit.http.responses import ModelResponse
 from kit.paging import BadCursor, link_to_next
-from services.tickets import sales
+from services.tickets import failures, sales
 from services.tickets.catalogue import Catalogue
 from services.tickets.responses import freshness
 from services.tickets.views import view_of
@@ -48,7 +48,9 @@ async def my_tickets(
 )
 async def my_summary(request: ApiRequest) -> SalesSummary:
     """The seller's proceeds are `sold` minus `refunded`."""
-    return await sales.summary(request.user.id)
+    summary = await sales.summary(request.user.id)
+    until = await failures.files_required_until(request.user.id)
+    return summary.model_copy(update={"files_required_until": until})
 
 
 @get("/sellers/{user_id:str}", exclude_from_auth=True, summary="What is known of a user's sales")
@@ -57,8 +59,8 @@ async def show_seller(user_id: PathId, catalogue: NamedDependency[Catalogue]) ->
     seller = Seller(
         id=user_id.lower(),
         sold=await sales.count_sales(user_id),
-        upheld_problems=await sales.count_let_downs(user_id, "problem"),
-        failed_deliveries=await sales.count_let_downs(user_id, "delivery"),
+        upheld_problems=await failures.count(user_id, "problem"),
+        failed_deliveries=await failures.count(user_id, "delivery"),
     )
     return ModelResponse(seller, headers=freshness(position))
 

@@ -24,7 +24,7 @@ class StoredTicket(TicketState):
 
 _STORED = TypeAdapter(StoredTicket)
 
-_NOT_SHOWN = {"files", "withdrawn", "hold", "order_version", "asked_minor"}
+_NOT_SHOWN = {"files", "withdrawn", "hold", "order_version", "asked_minor", "needs_files"}
 PROJECTION: Mapping[str, int] = dict.fromkeys(
     sorted({*TicketState.model_fields, "_id", "version"} - _NOT_SHOWN), 1
 )

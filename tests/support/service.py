@@ -58,10 +58,20 @@ def token_for(
     lifetime: timedelta = timedelta(hours=1),
     signer: Signer = SIGNER,
     unconfirmed: bool = False,
+    signed_in: timedelta = timedelta(),
 ) -> str:
-    """A session token as auth signs it, for a user without an account."""
-    email = f"{user}@example.com"
-    identity = Identity(id=user, email=email, session_id=new_id(), unconfirmed=unconfirmed)
+    """A session token as auth signs it, for a user without an account.
+
+    Args:
+        signed_in: how long ago the session began.
+    """
+    identity = Identity(
+        id=user,
+        email=f"{user}@example.com",
+        session_id=new_id(),
+        unconfirmed=unconfirmed,
+        signed_in_at=now() - signed_in,
+    )
     return signer.sign(identity, now() + lifetime)
 
 

@@ -1,5 +1,6 @@
 """What an operator changes for buyers and sellers on real processes: with the console and with commands."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -13,11 +14,13 @@ import pytest_asyncio
 from bson import ObjectId
 
 from contracts.wire import now
+from kit.mongo import connect
 from ops.action_log import FILE
 from ops.console.orders import offered_deadlines
 from ops.operators import grant
 from ops.order_events import Incomplete, of_order
 from sandbox.processes import console
+from tests.support.crafted_pictures import png
 from tests.support.operate import CommandResult, operate
 from tests.support.people import Person, random_word, signed_up
 from tests.support.polling import TIMEOUT, until
@@ -54,6 +57,9 @@ async def people(operated: Stack) -> AsyncIterator[tuple[Person, Person]]:
         yield seller, buyer
 
 
+PHOTO = png(64, 36, rows=b"\0" * (36 * (1 + 3 * 64)))
+
+
 async def reserved(people: tuple[Person, Person], *, at: str = "") -> dict[str, Any]:
     seller, buyer = people
     ticket = await seller.lists_ticket(title=random_word())
@@ -73,6 +79,7 @@ async def command(stack: Stack, *arguments: str) -> CommandResult:
     addresses = {
         "ORDERS_URL": stack.settings.url_of("orders"),
         "TICKETS_URL": stack.settings.url_of("tickets"),
+        "PAYOUTS_URL": stack.settings.url_of("payouts"),
     }
     return await operate(*arguments, environment={"DATA_DIR": str(stack.folder), **addresses})
 
@@ -301,8 +308,15 @@ async def test_operators_decide_on_a_reported_problem_and_the_buyer_gets_a_part_
     await until(lambda: buyer.order(order["id"]), lambda seen: seen["status"] == "complete")
     path = f"/api/orders/{order['id']}/problem"
     report = {"kind": "not-as-described", "text": "Another <b>row</b>"}
+    added = await buyer.client.post(f"{path}/photos", content=PHOTO)
+    assert added.status_code == 201
     assert (await buyer.client.post(path, json=report)).status_code == 200
     page = (await operator.get("/ops/problems")).text
+    photo = f"/ops/problems/{order['id']}/photos/{added.json()['id']}"
+    assert f'src="{photo}"' in page
+    shown = await operator.get(photo)
+    assert (shown.status_code, shown.headers["content-type"]) == (200, "image/jpeg")
+    assert (await buyer.client.get(f"{path}/photos/{added.json()['id']}")).content == shown.content
     assert "Another &lt;b&gt;row&lt;/b&gt;" in page
     assert f"/ops/problems/{order['id']}/decide" not in page  # the seller may still answer
     assert (await seller.client.post(f"{path}/answer", json={"text": "It is next to it"})).status_code == 200
@@ -333,6 +347,44 @@ async def test_operators_decide_on_a_reported_problem_and_the_buyer_gets_a_part_
         500,
         "the buyer phoned",
     )
+
+
+async def test_operators_write_off_a_debt_once_in_the_console_and_by_the_command(
+    operated: Stack, operator: httpx.AsyncClient, people: tuple[Person, Person]
+) -> None:
+    _, buyer = people
+    order = await reserved(people)
+    await until(lambda: buyer.pays(order["id"]), lambda it: it.status_code == 201)
+    async with connect(operated.settings.database) as mongo:
+        sales, key = mongo["payouts"]["sales"], {"_id": ObjectId(order["id"])}
+        sale = await until(lambda: sales.find_one(key), lambda found: found is not None)
+        assert sale is not None
+        # The seller got more than the sale is worth, as after a refund with an empty balance.
+        transfer = {
+            "id": "tr_1",
+            "amount": 2 * sale["gross"],
+            "reversed": 0,
+            "sent": 1,
+            "sent_currency": "usd",
+        }
+        await sales.update_one(key, {"$set": {"transfers": [transfer], "next_look_at": None}})
+    page = (await operator.get(f"/ops/orders/{order['id']}")).text
+    assert "Write the debt off" in page
+    owed = re.search(r'name="owed" value="([0-9]+)"', page)
+    assert owed is not None
+    path, form = f"/ops/orders/{order['id']}/write-off", {"owed": owed[1], **WHY}
+    assert "Nothing was done" in (await operator.post(path, data={"owed": owed[1]})).text
+    changed = await operator.post(path, data={**form, "owed": "1"})
+    assert "What the seller owes has changed" in changed.text
+    both = await asyncio.gather(*(operator.post(path, data=form) for _ in range(2)))
+    assert all(answer.status_code == 200 for answer in both)
+    assert last_action(operated)["command"] == "write-off"
+    assert last_action(operated)["outcome"] == "success"
+    assert "Write the debt off" not in (await operator.get(f"/ops/orders/{order['id']}")).text
+    repeated = await command(operated, "write-off", order["id"], "--reason", "the seller is gone")
+    assert repeated.out == f"The seller of order {order['id']} owes nothing for it any more.\n"
+    nothing = await command(operated, "write-off", new_id(), "--reason", "the seller is gone")
+    assert (nothing.code, "payouts has nothing with this id" in nothing.err) == (1, True)
 
 
 async def test_an_operator_submits_what_is_known_of_a_disputed_order_to_the_bank(

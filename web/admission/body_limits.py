@@ -10,13 +10,19 @@ from kit.http.cross_site import RejectCrossSite
 from kit.tokens import Sessions
 from settings import Settings
 from web.admission.cookies import Cookie
-from web.admission.request_body import MAX_BODY_BYTES, MAX_FILE_FORM_BYTES, BodyRejected
+from web.admission.request_body import (
+    MAX_BODY_BYTES,
+    MAX_FILE_FORM_BYTES,
+    MAX_LISTING_FORM_BYTES,
+    BodyRejected,
+)
 
 WEBHOOKS = "/api/payments/webhook"
-_PICTURE_FORMS = re.compile(r"/sell|/tickets/[^/]+/picture")
+_LISTING_FORM = "/sell"
+_PICTURE_FORMS = re.compile(r"/tickets/[^/]+/picture")
 _PICTURES = re.compile(r"/api/tickets/[^/]+/picture")
-_FILE_FORMS = re.compile(r"/tickets/[^/]+/files")
-_FILES = re.compile(r"/api/tickets/[^/]+/files")
+_FILE_FORMS = re.compile(r"/tickets/[^/]+/files|/orders/[^/]+/problem(/answer)?")
+_FILES = re.compile(r"/api/tickets/[^/]+/files|/api/orders/[^/]+/problem/photos")
 
 
 class BodyLimits:
@@ -58,6 +64,8 @@ def _upload_limit(scope: HTTPScope) -> int | None:
     """The limit of a route for pictures or files; None for other routes."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
     is_multipart = headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
+    if scope["method"] == "POST" and is_multipart and scope["path"] == _LISTING_FORM:
+        return MAX_LISTING_FORM_BYTES
     if scope["method"] == "POST" and is_multipart and _PICTURE_FORMS.fullmatch(scope["path"]):
         return MAX_BODY_BYTES
     if scope["method"] == "PUT" and _PICTURES.fullmatch(scope["path"]):

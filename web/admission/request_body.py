@@ -17,6 +17,8 @@ MAX_BODY_BYTES = MAX_PICTURE_BYTES + FORM_FIELDS_BYTES
 """Maximum size of a body: that of a form with a picture. Each route also has its own limit."""
 MAX_FILE_FORM_BYTES = MAX_FILE_BYTES + FORM_FIELDS_BYTES
 """Maximum size of a form with a file of a ticket."""
+MAX_LISTING_FORM_BYTES = MAX_BODY_BYTES + MAX_FILE_BYTES
+"""Maximum size of a form that lists a ticket, with its picture and its files."""
 SMALL_BODY_BYTES = 16_384
 """Maximum size of a body that doesn't count towards `MAX_MEMORY_BYTES`: nearly all forms and API requests."""
 MAX_MEMORY_BYTES = 48_000_000

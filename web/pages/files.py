@@ -12,6 +12,7 @@ from web.admission.request_body import MAX_FILE_FORM_BYTES
 from web.api_client import Refused, ServiceDown
 from web.forms import Form
 from web.page_context import Page
+from web.pages.listing_files import refusals
 from web.pages.pictures import content_of
 from web.redirects import sign_in_address
 from web.rendering.texts import N_, _
@@ -72,10 +73,14 @@ async def remove(
 
 
 async def _shown(page: Page, ticket_id: str, error: str | None, status: int) -> Response[Any]:
+    query = page.request.query_params
+    told = refusals(query.getall("refused", [])) if page.request.method == "GET" else ()
     context = {
         "ticket": await page.api.ticket(ticket_id),
         "files": await page.api.files_of(ticket_id),
-        "form": Form(errors={"file": error} if error else {}),
+        "form": Form(errors={"file": error} if error else {}, general=told),
+        "is_listed": "listed" in query,
+        "lost_picture": "picture" in query,
     }
     return page.render("tickets/files.html", context, fragment="tickets/_files.html", status=status)
 

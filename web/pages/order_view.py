@@ -192,6 +192,11 @@ class OrderView:
         return None
 
     @property
+    def has_ticket(self) -> bool:
+        """Whether the buyer should have the ticket by now, and hasn't reported a problem with it."""
+        return self.delivery not in {"files-due", "handover-due", "overdue"} and not self.order.problem
+
+    @property
     def can_confirm(self) -> bool:
         """Whether the buyer may say to have the ticket."""
         can = {"files", "handed-over", "handover-due", "overdue"}
@@ -200,7 +205,7 @@ class OrderView:
     @property
     def problem(self) -> ShownProblem | None:
         """The problem that the buyer reported, if any."""
-        return ShownProblem(self.order.problem) if self.order.problem else None
+        return ShownProblem.of(self.order)
 
     @property
     def shows_problem(self) -> bool:

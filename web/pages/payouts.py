@@ -80,6 +80,8 @@ async def set_up(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str
     except Refused as refused:
         if refused.status == 401:
             return page.redirect(sign_in_address(ADDRESS))
+        if refused.problem.type == "/problems/sign-in-again":
+            return await _show(page, Form({"country": country}), "", status=403, sign_in=True)
         form = COUNTRY.with_errors({"country": country}, refused.problem)
         return await _show(page, form, "", status=422)
     address = trusted_onboarding(link, page.settings)
@@ -90,7 +92,7 @@ async def set_up(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str
 
 
 async def _show(
-    page: Page, form: Form, after: str, *, link: str | None = None, status: int = 200
+    page: Page, form: Form, after: str, *, link: str | None = None, status: int = 200, sign_in: bool = False
 ) -> Response[Any]:
     account = await page.api.payout_account()
     search = {"limit": str(PAGE_SIZE), **({"after": after} if after else {})}
@@ -111,6 +113,7 @@ async def _show(
         ],
         "rules": rules_of(account),
         "link": link,
+        "sign_in": sign_in_address(ADDRESS, again=True) if sign_in else None,
         "sums": [ShownSums(sums) for sums in found.sums],
         "payouts": [ShownPayout(payout) for payout in found.payouts],
         "first": ADDRESS if after else None,

@@ -30,10 +30,8 @@ PICTURE_ERRORS = {
 
 
 def redirect_to_form(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
-    """Answer a form that is too large with a redirect to the empty form, because its fields weren't read."""
-    ticket_id = request.path_params.get("ticket_id")
-    form = f"/tickets/{ticket_id}/edit" if ticket_id else "/sell"
-    return Redirect(f"{form}?picture=too-large", status_code=303)
+    """Answer a form that is too large with a redirect to the page, because its fields weren't read."""
+    return Redirect(f"/tickets/{request.path_params['ticket_id']}/edit?picture=too-large", status_code=303)
 
 
 async def content_of(upload: object) -> bytes:

@@ -14,8 +14,9 @@ from contracts.events import LIVE_STATUSES
 from contracts.wire import now
 from web.api_client import Refused
 from web.live.sse import MAX_ORDERS
-from web.order_stage import REFUNDING, Stage, stage_of
+from web.order_stage import CAPTURED, REFUNDING, Stage, Tone, stage_of
 from web.page_context import Page
+from web.rendering.texts import N_
 
 PAGE_SIZE = 100
 """Orders on one page. The payments service returns the payments of no more orders at once."""
@@ -33,6 +34,31 @@ class Purchase:
     def is_mine(self) -> bool:
         """Whether the ticket belongs to the buyer."""
         return self.order.status == "complete" and self.stage != REFUNDING
+
+    @property
+    def label(self) -> str:
+        """The stage of the order, and of its delivery once the order is paid."""
+        return self._delivery[0] if self._delivery else self.stage.label
+
+    @property
+    def tone(self) -> Tone:
+        return self._delivery[1] if self._delivery else self.stage.tone
+
+    @property
+    def _delivery(self) -> tuple[str, Tone] | None:
+        """Label and tone of the delivery. None if something else matters more, or if nothing is known."""
+        if self.stage != CAPTURED:
+            return None
+        match self.order.delivery:
+            case _ if self.order.problem and self.order.problem.decided_at is None:
+                return N_("Problem reported"), "waiting"
+            case "due" if self.order.overdue_at:
+                return N_("Overdue"), "bad"
+            case "due":
+                return N_("Not delivered yet"), "waiting"
+            case "delivered":
+                return N_("Delivered"), "good"
+        return None
 
 
 @dataclass(frozen=True)

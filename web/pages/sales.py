@@ -15,6 +15,7 @@ from litestar.params import FromPath
 from contracts.api import SalesSummary, SoldOrder, Ticket
 from contracts.events import TicketStatus
 from contracts.money import from_minor_units
+from contracts.tickets import MAX_FAILED_SALES
 from web.api_client import ApiClient, Refused, TicketPage
 from web.page_context import Page
 from web.redirects import sign_in_address
@@ -70,8 +71,7 @@ class Sale:
     @property
     def problem(self) -> ShownProblem | None:
         """The problem that the buyer reported, if any."""
-        report = self.order.problem if self.order else None
-        return ShownProblem(report) if report else None
+        return ShownProblem.of(self.order)
 
     @property
     def is_over(self) -> bool:
@@ -82,9 +82,16 @@ class Sale:
         return self.ticket.status == "available" and has_begun(self.ticket.starts_at)
 
     @property
+    def awaits_files(self) -> bool:
+        """Whether nobody can find it until its files are uploaded."""
+        return self.ticket.status == "available" and self.ticket.awaits_files
+
+    @property
     def label(self) -> str:
         if self._is_past:
             return N_("Past")
+        if self.awaits_files:
+            return N_("Files missing")
         if self.ticket.refunded:
             return N_("Refunded")
         if self.ticket.dispute == "open":
@@ -101,7 +108,11 @@ class Sale:
     def tone(self) -> str:
         if self._is_past or self.ticket.refunded or self.ticket.status == "withdrawn":
             return "quiet"
-        return "waiting" if self.ticket.status == "reserved" or self.ticket.dispute == "open" else "good"
+        return (
+            "waiting"
+            if self.awaits_files or self.ticket.status == "reserved" or self.ticket.dispute == "open"
+            else "good"
+        )
 
     @property
     def held_until(self) -> datetime | None:
@@ -135,6 +146,7 @@ async def listings(page: NamedDependency[Page], request: WebRequest) -> Response
         ],
         "sums": sums,
         "summary": summary,
+        "max_failed_sales": MAX_FAILED_SALES,
         "counts": _counts(summary),
         "refunded": from_minor_units(summary.refunded.amount),
         "status": status,

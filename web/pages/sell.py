@@ -7,22 +7,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from litestar import Response, Router, get, post
+from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
+from litestar.exceptions import HTTPException
 from litestar.params import FromPath, URLEncodedBody
+from litestar.response import Redirect
 
 from contracts.api import Show, Ticket
-from contracts.tickets import MAX_PICTURE_BYTES
+from contracts.tickets import MAX_FILE_BYTES, MAX_PICTURE_BYTES
+from web.admission.request_body import MAX_LISTING_FORM_BYTES
 from web.api_client import Refused, ServiceDown
 from web.forms import Form
 from web.page_context import Page
+from web.pages.listing_files import TOO_LARGE_TOGETHER, Chosen, attach_files, chosen_files, page_after
 from web.pages.pictures import (
-    MAX_PICTURE_FORM_BYTES,
     PICTURE_ERRORS,
     TOO_LARGE,
     attach_picture,
     content_of,
-    redirect_to_form,
 )
 from web.pages.sell_form import BLANK, FIELDS, api_body, render_form, render_refused, typed_values
 from web.redirects import sign_in_address
@@ -58,12 +60,15 @@ async def new(page: NamedDependency[Page]) -> Response[Any]:
     if page.viewer.unconfirmed:
         return await page.confirmed_meanwhile() or page.redirect("/account/confirm")
     query = page.request.query_params
-    show, found = await asyncio.gather(
-        _chosen(page, query.get("event", "")), _suggestions(page, query.get("q", ""))
+    show, found, summary = await asyncio.gather(
+        _chosen(page, query.get("event", "")),
+        _suggestions(page, query.get("q", "")),
+        page.optional(page.api.my_sales()),
     )
     zone = await _last_zone(page) if show is None else None
     values = BLANK | {"timeZone": zone or UTC, "idempotency_key": _new_key()}
-    return render_form(page, Form(values, _wrong_picture(page)), is_new=True, show=show, found=found)
+    alert = _too_large() if "too-large" in query else ""
+    return render_form(page, Form(values), is_new=True, show=show, found=found, summary=summary, alert=alert)
 
 
 @get("/sell/events")
@@ -110,6 +115,13 @@ def _unavailable() -> str:
     )
 
 
+def _too_large() -> str:
+    return _(
+        "The picture and the files are too large, so the form couldn't be read. "
+        "Choose a picture of at most 5 MB, and files of at most 10 MB together"
+    )
+
+
 def _event_is_gone() -> str:
     return _("The event that you chose has started or is unavailable. Choose it again, or describe it")
 
@@ -134,9 +146,14 @@ async def save(page: NamedDependency[Page], request: WebRequest, ticket_id: From
     return page.redirect(f"/tickets/{ticket_id}")
 
 
-@post("/sell", request_max_body_size=MAX_PICTURE_FORM_BYTES, exception_handlers={413: redirect_to_form})
+def redirect_to_new(_request: Request[Any, Any, Any], _error: HTTPException) -> Response[Any]:
+    """Answer a form that is too large with a redirect to the empty form, because its fields weren't read."""
+    return Redirect("/sell?too-large", status_code=303)
+
+
+@post("/sell", request_max_body_size=MAX_LISTING_FORM_BYTES, exception_handlers={413: redirect_to_new})
 async def create(page: NamedDependency[Page], request: WebRequest) -> Response[Any]:
-    """List a ticket, then add its picture. If the picture is refused, the ticket is on sale without it."""
+    """List a ticket, then add its picture and its files. Those that are refused don't take it off sale."""
     if page.viewer.known and page.user is None:  # then admission control has dropped the form
         return page.redirect(sign_in_address("/sell"))
     data = await request.form()
@@ -145,17 +162,23 @@ async def create(page: NamedDependency[Page], request: WebRequest) -> Response[A
     show = await _chosen(page, texts.get("showId", ""))
     if show is None and texts.get("showId"):
         return render_form(page, Form(typed), status=422, alert=_event_is_gone())
-    picture = await content_of(data.get("picture"))
-    if len(picture) > MAX_PICTURE_BYTES:
-        return render_form(page, Form(typed, {"picture": _(TOO_LARGE)}), status=422, show=show)
+    picture, files = await content_of(data.get("picture")), await chosen_files(data)
+    if wrong := _wrong_uploads(picture, files):
+        return render_form(page, Form(typed, wrong), status=422, show=show)
     try:
         ticket = await page.api.create_ticket(
             api_body(typed, show), typed["idempotency_key"], confirmed=typed["confirmed"] == "yes"
         )
     except ServiceDown:
-        lost = bool(picture) and not page.request.wants_fragment
+        loses = not page.request.wants_fragment
         answer = render_form(
-            page, Form(typed), status=503, alert=_unavailable(), lost_picture=lost, show=show
+            page,
+            Form(typed),
+            status=503,
+            alert=_unavailable(),
+            lost_picture=bool(picture) and loses,
+            lost_files=bool(files) and loses,
+            show=show,
         )
         answer.headers["Retry-After"] = "3"
         return answer
@@ -163,13 +186,34 @@ async def create(page: NamedDependency[Page], request: WebRequest) -> Response[A
         if refused.problem.type == "/problems/idempotency-key-reused":
             form = Form(typed | {"idempotency_key": _new_key()})
             return render_form(page, form, status=409, alert=_listed_before(), show=show)
-        return await render_refused(page, typed, refused, had_picture=bool(picture), show=show)
-    is_wanted = ticket.picture is None and ticket.status == "available"  # else the form was sent twice
-    reason = await attach_picture(page, ticket, picture) if picture and is_wanted else None
+        return await render_refused(
+            page, typed, refused, had_picture=bool(picture), had_files=bool(files), show=show
+        )
+    return page.redirect(await _with_uploads(page, ticket, picture, files))
+
+
+def _wrong_uploads(picture: bytes, files: Sequence[Chosen]) -> dict[str, str]:
+    """The errors of uploads that are too large. Nothing is listed then."""
+    wrong = {"picture": _(TOO_LARGE)} if len(picture) > MAX_PICTURE_BYTES else {}
+    if sum(len(file.content) for file in files) > MAX_FILE_BYTES:
+        wrong["files"] = _(TOO_LARGE_TOGETHER)
+    return wrong
+
+
+async def _with_uploads(page: Page, ticket: Ticket, picture: bytes, files: Sequence[Chosen]) -> str:
+    """Add the uploads to a listed ticket. Return the address of the page that comes next.
+
+    A ticket that has a picture or files already was listed by the same form, which was sent twice.
+    """
+    is_on_sale = ticket.status == "available"
+    is_wanted = bool(picture) and ticket.picture is None and is_on_sale
+    reason = await attach_picture(page, ticket, picture) if is_wanted else None
+    if files and is_on_sale:
+        return page_after(ticket, await attach_files(page, ticket, files), picture=reason)
     if reason:
-        return page.redirect(f"/tickets/{ticket.id}/edit?listed&picture={reason}")
-    uploads_next = ticket.delivery == "promised" and ticket.status == "available"
-    return page.redirect(f"/tickets/{ticket.id}/files" if uploads_next else f"/tickets/{ticket.id}")
+        return f"/tickets/{ticket.id}/edit?listed&picture={reason}"
+    uploads_next = is_on_sale and (ticket.delivery == "promised" or ticket.awaits_files)
+    return f"/tickets/{ticket.id}/files" if uploads_next else f"/tickets/{ticket.id}"
 
 
 @post("/tickets/{ticket_id:str}/private-note")

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from litestar import Response
 
 from contracts import price_caps
-from contracts.api import Show, Ticket
-from contracts.tickets import CATEGORIES, MAX_QUANTITY, country_of
+from contracts.api import SalesSummary, Show, Ticket
+from contracts.tickets import CATEGORIES, MAX_FAILED_SALES, MAX_QUANTITY, country_of
 from web import time_zones
 from web.api_client import Refused
 from web.forms import Fields, Form, plain_price
@@ -56,11 +56,17 @@ def render_form(
     alert: str = "",
     is_new: bool = False,
     lost_picture: bool = False,
+    lost_files: bool = False,
     show: Show | None = None,
     found: Sequence[Show] | None = None,
+    summary: SalesSummary | None = None,
     exceeds_cap: bool = False,
 ) -> Response[Any]:
-    """The form. `show` is the event that the seller has chosen, and `found` are those to choose from."""
+    """The form. `show` is the event that the seller has chosen, and `found` are those to choose from.
+
+    Args:
+        summary: says whether the seller's listings need sealed files.
+    """
     zone = form["timeZone"]
     context = {
         "form": form,
@@ -71,8 +77,11 @@ def render_form(
         "is_new": is_new,
         "is_detailed": any(form[name] or name in form.errors for name in DETAILS),
         "lost_picture": lost_picture,
+        "lost_files": lost_files,
         "show": show,
         "found": found,
+        "summary": summary,
+        "max_failed_sales": MAX_FAILED_SALES,
         "caps": price_caps.read(page.settings.price_caps),
         "exceeds_cap": exceeds_cap,
         "requires_face_value": page.settings.require_face_value,
@@ -94,10 +103,11 @@ async def render_refused(
     ticket: Ticket | None = None,
     *,
     had_picture: bool = False,
+    had_files: bool = False,
     show: Show | None = None,
 ) -> Response[Any]:
-    """The form with the errors of a refused request. `had_picture` tells whether a picture was chosen, which
-    the browser loses without JavaScript.
+    """The form with the errors of a refused request. `had_picture` and `had_files` tell what was chosen,
+    which the browser loses without JavaScript.
     """
     if refused.status in {401, 404}:
         raise refused
@@ -111,9 +121,18 @@ async def render_refused(
     form = replace(FIELDS, messages=messages).with_errors(typed, refused.problem)
     if starts is not None and _chosen(typed, starts) is None:
         form = replace(form, errors=_with_reason(form.errors, typed, starts))
-    lost = had_picture and not page.request.wants_fragment
+    loses = not page.request.wants_fragment
     exceeds_cap = refused.problem.type == "/problems/price-above-cap"
-    return render_form(page, form, ticket, status, lost_picture=lost, show=show, exceeds_cap=exceeds_cap)
+    return render_form(
+        page,
+        form,
+        ticket,
+        status,
+        lost_picture=had_picture and loses,
+        lost_files=had_files and loses,
+        show=show,
+        exceeds_cap=exceeds_cap,
+    )
 
 
 def api_body(typed: Mapping[str, str], show: Show | None = None) -> dict[str, Any]:

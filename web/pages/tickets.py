@@ -27,7 +27,7 @@ from web.rendering.ticket_texts import has_begun, places
 
 Tone = Literal["good", "waiting", "quiet"]
 Relation = Literal["seller", "buyer", "other"]
-State = Literal["on-sale", "held-for-you", "held", "yours", "sold", "withdrawn", "past"]
+State = Literal["on-sale", "held-for-you", "held", "yours", "sold", "withdrawn", "past", "awaits-files"]
 """The state of a ticket from the viewer's perspective."""
 
 # The color and the icon of each state
@@ -39,6 +39,7 @@ TONES_AND_ICONS: dict[State, tuple[Tone, str]] = {
     "sold": ("quiet", "ticket"),
     "withdrawn": ("quiet", "cross"),
     "past": ("quiet", "calendar"),
+    "awaits-files": ("waiting", "lock"),
 }
 
 # Subtypes of https://schema.org/Event
@@ -87,7 +88,9 @@ class TicketView:
     def state(self) -> State:
         match self.ticket.status:
             case "available":
-                return "past" if self.has_begun else "on-sale"
+                if self.has_begun:
+                    return "past"
+                return "awaits-files" if self.ticket.awaits_files else "on-sale"
             case "reserved":
                 return "held-for-you" if self.order else "held"
             case "sold":
@@ -247,7 +250,7 @@ async def _seller(page: Page, user_id: str) -> SellerView | None:
 
 
 async def _similar(page: Page, ticket: Ticket) -> Sequence[Ticket]:
-    if ticket.status == "available" and not has_begun(ticket.starts_at):
+    if ticket.status == "available" and not ticket.awaits_files and not has_begun(ticket.starts_at):
         return ()
     return (await page.optional(page.api.similar_tickets(ticket.id)) or ())[:MAX_SIMILAR]
 
@@ -273,7 +276,7 @@ def _event(ticket: Ticket, site: str, currency: str) -> dict[str, Any] | None:
     if ticket.starts_at is None:
         return None
     address = f"{site}/tickets/{ticket.id}"
-    on_sale = ticket.status == "available" and not has_begun(ticket.starts_at)
+    on_sale = ticket.status == "available" and not ticket.awaits_files and not has_begun(ticket.starts_at)
     offer = {
         "@type": "Offer",
         "url": address,

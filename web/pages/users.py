@@ -172,7 +172,7 @@ async def sign_out(page: NamedDependency[Page]) -> Response[Any]:
 
 async def _open(page: Page, request: WebRequest, purpose: Purpose) -> Response[Any]:
     then = local_address(request.query_params.get("next"))
-    if page.user is not None:
+    if page.user is not None and "again" not in request.query_params:
         return page.redirect(then)
     return _form(page, purpose, Form(), then)
 

@@ -1,10 +1,11 @@
 """What pages say about a reported problem."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Self
 
-from contracts.api import ReportedProblem
+from contracts.api import Order, PhotoSide, ReportedProblem, ReportPhoto, SoldOrder
 from contracts.events import ProblemKind, ProblemState
 from contracts.money import from_minor_units
 from web.rendering.texts import N_
@@ -35,6 +36,19 @@ class ShownProblem:
     """A reported problem, as buyer and seller read it."""
 
     problem: ReportedProblem
+    order_id: str
+    photos: Sequence[ReportPhoto] = ()
+
+    @classmethod
+    def of(cls, order: Order | SoldOrder | None) -> Self | None:
+        """The problem of an order, if its buyer has reported one."""
+        if order is None or order.problem is None:
+            return None
+        return cls(order.problem, order.id, order.photos)
+
+    def photos_of(self, side: PhotoSide) -> Sequence[ReportPhoto]:
+        """The photos that this side has added."""
+        return [photo for photo in self.photos if photo.by == side]
 
     @property
     def kind(self) -> str:

@@ -13,7 +13,7 @@ from services.mail.kinds.accounts import (
     ResetPassword,
 )
 from services.mail.kinds.base import AnyKind
-from services.mail.kinds.deliveries import Overdue, OverdueSale, TicketReady
+from services.mail.kinds.deliveries import DateChanged, Overdue, OverdueSale, TicketReady, UploadReminder
 from services.mail.kinds.orders import Receipt, Refunded, SaleRefunded, Sold
 from services.mail.kinds.payouts import DebtSettled, PaidOut, SetUpPayouts
 from services.mail.kinds.problems import ProblemAnswered, ProblemDecided, ProblemReported, ProblemSettled
@@ -24,6 +24,8 @@ KINDS: Sequence[AnyKind] = (
     Refunded(),
     SaleRefunded(),
     TicketReady(),
+    UploadReminder(),
+    DateChanged(),
     Overdue(),
     OverdueSale(),
     ProblemReported(),

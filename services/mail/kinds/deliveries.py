@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from contracts.events import OrderEvent
 from services.mail.kinds.base import Button, Content, Notice, Site
-from services.mail.kinds.orders import BUYER, EXAMPLE, SELLER, OrderFacts, OrderKind
+from services.mail.kinds.orders import BUYER, EXAMPLE, SELLER, OrderFacts, OrderKind, calendar_of
 from services.mail.kinds.texts import short
 
 
@@ -44,6 +44,66 @@ class TicketReady(OrderKind):
 
     def example(self) -> OrderEvent:
         return DELIVERED_EXAMPLE
+
+
+class UploadReminder(OrderKind):
+    """Reminds the seller of promised files when half of the time to upload them is over."""
+
+    name = "upload-reminder"
+
+    def notice(self, event: OrderEvent) -> Notice[OrderFacts] | None:
+        is_due = event.status == "complete" and event.delivery == "due"
+        if not is_due or event.reminded_at is None or event.seller_id is None:
+            return None
+        return Notice(event.id, event.seller_id, event.reminded_at, OrderFacts.of(event))
+
+    def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
+        return Content(
+            subject=f"Upload your sold ticket ({facts.order}): {short(facts.title)}",
+            heading="Your buyer is waiting for the ticket",
+            lead=f"You promised to upload it by {facts.deadline}. After that, the buyer gets the money back.",
+            details=facts.details(),
+            steps=["Upload the files of the ticket. The buyer gets them at once."],
+            button=Button("Upload the files", f"{url}/tickets/{facts.ticket_id}/files"),
+            reason=SELLER,
+        )
+
+    def example(self) -> OrderEvent:
+        return REMINDED_EXAMPLE
+
+
+class DateChanged(OrderKind):
+    """Tells the buyer that the event was postponed, or that its date was wrong."""
+
+    name = "date-changed"
+
+    def notice(self, event: OrderEvent) -> Notice[OrderFacts] | None:
+        if event.status != "complete" or event.date_changed_at is None:
+            return None
+        cause = f"{event.id}-{event.date_changes}"
+        return Notice(cause, event.user_id, event.date_changed_at, OrderFacts.of(event))
+
+    def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
+        return Content(
+            subject=f"Another date ({facts.order}): {short(facts.title)}",
+            heading="The date has changed",
+            lead="The event of your ticket has another date than when you bought it.",
+            details=facts.details(),
+            steps=[
+                "Add the event to your calendar again: your order has a new calendar file.",
+                "Can't you come? You may sell the ticket at Stagedoor.",
+            ],
+            button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
+            notes=[
+                "The times to report a problem and to pay the seller count from the new date, "
+                "but never end earlier than you were told before."
+            ],
+            reason=BUYER,
+            attachments=calendar_of(facts, site),
+        )
+
+    def example(self) -> OrderEvent:
+        return DATE_CHANGED_EXAMPLE
 
 
 class _OverdueKind(OrderKind):
@@ -110,11 +170,29 @@ DELIVERED_EXAMPLE = EXAMPLE.model_copy(
         "ticket": EXAMPLE.ticket.model_copy(update={"delivery": "promised"}),
     }
 )
+REMINDED_EXAMPLE = EXAMPLE.model_copy(
+    update={
+        "version": 4,
+        "delivery": "due",
+        "deliver_by": EXAMPLE.paid_at + timedelta(hours=24),
+        "reminded_at": EXAMPLE.paid_at + timedelta(hours=12),
+        "ticket": EXAMPLE.ticket.model_copy(update={"delivery": "promised"}),
+    }
+)
 OVERDUE_EXAMPLE = EXAMPLE.model_copy(
     update={
         "version": 4,
         "delivery": "due",
         "deliver_by": EXAMPLE.ticket.starts_at,
         "overdue_at": EXAMPLE.ticket.starts_at,
+    }
+)
+DATE_CHANGED_EXAMPLE = EXAMPLE.model_copy(
+    update={
+        "version": 4,
+        "date_changes": 1,
+        "date_changed_at": EXAMPLE.paid_at + timedelta(hours=3),
+        "former_starts_at": EXAMPLE.paid_at + timedelta(days=30),
+        "latest_starts_at": EXAMPLE.ticket.starts_at,
     }
 )

@@ -124,11 +124,12 @@ class Receipt(OrderKind):
                 f"What is guaranteed, by whom and until when: {url}{guarantees.PAGE}",
             ],
             reason=BUYER,
-            attachments=_calendar(facts, site),
+            attachments=calendar_of(facts, site),
         )
 
 
-def _calendar(facts: OrderFacts, site: Site) -> list[Attachment]:
+def calendar_of(facts: OrderFacts, site: Site) -> list[Attachment]:
+    """The event as a file for calendars, if it has a date."""
     if facts.starts_at is None:
         return []
     order = f"{site.url}/orders/{facts.order_id}"
@@ -167,7 +168,11 @@ class Sold(OrderKind):
             heading="Your ticket is sold",
             lead=f"A buyer paid {amount} for it.",
             details=facts.details(("Price", price(facts.price_minor, facts.quantity, site.currency))),
-            steps=[*_what_to_do(facts), "Don't sell the ticket anywhere else."],
+            steps=[
+                *_what_to_do(facts),
+                "Don't sell the ticket anywhere else.",
+                f"Read what you receive for it, and when: {url}/account/payouts",
+            ],
             button=_to_do(facts, url),
             reason=SELLER,
         )

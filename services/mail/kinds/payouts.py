@@ -59,7 +59,7 @@ class PaidOut(_PayoutKind):
         )
         return Content(
             subject=f"We paid you {amount}: {short(facts.title)}",
-            heading="Your money is on its way",
+            heading="We paid you",
             lead=f"We transferred {amount} for a sale to your account at Stripe.",
             details=[("Event", one_line(facts.title)), ("Paid", amount)],
             steps=["Stripe pays it to your bank, which may take a few days. You don't need to do anything."],

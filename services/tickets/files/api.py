@@ -15,9 +15,12 @@ from kit.http.limits import Limited
 from kit.http.openapi import SIGNED_IN, ApiOperation, PathId, problems, refusals
 from kit.http.request import ApiRequest
 from kit.http.responses import ModelResponse
+from kit.images.upload_queue import PictureInProgress, PicturesBusy
 from kit.networks import networks_of
+from kit.sealing import FileDamaged, FileKeyLost
 from services.tickets.files import actions
 from services.tickets.files.contents import ERRORS, MEDIA_TYPES
+from services.tickets.files.inspection_queue import InspectionQueue
 from services.tickets.files.rules import (
     CodeTaken,
     FilesFinal,
@@ -25,9 +28,7 @@ from services.tickets.files.rules import (
     QuantityExceeded,
     TooManyFiles,
 )
-from services.tickets.files.sealing import FileDamaged, FileKeyLost
 from services.tickets.files.vault import Vault
-from services.tickets.images.upload_queue import PictureInProgress, PicturesBusy, UploadQueue
 from services.tickets.rules import NotTheSeller, TicketReserved, TicketSold, TicketWithdrawn
 from settings import Settings
 
@@ -87,7 +88,7 @@ async def list_files(request: ApiRequest, ticket_id: PathId) -> Response[FileLis
 async def add_file(
     request: ApiRequest,
     ticket_id: PathId,
-    upload_queue: NamedDependency[UploadQueue],
+    upload_queue: NamedDependency[InspectionQueue],
     vault: NamedDependency[Vault],
 ) -> Response[TicketFile]:
     """The body is a PDF, PNG, JPEG or Apple Wallet pass. Its barcodes must not be in another listing. Nobody

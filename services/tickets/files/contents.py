@@ -35,13 +35,17 @@ class TooManyPages(Invalid):
     message = "The file has too many pages. Upload only the pages of the tickets"
 
 
+class BlankFile(Invalid):
+    message = "The file is empty: there is nothing to see on it. Choose the ticket itself"
+
+
 class FileTooComplex(Invalid):
     """Reading takes more pixels, CPU time or memory than allowed."""
 
     message = "The file takes too long to check. Save it with another program, or try another one"
 
 
-ERRORS = (NotATicketFile, UnreadableFile, EncryptedFile, TooManyPages, FileTooComplex)
+ERRORS = (NotATicketFile, UnreadableFile, EncryptedFile, TooManyPages, BlankFile, FileTooComplex)
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,8 @@ def from_json(text: bytes) -> Inspected:
     """Decode the result of another process.
 
     Raises:
-        NotATicketFile, UnreadableFile, EncryptedFile, TooManyPages, FileTooComplex: the result is that error.
+        NotATicketFile, UnreadableFile, EncryptedFile, TooManyPages, BlankFile, FileTooComplex: the result is
+            that error.
     """
     result: dict[str, Any] = json.loads(text)
     if "error" in result:

@@ -5,8 +5,8 @@ from pydantic import Field
 from pymongo import ASCENDING, IndexModel
 
 from contracts.wire import Moment, now
+from kit.sealing import WrappedKey
 from services.tickets.files.entries import FileKind
-from services.tickets.files.sealing import WrappedKey
 
 ONE_LIVE_CLAIM_A_CODE = "one_live_claim_a_code"
 

@@ -5,6 +5,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]
 import pypdfium2.raw as pdfium_c  # type: ignore[import-untyped]
@@ -12,7 +13,17 @@ import zxingcpp
 from PIL import Image
 
 from kit.errors import ServiceError
+from kit.images.header import Limits, header_of
+from kit.images.results import (
+    NotAPicture,
+    PictureTooComplex,
+    PictureTooLarge,
+    PictureTooSmall,
+    UnreadablePicture,
+)
+from services.tickets.files.blankness import is_blank
 from services.tickets.files.contents import (
+    BlankFile,
     EncryptedFile,
     FileLimits,
     FileTooComplex,
@@ -23,14 +34,6 @@ from services.tickets.files.contents import (
 )
 from services.tickets.files.entries import FileKind
 from services.tickets.files.passes import inspect_pass
-from services.tickets.images.header import Limits, header_of
-from services.tickets.images.results import (
-    NotAPicture,
-    PictureTooComplex,
-    PictureTooLarge,
-    PictureTooSmall,
-    UnreadablePicture,
-)
 
 DOTS_PER_INCH = (150, 300)
 """Resolutions at which a page is rendered. The higher one is tried if the lower one shows no barcode."""
@@ -53,21 +56,29 @@ Codes = Sequence[tuple[str, str]]
 """The format and the content of each barcode of a page."""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a page shows."""
+
+    codes: Codes
+    is_blank: bool = False
+
+
 def inspect(upload: bytes, limits: FileLimits) -> Inspected:
     """Check a file, whose kind is detected from its content, because names and media types may be wrong.
 
     Raises:
-        NotATicketFile, UnreadableFile, EncryptedFile, TooManyPages, FileTooComplex
+        NotATicketFile, UnreadableFile, EncryptedFile, TooManyPages, BlankFile, FileTooComplex
     """
     try:
         if upload.startswith(b"%PDF-"):
-            return _inspected("pdf", [_codes_of_page(page) for page in _pages(upload, limits)])
+            return _inspected("pdf", [_seen_on_page(page) for page in _pages(upload, limits)])
         if upload.startswith(b"\x89PNG\r\n\x1a\n"):
-            return _inspected("png", [_codes_of_image(_image(upload, limits))])
+            return _inspected("png", [_seen_on(_image(upload, limits))])
         if upload.startswith(b"\xff\xd8\xff"):
-            return _inspected("jpeg", [_codes_of_image(_image(upload, limits))])
+            return _inspected("jpeg", [_seen_on(_image(upload, limits))])
         if upload.startswith(b"PK\x03\x04"):
-            return _inspected("pkpass", [inspect_pass(upload)])
+            return _inspected("pkpass", [Seen(inspect_pass(upload))])
     except ServiceError:
         raise
     except MemoryError:
@@ -82,6 +93,7 @@ def seats_on(pages: Sequence[Codes]) -> int:
 
     A page may show the same ticket in several formats. Several codes of one format are several tickets. Pages
     without a code belong to those with one, such as terms. If no page has a code, each of them counts as one.
+    Empty pages aren't among them.
     """
     tickets: set[str] = set()
     for page in pages:
@@ -92,8 +104,11 @@ def seats_on(pages: Sequence[Codes]) -> int:
     return len(tickets) or len(pages)
 
 
-def _inspected(kind: FileKind, pages: Iterable[Codes]) -> Inspected:
-    pages = [[code for code in page if _admits(code[1])] for page in pages]
+def _inspected(kind: FileKind, seen: Iterable[Seen]) -> Inspected:
+    # An empty back isn't a ticket.
+    pages = [[code for code in page.codes if _admits(code[1])] for page in seen if not page.is_blank]
+    if not pages:
+        raise BlankFile
     seats, codes = seats_on(pages), sorted({content for page in pages for _, content in page})
     if len(codes) > seats * MAX_CODES_A_SEAT:
         raise FileTooComplex("The file has too many barcodes. Upload only the pages of the tickets")
@@ -128,17 +143,17 @@ def _pages(upload: bytes, limits: FileLimits) -> Iterator[pdfium.PdfPage]:
         page.close()
 
 
-def _codes_of_page(page: pdfium.PdfPage) -> Codes:
+def _seen_on_page(page: pdfium.PdfPage) -> Seen:
     width, height = page.get_size()
     if not (width > 0 and height > 0 and math.isfinite(width * height)):
         raise UnreadableFile
-    found: Codes = []
+    found = Seen([])
     most = math.sqrt(MAX_PAGE_PIXELS / (width * height))
     for dots in DOTS_PER_INCH:
         # A page of 200 inches must not take more memory than one of A4.
         bitmap = page.render(scale=min(dots / 72, most), grayscale=True, may_draw_forms=False)
-        found = _codes_of_image(bitmap.to_pil())
-        if found or dots / 72 >= most:
+        found = _seen_on(bitmap.to_pil())
+        if found.codes or found.is_blank or dots / 72 >= most:
             break
     return found
 
@@ -166,9 +181,10 @@ def _image(upload: bytes, limits: FileLimits) -> Image.Image:
     return gray
 
 
-def _codes_of_image(image: Image.Image) -> Codes:
-    return [
+def _seen_on(image: Image.Image) -> Seen:
+    codes = [
         (str(found.format), found.text.strip())
         for found in zxingcpp.read_barcodes(image)
         if found.valid and found.text.strip()
     ]
+    return Seen(codes, is_blank=not codes and is_blank(image))

@@ -8,9 +8,9 @@ import json
 import sys
 
 from kit.errors import ServiceError
+from kit.images.confinement import confine
 from services.tickets.files.contents import FileLimits, to_json
 from services.tickets.files.inspection import inspect
-from services.tickets.images.confinement import confine
 
 
 def main() -> None:

@@ -10,10 +10,10 @@ from bson import ObjectId
 
 from contracts.wire import now
 from kit.errors import NotFound
+from kit.sealing import count_chunks, new_data_key, seal, unseal
 from services.tickets.files import rules
 from services.tickets.files.documents import FileAccess, FileChunk, SealedFile
 from services.tickets.files.entries import FileKind
-from services.tickets.files.sealing import count_chunks, new_data_key, seal, unseal
 from services.tickets.files.vault import Vault
 
 

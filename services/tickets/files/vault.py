@@ -5,15 +5,14 @@ from collections.abc import Sequence
 
 from pymongo.errors import DuplicateKeyError
 
+from kit.rewrapping import rewrap
+from kit.sealing import FileKeyLost, Keys, WrappedKey, fingerprint, new_data_key
 from services.tickets.files.documents import FileKey, SealedFile
-from services.tickets.files.sealing import FileKeyLost, Keys, WrappedKey, fingerprint, new_data_key
 
 log = logging.getLogger(__name__)
 
 CODES = "codes"
 """The id of the key that hashes codes."""
-
-REWRAPPED_AT_ONCE = 200
 
 
 class Vault:
@@ -70,18 +69,5 @@ class Vault:
         """Wrap what the previous key wraps with the current key, so that the previous one can be removed."""
         for secret in self.keys.secrets[1:]:
             old_id = Keys([secret]).current_id
-            await self._rewrap_in(FileKey, old_id)
-            await self._rewrap_in(SealedFile, old_id)
-
-    async def _rewrap_in(self, kind: type[FileKey | SealedFile], old_id: str) -> None:
-        stored = kind.get_pymongo_collection()
-        fields = {"key_id": 1, "wrapped": 1}
-        found = await stored.find({"key_id": old_id}, fields, limit=REWRAPPED_AT_ONCE).to_list()
-        for each in found:
-            data_key = self.keys.unwrap(WrappedKey(each["key_id"], each["wrapped"]), each["_id"])
-            wrapped = self.keys.wrap(data_key, each["_id"])
-            # The guard keeps a process with an older key from replacing what another one has wrapped.
-            await stored.update_one(
-                {"_id": each["_id"], "key_id": old_id},
-                {"$set": {"key_id": wrapped.key_id, "wrapped": wrapped.sealed}},
-            )
+            for kind in (FileKey, SealedFile):
+                await rewrap(self.keys, kind.get_pymongo_collection(), old_id)

@@ -1,10 +1,9 @@
 """Find the show of a listing, or create it; find shows for suggestions and for the page of a show."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING
@@ -13,13 +12,11 @@ from pymongo.errors import DuplicateKeyError
 from contracts.api import Ticket as TicketView
 from contracts.tickets import country_of
 from contracts.wire import now
-from kit.aggregates import change
-from kit.changes import Changes
 from kit.errors import NotFound, Unavailable
 from kit.mongo import object_id
 from services.tickets.documents import Ticket
 from services.tickets.folding import words
-from services.tickets.shows import rules
+from services.tickets.shows import following, rules
 from services.tickets.shows.documents import Show
 from services.tickets.views import PROJECTION, stored, view_of
 
@@ -30,8 +27,12 @@ MAX_SUGGESTIONS = 10
 MIN_SEARCHED_LETTERS = 2
 """Of the longest word. One letter would read the index of all events that have it."""
 MAX_SEARCHED_WORDS = 8
+MAX_LOOKED_AT = 200
+"""Shows that are looked at to find some with a ticket. Whoever lists and withdraws tickets can create any
+number of shows without one."""
 MAX_OTHERS = 6
 """Other dates, and other events at the venue, on the page of a show."""
+OFFERED: Mapping[str, Any] = {"status": {"$in": ["available", "reserved"]}, "awaits_files": {"$ne": True}}
 MAX_ON_SALE = 500
 MAX_SOLD = 50
 
@@ -45,11 +46,13 @@ class Placed:
     """None if the listing fits no show."""
 
 
-Check = Callable[[str | None], None]
-"""Raises an error if a listing isn't accepted for an event in this country."""
+class Check(Protocol):
+    """Raises an error if a listing isn't accepted for an event in one of these countries, as far as known."""
+
+    def __call__(self, *countries: str | None) -> None: ...
 
 
-def accept(_country: str | None) -> None:
+def accept(*_countries: str | None) -> None:
     """Accept a listing for any event."""
 
 
@@ -74,8 +77,10 @@ async def place(
     elif placed.get("country") is None:
         known = show.country if show is not None and details.get("starts_at") is not None else None
         placed["country"] = known or country_of(details.get("time_zone"))
-    # What others said about the event before counts more than what one seller says.
-    check((show.country if show is not None else None) or placed["country"])
+    # What others said about the event before counts more than what one seller says. The first of them may
+    # have stated a country with a higher cap, so the country of the time zone counts too.
+    countries = [] if show is None else [show.country, country_of(show.time_zone)]
+    check(*countries if any(countries) else [placed["country"], country_of(placed.get("time_zone"))])
     return Placed(placed, show)
 
 
@@ -89,13 +94,8 @@ async def settled(ticket: Ticket, show: Show | None) -> Ticket:
     current = await survivor(show.key)
     if (current.id, current.version) == (show.id, show.version):
         return ticket
-    known = {show.key, current.key}
-
-    def follow(each: Ticket) -> Changes | None:
-        # The seller may have described another event meanwhile.
-        return rules.follow(each, current.key, current) if each.show_id in known else None
-
-    return await change(partial(Ticket.first, {"_id": ticket.id}), follow)
+    assert ticket.id is not None, "it is stored"
+    return await following.follow(ticket.id, {show.key, current.key}, current)
 
 
 async def survivor(show_id: str) -> Show:
@@ -126,7 +126,7 @@ async def find_or_create(facts: rules.ShowFacts, check: Check = accept) -> Show:
     by_key = {"keys": wanted.keys[0]}
     known = await Show.find_one(by_key)
     if known is None:
-        check(facts.country)
+        check(facts.country, country_of(facts.time_zone))
         try:
             return await wanted.insert()
         except DuplicateKeyError:
@@ -137,31 +137,33 @@ async def find_or_create(facts: rules.ShowFacts, check: Check = accept) -> Show:
 
 
 async def suggestions(search: str) -> list[Show]:
-    """Shows that haven't begun and have all these words, the soonest first. None for a single letter.
+    """Shows with a ticket that haven't begun and have all these words, the soonest first.
 
-    The index `of_word` has the start too, so entries of past events aren't read.
+    None for a single letter. The index `of_word` has the start too, so entries of past events aren't
+    read.
     """
     # The longest words have the fewest entries in the index.
     wanted = sorted(words(search), key=len, reverse=True)[:MAX_SEARCHED_WORDS]
     if not wanted or len(wanted[0]) < MIN_SEARCHED_LETTERS:
         return []
     beginnings = [re.compile(f"^{re.escape(word)}") for word in wanted]
-    return await _coming({"words": {"$all": beginnings}}, MAX_SUGGESTIONS)
+    return await _with_tickets({"words": {"$all": beginnings}}, MAX_SUGGESTIONS)
 
 
 async def other_dates(show: Show) -> list[Show]:
-    """Shows with the same title that haven't begun."""
-    return await _coming({"title_key": show.title_key, "_id": {"$ne": show.id}}, MAX_OTHERS)
+    """Shows with the same title and a ticket that haven't begun."""
+    return await _with_tickets({"title_key": show.title_key, "_id": {"$ne": show.id}}, MAX_OTHERS)
 
 
 async def at_venue(show: Show) -> list[Show]:
-    """Shows with other titles at the same venue that haven't begun."""
-    return await _coming({"venue_key": show.venue_key, "title_key": {"$ne": show.title_key}}, MAX_OTHERS)
+    """Shows with other titles at the same venue and a ticket that haven't begun."""
+    at_venue = {"venue_key": show.venue_key, "title_key": {"$ne": show.title_key}}
+    return await _with_tickets(at_venue, MAX_OTHERS)
 
 
 async def tickets_of(show: Show) -> list[TicketView]:
     """The tickets that are on sale or reserved, and the newest ones that are sold."""
-    offered = {"show_id": show.key, "status": {"$in": ["available", "reserved"]}}
+    offered = {"show_id": show.key, **OFFERED}
     sold = {"show_id": show.key, "status": "sold"}
     tickets = Ticket.get_pymongo_collection()
     found = await tickets.find(offered, PROJECTION, sort=[("price_minor", ASCENDING)]).to_list(MAX_ON_SALE)
@@ -214,6 +216,15 @@ def _is_outdated(show: Show, details: Mapping[str, Any]) -> bool:
         return False
     described = rules.key_of(*(details[name] for name in ("title", "venue", "city", "starts_at")))
     return show.keys[-1] != described
+
+
+async def _with_tickets(which: Mapping[str, Any], limit: int) -> list[Show]:
+    """Shows that haven't begun and have a ticket that is on sale or reserved, the soonest first."""
+    known = await _coming(which, MAX_LOOKED_AT)
+    offered = {"show_id": {"$in": [show.key for show in known]}, **OFFERED}
+    steps: list[dict[str, Any]] = [{"$match": offered}, {"$group": {"_id": "$show_id"}}]
+    having = {raw["_id"] async for raw in await Ticket.get_pymongo_collection().aggregate(steps)}
+    return [show for show in known if show.key in having][:limit]
 
 
 async def _coming(which: Mapping[str, Any], limit: int) -> list[Show]:

@@ -15,11 +15,10 @@ from pymongo.errors import DuplicateKeyError
 
 from contracts.wire import now
 from kit.aggregates import change
-from kit.changes import Changes
 from kit.errors import NotFound
 from services.tickets import pictures
 from services.tickets.documents import Picture, Ticket
-from services.tickets.shows import rules
+from services.tickets.shows import following, rules
 from services.tickets.shows.documents import Show
 from services.tickets.shows.finding import survivor
 
@@ -90,9 +89,4 @@ async def _move(show_id: str) -> None:
     show = await survivor(show_id)
     tickets = Ticket.get_pymongo_collection()
     async for raw in tickets.find({"show_id": show_id}, {"_id": 1}):
-        await change(partial(Ticket.first, {"_id": raw["_id"]}), lambda each: _follow(each, show_id, show))
-
-
-def _follow(ticket: Ticket, show_id: str, show: Show) -> Changes | None:
-    # The seller may have described another event meanwhile.
-    return rules.follow(ticket, show.key, show) if ticket.show_id == show_id else None
+        await following.follow(raw["_id"], {show_id}, show)

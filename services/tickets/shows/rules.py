@@ -22,6 +22,9 @@ from services.tickets.rules import EventInThePast, TicketState
 PLACE_AND_TIME = ("starts_at", "time_zone", "venue", "city", "country")
 """What the tickets of a show have in common with it."""
 
+TIME = ("starts_at", "time_zone")
+"""The part of it that sold tickets follow too."""
+
 MAX_WORDS = 60
 """Words of a show by which it is suggested."""
 
@@ -136,13 +139,18 @@ def place_and_time(show: ShowFacts) -> dict[str, Any]:
 def follow(ticket: TicketState, show_id: str, show: ShowFacts) -> Changes | None:
     """What a ticket takes over from its show after a merge or a correction.
 
-    A ticket without a date only gets the id. So does a sold one: it stays as its buyer bought it.
+    A ticket without a date only gets the id. A sold one gets the date, so that its buyer learns of it. The
+    rest stays as its buyer bought it.
     """
     changes: dict[str, Any] = {"show_id": show_id}
-    if ticket.starts_at is not None and ticket.status in {"available", "reserved"}:
-        changes |= place_and_time(show)
-    is_done = all(getattr(ticket, name) == value for name, value in changes.items())
-    return None if is_done else changes
+    if ticket.starts_at is not None and ticket.status != "withdrawn":
+        is_sold = ticket.status == "sold"
+        changes |= {name: getattr(show, name) for name in (TIME if is_sold else PLACE_AND_TIME)}
+    if all(getattr(ticket, name) == value for name, value in changes.items()):
+        return None
+    if any(changes.get(name, getattr(ticket, name)) != getattr(ticket, name) for name in TIME):
+        changes["date_changes"] = ticket.date_changes + 1
+    return changes
 
 
 def merge_into(show: ShowState, survivor: str, now: datetime) -> Changes | None:

@@ -52,6 +52,6 @@ document.addEventListener("change", ({ target }) => {
 });
 // A response with errors replaces the form. The browser keeps the chosen file, but the preview is lost.
 document.addEventListener("htmx:after:swap", () => {
-  for (const input of document.querySelectorAll("#ticket-form input[type=file]"))
+  for (const input of document.querySelectorAll("#ticket-form input[name=picture]"))
     if (input.files.length) preview(input);
 });

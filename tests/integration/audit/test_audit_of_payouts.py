@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from contracts.events import ProblemState
 from ops.audit import ledgers
-from ops.audit.accounts import Account
+from ops.audit.accounts import Account, OrderEntry, ReportEntry
 from ops.audit.ledgers import Period
 from ops.audit.payouts import BookedEntry, Books, PendingEntry, SaleEntry, differences
 from ops.audit.report import Totals
@@ -18,7 +19,7 @@ from services.payments.documents import Payment
 from services.payouts import rules
 from services.payouts.rules import OrderFacts, PaymentFacts, SaleState, Transfer
 from services.payouts.stripe_gateway.client import TransferAtStripe
-from tests.integration.audit.records import NOON, ORDER, PRICE, intent, order, payment
+from tests.integration.audit.records import NOON, ORDER, PRICE, intent, order, payment, refund
 from tests.integration.audit.test_audit_command import Marketplace
 from tests.integration.conftest import Sandbox
 from tests.support.payments import PaymentsService
@@ -126,6 +127,42 @@ def test_a_captured_payment_needs_a_sale_soon() -> None:
     assert audit(account, LATER).differences == ("under way for too long: the sale of the captured payment",)
     assert audit(replace(account, books=Bookkeeper().books()), LATER).differences == ()
     assert audit(replace(account, books=None), LATER).differences == ()
+
+
+def reported(state: ProblemState, refund_due: int = 0) -> OrderEntry:
+    report = ReportEntry(state=state, decided_at=None if state in ("open", "answered") else NOON)
+    return order("complete").model_copy(
+        update={"seller_id": ORDER, "report": report, "refund_due": refund_due}
+    )
+
+
+def of(entry: OrderEntry, books: Books, refunded: int = 0) -> Account:
+    paid = payment("captured", refunds=[refund(refunded)] if refunded else [])
+    return Account(ORDER, entry, (paid,), (intent(captured=PRICE, refunded=refunded),), books)
+
+
+def test_a_refund_that_an_operator_ordered_has_to_be_made_within_an_hour() -> None:
+    keeper = Bookkeeper()
+    keeper.change(rules.with_state(keeper.state, {"problem": "partly-refunded", "refund_due": 500}, LATER))
+    ordered = of(reported("partly-refunded", 500), keeper.books())
+    assert audit(ordered, NOON).under_way == ("the refund that an operator ordered",)
+    late = audit(ordered, NOON + timedelta(hours=2))
+    assert late.differences == ("under way for too long: the refund that an operator ordered",)
+    keeper.change(rules.with_state(keeper.state, {"refunded": 500}, LATER))
+    made_entry = reported("partly-refunded", 500).model_copy(update={"refunded": 500})
+    assert audit(of(made_entry, keeper.books(), 500), LATER).differences == ()
+
+
+def test_a_reported_sale_is_frozen_until_the_problem_is_decided() -> None:
+    keeper = Bookkeeper()
+    open_report = of(reported("open"), keeper.books())
+    assert audit(open_report, LATER).differences == ("the sale is due, although a reported problem is open",)
+    keeper.change(rules.with_state(keeper.state, {"problem": "open"}, LATER))
+    assert audit(of(reported("open"), keeper.books()), LATER).differences == ()
+    rejected = audit(of(reported("rejected"), keeper.books()), LATER)
+    assert rejected.differences == (
+        "the sale is frozen, but nothing keeps the money from its seller any more",
+    )
 
 
 def test_the_totals_show_both_sides_of_the_ledger() -> None:

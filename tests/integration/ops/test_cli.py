@@ -19,7 +19,7 @@ from ops.__main__ import Follower, Owner, cli, dead
 from ops.command_line import moment, order_id
 from ops.errors import explain
 from ops.operator_commands import operator
-from ops.rebuild import REPLICATIONS
+from ops.rebuild import NOT_REBUILT, REPLICATIONS
 from ops.republish import OWNED
 from sandbox.processes import FROM_CHECKOUT
 from sandbox.testing import free_port
@@ -57,6 +57,7 @@ def test_the_command_line_has_exactly_these_commands() -> None:
                 "extend",
                 "withdraw",
                 "decide-problem",
+                "write-off",
                 "merge-shows",
                 "correct-show",
                 "republish",
@@ -148,7 +149,14 @@ def test_an_invalid_time_is_refused(given: str) -> None:
 
 def test_the_commands_accept_every_service_that_owns_or_replicates_entities() -> None:
     assert set(get_args(Owner)) == OWNED.keys()
-    assert set(get_args(Follower)) == REPLICATIONS.keys()
+    assert set(get_args(Follower)) == REPLICATIONS.keys() | NOT_REBUILT.keys()
+
+
+def test_rebuilding_payouts_is_refused_with_what_to_do_instead() -> None:
+    result = invoke("rebuild", "payouts")
+    assert result.code == 1
+    assert "can't be rebuilt from events" in result.err
+    assert "just republish payments" in result.err
 
 
 @pytest.mark.parametrize(

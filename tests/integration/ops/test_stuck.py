@@ -29,7 +29,13 @@ from tests.integration.streams.conftest import Nats, bus, js, server  # noqa: F4
 from tests.support.operate import CommandResult, operate
 
 HOUR = timedelta(hours=1)
-COLLECTIONS = (*OUTBOXES, ("payments", "webhook_events"), ("mail", "messages"))
+COLLECTIONS = (
+    *OUTBOXES,
+    ("payments", "webhook_events"),
+    ("payouts", "webhook_events"),
+    ("mail", "messages"),
+)
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,48 @@ async def _webhook(records: Records) -> str:
     return "webhook evt_1 of order 65f0"
 
 
+async def _ordered_refund(records: Records) -> str:
+    report = {"state": "partly-refunded", "decided_at": now() - 2 * HOUR}
+    money = {"price_minor": 1999, "refund_due_minor": 500, "refunded_minor": 0}
+    reported = {"reported_at": now() - DAY, "report_open": False, "report": report}
+    return f"order {await records.order(status='complete', live=False, **money, **reported)}"
+
+
+async def _undecided_problem(records: Records) -> str:
+    reported = {"reported_at": now() - 5 * DAY, "report_open": True, "report": {"state": "answered"}}
+    return f"order {await records.order(status='complete', live=False, **reported)}"
+
+
+async def _sale(records: Records, **fields: Any) -> str:
+    usual = {"seller_id": "65f0", "payment_id": "65f1", "currency": "usd", "gross": 1999, "fee": 0}
+    return f"order {await records.add('payouts', 'sales', **usual, **fields)}"
+
+
+async def _unlooked_sale(records: Records) -> str:
+    return await _sale(records, state="due", next_look_at=now() - HOUR)
+
+
+async def _frozen_sale(records: Records) -> str:
+    return await _sale(records, state="frozen", frozen_at=now() - 8 * DAY, problem="answered")
+
+
+async def _frozen_without_a_reason(records: Records) -> str:
+    return await _sale(records, state="frozen", frozen_at=now() - 8 * DAY)
+
+
+async def _disputed_sale(records: Records) -> str:
+    await _sale(records, state="frozen", frozen_at=now() - 119 * DAY, dispute="open")
+    return await _sale(records, state="frozen", frozen_at=now() - 121 * DAY, dispute="open")
+
+
+async def _webhook_of_payouts(records: Records) -> str:
+    times = {"received_at": now() - HOUR, "due": now() + HOUR}
+    await records.add(
+        "payouts", "webhook_events", _id="evt_2", order_id=None, processed=False, failures=3, **times
+    )
+    return "webhook evt_2 of order unknown"
+
+
 async def _held(records: Records) -> str:
     order = await records.order(status="cancelled", live=False, active=False)
     ticket = await records.add("tickets", status="reserved", order_id=order, updated_at=now() - HOUR)
@@ -179,6 +227,13 @@ async def _dead(records: Records) -> str:
         ("refund-pending", _pending_refund, "Stripe hasn't accepted it", "payments"),
         ("refund-failed", _failed_refund, "(lost_or_stolen_card)", "an operator: "),
         ("webhook-unprocessed", _webhook, "7 attempts failed", "payments"),
+        ("webhook-unprocessed", _webhook_of_payouts, "3 attempts failed", "payouts"),
+        ("refund-ordered", _ordered_refund, "5.00 is ordered, and 0.00 is returned", "payments"),
+        ("problem-undecided", _undecided_problem, "is answered", "an operator"),
+        ("payout-overdue", _unlooked_sale, "should have looked at the due sale", "payouts"),
+        ("payout-frozen", _frozen_sale, "a reported problem is answered", "an operator"),
+        ("payout-frozen", _frozen_without_a_reason, "nothing freezes it any more", "payouts"),
+        ("dispute-open", _disputed_sale, "the buyer disputes the payment", "Stripe"),
         ("ticket-held", _held, "which is cancelled", "tickets"),
         ("ticket-sold", _sold, "which is missing", "orders"),
         ("event-unpublished", _unpublished, "it waits in the outbox of auth", "auth"),

@@ -19,6 +19,7 @@ import kit.mongo
 from contracts.api import TicketBody
 from contracts.wire import now
 from kit import rate_limits
+from kit.images.results import Rendered
 from kit.rate_limits import limit
 from services.orders import actions as orders_actions
 from services.orders.actions import Terms
@@ -26,7 +27,6 @@ from services.orders.documents import TicketReplica
 from services.tickets import actions as tickets_actions
 from services.tickets import pictures, sales
 from services.tickets.documents import SUMMARIZED, Ticket
-from services.tickets.images.results import Rendered
 from tests.support.owners import FakeOwner
 from tests.support.service import Served, SettingsWith, new_id, serving
 
@@ -76,15 +76,15 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
     return commands
 
 
+async def rest(*_: object) -> None:
+    """Replaces a sweep."""
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def tickets(
     commands: Commands, settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Served]:
     """The service without its sweeps, whose commands would be among the recorded ones."""
-
-    async def rest(*_: object) -> None:
-        pass
-
     for sweep in (
         "pictures.sweep",
         "shows.merging.sweep",
@@ -97,7 +97,10 @@ async def tickets(
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def orders(commands: Commands, settings_with: SettingsWith) -> AsyncIterator[Served]:
+async def orders(
+    commands: Commands, settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Served]:
+    monkeypatch.setattr("services.orders.evidence.storing.sweep", rest)
     async with serving("orders", settings_with()) as served:
         yield served
 

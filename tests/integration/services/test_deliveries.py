@@ -69,6 +69,17 @@ def deadline_of(order: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(order["deliverBy"])
 
 
+def half_of(order: dict[str, Any]) -> datetime:
+    """The middle between the payment, which was just now, and the deadline."""
+    return now() + (deadline_of(order) - now()) / 2
+
+
+async def reminders(orders: Served, order: dict[str, Any]) -> list[str]:
+    """The times of reminders that were published, without repetitions."""
+    found = [body["remindedAt"] for _, body in await orders.outbox("orders", order["id"])]
+    return sorted({each for each in found if each is not None})
+
+
 async def fire(order: dict[str, Any], after: timedelta = GRACE, tickets: FakeOwner | None = None) -> None:
     """Let the timer of the delivery fire at this time after the deadline."""
     due = ExpirationComplete(order_id=order["id"], expires_at=deadline_of(order))
@@ -145,6 +156,8 @@ async def test_an_overdue_promise_fails_once_however_often_its_timer_fires(order
 
 async def test_the_sweep_ends_a_delivery_whose_timer_was_lost(orders: Served) -> None:
     order = await buy(orders)
+    with orders_at(half_of(order) + 2 * GRACE):
+        await actions.sweep_deliveries()  # reminds the seller
     for after, state in ((2 * GRACE - SECOND, "due"), (2 * GRACE, "failed")):
         with orders_at(deadline_of(order) + after):
             await actions.sweep_deliveries()
@@ -158,6 +171,58 @@ async def test_without_the_sweep_a_delivery_whose_timer_was_lost_would_stay_due_
     with orders_at(deadline_of(order) + 365 * DAY):
         await actions.sweep()
     assert (await shown(orders, order))["delivery"] == "due"
+
+
+async def test_the_seller_is_reminded_once_at_half_of_the_time_by_any_number_of_processes(
+    orders: Served,
+) -> None:
+    order = await buy(orders)
+    with orders_at(half_of(order) - SECOND):
+        await actions.sweep_deliveries()
+    assert await reminders(orders, order) == []
+    for hours in (0, 1, 2):
+        with orders_at(half_of(order) + 2 * GRACE + timedelta(hours=hours)):
+            await asyncio.gather(*(actions.sweep_deliveries(FakeOwner()) for _ in range(3)))
+    assert len(await reminders(orders, order)) == 1
+    assert await states(orders, order) == [None, "due"]
+
+
+async def test_control_without_the_guarded_write_there_would_be_several_reminders(
+    orders: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await buy(orders)
+    written: list[datetime] = []
+    all_have_read = asyncio.Barrier(3)
+
+    async def unguarded(self: Order, changes: Any) -> Order:
+        await all_have_read.wait()
+        await self.get_pymongo_collection().update_one({"_id": self.id}, {"$set": dict(changes)})
+        written.append(changes["reminded_at"])
+        return self.model_copy(update=dict(changes))
+
+    monkeypatch.setattr(Order, "write", unguarded)
+    with orders_at(half_of(order) + 2 * GRACE):
+        await asyncio.gather(*(actions.sweep_deliveries() for _ in range(3)))
+    assert len(written) == 3
+
+
+async def test_nobody_is_reminded_while_tickets_has_the_files_or_cant_be_asked(orders: Served) -> None:
+    class Down(FakeOwner):
+        async def get(self, *_: Any, **__: Any) -> Any:
+            raise Unavailable
+
+    order = await buy(orders)
+    tickets, key = FakeOwner(), order["ticket"]["id"]
+    event = await confirmation_of(order, status="sold", delivery="instant", files_ready_at=now() + SECOND)
+    tickets.known[f"/api/tickets/{key}"] = PublicTicket.model_validate(
+        {**event.model_dump(include=set(PublicTicket.model_fields)), "order_id": None}
+    )
+    with orders_at(half_of(order) + 2 * GRACE):
+        await actions.sweep_deliveries(Down())
+        assert (await shown(orders, order))["delivery"] == "due"
+        await actions.sweep_deliveries(tickets)
+    assert await reminders(orders, order) == []
+    assert (await shown(orders, order))["delivery"] == "delivered"
 
 
 async def test_a_handover_that_is_overdue_is_marked_and_not_refunded(orders: Served) -> None:
@@ -416,3 +481,33 @@ async def test_a_disputed_payment_of_an_undelivered_ticket_is_left_to_the_bank(
     await service.payments.follow_order(event)
     assert (await service.shown(event))["dispute"] == "open"
     assert await service.refunds(event) == []
+
+
+# --- Another date ---
+
+
+async def move_to(order: dict[str, Any], starts_at: datetime, date_changes: int, version: int) -> None:
+    """Deliver the event that the date of the order's ticket has changed."""
+    event = await confirmation_of(
+        order, version=version, status="sold", starts_at=starts_at, date_changes=date_changes
+    )
+    await actions.follow_ticket(event)
+
+
+async def test_an_order_follows_its_event_to_the_newest_date_in_whatever_order_it_learns_of_them(
+    orders: Served,
+) -> None:
+    order = await buy(orders, starts_at=now() + 30 * DAY)
+    first = datetime.fromisoformat(order["ticket"]["startsAt"])
+    version = order["ticket"]["version"]
+    await move_to(order, first, 2, version + 5)  # postponed, and moved back
+    await move_to(order, first + timedelta(days=7), 1, version + 4)
+    seen = await shown(orders, order)
+    assert (seen["ticket"]["startsAt"], seen["formerStartsAt"]) == (order["ticket"]["startsAt"], None)
+    for _ in range(2):
+        await move_to(order, first + timedelta(days=9), 3, version + 6)
+    seen = await shown(orders, order)
+    assert datetime.fromisoformat(seen["ticket"]["startsAt"]) == first + timedelta(days=9)
+    assert seen["formerStartsAt"] == order["ticket"]["startsAt"]
+    published = [body["dateChanges"] for _, body in await orders.outbox("orders", order["id"])]
+    assert published[-2:] == [2, 3]

@@ -880,6 +880,7 @@ async def test_mail_forgets_messages_and_wishes(mail: Served) -> None:
             for name in ("tickets", "orders", "payments", "payouts")
             for path in ("open", "data")
         ),
+        ("orders", "GET", "photos"),
         ("mail", "GET", "data"),
         ("mail", "GET", "opt-outs"),
         *((name, method, "closing/1") for name in ("tickets", "orders") for method in ("PUT", "DELETE")),

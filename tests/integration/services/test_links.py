@@ -417,7 +417,11 @@ async def test_a_confirmation_reaches_the_token_of_every_browser(settings_with: 
         renewed = await auth.ask("GET", "/api/users/currentuser", headers=bearer(laptop))
         identity = await identity_of(auth, renewed.cookies["session"])
         assert not identity.unconfirmed
-        assert identity.session_id == (await identity_of(auth, laptop)).session_id
+        before = await identity_of(auth, laptop)
+        assert identity.session_id == before.session_id
+        # A new token isn't a fresh sign-in.
+        assert before.signed_in_at is not None
+        assert identity.signed_in_at == before.signed_in_at
         auth.http.cookies.clear()
         again = await auth.ask("GET", "/api/users/currentuser", headers=bearer(renewed.cookies["session"]))
         assert "set-cookie" not in again.headers

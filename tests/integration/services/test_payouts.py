@@ -10,8 +10,10 @@ import httpx
 import pytest
 from bson import ObjectId
 
+from contracts.identity import Identity
 from contracts.wire import now
 from kit.errors import Unavailable
+from kit.secrets import operator_token
 from kit.stripe.errors import OutcomeUnknown
 from services.payouts import rules, schedule
 from services.payouts.documents import LedgerEntry, OrderReplica, PayoutAccount, Sale, WebhookEvent
@@ -19,7 +21,7 @@ from services.payouts.reconciler import Reconciler
 from services.payouts.stripe_gateway.client import Gateway
 from services.payouts.transfers import SellerOwes, Transfers
 from tests.support.payouts import PayoutsService, Sold
-from tests.support.service import messages, new_id
+from tests.support.service import SIGNER, messages, new_id, token_for
 from tests.support.webhooks import SECRET, signature
 
 NET = 1899
@@ -109,6 +111,14 @@ async def test_ten_processes_transfer_a_sale_once(payouts: PayoutsService) -> No
     assert len(await payouts.transfers_of(sold)) == 1
     assert await payouts.state(sold) == "paid"
     await assert_balanced(payouts)
+
+
+async def test_processes_that_send_the_same_planned_transfer_make_it_once(payouts: PayoutsService) -> None:
+    """The amount is small, so that the charge alone wouldn't limit how often it is transferred."""
+    sold = await payouts.sold(await payouts.seller())
+    smaller = (await _planned(payouts, await payouts.sale(sold))).model_copy(update={"sent": 100})
+    await asyncio.gather(*(payouts.transfers.gateway.transfer(sold.id, smaller) for _ in range(3)))
+    assert len(await payouts.transfers_of(sold)) == 1
 
 
 async def test_without_the_transfer_key_processes_transfer_a_sale_repeatedly(
@@ -368,6 +378,43 @@ async def test_an_operator_writes_off_a_debt(payouts: PayoutsService) -> None:
     await assert_balanced(payouts)
 
 
+async def indebted(payouts: PayoutsService) -> Sold:
+    """A sale whose seller owes what the buyer got back."""
+    seller = await payouts.seller()
+    sold = await payouts.sold(seller)
+    await payouts.reconcile()
+    await payouts.empty_balance(seller)
+    await payouts.becomes(sold, status="refunded", refunded_amount=1999)
+    await payouts.reconcile()
+    return sold
+
+
+async def write_off(payouts: PayoutsService, body: dict[str, Any]) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {operator_token(payouts.served.app.state.settings)}"}
+    return await payouts.served.ask("POST", "/api/payouts/write-offs", headers=headers, json=body)
+
+
+async def test_two_operators_who_write_off_a_debt_at_once_write_it_off_once(payouts: PayoutsService) -> None:
+    sold = await indebted(payouts)
+    body = {"orderId": sold.id, "reason": "the seller is gone", "owed": NET}
+    answers = await asyncio.gather(*(write_off(payouts, body) for _ in range(5)))
+    assert [answer.status_code for answer in answers] == [201] * 5
+    assert (await payouts.sale(sold)).written_off == NET
+    await assert_balanced(payouts)
+    entries = await LedgerEntry.find({"order_id": sold.id, "change.written_off": {"$gt": 0}}).to_list()
+    assert [entry.change.written_off for entry in entries] == [NET]
+
+
+async def test_a_debt_that_has_changed_since_the_operator_read_it_isnt_written_off(
+    payouts: PayoutsService,
+) -> None:
+    sold = await indebted(payouts)
+    body = {"orderId": sold.id, "reason": "the seller is gone", "owed": NET - 1}
+    answer = await write_off(payouts, body)
+    assert answer.json()["type"] == "/problems/debt-changed"
+    assert (await payouts.sale(sold)).owed == NET
+
+
 async def test_a_seller_without_an_account_keeps_the_claim_and_is_reminded(payouts: PayoutsService) -> None:
     seller = await payouts.seller(None)
     sold = await payouts.sold(seller)
@@ -531,6 +578,28 @@ async def test_an_answer_for_a_country_that_was_replaced_does_not_open_the_accou
     assert (await second.open("acct_of_the_second")).stripe_id == "acct_of_the_second"
     late = await PayoutAccount.opened(first.seller_id, "US")
     assert (late.stripe_id, late.country) == ("acct_of_the_second", "DE")
+
+
+@pytest.mark.parametrize(("ago", "status"), [(9, 201), (11, 403)])
+async def test_an_account_is_set_up_or_changed_only_soon_after_signing_in(
+    payouts: PayoutsService, ago: int, status: int
+) -> None:
+    seller = await payouts.seller()
+    token = token_for(seller, signed_in=timedelta(minutes=ago))
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = await payouts.served.ask("POST", "/api/payouts/account", headers=headers, json={"country": "US"})
+    assert answer.status_code == status, answer.text
+    if status == 403:
+        assert answer.json()["type"] == "/problems/sign-in-again"
+
+
+async def test_a_session_that_doesnt_say_when_it_began_sets_up_no_account(payouts: PayoutsService) -> None:
+    seller = new_id()
+    identity = Identity(id=seller, email="ada@example.com", session_id=new_id())
+    headers = {"Authorization": f"Bearer {SIGNER.sign(identity, now() + timedelta(hours=1))}"}
+    answer = await payouts.served.ask("POST", "/api/payouts/account", headers=headers, json={"country": "US"})
+    assert answer.json()["type"] == "/problems/sign-in-again"
+    assert await PayoutAccount.of_seller(seller) is None
 
 
 async def test_concurrent_requests_create_one_account(payouts: PayoutsService) -> None:

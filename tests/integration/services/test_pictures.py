@@ -15,11 +15,11 @@ from contracts.api import TicketBody
 from contracts.events import OrderCreated, OrderedTicket
 from contracts.tickets import MAX_PICTURE_BYTES
 from contracts.wire import now
+from kit.images.header import Limits
+from kit.images.rendering import render
+from kit.images.results import Rendered
 from services.tickets import actions, pictures
 from services.tickets.documents import Picture
-from services.tickets.images.header import Limits
-from services.tickets.images.rendering import render
-from services.tickets.images.results import Rendered
 from tests.support.crafted_pictures import png
 from tests.support.service import Served, SettingsWith, messages, new_id, old_id, serving
 

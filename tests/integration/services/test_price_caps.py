@@ -58,6 +58,24 @@ async def test_the_country_that_an_event_is_known_to_be_in_decides(tickets: Serv
     assert "France" in answer.json()["title"]
 
 
+async def test_the_first_seller_cannot_raise_the_cap_by_stating_another_country(tickets: Served) -> None:
+    answer = await ask_to_list(tickets, price=60, country="US")
+    assert answer.status_code == 400
+    assert "France" in answer.json()["title"]
+    assert await Show.count() == 0
+    assert (await ask_to_list(tickets, country="US")).status_code == 201
+    assert (await ask_to_list(tickets, price=60, country="US")).status_code == 400
+    chosen = {"title": "Phèdre", "price": 60, "faceValue": 50}
+    [show] = await Show.find_all().to_list()
+    answer = await tickets.ask("POST", "/api/tickets", by=ANN, json={**chosen, "showId": show.key})
+    assert (answer.status_code, show.country) == (400, "US")
+
+
+async def test_a_stated_country_with_a_lower_cap_counts_too(tickets: Served) -> None:
+    in_new_york = {"timeZone": "America/New_York", "country": "FR"}
+    assert (await ask_to_list(tickets, price=50.01, **in_new_york)).status_code == 400
+
+
 async def test_an_edit_is_held_to_the_cap_and_a_listing_that_is_not_edited_keeps_its_price(
     tickets: Served,
 ) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import httpx
 import pytest
 from bson import ObjectId
+from pymongo.errors import DuplicateKeyError
 
 from contracts.wire import now
 from kit.secrets import operator_token
 from services.tickets import pictures
 from services.tickets.documents import Ticket
-from services.tickets.shows import finding, merging
+from services.tickets.shows import finding, following, merging
 from services.tickets.shows.documents import Show
 from tests.support.service import Served, messages, new_id, refusal
 
@@ -237,6 +238,32 @@ async def test_the_page_of_an_event_has_other_dates_and_other_events_at_the_venu
     assert [other["title"] for other in found["atVenue"]] == ["Hamlet"]
 
 
+async def test_an_event_without_a_ticket_on_sale_is_neither_suggested_nor_listed(tickets: Served) -> None:
+    show = (await lists(tickets, **WHERE))["showId"]
+    other_date = await lists(tickets, **{**WHERE, "startsAt": "2031-06-06T18:30:00Z"})
+    at_venue = await lists(tickets, "Hamlet", **WHERE)
+    for ticket in (other_date, at_venue):
+        answer = await tickets.ask("DELETE", f"/api/tickets/{ticket['id']}", by=ANN)
+        assert answer.status_code == 204
+    found = await page(tickets, show)
+    assert (found["otherDates"], found["atVenue"]) == ([], [])
+    assert await suggested(tickets, "hamlet") == []
+    assert await suggested(tickets, "nick") == ["Nick Cave"]
+    await lists(tickets, "Hamlet", **WHERE)
+    assert await suggested(tickets, "hamlet") == ["Hamlet"]
+    assert len((await page(tickets, show))["atVenue"]) == 1
+
+
+async def test_events_without_tickets_do_not_crowd_out_those_with_some(
+    tickets: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "MAX_SUGGESTIONS", 1)
+    empty = await lists(tickets, "Hamlet", **{**WHERE, "startsAt": "2031-06-01T18:30:00Z"})
+    await tickets.ask("DELETE", f"/api/tickets/{empty['id']}", by=ANN)
+    await lists(tickets, "Hamlet", **WHERE)
+    assert await suggested(tickets, "hamlet") == ["Hamlet"]
+
+
 async def test_events_are_suggested_by_the_beginnings_of_words(
     tickets: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,6 +302,78 @@ async def test_a_merge_leaves_the_details_of_sold_tickets(tickets: Served) -> No
     await merges(tickets, older["showId"], sold["showId"])
     moved = await shown(tickets, sold)
     assert (moved["showId"], moved["venue"]) == (older["showId"], "Temprodom")
+
+
+async def test_a_postponed_event_reaches_sold_tickets_once(tickets: Served) -> None:
+    sold = await lists(tickets, **WHERE)
+    await tickets.database["tickets"].update_one({"_id": ObjectId(sold["id"])}, {"$set": {"status": "sold"}})
+    later = {"showId": sold["showId"], "startsAt": "2031-07-05T18:30:00.000Z", "venue": "Olympiahalle"}
+    for _ in range(2):
+        assert (await act(tickets, "corrections", **later)).status_code == 200
+    await merging.sweep()
+    moved = await shown(tickets, sold)
+    assert (moved["startsAt"], moved["venue"]) == (later["startsAt"], WHERE["venue"])
+    published = [body["dateChanges"] for _, body in await tickets.outbox("tickets", sold["id"])]
+    assert published == [0, 1]
+
+
+SEAT = "Block A, row 4, seat 7"
+
+
+async def stored(ticket: dict[str, Any]) -> Ticket:
+    found = await Ticket.first({"_id": ObjectId(ticket["id"])})
+    assert found is not None
+    return found
+
+
+async def test_a_seat_is_questioned_after_a_merge_and_after_a_correction(tickets: Served) -> None:
+    older, newer = await lists(tickets, **WHERE), await lists(tickets, "Cave", seat=SEAT, **WHERE)
+    await merges(tickets, older["showId"], newer["showId"])
+    same = {"title": "Nick Cave", "price": 45, "seat": SEAT, **WHERE}
+    answer = await tickets.ask("POST", "/api/tickets", by=BOB, json=same)
+    assert answer.json()["type"] == "/problems/same-seat"
+    answer = await tickets.ask("POST", "/api/tickets", by=ANN, json=same)
+    assert answer.json()["type"] == "/problems/seat-listed"
+    later = {"startsAt": "2031-07-05T18:30:00.000Z", "venue": "Olympiahalle"}
+    await act(tickets, "corrections", showId=older["showId"], **later)
+    answer = await tickets.ask("POST", "/api/tickets", by=BOB, json={**same, **later})
+    assert answer.json()["type"] == "/problems/same-seat"
+
+
+async def test_a_sold_seat_is_questioned_after_a_merge(tickets: Served) -> None:
+    older, sold = await lists(tickets, **WHERE), await lists(tickets, "Cave", seat=SEAT, **WHERE)
+    state = {"status": "sold", "live_seat": None}
+    await tickets.database["tickets"].update_one({"_id": ObjectId(sold["id"])}, {"$set": state})
+    await merges(tickets, older["showId"], sold["showId"])
+    same = {"title": "Nick Cave", "price": 45, "seat": SEAT, **WHERE}
+    answer = await tickets.ask("POST", "/api/tickets", by=BOB, json=same)
+    assert answer.json()["type"] == "/problems/same-seat"
+    assert (await stored(sold)).live_seat is None
+
+
+async def test_a_merge_keeps_both_listings_of_a_seat_and_moves_all_tickets(tickets: Served) -> None:
+    older = await lists(tickets, seat=SEAT, **WHERE)
+    newer = await lists(tickets, "Cave", seat=SEAT, **WHERE)
+    another = await lists(tickets, "Cave", seat="Block A, row 4, seat 8", **WHERE)
+    for _ in range(2):
+        await merges(tickets, older["showId"], newer["showId"])
+    await merging.sweep()
+    first, second, third = [await stored(each) for each in (older, newer, another)]
+    assert {each.show_id for each in (first, second, third)} == {older["showId"]}
+    assert first.seat_key == second.seat_key == first.live_seat
+    assert second.live_seat is None
+    assert third.live_seat == third.seat_key != first.seat_key
+    assert {each.status for each in (first, second, third)} == {"available"}
+
+
+async def test_control_without_giving_way_two_listings_of_a_seat_stop_a_merge(
+    tickets: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "is_second_seat", lambda _error: False)
+    older, newer = [await lists(tickets, title, seat=SEAT, **WHERE) for title in ("Nick Cave", "Cave")]
+    with pytest.raises(DuplicateKeyError):
+        await merging.merge(older["showId"], newer["showId"])
+    assert (await stored(newer)).show_id == newer["showId"]
 
 
 async def test_merges_in_both_directions_at_the_same_time_keep_the_older_show(tickets: Served) -> None:

@@ -11,13 +11,13 @@ from bson import ObjectId
 from contracts.events import OrderCreated, OrderedTicket, OrderUpdated
 from contracts.tickets import MAX_FILE_BYTES
 from contracts.wire import now
+from kit.sealing import CHUNK_BYTES, Keys
 from services.tickets import actions as tickets_actions
 from services.tickets import leaving
 from services.tickets.documents import Ticket
 from services.tickets.files import actions, claims, retention, rules
 from services.tickets.files.contents import Inspected
 from services.tickets.files.documents import CodeClaim, FileAccess, FileChunk, FileKey, SealedFile
-from services.tickets.files.sealing import CHUNK_BYTES, Keys
 from services.tickets.files.vault import Vault
 from tests.support import ticket_files
 from tests.support.service import Served, SettingsWith, messages, new_id, serving
@@ -130,13 +130,14 @@ async def test_a_file_of_each_kind_reaches_the_buyer_unchanged_as_a_download(
         (wallet_pass("CODE-1")[:60], 400, "unreadable-file"),
         (ticket_files.encrypted_pdf(), 400, "encrypted-file"),
         (ticket_files.plain_pdf(10_000), 400, "too-many-pages"),
+        (ticket_files.plain_pdf(1), 400, "blank-file"),
         (ticket_files.wallet_pass_of(f"CODE-{number}" for number in range(1_000)), 400, "file-too-complex"),
         (wallet_pass("CODE-\ud800"), 400, "unreadable-file"),
         (ticket_files.pass_with_two_contents("CODE-1", "CODE-2"), 400, "unreadable-file"),
     ],
     ids=[
         *("gif", "empty", "zip", "no-pdf", "cut-pdf", "cut-png", "cut-pass", "encrypted", "10000-pages"),
-        *("1000-codes", "half-a-character", "two-contents"),
+        *("blank", "1000-codes", "half-a-character", "two-contents"),
     ],
 )
 async def test_a_file_that_is_no_ticket_is_refused_with_its_reason_and_leaves_nothing(

@@ -12,10 +12,10 @@ from PIL import Image
 
 from kit.client_address import CLIENT
 from kit.errors import Unavailable
+from kit.images import upload_queue
+from kit.images.results import PictureTooComplex, UnreadablePicture
+from kit.images.upload_queue import PicturesBusy, UploadQueue
 from kit.networks import networks_of
-from services.tickets.images import upload_queue
-from services.tickets.images.results import PictureTooComplex, UnreadablePicture
-from services.tickets.images.upload_queue import PicturesBusy, UploadQueue
 from tests.support.crafted_pictures import jpeg_of_empty_scans
 from tests.support.polling import until
 from tests.support.service import SettingsWith, new_id, serving
@@ -46,7 +46,7 @@ async def decoders() -> list[Path]:
     return [
         Path("/proc", child)
         for child in children
-        if b"services.tickets.images.decoder" in contents(Path("/proc", child, "cmdline"))
+        if b"kit.images.decoder" in contents(Path("/proc", child, "cmdline"))
     ]
 
 
@@ -174,7 +174,7 @@ async def test_a_decoder_knows_no_secrets(
 
 
 async def test_a_decoder_imports_neither_the_database_nor_the_bus() -> None:
-    script = "import sys; import services.tickets.images.decoder; print(*sys.modules)"
+    script = "import sys; import kit.images.decoder; print(*sys.modules)"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]
     )

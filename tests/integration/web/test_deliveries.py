@@ -274,3 +274,26 @@ async def test_the_sales_are_listed_while_the_orders_service_is_down(
     page = await client.get("/listings")
     assert page.status_code == 200
     assert "Hand the ticket over" not in text_of(page)
+
+
+@pytest.mark.parametrize(
+    ("state", "label", "enjoys"),
+    [
+        ({"delivery": None}, "Paid", True),
+        ({"delivery": "due", "deliver_by": BY}, "Not delivered yet", False),
+        ({"delivery": "due", "deliver_by": BY, "overdue_at": BY}, "Overdue", False),
+        ({"delivery": "delivered", "delivered_at": AT}, "Delivered", True),
+    ],
+)
+async def test_the_list_of_orders_says_whether_the_ticket_is_there(
+    client: PageClient,
+    market: Market,
+    buyer: User,
+    seller: User,
+    state: dict[str, Any],
+    label: str,
+    enjoys: bool,
+) -> None:
+    order = bought(market, buyer, seller, **state)
+    assert f">{label}</span>" in (await client.get("/orders")).text
+    assert ("Enjoy the event!" in (await client.get(f"/orders/{order.id}")).text) is enjoys

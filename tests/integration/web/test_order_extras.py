@@ -1,11 +1,13 @@
 """The ticket and the payment on order pages, and their absence while a service is down."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from aiohttp import web
 
 from contracts.api import Order, User
+from contracts.wire import now
 from tests.integration.web.page_client import PageClient, text_of
 from tests.support.fakes.market import Market
 from tests.support.fakes.services import Services
@@ -72,3 +74,18 @@ async def test_the_list_of_orders_is_shown_while_the_payments_service_is_down_or
     assert "To pay" in text_of(await client.get("/orders"))
     await services.stop("payments")
     assert "To pay" in text_of(await client.get("/orders"))
+
+
+async def test_a_changed_date_is_stated_before_and_after_paying_and_in_the_copy(
+    client: PageClient, market: Market, buyer: User
+) -> None:
+    seller, _ = market.user("another.seller@example.com")
+    starts_at = now() + timedelta(days=30)
+    for status in ("created", "complete"):
+        ticket = market.ticket(seller, starts_at=starts_at)
+        order = market.order(buyer, ticket, status=status, former_starts_at=starts_at - timedelta(days=7))
+        pages = [f"/orders/{order.id}"] + ([f"/orders/{order.id}/copy"] if status == "complete" else [])
+        for path in pages:
+            assert "The date has changed" in (await client.get(path)).text, path
+        market.change_order(order.id, former_starts_at=starts_at)
+        assert "The date has changed" not in (await client.get(f"/orders/{order.id}")).text

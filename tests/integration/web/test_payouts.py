@@ -84,6 +84,20 @@ async def test_a_seller_continues_at_stripe(client: PageClient, market: Market, 
     assert "Continue at Stripe" in text_of(page)
 
 
+async def test_who_signed_in_long_ago_signs_in_again_before_payouts_are_set_up(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    market.signed_in_long_ago = True
+    page = await client.submit("/account/payouts", country="US")
+    assert page.status_code == 403
+    assert "sign in again before you change how you are paid" in text_of(page)
+    assert market.onboarding_page not in page.text
+    assert 'href="/signin?next=/account/payouts&amp;again"' in page.text
+    sign_in = await client.get("/signin?next=/account/payouts&again")
+    assert sign_in.status_code == 200
+    assert 'name="password"' in sign_in.text
+
+
 async def test_an_unexpected_address_of_stripes_page_isnt_shown_and_the_seller_is_told(
     client: PageClient, market: Market, seller: User
 ) -> None:

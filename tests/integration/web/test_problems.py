@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contracts.api import Order, ReportedProblem, User
+from contracts.api import Order, ReportedProblem, ReportPhoto, User
 from tests.integration.web.page_client import PageClient, text_of
 from tests.support.fakes.market import Market
 
@@ -148,6 +148,105 @@ async def test_the_seller_answers_once(client: PageClient, market: Market, buyer
     again = await client.submit(path, text="And more")
     assert again.status_code == 409
     assert "Nothing is waiting for your answer" in text_of(again)
+
+
+JPEG = b"\xff\xd8\xff a photo"
+
+
+async def send(
+    client: PageClient, path: str, photo: bytes | None = None, **fields: str
+) -> tuple[int, str, str]:
+    """Send a form as a browser without JavaScript does. The status, the page and where it leads."""
+    files = {"photo": ("photo.jpg", photo or b"")}
+    answer = await client.http.post(path, data=fields, files=files)
+    return answer.status_code, answer.text, answer.headers.get("location", "")
+
+
+async def test_a_buyer_reports_a_problem_with_a_photo(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    order = bought(market, buyer, seller, can_report=True)
+    path = f"/orders/{order.id}/problem"
+    status, _, location = await send(client, path, JPEG, kind="invalid", text="They laughed")
+    assert (status, location) == (303, f"/orders/{order.id}")
+    [photo] = market.orders[order.id].photos
+    address = f'src="/api/orders/{order.id}/problem/photos/{photo.id}"'
+    assert address in (await client.get(f"/orders/{order.id}")).text
+    client.sign_in_as(market.token_of(seller.id))
+    answer = await client.get(f"{path}/answer")
+    assert address in answer.text
+    assert 'name="remove"' not in answer.text
+
+
+async def test_photos_are_added_and_removed_while_the_typed_text_is_kept(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    order = bought(market, buyer, seller, can_report=True)
+    path = f"/orders/{order.id}/problem"
+    typed: dict[str, Any] = {"kind": "invalid", "text": "They laughed"}
+    for number in range(3):
+        status, page, _ = await send(client, path, JPEG, step="photo", **typed)
+        assert status == 200
+        assert page.count('name="remove"') == number + 1
+        assert "They laughed" in page
+        assert '<option value="invalid" selected>' in page
+    assert 'type="file"' not in page
+    photo = market.orders[order.id].photos[0]
+    status, page, _ = await send(client, path, remove=photo.id, **typed)
+    assert (status, page.count('name="remove"')) == (200, 2)
+    assert "They laughed" in page
+    assert market.orders[order.id].problem is None
+
+
+@pytest.mark.parametrize(
+    ("photo", "step", "message"),
+    [
+        (b"GIF89a", "", "The picture must be a JPEG, PNG or WebP"),
+        (b"GIF89a", "photo", "The picture must be a JPEG, PNG or WebP"),
+        (None, "photo", "Choose a photo first"),
+    ],
+)
+async def test_a_refused_photo_keeps_the_typed_text_and_sends_nothing(
+    client: PageClient,
+    market: Market,
+    buyer: User,
+    seller: User,
+    photo: bytes | None,
+    step: str,
+    message: str,
+) -> None:
+    order = bought(market, buyer, seller, can_report=True)
+    typed = {"kind": "invalid", "text": "They laughed", "step": step}
+    status, page, _ = await send(client, f"/orders/{order.id}/problem", photo, **typed)
+    assert (status, market.orders[order.id].problem) == (422, None)
+    assert f'id="photo-error">{message}' in page
+    assert "They laughed" in page
+
+
+async def test_a_photo_that_is_too_large_is_explained(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    order = bought(market, buyer, seller, can_report=True)
+    path = f"/orders/{order.id}/problem"
+    status, _, location = await send(client, path, b"0" * 12_000_000, kind="invalid", text="They laughed")
+    assert (status, location) == (303, f"{path}?photo=too-large")
+    assert "The photo is too large" in (await client.get(location)).text
+
+
+async def test_a_seller_answers_with_a_photo(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    of_buyer = ReportPhoto(id="ab" * 16, by="buyer", size=9, uploaded_at=AT)
+    order = bought(market, buyer, seller, problem=problem(), photos=[of_buyer])
+    client.sign_in_as(market.token_of(seller.id))
+    path = f"/orders/{order.id}/problem/answer"
+    status, page, _ = await send(client, path, JPEG, step="photo", text="It worked")
+    assert (status, page.count('name="remove"'), "It worked" in page) == (200, 1, True)
+    status, _, location = await send(client, path, text="It worked")
+    assert (status, location) == (303, path)
+    page = (await client.get(path)).text
+    assert page.count("<img") == 2
+    assert 'name="remove"' not in page
 
 
 async def test_nobody_else_reads_the_report(

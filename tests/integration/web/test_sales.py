@@ -115,3 +115,38 @@ async def test_an_invalid_cursor_redirects_to_the_first_page(
 ) -> None:
     answer = await client.get("/listings?status=sold&after=nowhere")
     assert answer.headers["location"] == "/listings?status=sold"
+
+
+async def test_sellers_read_why_and_until_when_new_listings_need_files(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    market.ticket(seller)
+    for path in ("/listings", "/sell"):
+        assert "data-files-required" not in (await client.get(path)).text
+    market.files_required_until[seller.id] = datetime.fromisoformat("2031-12-12T20:00:00Z")
+    for path in ("/listings", "/sell"):
+        page = text_of(await client.get(path))
+        assert "2 of your sales have failed. Until Fri, Dec 12, 2031" in page
+
+
+async def test_a_listing_that_awaits_files_leads_its_seller_to_the_upload(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    ticket = market.ticket(seller, awaits_files=True)
+    listings = await client.get("/listings")
+    assert "Files missing" in text_of(listings)
+    page = await client.get(f"/tickets/{ticket.id}")
+    assert "Nobody else can find or buy this listing yet" in text_of(page)
+    assert f'href="/tickets/{ticket.id}/files"' in page.text
+    assert "nobody can find or buy this listing" in text_of(await client.get(f"/tickets/{ticket.id}/files"))
+
+
+async def test_nobody_else_can_buy_a_listing_that_awaits_files(
+    client: PageClient, market: Market, buyer: User
+) -> None:
+    ticket = market.ticket(market.user("other@example.com")[0], awaits_files=True)
+    page = await client.get(f"/tickets/{ticket.id}")
+    assert 'data-state="awaits-files"' in page.text
+    assert "The seller has to upload this ticket before anybody can buy it." in text_of(page)
+    assert 'id="buy"' not in page.text
+    assert "InStock" not in page.text

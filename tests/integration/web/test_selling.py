@@ -307,10 +307,10 @@ async def test_a_listing_with_a_picture_that_is_too_large_is_refused(
 async def test_a_listing_form_above_the_size_limit_redirects_to_the_form_with_an_error(
     client: PageClient, market: Market, seller: User
 ) -> None:
-    response = await submit_listing(client, bytes(6_100_000))
-    assert (response.status_code, response.headers["location"]) == (303, "/sell?picture=too-large")
-    page = await client.get("/sell?picture=too-large")
-    assert 'id="picture-error">The picture is too large' in page.text
+    response = await submit_listing(client, bytes(16_600_000))
+    assert (response.status_code, response.headers["location"]) == (303, "/sell?too-large")
+    page = await client.get("/sell?too-large")
+    assert "The picture and the files are too large" in text_of(page)
     assert market.tickets == {}
 
 

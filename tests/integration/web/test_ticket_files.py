@@ -57,7 +57,7 @@ async def test_the_page_shows_why_a_file_is_refused(
 async def test_a_file_without_a_code_is_flagged_to_the_seller(
     client: PageClient, market: Market, seller: User
 ) -> None:
-    assert "No code found" in await upload(client, market.ticket(seller), b"%PDF-1.4")
+    assert "No barcode was found" in await upload(client, market.ticket(seller), b"%PDF-1.4")
 
 
 async def test_the_buyer_downloads_the_files_from_the_page_to_which_the_order_links(

@@ -13,7 +13,7 @@ from settings import Settings
 from tests.integration.web.asgi_client import ask
 from tests.integration.web.page_client import PageClient
 from tests.support.fakes.market import Market
-from web.admission.request_body import MAX_BODY_BYTES, BodyReader, BodyRejected
+from web.admission.request_body import MAX_LISTING_FORM_BYTES, BodyReader, BodyRejected
 from web.app import body_reader
 
 MULTIPART = {"content_type": "multipart/form-data; boundary=x"}
@@ -68,7 +68,7 @@ async def test_a_picture_from_another_site_is_not_read(client: PageClient, buyer
 
 async def too_large() -> AsyncIterator[bytes]:
     """A body whose length isn't declared, so that only reading it shows how large it is."""
-    for _ in range(MAX_BODY_BYTES // 100_000 + 1):
+    for _ in range(MAX_LISTING_FORM_BYTES // 100_000 + 1):
         yield b"x" * 100_000
 
 

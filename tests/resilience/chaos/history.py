@@ -131,6 +131,8 @@ class History:
     payments: Sequence[Stored] = ()
     sales: Sequence[Stored] = ()
     """What sellers get for orders, from payouts."""
+    ledger: Sequence[Stored] = ()
+    """The entries of payouts' ledger."""
     webhooks: Sequence[Stored] = ()
     """Webhooks in the inbox of payments."""
     tickets_known_to_orders: Sequence[Stored] = ()

@@ -175,6 +175,7 @@ async def _with_documents(history: History, url: str) -> History:
             orders=await all_of("orders", "orders"),
             payments=await all_of("payments", "payments"),
             sales=await all_of("payouts", "sales"),
+            ledger=await all_of("payouts", "ledger"),
             messages=await all_of("mail", "messages"),
             webhooks=await all_of("payments", "webhook_events"),
             tickets_known_to_orders=await all_of("orders", "tickets"),

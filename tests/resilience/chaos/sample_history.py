@@ -148,6 +148,11 @@ def sale(of: str, state: str, *, refunded: int = 0, transfers: Sequence[str] = (
     return {"_id": of, "seller_id": ANN, "state": state, "transfers": sent, **money}
 
 
+def entry(of: str, cause: str, **change: int) -> Stored:
+    """An entry of the ledger."""
+    return {"_id": f"{cause}:{of}", "order_id": of, "currency": "usd", "change": change}
+
+
 def transfer(of: str, key: str = "", *, sent_back: int = 0) -> dict[str, Any]:
     return {
         "id": key or f"tr_{of}",
@@ -336,6 +341,11 @@ def valid() -> History:
             sale(O2, "held"),
             sale(O5, "reversed", refunded=PRICE),
             sale(O6, "paid", transfers=[f"tr_{O6}"]),
+        ],
+        ledger=[
+            *(entry(of, "capture", received=PRICE, held=PRICE) for of in (O2, O5, O6)),
+            entry(O5, "refund", held=-PRICE, refunded=PRICE),
+            entry(O6, "transfer", held=-PRICE, paid_out=PRICE),
         ],
         webhooks=[{"_id": "evt_1", "processed": True, "due": EARLIER}],
         tickets_known_to_orders=[states[-1] for states in tickets],

@@ -36,6 +36,7 @@ from tests.resilience.chaos.sample_history import (
     T3,
     T5,
     ZOE,
+    entry,
     ident,
     intent,
     message,
@@ -232,6 +233,13 @@ VIOLATIONS: Mapping[str, Iterable[Violation]] = {
         changed("sales", O6, transfers=[]),
         changed("sales", O6, state="held"),
         changed("sales", O2, state="paid"),
+    ],
+    "the_ledger_is_balanced": [
+        without("ledger"),
+        without("ledger", lambda booked: booked["_id"] == f"transfer:{O6}"),
+        changed("ledger", f"refund:{O5}", change={"held": -PRICE, "refunded": PRICE - 1}),
+        added("ledger", entry(O6, "transfer-again", held=-PRICE, paid_out=PRICE)),
+        added("ledger", entry(O4, "capture", received=PRICE, held=PRICE)),
     ],
     "every_change_is_published_once": [
         changed("tickets", T1, version=9),

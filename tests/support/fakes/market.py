@@ -50,6 +50,8 @@ class Market:
     """Payments by order id."""
     payouts: list[tuple[str, Payout]] = field(default_factory=list)
     """Each sale with its seller's id."""
+    signed_in_long_ago: bool = False
+    """Whether what needs a fresh sign-in is refused."""
     payout_account: Any = "none"
     """The state of everybody's account at Stripe."""
     onboarding_page: str = "http://localhost:12111/connect/1"
@@ -65,6 +67,8 @@ class Market:
     """Request body and created ticket by seller and idempotency key."""
     records: dict[str, dict[str, int]] = field(default_factory=dict)
     """What is known of sellers besides the number of their sales, by seller."""
+    files_required_until: dict[str, datetime] = field(default_factory=dict)
+    """Until when new listings of sellers need sealed files, by seller."""
     pictures: dict[str, bytes] = field(default_factory=dict)
     """Uploaded pictures by name."""
     files: dict[str, list[TicketFile]] = field(default_factory=dict)

@@ -1,10 +1,20 @@
 """A fake orders service with its HTTP contract."""
 
 from datetime import timedelta
+from secrets import token_hex
 
 from aiohttp import web
 
-from contracts.api import Order, ProblemAnswerBody, ProblemBody, ReportedProblem, SoldOrder
+from contracts.api import (
+    MAX_PHOTOS,
+    Order,
+    PhotoSide,
+    ProblemAnswerBody,
+    ProblemBody,
+    ReportedProblem,
+    ReportPhoto,
+    SoldOrder,
+)
 from contracts.events import LIVE_STATUSES
 from contracts.wire import now
 from tests.support.fakes.http import answer, json_list, read
@@ -28,6 +38,9 @@ class Orders:
             web.post("/api/orders/{id}/confirmation", self.confirm_delivery),
             web.post("/api/orders/{id}/problem", self.report_problem),
             web.post("/api/orders/{id}/problem/answer", self.answer_problem),
+            web.post("/api/orders/{id}/problem/photos", self.add_photo),
+            web.get("/api/orders/{id}/problem/photos/{photo}", self.read_photo),
+            web.delete("/api/orders/{id}/problem/photos/{photo}", self.remove_photo),
             web.delete("/api/orders/{id}", self.cancel),
         ]
 
@@ -122,6 +135,31 @@ class Orders:
         changes = {"state": "answered", "answer": body.text, "answered_at": now()}
         self.market.change_order(order.id, problem=order.problem.model_copy(update=changes))
         return answer(self._sale(self.market.orders[order.id]))
+
+    async def add_photo(self, request: web.Request) -> web.Response:
+        user, order = self.market.signed_in(request), self.market.orders[request.match_info["id"]]
+        side: PhotoSide = "buyer" if order.user_id == user.id else "seller"
+        content = await request.read()
+        if not content.startswith(b"\xff\xd8\xff"):
+            raise refusal(415, "The picture must be a JPEG, PNG or WebP")
+        if sum(photo.by == side for photo in order.photos) >= MAX_PHOTOS:
+            raise refusal(409, "You can send at most 3 photos")
+        photo = ReportPhoto(id=token_hex(16), by=side, size=len(content), uploaded_at=now())
+        self.market.change_order(order.id, photos=[*order.photos, photo])
+        return answer(photo, 201)
+
+    async def read_photo(self, request: web.Request) -> web.Response:
+        order = self._own(request, request.match_info["id"])
+        photo = next((each for each in order.photos if each.id == request.match_info["photo"]), None)
+        if photo is None:
+            raise refusal(404, "Not found")
+        return web.Response(body=b"\xff\xd8\xff a photo", content_type="image/jpeg")
+
+    async def remove_photo(self, request: web.Request) -> web.Response:
+        order = self.market.orders[request.match_info["id"]]
+        left = [photo for photo in order.photos if photo.id != request.match_info["photo"]]
+        self.market.change_order(order.id, photos=left)
+        return web.Response(status=204)
 
     def _seller_of(self, order: Order) -> str | None:
         ticket = self.market.tickets.get(order.ticket.id)

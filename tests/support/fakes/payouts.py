@@ -54,6 +54,8 @@ class Payouts:
 
     async def begin(self, request: web.Request) -> web.Response:
         self.market.signed_in(request)
+        if self.market.signed_in_long_ago:
+            raise refusal(403, "Sign in again first", code="sign-in-again")
         body = await read(request, PayoutAccountBody)
         if body.country != "US":
             raise refusal(409, f"We can't pay sellers in {body.country}", code="country-unsupported")

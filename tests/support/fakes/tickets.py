@@ -104,7 +104,8 @@ class Tickets:
             name: _sum([t for t in mine if t.status == name])
             for name in ("available", "reserved", "sold", "withdrawn")
         }
-        return answer(SalesSummary(**sums, refunded=_refunds(mine)))
+        until = self.market.files_required_until.get(self.market.signed_in(request).id)
+        return answer(SalesSummary(**sums, refunded=_refunds(mine), files_required_until=until))
 
     def _mine(self, request: web.Request) -> list[Ticket]:
         """The user's own tickets, newest first."""
@@ -196,7 +197,10 @@ class Tickets:
         if len(upload) > MAX_FILE_BYTES:
             raise refusal(413, "Request Entity Too Large")
         if not upload.startswith(b"%PDF-"):
-            raise refusal(415, "The file must be a PDF, PNG, JPEG or Apple Wallet pass")
+            message = "The file must be a PDF, PNG, JPEG or Apple Wallet pass"
+            raise refusal(415, message, code="not-a-ticket-file")
+        if b"taken" in upload:
+            raise refusal(409, "This ticket is in another listing already", code="code-taken")
         if ticket.status == "sold":
             raise refusal(409, "The files of this ticket can't change any more", code="files-final")
         known = self.market.files.setdefault(ticket.id, [])

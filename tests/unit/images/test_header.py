@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from kit.errors import ServiceError
-from services.tickets.images.header import Header, Limits, header_of
-from services.tickets.images.results import (
+from kit.images.header import Header, Limits, header_of
+from kit.images.results import (
     NotAPicture,
     PictureTooComplex,
     PictureTooLarge,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
-from services.tickets.images.header import Limits
-from services.tickets.images.rendering import render
-from services.tickets.images.results import UnreadablePicture
+from kit.images.header import Limits
+from kit.images.rendering import render
+from kit.images.results import UnreadablePicture
 from tests.support.color_profiles import (
     ADOBE_RGB,
     DISPLAY_P3,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.tickets.files.sealing import (
+from kit.sealing import (
     CHUNK_BYTES,
     FileDamaged,
     FileKeyLost,

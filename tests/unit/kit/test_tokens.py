@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http.client import IncompleteRead
 from types import SimpleNamespace
 from typing import Any
@@ -121,6 +121,13 @@ def token_of_parts(header: object, content: Mapping[str, Any], secret: bytes | N
 
 async def test_a_token_identifies_its_user(sessions: Sessions) -> None:
     assert await sessions.identify(SIGNER.sign(ADA, now() + LIFETIME)) == ADA
+
+
+async def test_a_token_says_when_its_user_signed_in(
+    sessions: Sessions,
+) -> None:
+    signed_in = ADA.model_copy(update={"signed_in_at": datetime(2027, 3, 1, 18, 30, tzinfo=UTC)})
+    assert await sessions.identify(SIGNER.sign(signed_in, now() + LIFETIME)) == signed_in
 
 
 async def test_control_a_manually_built_token_with_all_claims_is_accepted(sessions: Sessions) -> None:

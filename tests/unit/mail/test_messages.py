@@ -156,6 +156,16 @@ def test_times_are_in_the_time_zone_of_the_event(zone: str | None, expected: str
     assert day_and_time(EXAMPLE.ticket.starts_at, zone) == expected
 
 
+def test_a_seller_is_reminded_of_an_upload_with_the_deadline_in_the_time_zone_of_the_event() -> None:
+    kind = BY_NAME["upload-reminder"]
+    example: Any = kind.example()
+    text = " ".join(text_of(email_of(kind)).split())
+    assert day_and_time(example.deliver_by, example.ticket.time_zone) in text
+    assert f"/tickets/{example.ticket.id}/files" in text
+    for changes in ({"delivery": "delivered"}, {"reminded_at": None}, {"status": "refunded"}):
+        assert kind.notice(example.model_copy(update=changes)) is None
+
+
 def test_a_receipt_without_a_date_has_no_calendar_file() -> None:
     details: dict[str, Any] = dict.fromkeys(("starts_at", "venue", "city", "seat", "time_zone"))
     undated = EXAMPLE.model_copy(

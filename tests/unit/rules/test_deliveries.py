@@ -178,6 +178,31 @@ def test_an_overdue_promise_fails_after_the_grace_period() -> None:
     assert delivery.pass_time(after, by + DAY) is None
 
 
+def test_the_seller_of_promised_files_is_reminded_once_at_half_of_the_time() -> None:
+    state = paid("promised")
+    half = NOW + 12 * HOUR
+    assert (state.delivery_acts, state.delivery_acts_at) == (True, half)
+    assert delivery.pass_time(state, half - timedelta(seconds=1)) is None
+    after = changed(state, delivery.pass_time(state, half))
+    assert (after.delivery, after.reminded_at) == ("due", half)
+    assert (after.delivery_acts, after.delivery_acts_at) == (True, after.deliver_by)
+    assert delivery.pass_time(after, half + HOUR) is None
+
+
+def test_a_reminder_that_would_come_after_the_deadline_isnt_sent() -> None:
+    state = paid("promised")
+    assert state.deliver_by is not None
+    assert delivery.pass_time(state, state.deliver_by) is None
+    failed = changed(state, delivery.pass_time(state, state.deliver_by + GRACE))
+    assert (failed.delivery, failed.reminded_at) == ("failed", None)
+
+
+def test_nobody_is_reminded_of_files_that_are_there_or_werent_promised() -> None:
+    delivered = changed(paid("promised"), delivery.follow_ticket(paid("promised"), files(), ORDER, NOW))
+    for state in (delivered, paid("seller")):
+        assert delivery.pass_time(state, NOW + 13 * HOUR) is None
+
+
 def test_an_overdue_handover_is_only_marked_and_can_still_be_done() -> None:
     state = paid("seller")
     after = changed(state, delivery.pass_time(state, FAR + GRACE))

@@ -27,6 +27,17 @@ async def test_an_unpaid_order_has_a_timer(status: OrderStatus) -> None:
     assert timers.due == {ORDER: ExpirationComplete(order_id=ORDER, expires_at=SOON)}
 
 
+async def test_a_delivery_that_is_due_has_a_timer_until_it_is_overdue() -> None:
+    due = order_event("complete", version=2, delivery="due", deliver_by=SOON)
+    timers = TimersInMemory()
+    await actions.follow_order(due, timers)
+    assert timers.due == {ORDER: ExpirationComplete(order_id=ORDER, expires_at=SOON)}
+    for ended in ({"delivery": "delivered"}, {"overdue_at": SOON}, {"delivery": "failed"}):
+        timers = TimersInMemory()
+        await actions.follow_order(due.model_copy(update=ended), timers)
+        assert timers.due == {}
+
+
 @pytest.mark.parametrize("status", ["complete", "cancelled"])
 async def test_a_complete_or_cancelled_order_has_no_timer(status: OrderStatus) -> None:
     timers = TimersInMemory()

@@ -1,13 +1,15 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from contracts.events import PayoutState
+from services.orders.problems import report_until
 from services.payouts import rules
 from services.payouts.rules import (
     Debt,
+    DebtChanged,
     NothingOwed,
     Offset,
     OrderFacts,
@@ -16,6 +18,7 @@ from services.payouts.rules import (
     Transfer,
 )
 from tests.unit.rules.builders import NOW, ORDER, PAYMENT, SELLER
+from tests.unit.rules.builders import order as order_state
 
 DELAY = timedelta(hours=72)
 START = NOW + timedelta(days=10)
@@ -53,13 +56,43 @@ def test_a_sale_is_held_until_72_hours_after_the_event_begins() -> None:
     assert rules.state_of(sale(), AFTER) == "due"
 
 
-def test_a_sale_without_a_date_is_due_seven_days_after_the_delivery() -> None:
+def test_a_sale_without_a_date_is_due_seven_days_after_the_delivery_when_the_last_report_has_arrived() -> (
+    None
+):
     without_date = order(starts_at=None, delivered_at=NOW + timedelta(days=2))
-    assert rules.due_time(without_date, DELAY) == NOW + timedelta(days=9)
+    assert rules.due_time(without_date, DELAY) == NOW + timedelta(days=9, hours=1)
 
 
-def test_a_sale_without_a_date_and_a_known_delivery_is_due_seven_days_after_the_payment() -> None:
-    assert rules.due_time(order(starts_at=None), DELAY) == NOW + timedelta(days=7)
+def test_a_sale_without_a_date_or_a_known_delivery_is_due_30_days_after_the_payment() -> None:
+    assert rules.due_time(order(starts_at=None), DELAY) == NOW + timedelta(days=30, hours=1)
+
+
+@pytest.mark.parametrize(
+    "starts_at", [None, START, NOW - timedelta(days=1)], ids=["undated", "later", "past"]
+)
+@pytest.mark.parametrize(
+    ("delivery", "delivered_at"),
+    [
+        (None, None),
+        ("due", None),
+        ("delivered", NOW),
+        ("delivered", NOW + timedelta(days=40)),
+        ("confirmed", NOW),
+    ],
+    ids=["unknown", "due", "at-once", "late", "confirmed"],
+)
+def test_no_money_is_due_while_its_buyer_may_report_a_problem(
+    starts_at: datetime | None, delivery: Any, delivered_at: datetime | None
+) -> None:
+    facts = {"starts_at": starts_at, "paid_at": NOW, "delivered_at": delivered_at, "delivery": delivery}
+    due = rules.due_time(order(**facts), DELAY)
+    until = report_until(
+        order_state(
+            details={"starts_at": starts_at}, paid_at=NOW, delivered_at=delivered_at, delivery=delivery
+        )
+    )
+    assert until is not None
+    assert due is None or due > until
 
 
 def test_a_sale_without_a_date_is_not_due_before_the_delivery() -> None:
@@ -221,11 +254,33 @@ def test_a_sale_that_settles_a_debt_completely_is_paid_without_a_transfer() -> N
     assert (settled.state, settled.paid_at, settled.paid_out) == ("paid", AFTER, 0)
 
 
-def test_a_debt_can_be_written_off_once() -> None:
+def test_a_debt_is_written_off_once_and_a_repetition_changes_nothing() -> None:
     written_off = after(paid(refunded=10_000), rules.write_off(paid(refunded=10_000), AFTER))
     assert (written_off.owed, written_off.written_off) == (0, 9500)
+    assert rules.write_off(written_off, AFTER) is None
+    assert rules.write_off(written_off, AFTER, 9500) is None
+
+
+def test_without_a_debt_nothing_is_written_off() -> None:
     with pytest.raises(NothingOwed):
-        rules.write_off(written_off, AFTER)
+        rules.write_off(paid(), AFTER)
+
+
+def test_only_the_debt_that_an_operator_has_read_is_written_off() -> None:
+    indebted = paid(refunded=10_000)
+    assert after(indebted, rules.write_off(indebted, AFTER, 9500)).owed == 0
+    partly = after(indebted, rules.settle(indebted, "other", 500, AFTER))
+    with pytest.raises(DebtChanged):
+        rules.write_off(partly, AFTER, 9500)
+
+
+def test_a_sale_remembers_since_when_it_is_frozen() -> None:
+    later = AFTER + timedelta(days=1)
+    frozen = after(sale(), rules.with_state(sale(), {"dispute": "open"}, AFTER))
+    assert (frozen.state, frozen.frozen_at) == ("frozen", AFTER)
+    assert after(frozen, rules.with_state(frozen, {"problem": "open"}, later)).frozen_at == AFTER
+    thawed = after(frozen, rules.with_state(frozen, {"dispute": "won"}, later))
+    assert (thawed.state, thawed.frozen_at) == ("due", None)
 
 
 def test_a_seller_without_an_account_is_reminded_a_limited_number_of_times() -> None:

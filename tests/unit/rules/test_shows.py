@@ -124,9 +124,30 @@ def test_a_ticket_that_is_not_sold_takes_over_place_and_time(status: str) -> Non
     assert "price_minor" not in changes
 
 
-def test_a_sold_ticket_stays_as_its_buyer_bought_it() -> None:
+def test_a_sold_ticket_gets_another_date_and_stays_otherwise_as_its_buyer_bought_it() -> None:
     ticket = a_ticket(status="sold", show_id=OTHER, venue="Temprodom")
-    assert rules.follow(ticket, SHOW, facts()) == {"show_id": SHOW}
+    changes = rules.follow(ticket, SHOW, facts(starts_at=START + timedelta(hours=1)))
+    assert changes == {
+        "show_id": SHOW,
+        "starts_at": START + timedelta(hours=1),
+        "time_zone": ticket.time_zone,
+        "date_changes": 1,
+    }
+
+
+def test_a_withdrawn_ticket_only_gets_the_id() -> None:
+    ticket = a_ticket(status="withdrawn", show_id=OTHER)
+    assert rules.follow(ticket, SHOW, facts(starts_at=START + timedelta(hours=1))) == {"show_id": SHOW}
+
+
+def test_only_changes_of_the_date_are_counted() -> None:
+    ticket = a_ticket(show_id=SHOW, venue="Temprodom", date_changes=3)
+    changes = rules.follow(ticket, SHOW, facts())
+    assert changes is not None
+    assert "date_changes" not in changes
+    later = rules.follow(ticket, SHOW, facts(starts_at=START + timedelta(hours=1)))
+    assert later is not None
+    assert later["date_changes"] == 4
 
 
 def test_a_ticket_without_a_date_gets_none() -> None:

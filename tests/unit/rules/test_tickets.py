@@ -1,5 +1,5 @@
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from contracts.events import OrderEvent, OrderStatus, TicketStatus
 from contracts.money import minimum_charge
 from services.orders import rules as orders
 from services.orders.rules import TicketNotForSale
-from services.tickets import rules
+from services.tickets import failures, rules
 from services.tickets.rules import (
     EventInThePast,
     NotTheSeller,
@@ -438,24 +438,48 @@ def test_a_currency_whose_minimum_only_stripe_knows_has_none_here() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "why"),
+    ("fields", "failure"),
     [
-        ({"problem": "refunded", "refund_due": 1999}, "problem"),
-        ({"problem": "partly-refunded", "refund_due": 500}, "problem"),
-        ({"delivery": "failed"}, "delivery"),
+        ({"problem": "refunded", "refund_due": 1999, "problem_decided_at": NOW}, ("problem", NOW)),
+        ({"problem": "partly-refunded", "refund_due": 500, "problem_decided_at": NOW}, ("problem", NOW)),
+        ({"delivery": "failed", "overdue_at": NOW}, ("delivery", NOW)),
         ({"problem": "rejected"}, None),
         ({"problem": "open"}, None),
         ({"problem": "refunded"}, None),  # for another reason, such as by the bank
     ],
 )
 def test_a_sale_counts_against_its_seller_only_if_the_seller_was_wrong(
-    fields: dict[str, Any], why: str | None
+    fields: dict[str, Any], failure: tuple[str, datetime] | None
 ) -> None:
-    sold = follow(ticket(), order_event("complete", version=1))
-    assert follow(sold, order_event("complete", version=2, **fields)).let_down == why
+    assert failures.failure_of(order_event("complete", version=2, **fields)) == failure
 
 
-def test_a_later_sale_doesnt_make_a_former_failure_undone() -> None:
-    failed = follow(ticket(), order_event("complete", version=1, delivery="failed"))
-    relisted = follow(failed, order_event("refunded", version=2, relisted=True))
-    assert follow(relisted, order_event("complete", hold=2, version=1)).let_down == "delivery"
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "days_left"),
+    [
+        ([], None),
+        ([1], None),
+        ([1, 2], 178),
+        ([2, 1], 178),
+        ([1, 2, 100], 178),
+        ([0, 179.5], 0.5),
+        ([0, 180], None),
+        ([181, 182, 183], None),
+    ],
+)
+def test_new_listings_need_files_while_two_failed_sales_are_less_than_180_days_old(
+    days_ago: list[float], days_left: float | None
+) -> None:
+    until = failures.required_until([NOW - days * DAY for days in days_ago], NOW)
+    assert until == (None if days_left is None else NOW + days_left * DAY)
+
+
+def test_a_hold_of_a_ticket_that_needs_files_is_refused_without_them() -> None:
+    """The orders service may not know yet that the seller has removed a file."""
+    agreed = order_event("created")
+    for ready_at, order_id in ((None, None), (NOW, agreed.id)):
+        needed = ticket(needs_files=True, awaits_files=ready_at is None, files_ready_at=ready_at)
+        assert follow(needed, agreed).order_id == order_id

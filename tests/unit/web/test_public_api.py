@@ -16,6 +16,7 @@ FOR_OPERATORS = {
     ("POST", "/api/orders/cancellations"),
     ("POST", "/api/orders/extensions"),
     ("GET", "/api/orders/problems"),
+    ("GET", "/api/orders/problems/:id/photos/:file"),
     ("POST", "/api/orders/problems/decisions"),
     ("POST", "/api/tickets/withdrawals"),
     ("POST", "/api/shows/merges"),

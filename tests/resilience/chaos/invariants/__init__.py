@@ -55,7 +55,11 @@ from tests.resilience.chaos.invariants.orders import (
     replicas_are_up_to_date,
     tickets_follow_orders,
 )
-from tests.resilience.chaos.invariants.payouts import captured_payments_have_sales, sales_are_paid_once
+from tests.resilience.chaos.invariants.payouts import (
+    captured_payments_have_sales,
+    sales_are_paid_once,
+    the_ledger_is_balanced,
+)
 
 Invariant = Callable[[History], Iterator[str]]
 
@@ -75,6 +79,7 @@ INVARIANTS: Sequence[Invariant] = (
     due_deliveries_have_timers,
     captured_payments_have_sales,
     sales_are_paid_once,
+    the_ledger_is_balanced,
     every_change_is_published_once,
     message_ids_are_unique,
     echoes_repeat_earlier_events,

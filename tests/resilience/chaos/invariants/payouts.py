@@ -1,8 +1,10 @@
 """Sellers get the money of every captured payment, once."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from services.payouts.ledger import LEFT, RIGHT
 from tests.resilience.chaos.history import History
 from tests.resilience.chaos.invariants.lookups import grouped_by, key
 
@@ -52,6 +54,31 @@ def sales_are_paid_once(history: History) -> Iterator[str]:
             yield f"the sale of order {order} is paid, but Stripe has no transfer"
         if sale["state"] in ("held", "frozen") and alive:
             yield f"the sale of order {order} is {sale['state']}, but its money was transferred"
+
+
+def the_ledger_is_balanced(history: History) -> Iterator[str]:
+    """Received + owed by sellers + written off = held + paid out + fees + refunded + lost disputes.
+
+    That holds for each entry and therefore for all together. What the entries of an order say was received,
+    paid out and returned is what its sale says.
+    """
+    sums: dict[str, Counter[str]] = {key(sale): Counter() for sale in history.sales}
+    for entry in history.ledger:
+        change = entry["change"]
+        left, right = (sum(change.get(name, 0) for name in side) for side in (LEFT, RIGHT))
+        if left != right:
+            yield f"the entry {entry['_id']} changes the left side by {left} and the right side by {right}"
+        if entry["order_id"] not in sums:
+            yield f"the entry {entry['_id']} is of order {entry['order_id']}, which has no sale"
+            continue
+        sums[entry["order_id"]].update(change)
+    for sale in history.sales:
+        paid_out = sum(transfer["amount"] - transfer["reversed"] for transfer in sale["transfers"])
+        expected = {"received": sale["gross"], "refunded": sale["refunded"], "paid_out": paid_out}
+        for name, amount in expected.items():
+            booked = sums[key(sale)][name]
+            if booked != amount:
+                yield f"the ledger says {name} {booked} of order {key(sale)}, and its sale {amount}"
 
 
 def _order_of(transfer: Mapping[str, Any]) -> str:

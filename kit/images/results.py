@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kit.errors import Invalid, ServiceError, UnsupportedMediaType
@@ -48,17 +49,26 @@ class Rendered:
         return hashlib.sha256(self.small + self.large).hexdigest()
 
 
+@dataclass(frozen=True)
+class Photo:
+    """A whole photo, as JPEG without metadata."""
+
+    content: bytes
+
+
 _ERRORS = {
     kind.__name__: kind
     for kind in (NotAPicture, UnreadablePicture, PictureTooLarge, PictureTooSmall, PictureTooComplex)
 }
 
 
-def to_json(result: Rendered | ServiceError) -> str:
+def to_json(result: Rendered | Photo | ServiceError) -> str:
     """Encode a result for another process. An error must be one of this module."""
     if isinstance(result, Rendered):
         images = {"small": result.small, "large": result.large}
         return json.dumps({name: base64.b64encode(image).decode() for name, image in images.items()})
+    if isinstance(result, Photo):
+        return json.dumps({"photo": base64.b64encode(result.content).decode()})
     reason = None if result.__cause__ is None else repr(result.__cause__)
     return json.dumps({"error": type(result).__name__, "message": result.detail, "reason": reason})
 
@@ -70,8 +80,22 @@ def from_json(text: bytes) -> Rendered:
         NotAPicture, UnreadablePicture, PictureTooLarge, PictureTooSmall, PictureTooComplex: the result is
             that error.
     """
-    result = json.loads(text)
+    result = _successful(text)
+    return Rendered(small=base64.b64decode(result["small"]), large=base64.b64decode(result["large"]))
+
+
+def photo_from_json(text: bytes) -> bytes:
+    """Decode a copied photo of another process.
+
+    Raises:
+        NotAPicture, UnreadablePicture, PictureTooLarge, PictureTooSmall, PictureTooComplex: as above.
+    """
+    return base64.b64decode(_successful(text)["photo"])
+
+
+def _successful(text: bytes) -> Mapping[str, str]:
+    result: Mapping[str, str] = json.loads(text)
     if "error" in result:
         log.info("an uploaded picture is refused: %s, %s", result["error"], result["reason"])
         raise _ERRORS[result["error"]](result["message"])
-    return Rendered(small=base64.b64decode(result["small"]), large=base64.b64decode(result["large"]))
+    return result

@@ -4,7 +4,7 @@ import re
 import struct
 from dataclasses import dataclass
 
-from services.tickets.images.results import (
+from kit.images.results import (
     MIN_SIDE,
     NotAPicture,
     PictureTooComplex,

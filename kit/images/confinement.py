@@ -6,7 +6,7 @@ import signal
 
 def confine(cpu_seconds: int, memory_mb: int) -> None:
     """Limit this process: it can write no files, and is ended if it takes too long. 0 means no limit."""
-    # Ctrl+C reaches all processes of a terminal. The tickets process ends this one.
+    # Ctrl+C reaches all processes of a terminal. The process that began it ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)

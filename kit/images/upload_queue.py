@@ -6,26 +6,25 @@ import logging
 import sys
 from asyncio.subprocess import PIPE
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from kit.errors import ServiceError, TooManyRequests, Unavailable
+from kit.images.header import Limits
+from kit.images.results import PictureTooComplex, Rendered, from_json, photo_from_json
 from kit.limiter import Limiter, share_of
 from kit.networks import Networks
-from services.tickets.files import contents
-from services.tickets.files.contents import FileLimits, FileTooComplex, Inspected
-from services.tickets.images.header import Limits
-from services.tickets.images.results import PictureTooComplex, Rendered, from_json
 from settings import Settings
 
 log = logging.getLogger(__name__)
 
-_ROOT = Path(__file__).parents[3]
-_PYTHON = (sys.executable, "-P", "-W", "ignore", "-m")
-DECODER = (*_PYTHON, "services.tickets.images.decoder")
-INSPECTOR = (*_PYTHON, "services.tickets.files.inspector")
+_ROOT = Path(__file__).parents[2]
+PYTHON = (sys.executable, "-P", "-W", "ignore", "-m")
+DECODER = (*PYTHON, "kit.images.decoder", "sizes")
+PHOTO_DECODER = (*PYTHON, "kit.images.decoder", "photo")
 ENVIRONMENT = {"PYTHONPATH": str(_ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 """The whole environment of a decoder. That of this process contains passwords."""
 
@@ -52,15 +51,6 @@ class UploadQueue:
             scans=settings.picture_scans,
             parts=settings.picture_parts,
             cpu_seconds=settings.picture_cpu_seconds,
-            memory_mb=settings.picture_memory_mb,
-        )
-        self._file_limits = FileLimits(
-            pages=settings.file_pages,
-            megapixels=settings.picture_megapixels,
-            jpeg_megapixels=settings.picture_jpeg_megapixels,
-            scans=settings.picture_scans,
-            parts=settings.picture_parts,
-            cpu_seconds=settings.file_cpu_seconds,
             memory_mb=settings.picture_memory_mb,
         )
         self._timeout = settings.picture_seconds or None
@@ -98,30 +88,37 @@ class UploadQueue:
             PicturesBusy: the queue is full, or the upload has waited or been decoded for too long.
             NotAPicture, UnreadablePicture, PictureTooLarge, PictureTooSmall, PictureTooComplex
         """
-        output = await self._ask(DECODER, self._limits, upload, networks, PictureTooComplex)
+        output = await self.ask(DECODER, asdict(self._limits), upload, networks, PictureTooComplex)
         return from_json(output)
 
-    async def inspect(self, upload: bytes, networks: Networks | None = None) -> Inspected:
-        """Read a file of a ticket in a process of its own, like `render` does.
+    async def copy_photo(self, upload: bytes, networks: Networks | None = None) -> bytes:
+        """Make a copy of a whole photo, without metadata, like `render` does. It is a JPEG.
 
         Raises:
-            PicturesBusy: the queue is full, or the file has waited or been read for too long.
-            NotATicketFile, UnreadableFile, EncryptedFile, TooManyPages, FileTooComplex
+            PicturesBusy, NotAPicture, UnreadablePicture, PictureTooLarge, PictureTooSmall, PictureTooComplex
         """
-        output = await self._ask(INSPECTOR, self._file_limits, upload, networks, FileTooComplex)
-        return contents.from_json(output)
+        output = await self.ask(PHOTO_DECODER, asdict(self._limits), upload, networks, PictureTooComplex)
+        return photo_from_json(output)
 
-    async def _ask(
+    async def ask(
         self,
         command: Sequence[str],
-        limits: Limits | FileLimits,
+        limits: Mapping[str, Any],
         upload: bytes,
         networks: Networks | None,
         killed: type[ServiceError],
     ) -> bytes:
+        """What a process of its own answers about an upload.
+
+        Args:
+            killed: the error if the process has exceeded its limits.
+
+        Raises:
+            PicturesBusy
+        """
         try:
             async with asyncio.timeout(self._timeout), self._turn(networks):
-                return await self._decode((*command, json.dumps(asdict(limits))), upload, killed)
+                return await self._decode((*command, json.dumps(limits)), upload, killed)
         except TimeoutError:
             raise PicturesBusy(retry_after=RETRY_SECONDS) from None
 

@@ -1,0 +1,1 @@
+"""Photos of reported problems: copied without metadata, encrypted, and read only by both sides."""
