@@ -166,6 +166,14 @@ class Gateway:
         )
         return found.url
 
+    async def dashboard_page(self, stripe_id: str) -> str:
+        """The address of the account's dashboard at Stripe, which works once.
+
+        Stripe creates it only for an account that has given all details. There is no way back to this site.
+        """
+        found = await self._api.send(lambda: self._api.v1.accounts.login_links.create_async(stripe_id))
+        return found.url
+
     async def charge_of(self, intent_id: str) -> SettledCharge:
         """The charge of a captured payment.
 

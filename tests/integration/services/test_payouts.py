@@ -602,6 +602,13 @@ async def test_a_session_that_doesnt_say_when_it_began_sets_up_no_account(payout
     assert await PayoutAccount.of_seller(seller) is None
 
 
+async def test_only_the_owner_of_a_finished_account_is_led_to_its_dashboard(payouts: PayoutsService) -> None:
+    seller = await payouts.seller("later")
+    assert "/setup/s/" in (await payouts.begin(seller)).json()["url"]
+    await payouts.onboard(seller, "complete")
+    assert "/express/login_" in (await payouts.begin(seller)).json()["url"]
+
+
 async def test_concurrent_requests_create_one_account(payouts: PayoutsService) -> None:
     seller = new_id()
     answers = await asyncio.gather(*(payouts.begin(seller) for _ in range(5)))
