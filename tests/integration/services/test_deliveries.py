@@ -220,6 +220,7 @@ async def test_nobody_is_reminded_while_tickets_has_the_files_or_cant_be_asked(o
     with orders_at(half_of(order) + 2 * GRACE):
         await actions.sweep_deliveries(Down())
         assert (await shown(orders, order))["delivery"] == "due"
+    with orders_at(half_of(order) + 4 * GRACE + actions.RETRY_DELIVERY):
         await actions.sweep_deliveries(tickets)
     assert await reminders(orders, order) == []
     assert (await shown(orders, order))["delivery"] == "delivered"
