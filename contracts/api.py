@@ -837,11 +837,11 @@ class PayoutSums(Wire):
 
 
 class PayoutList(Wire):
-    """A page of the caller's sales, newest first, and the sums of all of them."""
+    """A page of the caller's sales, newest first, and on the first page the sums of all of them."""
 
     payouts: Sequence[Payout]
     sums: Sequence[PayoutSums]
-    """One entry for each currency."""
+    """One entry for each currency. Empty on pages after the first."""
     after: str | None = None
     """The cursor of the next page, if any."""
 

@@ -25,6 +25,8 @@ class SignedEvent(BaseModel):
 
     id: Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH)]
     type: str = ""
+    created: int | None = None
+    """When Stripe made the event, in seconds since 1970. Events may arrive in another order."""
     account: str | None = None
     """The connected account that the event is about. None for events of our own account."""
     data: _Data

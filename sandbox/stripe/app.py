@@ -76,6 +76,7 @@ CONNECT = [
     _get_route("/accounts/{account_id:str}", connect.account),
     _post_route("/accounts/{account_id:str}", accounts.update_account),
     _post_route("/accounts/{account_id:str}/reject", accounts.reject_account),
+    _post_route("/accounts/{account_id:str}/login_links", accounts.create_login_link),
     _post_route("/account_links", accounts.create_link),
     _post_route("/transfers", transfers.create_transfer),
     _get_route("/transfers", connect.transfers),

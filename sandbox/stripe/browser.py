@@ -153,6 +153,30 @@ async def submit_onboarding(request: AnyRequest, link_id: FromPath[str]) -> Resp
     return Redirect(state.link.return_url, status_code=303)
 
 
+@get("/express/{link_id:str}")
+async def show_dashboard(request: AnyRequest, link_id: FromPath[str]) -> Response[str]:
+    """The dashboard of an Express account, which has no way back to the platform."""
+    state = await api_of(request).read(lambda ledger: accounts.login_state(ledger, link_id))
+    if state is None or state[0].is_used:
+        return _html(onboarding.unknown(), 404)
+    return _html(onboarding.dashboard(state[1]))
+
+
+@post("/express/{link_id:str}", status_code=200)
+async def submit_dashboard(request: AnyRequest, link_id: FromPath[str]) -> Response[str]:
+    """Apply the choice, unless the link was used."""
+    api, chosen = api_of(request), parse(await request.body()).get("choice")
+    state = await api.read(lambda ledger: accounts.login_state(ledger, link_id))
+    if state is None or state[0].is_used:
+        return _html(onboarding.unknown(), 404)
+    choice = next((known for known in CHOICES if known == chosen), None)
+    if choice is None:
+        return _html(onboarding.dashboard(state[1], alert="Choose what should happen."), 400)
+    job = Job(lambda ledger: accounts.submit_in_dashboard(ledger, link_id, choice), changes=link_id)
+    await api.run_from_page(job)
+    return _html(onboarding.changed())
+
+
 def _html(content: str, status: int = 200) -> Response[str]:
     # no-store: after "back", the browser has to show the payment's current state.
     return Response(
@@ -162,5 +186,5 @@ def _html(content: str, status: int = 200) -> Response[str]:
 
 PAGES = [
     *(front, show_challenge, submit_challenge, show_checkout, pay),
-    *(show_onboarding, submit_onboarding),
+    *(show_onboarding, submit_onboarding, show_dashboard, submit_dashboard),
 ]

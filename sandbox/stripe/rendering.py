@@ -11,6 +11,7 @@ from sandbox.stripe.connect.state import (
     Account,
     AccountLink,
     BalanceTransaction,
+    LoginLink,
     Payout,
     Transfer,
     TransferReversal,
@@ -105,6 +106,8 @@ class Renderer:
             return connect.account(thing)
         if isinstance(thing, AccountLink):
             return connect.account_link(thing, base_url=self._base_url)
+        if isinstance(thing, LoginLink):
+            return connect.login_link(thing, base_url=self._base_url)
         if isinstance(thing, BalanceTransaction):
             return connect.balance_transaction(thing, now=int(time.time()))
         if isinstance(thing, Transfer):

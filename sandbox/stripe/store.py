@@ -14,6 +14,7 @@ from sandbox.stripe.connect.state import (
     Account,
     AccountLink,
     BalanceTransaction,
+    LoginLink,
     Payout,
     Transfer,
     TransferReversal,
@@ -29,7 +30,7 @@ _ADAPTERS: dict[str, TypeAdapter[Any]] = {
     kind.__name__: TypeAdapter(kind)
     for kind in (
         *(PaymentMethod, Intent, Charge, Refund, Dispute, Challenge, Session),
-        *(Account, AccountLink, BalanceTransaction, Transfer, TransferReversal, Payout),
+        *(Account, AccountLink, LoginLink, BalanceTransaction, Transfer, TransferReversal, Payout),
     )
 }
 

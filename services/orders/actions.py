@@ -43,6 +43,9 @@ MAX_ATTEMPTS = 50
 SWEEP_BATCH = 200
 """Maximum number of orders that one sweep cancels."""
 
+RETRY_DELIVERY = timedelta(minutes=5)
+"""When the sweep looks again at a delivery that it couldn't end. Until then, others have their turn."""
+
 MAX_SECONDS = 5.0
 """No attempt begins after this time. One takes long if no majority has what it conflicts with."""
 
@@ -294,15 +297,19 @@ async def _pass_time(order: Order, tickets: Owner | None) -> None:
 
 
 async def sweep_deliveries(tickets: Owner | None = None) -> int:
-    """End up to `SWEEP_BATCH` deliveries whose time is over. Returns how many it has looked at."""
+    """End up to `SWEEP_BATCH` deliveries whose time is over. Returns how many it has looked at.
+
+    Those that can't be ended go to the end of the queue, so that they don't keep others from their turn.
+    """
     found = await Order.with_delivery_to_look_at(now(), SWEEP_BATCH)
-    for key in found:
+    for key, acts_at in found:
         try:
             order = await Order.first({"_id": key})
             if order is not None:
                 await _pass_time(order, tickets)
         except (NotFound, Unavailable, ValidationError) as error:
             log.warning("the delivery of order %s is overdue and can't be ended: %r", key, error)
+            await Order.postpone_delivery(key, acts_at, now() + RETRY_DELIVERY)
     return len(found)
 
 

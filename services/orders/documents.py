@@ -114,16 +114,26 @@ class Order(OrderState, Aggregate):
         return [order["_id"] for order in await found.to_list()]
 
     @classmethod
-    async def with_delivery_to_look_at(cls, moment: datetime, limit: int) -> list[ObjectId]:
+    async def with_delivery_to_look_at(cls, moment: datetime, limit: int) -> list[tuple[ObjectId, datetime]]:
         """The ids of orders whose seller has to be reminded, or whose delivery has become overdue or
-        confirmed by itself, longest ago first.
+        confirmed by itself, longest ago first, and when that was.
 
         Most often the timer of an overdue one has ended it, so it is among them only after another `GRACE`.
         """
         which = {"delivery_acts": True, "delivery_acts_at": {"$lte": moment - 2 * GRACE}}
         oldest_first = [("delivery_acts_at", ASCENDING)]
-        found = cls.get_pymongo_collection().find(which, {"_id": 1}, sort=oldest_first, limit=limit)
-        return [order["_id"] for order in await found.to_list()]
+        fields = {"delivery_acts_at": 1}
+        found = cls.get_pymongo_collection().find(which, fields, sort=oldest_first, limit=limit)
+        return [(order["_id"], order["delivery_acts_at"]) for order in await found.to_list()]
+
+    @classmethod
+    async def postpone_delivery(cls, key: ObjectId, seen: datetime, until: datetime) -> None:
+        """Look at a delivery again later, unless its time has changed since it was `seen`.
+
+        The order may be unreadable.
+        """
+        guard = {"_id": key, "delivery_acts_at": seen}
+        await cls.get_pymongo_collection().update_one(guard, {"$set": {"delivery_acts_at": until}})
 
     @classmethod
     async def reported(cls, limit: int) -> list[Self]:

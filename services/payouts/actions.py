@@ -137,7 +137,7 @@ class Onboarding:
     countries: list[str]
 
     async def begin(self, seller: str, country: str) -> str:
-        """The address of Stripe's page on which the seller gives or corrects the details.
+        """The address of Stripe's page on which the seller gives the details, or of the dashboard there.
 
         Repeated and concurrent calls create one account.
 
@@ -152,6 +152,8 @@ class Onboarding:
         if account.state == "rejected":
             raise AccountRejected
         assert account.stripe_id is not None, "the account is open"
+        if account.state == "active":  # onboarding shows nothing that could be changed
+            return await self.gateway.dashboard_page(account.stripe_id)
         return await self.gateway.onboarding_page(account.stripe_id)
 
     async def refresh(self, account: PayoutAccount) -> PayoutAccount:
@@ -179,9 +181,16 @@ class Onboarding:
 
     async def _open(self, seller: str, country: str) -> PayoutAccount:
         account = await PayoutAccount.opened(seller, country)
+        if account.stripe_id is not None:  # another request was faster
+            return await self.refresh(account)
         found = await self.gateway.open_account(str(account.id), seller, account.country)
-        log.info("seller %s has the account %s", seller, found.id)
-        return await self._record(account, found)
+        account = await account.open(found.id)
+        log.info("seller %s has the account %s", seller, account.stripe_id)
+        return (
+            await self._record(account, found)
+            if account.stripe_id == found.id
+            else await self.refresh(account)
+        )
 
     async def _record(self, account: PayoutAccount, found: AccountAtStripe) -> PayoutAccount:
         changed = await account.record(

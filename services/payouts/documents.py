@@ -83,12 +83,23 @@ class Sale(SaleState, Aggregate):
     claim lapses at this time, and another process looks at the sale.
     """
     unbooked: list[PendingEntry] = []
+    in_debt: bool = False
+    """Whether the seller owes money for this order. An index has only these sales."""
 
     class Settings:
         name = "sales"
         indexes = [
             OUTBOX_INDEX,
             IndexModel([("seller_id", ASCENDING), ("_id", DESCENDING)], name="of_seller"),
+            IndexModel(
+                [("seller_id", ASCENDING), ("state", ASCENDING), ("_id", DESCENDING)],
+                name="of_seller_by_state",
+            ),
+            IndexModel(
+                [("seller_id", ASCENDING), ("_id", ASCENDING)],
+                name="debts_of_seller",
+                partialFilterExpression={"in_debt": True},
+            ),
             IndexModel([("next_look_at", ASCENDING)], name="next_look"),
             IndexModel([("settled_by.order_id", ASCENDING)], name="settled_by", sparse=True),
             IndexModel([("unbooked.key", ASCENDING)], name="unbooked", sparse=True),
@@ -113,7 +124,8 @@ class Sale(SaleState, Aggregate):
         """Write the changes with their entry of the ledger and their event, in one guarded write."""
         changed = self.model_copy(update=dict(changes))
         unbooked = _entries(self.unbooked, self, changed, self.key, self.version + 1)
-        return await super().save_and_publish({**changes, "unbooked": unbooked}, **expected)
+        stored = {**changes, "unbooked": unbooked, "in_debt": changed.owed > 0}
+        return await super().save_and_publish(stored, **expected)
 
     @classmethod
     async def to_look_at(cls, moment: datetime, limit: int) -> list[PydanticObjectId]:
@@ -138,6 +150,12 @@ class Sale(SaleState, Aggregate):
         await self.get_pymongo_collection().update_one(guard, {"$set": {"next_look_at": look_at}})
 
     @classmethod
+    async def not_before(cls, sale_id: PydanticObjectId | None, soonest: datetime) -> None:
+        """Postpone the next look at the sale to this time, if it is sooner."""
+        sooner = {"_id": sale_id, "next_look_at": {"$lt": soonest}}
+        await cls.get_pymongo_collection().update_one(sooner, {"$set": {"next_look_at": soonest}})
+
+    @classmethod
     async def make_due(cls, which: Mapping[str, Any]) -> None:
         """Let any process look at these sales now."""
         await cls.get_pymongo_collection().update_many(which, {"$set": {"next_look_at": now()}})
@@ -145,18 +163,11 @@ class Sale(SaleState, Aggregate):
     @classmethod
     async def indebted_of(cls, seller: str, limit: int, **which: Any) -> list[Self]:
         """A seller's sales for which the seller owes money, oldest first."""
-        returned = {"$or": [{"refunded": {"$gt": 0}}, {"lost": {"$gt": 0}}]}
+        indebted = {"seller_id": seller, "in_debt": True, **which}
         found = cls.get_pymongo_collection().find(
-            {"seller_id": seller, **which, **returned}, {"outbox": 0}, sort=[("_id", ASCENDING)]
+            indebted, {"outbox": 0}, sort=[("_id", ASCENDING)], limit=limit
         )
-        indebted: list[Self] = []
-        async for raw in found:
-            sale = cls.model_validate(raw)
-            if sale.owed:
-                indebted.append(sale)
-            if len(indebted) == limit:
-                break
-        return indebted
+        return [cls.model_validate(raw) async for raw in found]
 
     @classmethod
     async def debts_of(cls, seller: str, currency: str, besides: str) -> list[Debt]:
@@ -319,6 +330,8 @@ class WebhookEvent(Document):
     order_id: str | None
     """The order of the transfer that the event is about."""
     received_at: Moment
+    happened_at: Moment | None = None
+    """When Stripe made the event. None if that isn't known."""
     due: Moment
     """When to process the event next. The delay grows with each failure."""
     failures: int = 0
@@ -373,7 +386,7 @@ class PayoutAccount(Document):
     seller_id: Id
     country: str
     stripe_id: str | None = None
-    """None until Stripe has answered. The request is repeated with the same idempotency key."""
+    """None until Stripe has answered. A request for the same country is repeated with the same key."""
     state: AccountState = "incomplete"
     may_receive: bool = False
     """Whether Stripe accepts transfers to the account."""
@@ -381,6 +394,8 @@ class PayoutAccount(Document):
     """Whether Stripe pays the account's balance to the seller's bank."""
     payout_failed: bool = False
     """Whether the last payout to the seller's bank failed."""
+    payout_told_at: Moment | None = None
+    """When Stripe made the newest event about a payout. An older one changes nothing."""
     created_at: Moment
     checked_at: Moment | None = None
 
@@ -403,6 +418,9 @@ class PayoutAccount(Document):
     async def opened(cls, seller: str, country: str) -> Self:
         """The seller's account, or a new one. Concurrent calls make one.
 
+        Until Stripe has opened the account, the seller may choose another country: Stripe may have refused
+        the first one.
+
         Raises:
             Unavailable: no majority has the account yet.
         """
@@ -413,7 +431,31 @@ class PayoutAccount(Document):
             found = await cls.of_seller(seller)
             if found is None:
                 raise Unavailable from None
-            return found
+            return await found._in_country(country)
+        return account
+
+    async def _in_country(self, country: str) -> Self:
+        if self.stripe_id is None and self.country != country:
+            not_open = {"_id": self.id, "stripe_id": None}
+            await self.get_pymongo_collection().update_one(not_open, {"$set": {"country": country}})
+        return await self._newest()
+
+    async def open(self, stripe_id: str) -> Self:
+        """Store the account that Stripe has opened, unless another request was faster.
+
+        Raises:
+            Unavailable: the seller has chosen another country meanwhile.
+        """
+        still = {"_id": self.id, "stripe_id": None, "country": self.country}
+        await self.get_pymongo_collection().update_one(still, {"$set": {"stripe_id": stripe_id}})
+        account = await self._newest()
+        if account.stripe_id is None:
+            raise Unavailable
+        return account
+
+    async def _newest(self) -> Self:
+        account = await self._first({"_id": self.id})
+        assert account is not None, "accounts are never deleted"
         return account
 
     async def record(self, changes: Changes) -> Self:
@@ -421,6 +463,15 @@ class PayoutAccount(Document):
         await self.get_pymongo_collection().update_one({"_id": self.id}, {"$set": dict(changes)})
         saved: Self = self.model_copy(update=dict(changes))
         return saved
+
+    async def record_payout(self, *, failed: bool, at: datetime) -> bool:
+        """Store whether a payout failed. Return False if a newer event is known."""
+        newest = {"$or": [{"payout_told_at": None}, {"payout_told_at": {"$lte": at}}]}
+        changes = {"payout_failed": failed, "payout_told_at": at}
+        recorded = await self.get_pymongo_collection().update_one(
+            {"_id": self.id, **newest}, {"$set": changes}
+        )
+        return recorded.matched_count == 1
 
     @classmethod
     async def _first(cls, which: Mapping[str, Any]) -> Self | None:

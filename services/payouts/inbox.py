@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from bson import ObjectId
@@ -55,6 +56,7 @@ class WebhookInbox:
             account_id=account_id,
             order_id=order_id,
             received_at=moment,
+            happened_at=_time_of(event),
             due=moment,
         )
         if await stored.add():
@@ -87,10 +89,18 @@ class WebhookInbox:
             return
         if event.type in (PAYOUT_FAILED, PAYOUT_PAID):
             failed = event.type == PAYOUT_FAILED
-            account = await account.record({"payout_failed": failed})
-            if failed:
+            happened_at = event.happened_at or event.received_at
+            is_newest = await account.record_payout(failed=failed, at=happened_at)
+            if failed and is_newest:
                 alert("payout_failed", "the bank of seller %s refused a payout", account.seller_id)
         await self.transfers.onboarding.refresh(account)
+
+
+def _time_of(event: SignedEvent) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(event.created, UTC) if event.created is not None else None
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def _account_of(event: SignedEvent) -> str | None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from beanie import PydanticObjectId
 
@@ -56,10 +57,10 @@ class Reconciler:
         try:
             sale = await within_claim(self.transfers.settle(stored))
         except SellerOwes:
-            await self._schedule(stored, now() + schedule.DEBT_INTERVAL)
+            await _schedule(stored, now() + schedule.DEBT_INTERVAL)
             return stored.key
         except Exception:
-            await self._schedule(stored, schedule.after_failure(stored, now()))
+            await _schedule(stored, schedule.after_failure(stored, now()))
             raise
         if sale.next_look_at == stored.next_look_at:  # no step has changed the sale
             await sale.schedule(schedule.after_look(sale, now()))
@@ -68,11 +69,15 @@ class Reconciler:
         log.info("sale of order %s: %s -> %s", sale.key, stored.state, sale.state)
         return sale.key
 
-    async def _schedule(self, before: Sale, look_at: object) -> None:
-        """Set the time of the next look, whatever the failed one has changed."""
-        await Sale.get_pymongo_collection().update_one(
-            {"_id": before.id}, {"$set": {"next_look_at": look_at}}
-        )
+
+async def _schedule(before: Sale, look_at: datetime) -> None:
+    """Set the time of the next look after a failed one.
+
+    An event that arrived meanwhile, or the failed look itself, may have set another time. That one counts,
+    but isn't sooner than after any failure, so that a look that always fails isn't repeated at once.
+    """
+    await before.schedule(look_at)
+    await Sale.not_before(before.id, now() + schedule.FIRST_DELAY)
 
 
 async def _stored(sale_id: PydanticObjectId) -> Sale:

@@ -25,6 +25,9 @@ WAITS = 8
 WAIT_SECONDS = 0.25
 """How often and how long a page waits for the details that the seller has just given to Stripe."""
 
+NOT_AT_STRIPE = N_("We can't send you to Stripe now: the link that we got leads elsewhere. Try again later.")
+"""For a link that leads to another site than Stripe's. The log has its address."""
+
 COUNTRY = Fields(("country",), {"country": N_("Choose the country where you live")})
 
 STATES = {
@@ -81,7 +84,11 @@ async def set_up(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str
             return await _show(page, Form({"country": country}), "", status=403, sign_in=True)
         form = COUNTRY.with_errors({"country": country}, refused.problem)
         return await _show(page, form, "", status=422)
-    return await _show(page, Form({"country": country}), "", link=trusted_onboarding(link, page.settings))
+    address = trusted_onboarding(link, page.settings)
+    if address is None:
+        form = Form({"country": country}, general=(_(NOT_AT_STRIPE),))
+        return await _show(page, form, "", status=503)
+    return await _show(page, Form({"country": country}), "", link=address)
 
 
 async def _show(

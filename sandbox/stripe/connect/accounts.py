@@ -1,6 +1,7 @@
 """The endpoints of connected accounts and of the links to their onboarding page.
 
-https://docs.stripe.com/api/accounts and https://docs.stripe.com/api/account_links
+https://docs.stripe.com/api/accounts https://docs.stripe.com/api/account_links, and
+https://docs.stripe.com/api/accounts/login_link for those of a finished account
 """
 
 import time
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 from sandbox.stripe.connect import rules
 from sandbox.stripe.connect.balance import CHECK, schedule_payout
 from sandbox.stripe.connect.rules import Choice
-from sandbox.stripe.connect.state import Account, AccountLink, Interval
+from sandbox.stripe.connect.state import Account, AccountLink, Interval, LoginLink
 from sandbox.stripe.errors import StripeError, missing
 from sandbox.stripe.forms import Form, Tree
 from sandbox.stripe.jobs import Job, Outcome, found, mint
@@ -118,6 +119,19 @@ def create_link(tree: Tree) -> Job:
     return Job(work, form.texts("expand"))
 
 
+def create_login_link(account_id: str, tree: Tree) -> Job:
+    form = Form(tree, "expand")
+    link = LoginLink(id=mint("login"), created=int(time.time()), account=account_id)
+
+    def work(ledger: Ledger) -> Outcome:
+        if find_account(ledger, account_id).progress in ("new", "unfinished"):
+            raise StripeError("Cannot create a login link for an account that has not completed onboarding.")
+        ledger.save(link)
+        return link
+
+    return Job(work, form.texts("expand"))
+
+
 def find_account(ledger: Ledger, account_id: str) -> Account:
     """The account with the id in the path. Stripe doesn't tell whether it exists."""
     account = ledger.find(Account, account_id)
@@ -186,6 +200,22 @@ def submit(ledger: Ledger, link_id: str, choice: Choice) -> Outcome:
     ledger.save(replace(state.link, is_used=True), account)
     if account.progress == "checking":
         ledger.set_timer(CHECK, account.id, int(time.time()) + rules.CHECK_SECONDS)
+    schedule_payout(ledger, account.id)
+    return account
+
+
+def login_state(ledger: Ledger, link_id: str) -> tuple[LoginLink, Account] | None:
+    link = ledger.find(LoginLink, link_id)
+    return None if link is None else (link, find_account(ledger, link.account))
+
+
+def submit_in_dashboard(ledger: Ledger, link_id: str, choice: Choice) -> Outcome:
+    """Apply what a person changed in the dashboard of the account. A used link changes nothing."""
+    link, account = found(login_state(ledger, link_id), "login_link", link_id)
+    if link.is_used:
+        return account
+    account = rules.onboard(account, choice, bank_id=mint("ba"))
+    ledger.save(replace(link, is_used=True), account)
     schedule_payout(ledger, account.id)
     return account
 

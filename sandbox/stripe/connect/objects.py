@@ -8,6 +8,7 @@ from sandbox.stripe.connect.state import (
     Account,
     AccountLink,
     BalanceTransaction,
+    LoginLink,
     Payout,
     Transfer,
     TransferReversal,
@@ -155,6 +156,10 @@ def account_link(link: AccountLink, *, base_url: str) -> Json:
         "expires_at": link.expires_at,
         "url": link_url(link.id, base_url),
     }
+
+
+def login_link(link: LoginLink, *, base_url: str) -> Json:
+    return {"object": "login_link", "created": link.created, "url": f"{base_url}/express/{link.id}"}
 
 
 def link_url(link_id: str, base_url: str) -> str:

@@ -4,6 +4,7 @@ from html import escape
 
 from sandbox.stripe.connect.accounts import LinkState
 from sandbox.stripe.connect.rules import Choice
+from sandbox.stripe.connect.state import Account
 from sandbox.stripe.pages import CHOICE_STYLE, page
 
 _CHOICES: dict[Choice, tuple[str, str]] = {
@@ -23,15 +24,34 @@ _NOTE = (
 
 def show(state: LinkState, *, alert: str | None = None) -> str:
     """The page of an open link. Its form posts to the page's own URL."""
-    warning = f'<p class="alert" role="alert">{escape(alert)}</p>' if alert else ""
     who = f" for {state.account.email}" if state.account.email else ""
     return page(
         "Get paid out",
-        f"<p>{escape(f'Stripe needs your details and your bank account{who}.')}</p>{warning}"
-        f'<form method="post"><fieldset><legend>What should happen?</legend>{_radios()}</fieldset>'
-        f'<button class="primary">Continue</button></form>'
+        f"<p>{escape(f'Stripe needs your details and your bank account{who}.')}</p>{_form(alert)}"
         f'<p class="note"><a href="{escape(state.link.return_url)}">Back without a change</a></p>{_NOTE}',
         CHOICE_STYLE,
+    )
+
+
+def dashboard(account: Account, *, alert: str | None = None) -> str:
+    """The dashboard of an account that has all details."""
+    return page(
+        "Your Express dashboard",
+        f"<p>{escape(f'The account {account.id} can be changed here.')}</p>{_form(alert)}{_NOTE}",
+        CHOICE_STYLE,
+    )
+
+
+def changed() -> str:
+    return page("Your changes are saved", "<p>You can close this page.</p>")
+
+
+def _form(alert: str | None) -> str:
+    """A form that posts to the page's own URL."""
+    warning = f'<p class="alert" role="alert">{escape(alert)}</p>' if alert else ""
+    return (
+        f'{warning}<form method="post"><fieldset><legend>What should happen?</legend>{_radios()}</fieldset>'
+        f'<button class="primary">Continue</button></form>'
     )
 
 

@@ -44,6 +44,16 @@ class Account:
 
 
 @dataclass(frozen=True)
+class LoginLink:
+    """The address of the dashboard of an Express account. It works once, too."""
+
+    id: str
+    created: int
+    account: str
+    is_used: bool = False
+
+
+@dataclass(frozen=True)
 class AccountLink:
     """The address of the onboarding page. Like Stripe's, it works once and only for a few minutes."""
 
@@ -147,4 +157,4 @@ class Payout:
     method: str = "standard"
 
 
-ConnectStored = Account | AccountLink | BalanceTransaction | Transfer | TransferReversal | Payout
+ConnectStored = Account | AccountLink | LoginLink | BalanceTransaction | Transfer | TransferReversal | Payout

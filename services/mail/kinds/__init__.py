@@ -15,7 +15,7 @@ from services.mail.kinds.accounts import (
 from services.mail.kinds.base import AnyKind
 from services.mail.kinds.deliveries import DateChanged, Overdue, OverdueSale, TicketReady, UploadReminder
 from services.mail.kinds.orders import Receipt, Refunded, SaleRefunded, Sold
-from services.mail.kinds.payouts import PaidOut, SetUpPayouts
+from services.mail.kinds.payouts import DebtSettled, PaidOut, SetUpPayouts
 from services.mail.kinds.problems import ProblemAnswered, ProblemDecided, ProblemReported, ProblemSettled
 
 KINDS: Sequence[AnyKind] = (
@@ -33,6 +33,7 @@ KINDS: Sequence[AnyKind] = (
     ProblemDecided(),
     ProblemSettled(),
     PaidOut(),
+    DebtSettled(),
     SetUpPayouts(),
     ConfirmAddress(),
     ConfirmNewAddress(),

@@ -72,6 +72,35 @@ class PaidOut(_PayoutKind):
         return EXAMPLE
 
 
+class DebtSettled(_PayoutKind):
+    """Tells the seller that nothing is transferred for a sale, because all of it settled what they owed."""
+
+    name = "debt-settled"
+
+    def notice(self, event: PayoutEvent) -> Notice[PayoutFacts] | None:
+        if event.state != "paid" or event.paid_at is None or event.paid_out > 0:
+            return None
+        return Notice(event.id, event.seller_id, event.paid_at, PayoutFacts.of(event))
+
+    def content(self, facts: PayoutFacts, site: Site, url: str) -> Content:
+        amount = money(facts.net, facts.currency)
+        return Content(
+            subject=f"{amount} settled what you owed: {short(facts.title)}",
+            heading="Your sale settled what you owed",
+            lead=f"A sale brought {amount}. All of it settled what you owed, so we transfer nothing.",
+            details=[("Event", one_line(facts.title)), ("Settled", amount)],
+            steps=[
+                "You owed it because buyers of earlier sales got money back after we had paid you.",
+                "Your payouts show what you still owe, if anything. You don't need to do anything.",
+            ],
+            button=Button("See your payouts", f"{url}/account/payouts"),
+            reason=SELLER,
+        )
+
+    def example(self) -> PayoutEvent:
+        return EXAMPLE.model_copy(update={"paid_out": 0})
+
+
 class SetUpPayouts(_PayoutKind):
     """Reminds the seller that money is due, and that Stripe needs details before it can be paid.
 

@@ -130,9 +130,12 @@ class Gateway:
     async def open_account(self, key: str, seller: str, country: str) -> AccountAtStripe:
         """Create a seller's account. A repeated call returns the same account for at least a day.
 
+        Stripe refuses other parameters under a known key, so the key contains the country.
+
         Args:
             key: identifies our record of the account.
         """
+        idempotency_key = f"payout-account:{key}:{country}"
         params: AccountCreateParams = {
             "type": "express",
             "country": country,
@@ -140,7 +143,7 @@ class Gateway:
             "metadata": {"seller_id": seller},
         }
         found = await self._api.send(
-            lambda: self._api.v1.accounts.create_async(params, {"idempotency_key": f"payout-account:{key}"}),
+            lambda: self._api.v1.accounts.create_async(params, {"idempotency_key": idempotency_key}),
             keyed=True,
         )
         return AccountAtStripe.of(found)
@@ -161,6 +164,14 @@ class Gateway:
                 }
             )
         )
+        return found.url
+
+    async def dashboard_page(self, stripe_id: str) -> str:
+        """The address of the account's dashboard at Stripe, which works once.
+
+        Stripe creates it only for an account that has given all details. There is no way back to this site.
+        """
+        found = await self._api.send(lambda: self._api.v1.accounts.login_links.create_async(stripe_id))
         return found.url
 
     async def charge_of(self, intent_id: str) -> SettledCharge:

@@ -41,7 +41,8 @@ async def suggest_shows(
     search: Annotated[str, QueryParameter(name="search", max_length=200)] = "",
 ) -> Response[list[ShowView]]:
     """At most 10 events with a ticket on sale or reserved that have all these words, or words that begin with
-    them, in their title, performers, venue or city; the soonest first. Nothing without a word."""
+    them, in their title, performers, venue or city; the soonest first. Nothing without a word of
+    two letters."""
     return ModelResponse([view_of(show) for show in await finding.suggestions(search)])
 
 

@@ -24,6 +24,8 @@ MAX_MERGES = 20
 """Merges that are followed from a show to the one that is left. An operator has to do each of them."""
 
 MAX_SUGGESTIONS = 10
+MIN_SEARCHED_LETTERS = 2
+"""Of the longest word. One letter would read the index of all events that have it."""
 MAX_SEARCHED_WORDS = 8
 MAX_LOOKED_AT = 200
 """Shows that are looked at to find some with a ticket. Whoever lists and withdraws tickets can create any
@@ -135,9 +137,14 @@ async def find_or_create(facts: rules.ShowFacts, check: Check = accept) -> Show:
 
 
 async def suggestions(search: str) -> list[Show]:
-    """Shows with a ticket that haven't begun and have all these words, the soonest first."""
-    wanted = words(search)[:MAX_SEARCHED_WORDS]
-    if not wanted:
+    """Shows with a ticket that haven't begun and have all these words, the soonest first.
+
+    None for a single letter. The index `of_word` has the start too, so entries of past events aren't
+    read.
+    """
+    # The longest words have the fewest entries in the index.
+    wanted = sorted(words(search), key=len, reverse=True)[:MAX_SEARCHED_WORDS]
+    if not wanted or len(wanted[0]) < MIN_SEARCHED_LETTERS:
         return []
     beginnings = [re.compile(f"^{re.escape(word)}") for word in wanted]
     return await _with_tickets({"words": {"$all": beginnings}}, MAX_SUGGESTIONS)

@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -178,6 +179,29 @@ async def test_an_account_that_is_not_possible_is_refused(
     refused = await http.post("/v1/accounts", data=params)
     error = refused.json()["error"]
     assert (refused.status_code, error.get("code"), error["param"]) == (400, code, param)
+
+
+async def test_a_finished_account_is_changed_in_its_dashboard_once(
+    shop: stripe.StripeClient, http: httpx.AsyncClient
+) -> None:
+    account = await onboarded(shop, http)
+    link = await shop.v1.accounts.login_links.create_async(account.id)
+    assert link.to_dict().keys() == stripe.LoginLink.__annotations__.keys() - {"OBJECT_NAME"}
+    path = urlsplit(link.url).path
+    assert "Your Express dashboard" in (await http.get(path)).text
+    assert (await http.post(path, data={"choice": "anything"})).status_code == 400
+    assert (await http.post(path, data={"choice": "rejected"})).status_code == 200
+    assert (await http.post(path, data={"choice": "complete"})).status_code == 404
+    assert (await http.get(path)).status_code == 404
+    assert not (await shop.v1.accounts.retrieve_async(account.id)).payouts_enabled
+
+
+async def test_an_account_without_details_has_no_dashboard(shop: stripe.StripeClient) -> None:
+    account = await opened_account(shop)
+    with pytest.raises(stripe.InvalidRequestError):
+        await shop.v1.accounts.login_links.create_async(account.id)
+    with pytest.raises(stripe.PermissionError):
+        await shop.v1.accounts.login_links.create_async("acct_unknown")
 
 
 async def test_an_unknown_account_looks_like_one_of_another_platform(

@@ -324,6 +324,12 @@ ENDPOINTS: dict[str, tuple[Any, tuple[str, ...], Tree, Any]] = {
     ),
     "retrieve an account": (connect.account, ("acct",), {}, params.AccountRetrieveParams),
     "list accounts": (connect.accounts, (), LIST, params.AccountListParams),
+    "create a login link": (
+        accounts.create_login_link,
+        ("acct",),
+        {},
+        params.AccountCreateLoginLinkParams,
+    ),
     "create a link": (accounts.create_link, (), LINK, params.AccountLinkCreateParams),
     "create a transfer": (transfers.create_transfer, (), TRANSFER, params.TransferCreateParams),
     "update a transfer": (transfers.update_transfer, ("tr",), {}, params.TransferUpdateParams),

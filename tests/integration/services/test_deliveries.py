@@ -220,6 +220,7 @@ async def test_nobody_is_reminded_while_tickets_has_the_files_or_cant_be_asked(o
     with orders_at(half_of(order) + 2 * GRACE):
         await actions.sweep_deliveries(Down())
         assert (await shown(orders, order))["delivery"] == "due"
+    with orders_at(half_of(order) + 4 * GRACE + actions.RETRY_DELIVERY):
         await actions.sweep_deliveries(tickets)
     assert await reminders(orders, order) == []
     assert (await shown(orders, order))["delivery"] == "delivered"
@@ -266,6 +267,35 @@ async def test_nothing_fails_while_tickets_cant_be_asked(orders: Served) -> None
         await actions.sweep_deliveries(Down())
     assert (await shown(orders, order))["delivery"] == "due"
     await fire(order, tickets=FakeOwner())
+    assert (await shown(orders, order))["delivery"] == "failed"
+
+
+async def test_deliveries_that_cant_be_ended_do_not_keep_others_from_their_turn(
+    orders: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actions, "SWEEP_BATCH", 2)
+    stuck = [await buy(orders) for _ in range(3)]
+    other = await buy(orders, "seller", starts_at=now() + 2 * DAY)
+    unreadable = {"_id": {"$in": [ObjectId(order["id"]) for order in stuck]}}
+    stored = Order.get_pymongo_collection()
+    await stored.update_many(unreadable, {"$set": {"price_minor": "much"}})
+    with orders_at(now() + 3 * DAY):
+        for _ in range(2):
+            assert await actions.sweep_deliveries() == 2
+    assert (await shown(orders, other))["overdueAt"] is not None
+    await stored.update_many(unreadable, {"$set": {"price_minor": 5990}})
+    with orders_at(now() + 3 * DAY + actions.RETRY_DELIVERY + 2 * GRACE):
+        for _ in range(2):
+            await actions.sweep_deliveries()
+    assert [(await shown(orders, order))["delivery"] for order in stuck] == ["failed"] * 3
+
+
+async def test_a_delivery_whose_time_has_changed_is_not_postponed(orders: Served) -> None:
+    order = await buy(orders)
+    key = ObjectId(order["id"])
+    await Order.postpone_delivery(key, deadline_of(order) - SECOND, now() + 9 * DAY)
+    with orders_at(deadline_of(order) + 2 * GRACE):
+        await actions.sweep_deliveries()
     assert (await shown(orders, order))["delivery"] == "failed"
 
 

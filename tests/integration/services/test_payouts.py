@@ -8,16 +8,18 @@ from typing import Any
 
 import httpx
 import pytest
+from bson import ObjectId
 
 from contracts.identity import Identity
 from contracts.wire import now
+from kit.errors import Unavailable
 from kit.secrets import operator_token
 from kit.stripe.errors import OutcomeUnknown
-from services.payouts import rules
+from services.payouts import rules, schedule
 from services.payouts.documents import LedgerEntry, OrderReplica, PayoutAccount, Sale, WebhookEvent
 from services.payouts.reconciler import Reconciler
 from services.payouts.stripe_gateway.client import Gateway
-from services.payouts.transfers import Transfers
+from services.payouts.transfers import SellerOwes, Transfers
 from tests.support.payouts import PayoutsService, Sold
 from tests.support.service import SIGNER, messages, new_id, token_for
 from tests.support.webhooks import SECRET, signature
@@ -467,6 +469,41 @@ async def test_a_sale_is_paid_although_its_seller_is_reminded_while_the_account_
     assert await payouts.state(sold) == "paid"
 
 
+@pytest.mark.parametrize("failure", [SellerOwes(), OutcomeUnknown()])
+async def test_an_event_during_a_failed_look_is_not_delayed(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    sold = await payouts.sold(await payouts.seller(None))
+
+    async def fail(*_: Any) -> Any:
+        await Sale.make_due({"_id": ObjectId(sold.id)})  # as after an event
+        raise failure
+
+    monkeypatch.setattr(Transfers, "settle", fail)
+    await payouts.reconcile()
+    look_at = (await payouts.sale(sold)).next_look_at
+    assert look_at is not None
+    assert timedelta(0) < look_at - now() <= schedule.FIRST_DELAY
+
+
+@pytest.mark.parametrize(
+    ("failure", "delay"), [(SellerOwes(), schedule.DEBT_INTERVAL), (OutcomeUnknown(), schedule.MAX_DELAY)]
+)
+async def test_without_an_event_a_failed_look_is_repeated_later(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch, failure: Exception, delay: timedelta
+) -> None:
+    sold = await payouts.sold(await payouts.seller(None))
+
+    async def fail(*_: Any) -> Any:
+        raise failure
+
+    monkeypatch.setattr(Transfers, "settle", fail)
+    await payouts.reconcile()
+    look_at = (await payouts.sale(sold)).next_look_at
+    assert look_at is not None
+    assert delay - timedelta(minutes=1) < look_at - now() <= delay
+
+
 async def test_an_unreadable_sale_does_not_delay_others(payouts: PayoutsService) -> None:
     unreadable, other = [await payouts.sold(await payouts.seller()) for _ in range(2)]
     pending = {"key": f"refund:{unreadable.payment.id}:9", "change": "much", "at": now()}
@@ -504,6 +541,45 @@ async def test_a_country_that_isnt_a_code_is_refused(payouts: PayoutsService) ->
     ]
 
 
+@pytest.mark.parametrize("lost", [True, False])
+async def test_another_country_can_be_chosen_until_stripe_has_opened_the_account(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch, *, lost: bool
+) -> None:
+    seller = new_id()
+    opened = Gateway.open_account
+    with monkeypatch.context() as patched:
+
+        async def refuse(self: Gateway, *given: str) -> Any:
+            if lost:  # Stripe has opened it, and its answer is lost
+                await opened(self, *given)
+            raise OutcomeUnknown
+
+        patched.setattr(Gateway, "open_account", refuse)
+        assert (await payouts.begin(seller, "US")).status_code == 503
+    assert (await payouts.begin(seller, "DE")).status_code == 201
+    account = await PayoutAccount.of_seller(seller)
+    assert account is not None
+    assert account.stripe_id is not None
+    assert account.country == "DE"
+    assert (await payouts.shop.v1.accounts.retrieve_async(account.stripe_id)).country == "DE"
+    assert (await payouts.begin(seller, "US")).status_code == 201
+    newest = await PayoutAccount.of_seller(seller)
+    assert newest is not None
+    assert (newest.stripe_id, newest.country) == (account.stripe_id, "DE")
+
+
+async def test_an_answer_for_a_country_that_was_replaced_does_not_open_the_account(
+    payouts: PayoutsService,
+) -> None:
+    first = await PayoutAccount.opened(new_id(), "US")
+    second = await PayoutAccount.opened(first.seller_id, "DE")
+    with pytest.raises(Unavailable):
+        await first.open("acct_of_the_first")
+    assert (await second.open("acct_of_the_second")).stripe_id == "acct_of_the_second"
+    late = await PayoutAccount.opened(first.seller_id, "US")
+    assert (late.stripe_id, late.country) == ("acct_of_the_second", "DE")
+
+
 @pytest.mark.parametrize(("ago", "status"), [(9, 201), (11, 403)])
 async def test_an_account_is_set_up_or_changed_only_soon_after_signing_in(
     payouts: PayoutsService, ago: int, status: int
@@ -526,6 +602,13 @@ async def test_a_session_that_doesnt_say_when_it_began_sets_up_no_account(payout
     assert await PayoutAccount.of_seller(seller) is None
 
 
+async def test_only_the_owner_of_a_finished_account_is_led_to_its_dashboard(payouts: PayoutsService) -> None:
+    seller = await payouts.seller("later")
+    assert "/setup/s/" in (await payouts.begin(seller)).json()["url"]
+    await payouts.onboard(seller, "complete")
+    assert "/express/login_" in (await payouts.begin(seller)).json()["url"]
+
+
 async def test_concurrent_requests_create_one_account(payouts: PayoutsService) -> None:
     seller = new_id()
     answers = await asyncio.gather(*(payouts.begin(seller) for _ in range(5)))
@@ -546,6 +629,30 @@ async def test_a_transfer_is_made_in_the_settlement_currency_of_the_charge(payou
     [transfer] = await payouts.transfers_of(sold)
     assert transfer.amount_reversed == 997
     assert (await payouts.sale(sold)).owed == 0
+
+
+async def test_only_the_first_page_has_the_sums_of_all_sales(payouts: PayoutsService) -> None:
+    seller = await payouts.seller(None)
+    older, newer = [await payouts.sold(seller) for _ in range(2)]
+    first = await payouts.shown(seller, limit=1)
+    following = await payouts.shown(seller, limit=1, after=first["after"])
+    assert [first["sums"][0]["sold"], following["sums"]] == [2 * 1999, []]
+    assert [page["payouts"][0]["orderId"] for page in (first, following)] == [newer.id, older.id]
+    assert (await payouts.shown(seller, orderId=older.id))["sums"] == first["sums"]
+
+
+async def test_only_sales_with_a_debt_are_found_as_debts(payouts: PayoutsService) -> None:
+    seller = await payouts.seller()
+    refunded, owed, _ = [await payouts.sold(seller) for _ in range(3)]
+    await payouts.reconcile()
+    await payouts.becomes(refunded, status="refunded", refunded_amount=1999)
+    await payouts.reconcile()
+    await payouts.empty_balance(seller)
+    await payouts.becomes(owed, status="refunded", refunded_amount=1999)
+    await payouts.reconcile()
+    assert [sale.key for sale in await Sale.indebted_of(seller, 10)] == [owed.id]
+    await payouts.payouts.write_off(owed.id)
+    assert await Sale.indebted_of(seller, 10) == []
 
 
 async def test_only_the_seller_sees_a_sale(payouts: PayoutsService) -> None:
@@ -606,6 +713,38 @@ async def test_a_webhook_about_an_account_is_stored_once_and_pays_what_is_due(
     assert account.state == "active"
     await Reconciler(payouts.transfers).reconcile()
     assert await payouts.state(sold) == "paid"
+
+
+async def tell(payouts: PayoutsService, account: str, kind: str, at: int | None) -> None:
+    """Deliver Stripe's event about a payout to the seller's bank."""
+    event = {"id": f"evt_{new_id()}", "object": "event", "type": kind, "account": account, "created": at}
+    body = json.dumps({**event, "data": {"object": {"id": "po_1"}}}).encode()
+    assert (await receive(payouts, body, signature(body))).status_code == 200
+    await payouts.inbox.process_inbox()
+
+
+@pytest.mark.parametrize(
+    ("told", "failed"),
+    [
+        ([("payout.failed", 100), ("payout.paid", 200)], False),
+        ([("payout.paid", 200), ("payout.failed", 100)], False),
+        ([("payout.failed", 200), ("payout.paid", 100)], True),
+        ([("payout.paid", 100), ("payout.failed", 100)], True),
+        ([("payout.paid", 100), ("payout.failed", None)], True),
+    ],
+)
+async def test_the_newest_event_says_whether_a_payout_failed(
+    payouts: PayoutsService, told: list[tuple[str, int | None]], *, failed: bool
+) -> None:
+    payouts.served.app.state.inbox = replace(payouts.inbox, webhook_secrets=[SECRET])
+    seller = await payouts.seller()
+    account = await PayoutAccount.of_seller(seller)
+    assert account is not None
+    assert account.stripe_id is not None
+    for kind, at in told:
+        await tell(payouts, account.stripe_id, kind, at)
+    shown = await payouts.served.ask("GET", "/api/payouts/account", by=seller)
+    assert shown.json()["payoutFailed"] is failed
 
 
 async def test_a_webhook_with_a_wrong_signature_is_refused(payouts: PayoutsService) -> None:

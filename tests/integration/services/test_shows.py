@@ -275,6 +275,9 @@ async def test_events_are_suggested_by_the_beginnings_of_words(
     assert await suggested(tickets, "igur") == []
     assert await suggested(tickets, ".*") == []
     assert await suggested(tickets, "") == []
+    for short in ("s", "r s", "R.", "ö"):
+        assert await suggested(tickets, short) == []
+    assert await suggested(tickets, "s ro") == ["Sigur Rós"]
     monkeypatch.setattr(finding, "now", lambda: datetime(2031, 2, 1, tzinfo=UTC))
     assert await suggested(tickets, "sig") == ["Sigur Rós"]
 

@@ -98,12 +98,16 @@ async def test_who_signed_in_long_ago_signs_in_again_before_payouts_are_set_up(
     assert 'name="password"' in sign_in.text
 
 
-async def test_an_unexpected_address_of_stripes_page_isnt_shown(
+async def test_an_unexpected_address_of_stripes_page_isnt_shown_and_the_seller_is_told(
     client: PageClient, market: Market, seller: User
 ) -> None:
     market.onboarding_page = "https://evil.example/connect"
     page = await client.submit("/account/payouts", country="US")
+    assert page.status_code == 503
     assert "evil.example" not in page.text
+    assert "send you to Stripe now: the link that we got leads elsewhere" in text_of(page)
+    assert "Continue at Stripe" not in text_of(page)
+    assert 'role="alert"' in page.text
 
 
 async def test_a_country_outside_the_region_is_refused_with_an_explanation(

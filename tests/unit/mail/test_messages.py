@@ -15,6 +15,7 @@ from contracts.events import Event, OrderEvent
 from services.mail.kinds import BY_NAME, KINDS
 from services.mail.kinds.base import AnyKind, Site
 from services.mail.kinds.orders import EXAMPLE
+from services.mail.kinds.payouts import DebtSettled, PaidOut
 from services.mail.kinds.texts import day_and_time, short
 from services.mail.rendering import Stationery
 from streams.mail import listener
@@ -185,3 +186,19 @@ def test_a_message_id_depends_on_the_key_alone_and_reveals_no_id() -> None:
     assert first == second != STATIONERY.message_id("sold:65f0:ada")
     assert "65f0:" not in first
     assert first.endswith("@stagedoor.example>")
+
+
+def test_of_a_sale_that_only_settles_a_debt_the_seller_is_told_so_and_not_of_a_payment() -> None:
+    settled = DebtSettled().example()
+    assert PaidOut().notice(settled) is None
+    text = text_of(email_of(DebtSettled(), settled))
+    assert "$56.90. All of it settled what you owed, so we transfer nothing" in " ".join(text.split())
+    paid = PaidOut().example()
+    assert DebtSettled().notice(paid) is None
+    assert PaidOut().notice(paid) is not None
+
+
+@pytest.mark.parametrize("changes", [{"state": "due"}, {"state": "reversed", "net": 0}, {"paid_at": None}])
+def test_a_debt_is_settled_only_by_a_sale_that_counts_as_paid(changes: dict[str, Any]) -> None:
+    event = DebtSettled().example()
+    assert DebtSettled().notice(event.model_copy(update=changes)) is None
