@@ -68,10 +68,11 @@ def the_ledger_is_balanced(history: History) -> Iterator[str]:
         left, right = (sum(change.get(name, 0) for name in side) for side in (LEFT, RIGHT))
         if left != right:
             yield f"the entry {entry['_id']} changes the left side by {left} and the right side by {right}"
-        if entry["order_id"] not in sums:
-            yield f"the entry {entry['_id']} is of order {entry['order_id']}, which has no sale"
+        order = str(entry["order_id"])
+        if order not in sums:
+            yield f"the entry {entry['_id']} is of order {order}, which has no sale"
             continue
-        sums[entry["order_id"]].update(change)
+        sums[order].update(change)
     for sale in history.sales:
         paid_out = sum(transfer["amount"] - transfer["reversed"] for transfer in sale["transfers"])
         expected = {"received": sale["gross"], "refunded": sale["refunded"], "paid_out": paid_out}
