@@ -256,9 +256,11 @@ async def at_rest(sales: Any, payments: Any) -> None:
 
     async def busy() -> Mapping[str, int]:
         due = {"state": "due", "needs_account": False}
+        overdue = {"state": "held", "due_at": {"$lte": now()}}
         return {
             "refunds": await payments.count_documents({"status": {"$in": ["authorized", "refunding"]}}),
             "due sales": await sales.count_documents(due),
+            "overdue sales": await sales.count_documents(overdue),
             "planned transfers": await sales.count_documents({"planned": {"$ne": None}}),
             "unbooked entries": await sales.count_documents({"unbooked": {"$ne": []}}),
             "frozen sales": await sales.count_documents({"state": "frozen"}),
