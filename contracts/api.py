@@ -791,6 +791,13 @@ class Payout(Wire):
 
     order_id: Id
     title: str
+    code: str | None = None
+    """The order number. Null for a sale that was made before payouts kept it, like the next four."""
+    ticket_id: Id | None = None
+    seat: str | None = None
+    starts_at: Moment | None = None
+    """When the event starts."""
+    time_zone: str | None = None
     state: PayoutState
     amount: int
     """What the buyer paid."""
@@ -830,6 +837,8 @@ class PayoutSums(Wire):
     """What isn't due yet, or is frozen."""
     due: int
     """What is due and on its way."""
+    waiting: int = 0
+    """How much of that waits until the seller has an account that may receive it."""
     paid: int
     """What was transferred and not reversed."""
     owed: int
