@@ -618,6 +618,8 @@ API_EXAMPLES: tuple[Wire, ...] = (
     SoldOrder(
         id=ORDER,
         ticket_id=TICKET,
+        ticket=OrderTicket(id=TICKET, title="Row 4", price=PRICE, version=0),
+        code=CODE,
         status="complete",
         delivery="due",
         deliver_by=DEADLINE,
@@ -652,6 +654,9 @@ API_EXAMPLES: tuple[Wire, ...] = (
         delivery="delivered",
         delivered_at=DEADLINE,
         starts_at=STARTS_AT,
+        time_zone="Europe/Berlin",
+        seat="Row 4, seats 7 and 8",
+        code=CODE,
         unanswered=False,
         problem=_PROBLEM,
         photos=[_PHOTO],

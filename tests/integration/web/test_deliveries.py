@@ -83,6 +83,18 @@ CASES: dict[str, tuple[dict[str, Any], str, bool, bool]] = {
 }
 
 
+@pytest.mark.parametrize(("how", "is_ready"), [("instant", True), ("seller", False)])
+async def test_a_buyer_who_confirmed_the_delivery_reads_so(
+    client: PageClient, market: Market, buyer: User, seller: User, how: str, is_ready: bool
+) -> None:
+    state = {"delivery": "confirmed", "delivered_at": AT, "confirmed_at": AT, "confirmed_by_buyer": True}
+    order = bought(market, buyer, seller, how=how, **state)
+    text = text_of(await client.get(f"/orders/{order.id}"))
+    assert "You confirmed the delivery on" in text
+    assert "counted as confirmed" not in text
+    assert ("Your ticket is ready." in text) == is_ready
+
+
 @pytest.mark.parametrize("name", CASES)
 async def test_an_order_says_how_far_its_delivery_is(
     client: PageClient, market: Market, buyer: User, seller: User, name: str
