@@ -264,6 +264,18 @@ async def test_a_seller_sees_what_is_due_and_by_when(
     assert text in text_of(await client.get("/listings"))
 
 
+async def test_a_seller_who_hands_a_ticket_over_is_led_to_the_private_note(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    order = bought(market, buyer, seller, delivery="due", deliver_by=STARTS_AT)
+    client.sign_in_as(market.token_of(seller.id))
+    page = await client.get("/listings")
+    assert f'href="/tickets/{order.ticket.id}/private-note"' in page.text
+    assert "only the buyer reads it" in text_of(page)
+    market.change_order(order.id, delivery="delivered", delivered_at=AT)
+    assert "private-note" not in (await client.get("/listings")).text
+
+
 async def test_the_seller_says_to_have_handed_the_ticket_over(
     client: PageClient, market: Market, buyer: User, seller: User
 ) -> None:
