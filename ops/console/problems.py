@@ -38,9 +38,9 @@ MOST_ACCESSES = 20
 """The most accesses to files that are shown of an order, the first ones."""
 
 KINDS: Mapping[ProblemKind, str] = {
-    "not-received": "The ticket didn’t arrive",
-    "invalid": "The ticket wasn’t accepted",
-    "not-as-described": "The ticket isn’t as described",
+    "not-received": "The ticket didn't arrive",
+    "invalid": "The ticket wasn't accepted",
+    "not-as-described": "The ticket isn't as described",
 }
 DELIVERIES: Mapping[DeliveryState | None, str] = {
     None: "Unknown",
