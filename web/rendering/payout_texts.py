@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 from contracts.api import Payout, PayoutSums
+from contracts.guarantees import duration
 from contracts.money import from_minor_units
 from web.rendering import locales
 from web.rendering.texts import N_, _
@@ -120,6 +121,6 @@ def fee_text(percent: float) -> str:
 def date_text(hours: float) -> str:
     """When a seller is paid."""
     return _(
-        "You are paid %(hours)s hours after the event begins, or after the delivery if that is later. If the"
+        "You are paid %(time)s after the event begins, or after the delivery if that is later. If the"
         " ticket has no date, you are paid seven days after the delivery."
-    ) % {"hours": f"{hours:g}"}
+    ) % {"time": duration(hours, _)}
