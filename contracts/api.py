@@ -706,6 +706,11 @@ class ReportedOrder(Wire):
     delivery: DeliveryState | None
     delivered_at: Moment | None
     starts_at: Moment | None
+    time_zone: str | None = None
+    """The time zone of the event."""
+    seat: str | None = None
+    code: str | None = None
+    """The order number."""
     unanswered: bool
     """Whether the seller's time to answer is over."""
     problem: ReportedProblem
@@ -740,6 +745,8 @@ class Order(Wire):
     """When the buyer could read the files, or the seller marked the handover."""
     confirmed_at: Moment | None = None
     """When the buyer confirmed to have the ticket, or the time to report a problem was over."""
+    confirmed_by_buyer: bool = False
+    """Whether the buyer confirmed it, as far as known."""
     overdue_at: Moment | None = None
     """The deadline that passed without a delivery, if it did."""
     problem: ReportedProblem | None = None
@@ -762,6 +769,10 @@ class SoldOrder(Wire):
 
     id: Id
     ticket_id: Id
+    ticket: OrderTicket | None = None
+    """The ticket as it was at the time of the reservation. Orders of an older version leave it out."""
+    code: str | None = None
+    """The order number."""
     status: OrderStatus
     delivery: DeliveryState | None
     deliver_by: Moment | None
@@ -791,6 +802,13 @@ class Payout(Wire):
 
     order_id: Id
     title: str
+    code: str | None = None
+    """The order number. Null for a sale that was made before payouts kept it, like the next four."""
+    ticket_id: Id | None = None
+    seat: str | None = None
+    starts_at: Moment | None = None
+    """When the event starts."""
+    time_zone: str | None = None
     state: PayoutState
     amount: int
     """What the buyer paid."""
@@ -830,6 +848,8 @@ class PayoutSums(Wire):
     """What isn't due yet, or is frozen."""
     due: int
     """What is due and on its way."""
+    waiting: int = 0
+    """How much of that waits until the seller has an account that may receive it."""
     paid: int
     """What was transferred and not reversed."""
     owed: int

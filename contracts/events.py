@@ -291,6 +291,16 @@ class PayoutEvent(Event):
     """The seller's id."""
     title: str = ""
     """The title of the ticket."""
+    code: str | None = None
+    """The order number, which only the buyer and the seller may see. None for a sale without one."""
+    ticket_id: Id | None = None
+    """The ticket's id. None for a sale that was made before payouts kept it, like the next three."""
+    seat: str | None = None
+    """The seat or the area."""
+    starts_at: Moment | None = None
+    """When the event starts."""
+    time_zone: str | None = None
+    """The time zone of the event."""
     state: PayoutState
     """Where the money is."""
     amount: MinorUnits

@@ -3,7 +3,7 @@
 Pages and emails show them. Whoever changes what the code does changes them here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -25,7 +25,24 @@ PAYOUT_WITHOUT_DATE = timedelta(days=7)
 """How long after the delivery the seller is paid, if the listing has no date."""
 
 
-def numbers(delivery_hours: float, payout_hours: float) -> Mapping[str, str]:
+def N_(text: str) -> str:  # noqa: N802 # gettext's usual name
+    """Mark a text for extraction. Pages translate it when they show it."""
+    return text
+
+
+DAYS, HOURS = N_("%(count)s days"), N_("%(count)s hours")
+
+
+def duration(hours: float, translate: Callable[[str], str] = str) -> str:
+    """A time such as "3 days", or "49 hours" if it isn't a whole number of days."""
+    days, rest = divmod(hours, 24)
+    text, count = (DAYS, days) if days >= 2 and not rest else (HOURS, hours)
+    return translate(text) % {"count": f"{count:g}"}
+
+
+def numbers(
+    delivery_hours: float, payout_hours: float, translate: Callable[[str], str] = str
+) -> Mapping[str, str]:
     """What replaces the names in the texts.
 
     Args:
@@ -35,7 +52,7 @@ def numbers(delivery_hours: float, payout_hours: float) -> Mapping[str, str]:
     return {
         "delivery_hours": f"{delivery_hours:g}",
         "hours_before": f"{DELIVERY_BEFORE_START // timedelta(hours=1)}",
-        "payout_hours": f"{payout_hours:g}",
+        "payout_time": duration(payout_hours, translate),
         "payout_days": f"{PAYOUT_WITHOUT_DATE.days}",
         "problem_hours": f"{PROBLEM_HOURS}",
         "problem_days": f"{PROBLEM_WITHOUT_DATE.days}",
@@ -43,11 +60,6 @@ def numbers(delivery_hours: float, payout_hours: float) -> Mapping[str, str]:
         "failed_sales": f"{MAX_FAILED_SALES}",
         "failed_days": f"{FAILED_SALE_DAYS}",
     }
-
-
-def N_(text: str) -> str:  # noqa: N802 # gettext's usual name
-    """Mark a text for extraction. Pages translate it when they show it."""
-    return text
 
 
 @dataclass(frozen=True)
@@ -112,7 +124,9 @@ UPLOAD: dict[Delivery, str] = {
 HELD = Guarantee(
     N_("While you have time to pay, nobody else can buy the ticket."), US, N_("The end of your reservation")
 )
-PRICE = Guarantee(N_("You pay the price that you see. Buyers pay no fees."), US, N_("Always"))
+PRICE = Guarantee(
+    N_("You pay the price that you see. Buyers pay no fees."), US, N_("The completion of your payment")
+)
 CHARGED = Guarantee(
     N_(
         "You are charged only if the ticket is reserved for you. If it can't be sold to you, your payment "
@@ -124,14 +138,14 @@ CHARGED = Guarantee(
 DESCRIBED = Guarantee(N_("The ticket is real, unused and as described."), SELLER, N_("The end of the event"))
 PAID = Guarantee(
     N_(
-        "You get the money for a sold ticket %(payout_hours)s hours after the start of the event, or after "
+        "You get the money for a sold ticket %(payout_time)s after the start of the event, or after "
         "the delivery if that is later. If the listing has no date, you get it %(payout_days)s days after "
         "the delivery. You need a payout account. Nothing is paid out for a sale that was refunded, is "
         "disputed or has a reported problem."
     ),
     US,
     N_(
-        "%(payout_hours)s hours after the start of the event or a later delivery, or %(payout_days)s days "
+        "%(payout_time)s after the start of the event or a later delivery, or %(payout_days)s days "
         "after the delivery if the listing has no date"
     ),
 )

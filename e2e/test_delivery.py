@@ -58,7 +58,7 @@ async def test_a_promised_ticket_is_uploaded_after_the_sale_and_downloaded_by_it
 
     await buyer.open(f"/orders/{order}")
     await buyer.button("I received my ticket").click()
-    await buyer.sees(re.compile("The delivery has counted as confirmed since"))
+    await buyer.sees(re.compile("You confirmed the delivery on"))
     await seller.open("/listings?status=sold")
     await seller.sees(re.compile("^Delivery confirmed on"))
     assert (await buyer.person.ticket(ticket))["status"] == "sold"

@@ -26,10 +26,13 @@ async def test_a_seller_reads_the_cap_before_and_after_a_price_above_it(
     await expect(price).to_have_attribute("aria-invalid", "true")
     await expect(price).to_have_accessible_description(
         "Price must be at most $60.00: "
-        "the limit in the event's country, France, is 0\u00a0% above the face value"
+        "the limit in the event's country, France, is 0\u00a0% above the face value "
+        "For all tickets together"
     )
+    await expect(form.locator("#payout")).to_be_hidden()
     await seller.sees("Belgium, France, Norway, Portugal")
     await price.fill("60")
+    await expect(form.locator("#payout")).to_be_visible(visible=java_script_enabled)
     await seller.button("List ticket").click()
     await expect(seller.heading(title)).to_be_visible()
 

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bson import ObjectId
 from litestar import Response, get, post
@@ -13,6 +15,8 @@ from litestar.response import Redirect, Template
 from pymongo import ASCENDING
 
 from contracts.api import ReportedOrder
+from contracts.events import DeliveryState, ProblemKind
+from contracts.money import from_minor_units
 from ops import operator_api
 from ops.command_line import ORDER_ID
 from ops.console.page import (
@@ -33,6 +37,60 @@ PHOTO_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 MOST_ACCESSES = 20
 """The most accesses to files that are shown of an order, the first ones."""
 
+KINDS: Mapping[ProblemKind, str] = {
+    "not-received": "The ticket didn't arrive",
+    "invalid": "The ticket wasn't accepted",
+    "not-as-described": "The ticket isn't as described",
+}
+DELIVERIES: Mapping[DeliveryState | None, str] = {
+    None: "Unknown",
+    "sealed": "Files are stored",
+    "due": "Not delivered yet",
+    "delivered": "Delivered",
+    "confirmed": "Delivered and confirmed",
+    "failed": "Failed",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A report as operators read it."""
+
+    order: ReportedOrder
+    accesses: Sequence[tuple[datetime, bool]]
+    """When files of the ticket were downloaded, and whether by the buyer."""
+    currency: str
+
+    @property
+    def kind(self) -> str:
+        return KINDS[self.order.problem.kind]
+
+    @property
+    def delivery(self) -> str:
+        return DELIVERIES[self.order.delivery]
+
+    @property
+    def price(self) -> str:
+        return f"{self.order.price:.2f} {self.currency}"
+
+    @property
+    def refunded(self) -> str | None:
+        """What the buyer got back already, if anything."""
+        amount = self.order.refunded_amount
+        return f"{from_minor_units(amount):.2f} {self.currency}" if amount else None
+
+    @property
+    def starts_at(self) -> str:
+        """The start in the event's time zone."""
+        if self.order.starts_at is None:
+            return "Without a date"
+        zone = self.order.time_zone or "UTC"
+        try:
+            local = self.order.starts_at.astimezone(ZoneInfo(zone))
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            local, zone = self.order.starts_at, "UTC"
+        return f"{local:%Y-%m-%d %H:%M} ({zone})"
+
 
 @get("/ops/problems", guards=[operators_only])
 async def problems(request: AnyRequest) -> Template:
@@ -40,7 +98,8 @@ async def problems(request: AnyRequest) -> Template:
     settings = settings_of(request)
     found = await _open_reports(settings)
     async with opened(settings) as sources:
-        shown = [(each, await _accesses(sources, each)) for each in found]
+        currency = settings.currency.upper()
+        shown = [Shown(each, await _accesses(sources, each), currency) for each in found]
     return page(request, "problems.html", "Problems", reports=shown)
 
 

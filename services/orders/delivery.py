@@ -125,10 +125,10 @@ def confirm(order: OrderState, now: datetime) -> Changes | None:
     if order.delivery == "confirmed":
         return None
     if order.delivery == "due" and not is_promised(order):
-        return {**_delivered(order, now), **_confirmed(now)}
+        return {**_delivered(order, now), **_confirmed(now), "confirmed_by_buyer": True}
     if order.delivery != "delivered":
         raise NotDelivered
-    return _confirmed(now)
+    return {**_confirmed(now), "confirmed_by_buyer": True}
 
 
 def pass_time(order: OrderState, now: datetime) -> Changes | None:

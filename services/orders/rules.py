@@ -150,6 +150,8 @@ class OrderState(BaseModel):
     """When the delivery has to be done."""
     delivered_at: Moment | None = None
     confirmed_at: Moment | None = None
+    confirmed_by_buyer: bool = False
+    """Whether the buyer confirmed it, as far as known, rather than time. It isn't published."""
     overdue_at: Moment | None = None
     """The deadline that passed without a delivery, if it did."""
     reminded_at: Moment | None = None

@@ -33,6 +33,7 @@ def view_of(order: Order | ShownOrder, window: timedelta) -> OrderView:
         deliver_by=order.deliver_by,
         delivered_at=order.delivered_at,
         confirmed_at=order.confirmed_at,
+        confirmed_by_buyer=order.confirmed_by_buyer,
         overdue_at=order.overdue_at,
         problem=_problem(order),
         problem_until=problems.report_until(order) if order.status == "complete" else None,
@@ -40,13 +41,7 @@ def view_of(order: Order | ShownOrder, window: timedelta) -> OrderView:
         refund_due=order.refund_due_minor,
         photos=[photo_view(each) for each in shown_to(order, "buyer")],
         former_starts_at=order.former_starts_at,
-        ticket=OrderTicket(
-            id=order.ticket_id,
-            title=order.ticket_title,
-            price=from_minor_units(order.price_minor),
-            version=order.ticket_version,
-            **dict(order.details),
-        ),
+        ticket=_ticket(order),
     )
 
 
@@ -55,6 +50,8 @@ def sale_of(order: Order | ShownOrder) -> SoldOrder:
     return SoldOrder(
         id=order.key,
         ticket_id=order.ticket_id,
+        ticket=_ticket(order),
+        code=order.code,
         status=order.status,
         delivery=order.delivery,
         deliver_by=order.deliver_by,
@@ -85,9 +82,22 @@ def reported(order: Order) -> ReportedOrder:
         delivery=order.delivery,
         delivered_at=order.delivered_at,
         starts_at=order.details.starts_at,
+        time_zone=order.details.time_zone,
+        seat=order.details.seat,
+        code=order.code,
         unanswered=problems.is_unanswered(order.report, now()),
         problem=problem,
         photos=[photo_view(each) for each in order.photos],
+    )
+
+
+def _ticket(order: Order | ShownOrder) -> OrderTicket:
+    return OrderTicket(
+        id=order.ticket_id,
+        title=order.ticket_title,
+        price=from_minor_units(order.price_minor),
+        version=order.ticket_version,
+        **dict(order.details),
     )
 
 

@@ -214,6 +214,11 @@ def order_fields(event: OrderEvent) -> dict[str, Any]:
         "status": event.status,
         "seller_id": event.seller_id,
         "title": event.ticket.title,
+        "code": event.code,
+        "ticket_id": event.ticket.id,
+        "seat": event.ticket.seat,
+        "event_starts_at": event.ticket.starts_at,
+        "time_zone": event.ticket.time_zone,
         # The money waits as long as the buyer may report a problem.
         "starts_at": event.latest_starts_at or event.ticket.starts_at,
         "paid_at": event.paid_at,

@@ -192,14 +192,15 @@ class Sale(SaleState, Aggregate):
         return [cls.model_validate(raw) async for raw in found]
 
     @classmethod
-    async def due_of(cls, seller: str) -> dict[str, int]:
-        """How much of a seller's money is due, by currency."""
+    async def due_of(cls, seller: str) -> dict[str, tuple[int, int]]:
+        """How much of a seller's money is due, and how much of that waits for an account, by currency."""
         which = {"seller_id": seller, "state": "due"}
-        due: dict[str, int] = {}
+        found: dict[str, tuple[int, int]] = {}
         async for raw in cls.get_pymongo_collection().find(which, {"outbox": 0}):
             sale = cls.model_validate(raw)
-            due[sale.currency] = due.get(sale.currency, 0) + sale.held
-        return due
+            due, waiting = found.get(sale.currency, (0, 0))
+            found[sale.currency] = (due + sale.held, waiting + sale.held * sale.needs_account)
+        return found
 
     @classmethod
     async def balances_of(cls, seller: str) -> dict[str, Amounts]:
@@ -244,6 +245,11 @@ class Sale(SaleState, Aggregate):
             version=self.version,
             seller_id=self.seller_id,
             title=self.title,
+            code=self.code,
+            ticket_id=self.ticket_id,
+            seat=self.seat,
+            starts_at=self.event_starts_at,
+            time_zone=self.time_zone,
             state=self.state,
             amount=self.gross,
             fee=self.kept_fee,

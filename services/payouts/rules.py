@@ -41,6 +41,10 @@ MAX_REMINDERS = 8
 """How often at most, for each sale."""
 
 
+TOLD_APART_BY = ("code", "ticket_id", "seat", "event_starts_at", "time_zone")
+"""What sellers tell their sales apart by. A sale takes it over from its order as it is."""
+
+
 class NothingOwed(Conflict):
     message = "The seller owes nothing for this order"
 
@@ -55,7 +59,14 @@ class OrderFacts(BaseModel):
     status: OrderStatus
     seller_id: str | None = None
     title: str = ""
+    code: str | None = None
+    """The order number. This and what follows tells a seller's sales apart, and None is unknown."""
+    ticket_id: str | None = None
+    seat: str | None = None
+    event_starts_at: Moment | None = None
+    time_zone: str | None = None
     starts_at: Moment | None = None
+    """The latest start that the buyer was ever told."""
     paid_at: Moment | None = None
     delivered_at: Moment | None = None
     delivery: DeliveryState | None = None
@@ -133,6 +144,12 @@ class SaleState(BaseModel):
     seller_id: str
     payment_id: str
     title: str = ""
+    code: str | None = None
+    """The order number. This and what follows tells a seller's sales apart, and None is unknown."""
+    ticket_id: str | None = None
+    seat: str | None = None
+    event_starts_at: Moment | None = None
+    time_zone: str | None = None
     currency: str
     gross: int
     fee: int
@@ -297,6 +314,7 @@ def _facts(
         "due_at": due_time(order, payout_delay),
         "starts_at": order.starts_at,
         "title": order.title,
+        **{name: getattr(order, name) for name in TOLD_APART_BY},
         "refunded": payment.refunded_amount - payment.lost_amount,
         "lost": payment.lost_amount,
         "dispute": payment.dispute,

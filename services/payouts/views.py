@@ -3,6 +3,7 @@
 from contracts.api import Payout, PayoutSums
 from contracts.api import PayoutAccount as AccountView
 from services.payouts.documents import PayoutAccount, Sale
+from services.payouts.ledger import Amounts
 from settings import Settings
 
 
@@ -11,6 +12,11 @@ def view_of(sale: Sale) -> Payout:
     return Payout(
         order_id=sale.key,
         title=sale.title,
+        code=sale.code,
+        ticket_id=sale.ticket_id,
+        seat=sale.seat,
+        starts_at=sale.event_starts_at,
+        time_zone=sale.time_zone,
         state=sale.state,
         amount=sale.gross,
         fee=sale.kept_fee,
@@ -29,20 +35,25 @@ def view_of(sale: Sale) -> Payout:
 
 async def sums_of(seller: str) -> list[PayoutSums]:
     """The sums of all sales of a seller by currency: balances of the ledger, and how much of them is due."""
-    due = await Sale.due_of(seller)
+    found = await Sale.due_of(seller)
     return [
-        PayoutSums(
-            currency=currency,
-            sold=balances.received,
-            refunded=balances.refunded + balances.lost,
-            fees=balances.fees,
-            held=max(balances.held - due.get(currency, 0), 0),
-            due=due.get(currency, 0),
-            paid=balances.paid_out,
-            owed=balances.owed,
-        )
+        _sums(currency, balances, *found.get(currency, (0, 0)))
         for currency, balances in sorted((await Sale.balances_of(seller)).items())
     ]
+
+
+def _sums(currency: str, balances: Amounts, due: int, waiting: int) -> PayoutSums:
+    return PayoutSums(
+        currency=currency,
+        sold=balances.received,
+        refunded=balances.refunded + balances.lost,
+        fees=balances.fees,
+        held=max(balances.held - due, 0),
+        due=due,
+        waiting=waiting,
+        paid=balances.paid_out,
+        owed=balances.owed,
+    )
 
 
 def account_view(account: PayoutAccount | None, settings: Settings) -> AccountView:

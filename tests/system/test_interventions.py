@@ -318,6 +318,8 @@ async def test_operators_decide_on_a_reported_problem_and_the_buyer_gets_a_part_
     assert (shown.status_code, shown.headers["content-type"]) == (200, "image/jpeg")
     assert (await buyer.client.get(f"{path}/photos/{added.json()['id']}")).content == shown.content
     assert "Another &lt;b&gt;row&lt;/b&gt;" in page
+    assert "The buyer: The ticket isn&#39;t as described" in page
+    assert f"order {order['code']}</a>" in page
     assert f"/ops/problems/{order['id']}/decide" not in page  # the seller may still answer
     assert (await seller.client.post(f"{path}/answer", json={"text": "It is next to it"})).status_code == 200
     page = (await operator.get("/ops/problems")).text

@@ -15,7 +15,7 @@ from litestar.params import FromPath
 from contracts.api import SalesSummary, SoldOrder, Ticket
 from contracts.events import TicketStatus
 from contracts.money import from_minor_units
-from contracts.tickets import MAX_FAILED_SALES
+from contracts.tickets import MAX_FAILED_SALES, Delivery
 from web.api_client import ApiClient, Refused, TicketPage
 from web.page_context import Page
 from web.redirects import sign_in_address
@@ -35,6 +35,12 @@ LABELS: dict[str, str] = {
     "sold": N_("Sold"),
     "withdrawn": N_("Withdrawn"),
 }
+PLANS: dict[Delivery, str] = {
+    "instant": N_("All files are here: the buyer gets the ticket at once after paying"),
+    "promised": N_("Files are missing: upload them now or after the sale"),
+    "seller": N_("You hand the ticket over after the sale"),
+}
+NEEDS_FILES = N_("Nobody can find it before you upload its files")
 assert set(LABELS) == {"", *get_args(TicketStatus.__value__)}
 
 
@@ -72,6 +78,13 @@ class Sale:
     def problem(self) -> ShownProblem | None:
         """The problem that the buyer reported, if any."""
         return ShownProblem.of(self.order)
+
+    @property
+    def plan(self) -> str | None:
+        """How the buyer will get a ticket that isn't sold yet. None afterwards."""
+        if self.is_over or self._is_past:
+            return None
+        return NEEDS_FILES if self.awaits_files else PLANS[self.ticket.delivery]
 
     @property
     def is_over(self) -> bool:
@@ -138,7 +151,9 @@ async def listings(page: NamedDependency[Page], request: WebRequest) -> Response
             raise
         return page.redirect(_address(status))
     sold = [ticket.order_id for ticket in tickets.tickets if ticket.status == "sold" and ticket.order_id]
-    orders, (sums, payouts) = await asyncio.gather(_orders(page, sold), _payouts(page, sold))
+    orders, (sums, payouts), has_stated = await asyncio.gather(
+        _orders(page, sold), _payouts(page, sold), _has_stated(page)
+    )
     context = {
         "sales": [
             Sale(ticket, orders.get(ticket.id), payouts.get(ticket.order_id or ""))
@@ -147,6 +162,7 @@ async def listings(page: NamedDependency[Page], request: WebRequest) -> Response
         "sums": sums,
         "summary": summary,
         "max_failed_sales": MAX_FAILED_SALES,
+        "asks_how": not has_stated,
         "counts": _counts(summary),
         "refunded": from_minor_units(summary.refunded.amount),
         "status": status,
@@ -175,6 +191,14 @@ async def _orders(page: Page, sold: Sequence[str]) -> Mapping[str, SoldOrder]:
     """The orders of sold tickets, by ticket. The page does without them if orders doesn't answer."""
     found = await page.optional(page.api.sales_of(sold)) if sold else None
     return {order.ticket_id: order for order in found or ()}
+
+
+async def _has_stated(page: Page) -> bool:
+    """Whether the seller has said to sell privately or as a trader. True too if auth doesn't answer."""
+    if page.user is None:
+        return True
+    profile = await page.optional(page.api.profile(page.user.id))
+    return profile is None or profile.trader is not None
 
 
 async def _tickets_and_summary(api: ApiClient, search: dict[str, str]) -> tuple[TicketPage, SalesSummary]:

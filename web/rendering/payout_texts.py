@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 from contracts.api import Payout, PayoutSums
+from contracts.guarantees import duration
 from contracts.money import from_minor_units
 from web.rendering import locales
 from web.rendering.texts import N_, _
@@ -24,8 +25,8 @@ def amount(minor: int, currency: str) -> str:
     return locales.money(from_minor_units(minor), currency, locales.current())
 
 
-def short_date(moment: datetime) -> str:
-    return locales.date_and_time(moment, None, locales.current())
+def short_date(moment: datetime, zone: str | None) -> str:
+    return locales.date_and_time_in_zone(moment, zone, locales.current())
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class ShownPayout:
         payout = self.payout
         match payout.state:
             case "held" if payout.due_at is not None:
-                return _("Held until %(day)s (UTC)") % {"day": short_date(payout.due_at)}
+                return _("Held until %(day)s") % {"day": short_date(payout.due_at, payout.time_zone)}
             case "held":
                 return _("Held until seven days after the delivery")
             case "due" if payout.needs_account:
@@ -92,10 +93,11 @@ class ShownSums:
         always = [
             (_("Sold"), sums.sold),
             (_("Held"), sums.held),
-            (_("On its way"), sums.due),
+            (_("On its way"), sums.due - sums.waiting),
             (_("Paid"), sums.paid),
         ]
         sometimes = [
+            (_("Due"), sums.waiting),
             (_("Returned to buyers"), sums.refunded),
             (_("Our fees"), sums.fees),
             (_("You owe"), sums.owed),
@@ -119,6 +121,6 @@ def fee_text(percent: float) -> str:
 def date_text(hours: float) -> str:
     """When a seller is paid."""
     return _(
-        "You are paid %(hours)s hours after the event begins, or after the delivery if that is later. If the"
+        "You are paid %(time)s after the event begins, or after the delivery if that is later. If the"
         " ticket has no date, you are paid seven days after the delivery."
-    ) % {"hours": f"{hours:g}"}
+    ) % {"time": duration(hours, _)}

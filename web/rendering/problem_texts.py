@@ -16,7 +16,7 @@ KINDS: Mapping[ProblemKind, str] = {
     "not-as-described": N_("The ticket is not as described"),
 }
 STATES: Mapping[ProblemState, str] = {
-    "open": N_("Waiting for an answer of the seller"),
+    "open": N_("Waiting for the seller's answer"),
     "answered": N_("Waiting for our decision"),
     "refunded": N_("Upheld: whole price returned"),
     "partly-refunded": N_("Upheld: part of the price returned"),

@@ -27,6 +27,8 @@ from web.rendering.prices import Prices
 from web.rendering.script_texts import price_summaries, script_texts
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
+APOSTROPHE = "\u2019"
+"""That of templates. Emails have the other one."""
 SKELETONS = {"weekday": "E", "day": "d", "month": "MMM"}
 """The CLDR skeletons of the parts of a date."""
 
@@ -125,10 +127,10 @@ def _money(currency: str) -> Callable[[Decimal], str]:
 
 def _guarantee(settings: Settings) -> Callable[[str], str]:
     """A filter for the statements of contracts/guarantees.py."""
-    numbers = guarantees.numbers(settings.delivery_hours, settings.payout_hours)
+    numbers = guarantees.numbers(settings.delivery_hours, settings.payout_hours, texts._)
 
     def guarantee(text: str) -> str:
-        return texts._(text, **numbers)
+        return texts._(text, **numbers).replace("'", APOSTROPHE)
 
     return guarantee
 

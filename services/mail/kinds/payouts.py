@@ -17,6 +17,7 @@ class PayoutFacts(BaseModel):
 
     order_id: str
     title: str
+    code: str | None = None
     currency: str
     net: int
     paid_out: int
@@ -28,12 +29,23 @@ class PayoutFacts(BaseModel):
         return cls(
             order_id=payout.id,
             title=payout.title,
+            code=payout.code,
             currency=payout.currency,
             net=payout.net,
             paid_out=payout.paid_out,
             held=max(payout.net - payout.paid_out, 0),
             paid_at=payout.paid_at,
         )
+
+    @property
+    def details(self) -> list[tuple[str, str]]:
+        """What tells the sale apart."""
+        order = [("Order", self.code)] if self.code else []
+        return [("Event", one_line(self.title)), *order]
+
+    @property
+    def sale(self) -> str:
+        return f"order {self.code}" if self.code else "a sale"
 
 
 class _PayoutKind(Kind[PayoutEvent, PayoutFacts]):
@@ -42,7 +54,7 @@ class _PayoutKind(Kind[PayoutEvent, PayoutFacts]):
 
 
 class PaidOut(_PayoutKind):
-    """Tells the seller that the money for a sale is on its way to the bank."""
+    """Tells the seller that the money for a sale was paid to the account at Stripe."""
 
     name = "paid-out"
 
@@ -58,11 +70,11 @@ class PaidOut(_PayoutKind):
             [f"{money(settled, facts.currency)} of the sale settled what you owed."] if settled > 0 else []
         )
         return Content(
-            subject=f"We paid you {amount}: {short(facts.title)}",
-            heading="We paid you",
-            lead=f"We transferred {amount} for a sale to your account at Stripe.",
-            details=[("Event", one_line(facts.title)), ("Paid", amount)],
-            steps=["Stripe pays it to your bank, which may take a few days. You don't need to do anything."],
+            subject=f"Paid: {amount} for {short(facts.title)}",
+            heading="Paid to your account at Stripe",
+            lead=f"We paid {amount} for {facts.sale} to your account at Stripe.",
+            details=[*facts.details, ("Paid", amount)],
+            steps=["Stripe sends it to your bank, which may take a few days. You don't need to do anything."],
             button=Button("See your payouts", f"{url}/account/payouts"),
             notes=notes,
             reason=SELLER,
@@ -120,9 +132,9 @@ class SetUpPayouts(_PayoutKind):
         amount = money(facts.held, facts.currency)
         return Content(
             subject=f"We can't pay you {amount} yet: {short(facts.title)}",
-            heading="Your money is waiting for you",
-            lead=f"{amount} for a sale is due, but your account at Stripe isn't ready to receive it.",
-            details=[("Event", one_line(facts.title)), ("Due", amount)],
+            heading="Your money is due: set up your payouts",
+            lead=f"{amount} for {facts.sale} is due, but your account at Stripe isn't ready to receive it.",
+            details=[*facts.details, ("Due", amount)],
             steps=[
                 "Open your payouts to read what Stripe needs from you.",
                 "We pay you as soon as the account is ready. Until then, the money stays yours.",
@@ -140,6 +152,7 @@ EXAMPLE = PayoutUpdated(
     version=2,
     seller_id="65f0c0ffee0000000000000e",
     title="Low Roar: the last concert",
+    code="7K3WPD9RXE",
     state="paid",
     amount=5990,
     fee=300,

@@ -23,11 +23,17 @@ function enteredPrice() {
   return PRICE.test(number) ? Number(number.replace(",", ".")) : 0;
 }
 
+/* Whether the server has refused the price that is entered. Nobody pays it then. */
+function isRefused() {
+  const field = document.querySelector("#ticket-form [name=price]");
+  return field.getAttribute("aria-invalid") === "true" && field.value === field.defaultValue;
+}
+
 function update() {
   const summary = document.getElementById("payout");
   if (!summary) return;
   clearTimeout(announceTimer);
-  const price = enteredPrice();
+  const price = isRefused() ? 0 : enteredPrice();
   summary.hidden = price <= 0;
   if (summary.hidden) return;
   const amount = formatLike(summary.dataset.sample, price);

@@ -47,6 +47,7 @@ async def test_a_sale_is_held_until_the_event_is_over(payouts: PayoutsService) -
         "fees": 100,
         "held": NET,
         "due": 0,
+        "waiting": 0,
         "paid": 0,
         "owed": 0,
     }
@@ -76,6 +77,29 @@ async def test_a_sale_is_published_with_its_first_state_and_each_change(payouts:
         ("payout.created", 0, "due"),
         ("payout.updated", 1, "paid"),
     ]
+
+
+async def test_a_sale_says_which_order_and_ticket_it_is_of(payouts: PayoutsService) -> None:
+    seller = await payouts.seller()
+    sold = await payouts.sold(seller)
+    ticket = sold.order.ticket.model_copy(update={"seat": "Row 4", "time_zone": "Europe/Berlin"})
+    about = {"version": sold.order.version + 1, "code": "7K3WPD9RXE", "ticket": ticket}
+    await payouts.payouts.follow_order(sold.order.model_copy(update=about))
+    [shown] = (await payouts.shown(seller))["payouts"]
+    _, published = (await payouts.served.outbox("sales", sold.id))[-1]
+    for found in (shown, published):
+        assert (found["code"], found["ticketId"], found["seat"]) == ("7K3WPD9RXE", ticket.id, "Row 4")
+        assert found["timeZone"] == "Europe/Berlin"
+        assert found["startsAt"] is not None
+
+
+async def test_a_sale_that_says_no_order_number_stays_readable(payouts: PayoutsService) -> None:
+    seller = await payouts.seller()
+    sold = await payouts.sold(seller)
+    await Sale.get_pymongo_collection().update_one({}, {"$unset": dict.fromkeys(rules.TOLD_APART_BY, "")})
+    [shown] = (await payouts.shown(seller))["payouts"]
+    assert shown["orderId"] == sold.id
+    assert shown.get("code") is None
 
 
 async def test_repeated_and_reordered_events_make_one_sale(payouts: PayoutsService) -> None:
@@ -425,6 +449,14 @@ async def test_a_seller_without_an_account_keeps_the_claim_and_is_reminded(payou
     await Reconciler(payouts.transfers).reconcile()  # the account made the sale due
     assert await payouts.state(sold) == "paid"
     assert len(await payouts.transfers_of(sold)) == 1
+
+
+async def test_money_that_waits_for_an_account_is_a_part_of_what_is_due(payouts: PayoutsService) -> None:
+    seller = await payouts.seller(None)
+    await payouts.sold(seller)
+    await payouts.reconcile()
+    [sums] = (await payouts.shown(seller))["sums"]
+    assert (sums["due"], sums["waiting"]) == (NET, NET)
 
 
 async def test_a_sale_is_paid_although_the_process_that_knew_of_the_account_died(

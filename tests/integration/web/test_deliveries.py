@@ -83,6 +83,18 @@ CASES: dict[str, tuple[dict[str, Any], str, bool, bool]] = {
 }
 
 
+@pytest.mark.parametrize(("how", "is_ready"), [("instant", True), ("seller", False)])
+async def test_a_buyer_who_confirmed_the_delivery_reads_so(
+    client: PageClient, market: Market, buyer: User, seller: User, how: str, is_ready: bool
+) -> None:
+    state = {"delivery": "confirmed", "delivered_at": AT, "confirmed_at": AT, "confirmed_by_buyer": True}
+    order = bought(market, buyer, seller, how=how, **state)
+    text = text_of(await client.get(f"/orders/{order.id}"))
+    assert "You confirmed the delivery on" in text
+    assert "counted as confirmed" not in text
+    assert ("Your ticket is ready." in text) == is_ready
+
+
 @pytest.mark.parametrize("name", CASES)
 async def test_an_order_says_how_far_its_delivery_is(
     client: PageClient, market: Market, buyer: User, seller: User, name: str
@@ -250,6 +262,18 @@ async def test_a_seller_sees_what_is_due_and_by_when(
     bought(market, buyer, seller, **state)
     client.sign_in_as(market.token_of(seller.id))
     assert text in text_of(await client.get("/listings"))
+
+
+async def test_a_seller_who_hands_a_ticket_over_is_led_to_the_private_note(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    order = bought(market, buyer, seller, delivery="due", deliver_by=STARTS_AT)
+    client.sign_in_as(market.token_of(seller.id))
+    page = await client.get("/listings")
+    assert f'href="/tickets/{order.ticket.id}/private-note"' in page.text
+    assert "only the buyer reads it" in text_of(page)
+    market.change_order(order.id, delivery="delivered", delivered_at=AT)
+    assert "private-note" not in (await client.get("/listings")).text
 
 
 async def test_the_seller_says_to_have_handed_the_ticket_over(

@@ -1,6 +1,6 @@
 """A seller's money: the page of payouts, and its states in the list of sales."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -66,6 +66,29 @@ async def test_money_that_waits_for_an_account_isnt_on_its_way(
     row = text_of(page).partition("Your sales")[2]
     assert "Due: set up your payouts to get it" in row
     assert "On its way" not in row
+    assert "On its way $0.00 Paid $0.00 Due $28.50" in text_of(page)
+
+
+async def test_sales_of_one_event_can_be_told_apart_and_have_the_time_of_the_venue(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    tickets = [market.ticket(seller, "Low Roar") for _ in range(2)]
+    about = {"starts_at": DUE - timedelta(days=3), "time_zone": "America/New_York"}
+    sold(market, seller, code="7K3WPD9RXE", ticket_id=tickets[0].id, seat="Row 4", **about)
+    sold(market, seller, code="2M8WPD9RXA", ticket_id=tickets[1].id, seat="Row 5", **about)
+    page = await client.get("/account/payouts")
+    text = " ".join(text_of(page).replace("\u202f", " ").split())
+    for seat, number in (("Row 4", "7K3WPD9RXE"), ("Row 5", "2M8WPD9RXA")):
+        assert f"2:30 PM (New York time) {seat} Order {number} Held until Tue, Jun 15, 2027" in text
+    assert all(f'href="/tickets/{ticket.id}"' in page.text for ticket in tickets)
+
+
+async def test_a_sale_of_an_unknown_event_has_the_time_in_utc(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    sold(market, seller)
+    text = " ".join(text_of(await client.get("/account/payouts")).replace("\u202f", " ").split())
+    assert "Held until Tue, Jun 15, 2027, 6:30 PM UTC" in text
 
 
 async def test_the_page_says_the_fee_and_the_date_before_anything_is_sold(
@@ -73,7 +96,7 @@ async def test_the_page_says_the_fee_and_the_date_before_anything_is_sold(
 ) -> None:
     text = text_of(await client.get("/account/payouts"))
     assert "We keep 5 % of each sale." in text
-    assert "You are paid 72 hours after the event begins" in text
+    assert "You are paid 3 days after the event begins" in text
     assert "Nothing sold yet." in text
 
 

@@ -1,11 +1,13 @@
 """What buyers read before they buy, and sellers before they set a price."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from contracts import guarantees
 from contracts.api import User
+from contracts.wire import now
 from tests.integration.web.page_client import PageClient, text_of
 from tests.support.fakes.market import Market
 
@@ -79,7 +81,7 @@ async def test_ticket_page_and_review_state_the_same_guarantee_as_how_it_works(
     client: PageClient, market: Market, buyer: User, seller: User, delivery: str
 ) -> None:
     statement = guarantees.DELIVERY[delivery].what % guarantees.numbers(24, 72)  # type: ignore[index]
-    statement = statement.replace("'", "&#39;")
+    statement = statement.replace("'", "\u2019")
     ticket = market.ticket(seller, delivery=delivery)
     order = market.order(buyer, ticket)
     market.change_ticket(ticket.id, status="available")
@@ -104,6 +106,7 @@ async def test_the_form_explains_the_cap_before_and_after_an_error(
     form = (await client.get("/sell")).text
     assert '<details class="price-cap" id="price-cap">' in form
     assert "Belgium, France, Norway, Portugal" in form
+    assert '<p class="hint" id="price-hint">For all tickets together</p>' in form
     market.refuses_price = "Price must be at most $12.00: the limit in the event's country, Italy, is 5 %"
     refused = await client.submit("/sell", follow=False, price="20", faceValue="10", **EVENT)
     assert refused.status_code == 422
@@ -111,6 +114,17 @@ async def test_the_form_explains_the_cap_before_and_after_an_error(
     assert 'aria-describedby="price-error' in refused.text
     assert '<details class="price-cap" id="price-cap" open>' in refused.text
     assert 'value="10"' in refused.text
+
+
+async def test_without_a_script_the_form_says_that_utc_is_only_the_default(
+    client: PageClient, market: Market
+) -> None:
+    user, token = market.user("seller@example.com")
+    client.sign_in_as(token)
+    says_so = '<noscript><p class="hint">UTC counts until you choose'
+    assert says_so in (await client.get("/sell")).text
+    market.ticket(user, time_zone="Europe/Berlin", starts_at=now() + timedelta(days=9))
+    assert says_so not in (await client.get("/sell")).text
 
 
 async def test_a_seller_states_on_the_account_page_how_they_sell(client: PageClient, market: Market) -> None:

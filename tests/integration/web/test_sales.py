@@ -10,6 +10,7 @@ import pytest
 
 from contracts.api import User
 from contracts.events import TicketStatus
+from contracts.tickets import Delivery
 from contracts.wire import now
 from tests.integration.web.page_client import PageClient, text_of
 from tests.support.fakes.market import Market
@@ -108,6 +109,58 @@ async def test_show_more_extends_the_page_up_to_its_limit_and_then_starts_anothe
     assert titles(last) == ["No 2", "No 1", "No 0"]
     assert "Show more" not in last.text
     assert '<a href="/listings">Back to the newest' in last.text
+
+
+@pytest.mark.parametrize(
+    ("delivery", "text"),
+    [
+        ("instant", "All files are here: the buyer gets the ticket at once after paying"),
+        ("promised", "Files are missing: upload them now or after the sale"),
+        ("seller", "You hand the ticket over after the sale"),
+    ],
+)
+async def test_a_listing_on_sale_says_how_the_buyer_will_get_the_ticket(
+    client: PageClient, market: Market, seller: User, delivery: Delivery, text: str
+) -> None:
+    ticket = market.ticket(seller, delivery=delivery)
+    assert text in text_of(await client.get("/listings"))
+    market.change_ticket(ticket.id, status="withdrawn")
+    assert text not in text_of(await client.get("/listings"))
+
+
+async def test_a_listing_that_awaits_its_files_says_what_that_means(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    market.ticket(seller, delivery="promised", awaits_files=True)
+    assert "Nobody can find it before you upload its files" in text_of(await client.get("/listings"))
+
+
+async def test_the_links_of_listings_of_one_event_have_different_names(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    starts_at = now() + timedelta(days=30)
+    for price, seat in (("28", None), ("30", None), ("30", "Row 4")):
+        market.ticket(seller, "Paper Lanterns", price=price, seat=seat, starts_at=starts_at)
+    page = await client.get("/listings")
+    for action in ("edit", "files", "withdraw"):
+        links = re.findall(rf'<a href="/tickets/\w+/{action}">(.*?)</a>', page.text, re.DOTALL)
+        names = {" ".join(re.sub("<[^>]+>", "", link).split()) for link in links}
+        assert len(names) == 3
+        assert all("Paper Lanterns" in name for name in names)
+
+
+async def test_sellers_are_asked_how_they_sell_until_they_have_said_so(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    asks = "said whether you sell privately or as a trader"
+    assert asks not in text_of(await client.get("/listings"))  # nothing is listed
+    market.ticket(seller)
+    page = await client.get("/listings")
+    assert asks in text_of(page)
+    assert 'href="/account#trader-form"' in page.text
+    assert 'id="trader-form"' in (await client.get("/account")).text
+    market.traders[seller.id] = False
+    assert asks not in text_of(await client.get("/listings"))
 
 
 async def test_an_invalid_cursor_redirects_to_the_first_page(

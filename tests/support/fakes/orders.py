@@ -107,7 +107,11 @@ class Orders:
             raise refusal(409, "The ticket hasn't been delivered yet")
         delivered_at = order.delivered_at or now()
         self.market.change_order(
-            order.id, delivery="confirmed", delivered_at=delivered_at, confirmed_at=now()
+            order.id,
+            delivery="confirmed",
+            delivered_at=delivered_at,
+            confirmed_at=now(),
+            confirmed_by_buyer=True,
         )
         return answer(self.market.orders[order.id])
 

@@ -35,6 +35,7 @@ class Payouts:
             fees=total("", "fee"),
             held=total("held") + total("frozen"),
             due=total("due"),
+            waiting=sum(payout.held for payout in all_of_them if payout.needs_account),
             paid=total("", "paid_out"),
             owed=total("", "owed"),
         )

@@ -262,6 +262,7 @@ def test_the_buyer_confirms_a_delivery_once() -> None:
     handed_over = changed(state, delivery.hand_over(state, SELLER, NOW))
     after = changed(handed_over, delivery.confirm(handed_over, NOW + HOUR))
     assert (after.delivery, after.confirmed_at, after.delivery_acts) == ("confirmed", NOW + HOUR, False)
+    assert after.confirmed_by_buyer
     assert delivery.confirm(after, NOW + DAY) is None
 
 
@@ -269,6 +270,7 @@ def test_the_buyer_may_confirm_a_handover_that_the_seller_has_not_marked() -> No
     state = paid("seller")
     after = changed(state, delivery.confirm(state, NOW + HOUR))
     assert (after.delivery, after.delivered_at) == ("confirmed", NOW + HOUR)
+    assert after.confirmed_by_buyer
 
 
 @pytest.mark.parametrize(
@@ -297,6 +299,7 @@ def test_a_delivery_is_confirmed_when_the_time_to_report_a_problem_is_over(
     assert delivery.pass_time(delivered, confirmed_at - timedelta(seconds=1)) is None
     after = changed(delivered, delivery.pass_time(delivered, confirmed_at + HOUR))
     assert (after.delivery, after.confirmed_at) == ("confirmed", confirmed_at)
+    assert not after.confirmed_by_buyer
 
 
 def test_an_order_event_carries_the_delivery() -> None:
