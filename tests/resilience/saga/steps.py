@@ -193,6 +193,15 @@ class StripeTransport(httpx.AsyncBaseTransport):
         if self.late:
             await self._send(self.late.pop(index % len(self.late)))
 
+    async def deliver_late_to(self, path: str) -> None:
+        """Send all requests to this path, or below it, that timed out before."""
+        late, self.late = self.late, []
+        for request in late:
+            if request.url.path.startswith(path):
+                await self._send(request)
+            else:
+                self.late.append(request)
+
     async def aclose(self) -> None:
         await self._http.aclose()
 
