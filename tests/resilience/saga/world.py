@@ -378,6 +378,15 @@ class World:
             self.ends[end.name.lower()] += 1
             await actor.step(end)
 
+    async def step_to(self, actor: Actor, path: str, end: End) -> None:
+        """Let an actor's effects end well until it sends a request to this path. That ends as given by `end`,
+        and so do its repetitions."""
+        self.transport.ends = {path: end}
+        try:
+            await self.finish(actor)
+        finally:
+            self.transport.ends = {}
+
     async def finish(self, actor: Actor) -> None:
         while not actor.done:
             await self.step(actor, End.WELL)
@@ -540,6 +549,9 @@ class World:
         if found:
             await self.come_to_rest()
 
+    async def has_sales(self) -> bool:
+        return await self.sellers.versions(self.saga.seller) > 0
+
     async def days_pass(self) -> None:
         """Let all be handled, and then let the time come at which sales are due."""
         await self.come_to_rest()
@@ -577,6 +589,8 @@ class World:
     async def _pay_sellers(self) -> bool:
         """Look at all sales. Return whether that has changed one."""
         before = await self.sellers.versions(self.saga.seller)
+        if not before:
+            return False
         await self.sellers.reconcile()
         return await self.sellers.versions(self.saga.seller) != before
 

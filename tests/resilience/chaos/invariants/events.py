@@ -25,7 +25,7 @@ MAX_CLOCK_ERROR = timedelta(minutes=5)
 
 MOMENTS = {
     *("heldUntil", "startsAt", "filesReadyAt", "expiresAt", "endedAt", "authorizedAt"),
-    *("paidAt", "refundedAt", "deliverBy", "deliveredAt", "confirmedAt", "overdueAt"),
+    *("paidAt", "refundedAt", "deliverBy", "deliveredAt", "confirmedAt", "overdueAt", "remindedAt"),
 }
 PRICES = {"price", "faceValue"}
 
@@ -215,6 +215,8 @@ def _ticket(stored: Stored) -> dict[str, Any]:
         "notes": stored["notes"],
         "delivery": way_of_delivery(stored),
         "filesReadyAt": stored["files_ready_at"],
+        "awaitsFiles": stored["awaits_files"],
+        "dateChanges": 0,
         **_details(stored),
     }
 
@@ -225,6 +227,7 @@ DELIVERY = {
     "deliveredAt": "delivered_at",
     "confirmedAt": "confirmed_at",
     "overdueAt": "overdue_at",
+    "remindedAt": "reminded_at",
 }
 """The names of an order's fields about its delivery in events and in the database."""
 
@@ -233,6 +236,9 @@ PROBLEM = (
     *("problemAnswerBy", "problemAnsweredAt", "problemDecidedAt"),
 )
 """An order's fields about a reported problem. Nobody reports one in the load."""
+
+NEW_DATE = ("dateChangedAt", "formerStartsAt", "latestStartsAt")
+"""An order's fields about a new date of its event. No date changes in the load."""
 
 
 def _order(stored: Stored) -> dict[str, Any]:
@@ -258,7 +264,8 @@ def _order(stored: Stored) -> dict[str, Any]:
         "refundedAmount": stored["refunded_minor"],
         "dispute": stored["dispute"],
         **{name: stored[field] for name, field in DELIVERY.items()},
-        **dict.fromkeys(PROBLEM),
+        **dict.fromkeys((*PROBLEM, *NEW_DATE)),
+        "dateChanges": 0,
         "refundDue": 0,
         "expiresAt": stored["expires_at"],
         "hold": stored["hold"],
