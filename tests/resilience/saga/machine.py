@@ -125,7 +125,7 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
 
         @rule(which=which, how=st.sampled_from(["no", "no", "relist", "keep", "at Stripe"]))
         def refund(self, which: int, how: str) -> None:
-            """Refund, also in Stripe's dashboard, but not too often, because otherwise few sellers are paid."""
+            """Refund, but not too often, because otherwise few sellers are paid."""
             if how == "at Stripe":
                 world.run(world.refund_at_stripe(self._order(which)))
             elif how != "no":
