@@ -152,7 +152,7 @@ async def _is_busy(settings: Settings, left: timedelta) -> bool:
         async for order in client["orders"]["orders"].find(promised, {"deliver_by": 1}):
             if order["deliver_by"] < over:
                 return True
-        due = {"$or": [{"state": "due", "needs_account": False}, {"planned": {"$ne": None}}]}
+        due = {"state": "due", "needs_account": False, "planned": None}
         if await client["payouts"]["sales"].find_one(due, {"_id": 1}):
             return True
         for status in ("authorized", "refunding"):
