@@ -39,21 +39,24 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
 
         @initialize(
             at_checkout=st.booleans(),
-            known_to=st.sampled_from(["both", "both", "payments", "nobody"]),
+            known_to=st.sampled_from(["both", "both", "payments", "nobody", "sold", "sold"]),
             edited=st.sampled_from([False, False, False, False, False, True]),
             promised=st.booleans(),
         )
         def begin(self, at_checkout: bool, known_to: str, edited: bool, promised: bool) -> None:
-            """Reserve the ticket. In most sagas, payments has a replica of the order at once."""
+            """Reserve the ticket. Mostly payments has a replica of the order at once, or the order is paid."""
             self.at_checkout = at_checkout
             world.run(world.begin(promised=promised))
             world.run(world.reserve(BUYERS[0]))
             if edited:
                 world.edit(2999)
-            if known_to == "both":
+            if known_to in ("both", "sold"):
                 world.run(world.come_to_rest())
             elif known_to == "payments":
                 world.run(world.inform_payments())
+            if known_to == "sold":
+                world.pay(self._order(0), "tok_visa", at_checkout=False)
+                world.run(world.come_to_rest())
 
         # --- User actions ---
 

@@ -110,7 +110,7 @@ def _accounts(sale: Stored) -> dict[str, int]:
 def sales_are_paid_when_due(history: History) -> Iterator[str]:
     """Money that is due waits only for its seller's account, or for the next key. All changes are booked.
 
-    A planned transfer waits for a day if Stripe has answered 500, which it repeats for the key of the transfer.
+    A planned transfer waits for some minutes if Stripe has answered 500, which it repeats for its key.
     """
     for sale in history.sales:
         if sale["state"] == "due" and not sale["needs_account"] and sale["planned"] is None:
