@@ -11,6 +11,7 @@ from kit.aggregates import change
 from kit.alerts import alert
 from kit.changes import Changes
 from kit.errors import Unavailable
+from kit.stripe.errors import KeyExhausted
 from services.payouts import rules
 from services.payouts.actions import Onboarding, scheduled
 from services.payouts.documents import PayoutAccount, Sale
@@ -124,6 +125,11 @@ class Transfers:
             if account is not None:
                 await self.onboarding.refresh(await account.record({"may_receive": False}))
             return await self._changed(sale, lambda stored: rules.waits_for_account(stored, now()))
+        except KeyExhausted:
+            # Stripe has made no transfer, and repeats its error for a day. Another number is another key.
+            if now() - planned.planned_at > UNDER_WAY:
+                await self._drop(sale, planned)
+            raise
         return await self._record(sale, planned, made)
 
     async def _record(self, sale: Sale, planned: PlannedTransfer, made: TransferAtStripe) -> Sale:

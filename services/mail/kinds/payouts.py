@@ -99,8 +99,8 @@ class DebtSettled(_PayoutKind):
         return Content(
             subject=f"{amount} settled what you owed: {short(facts.title)}",
             heading="Your sale settled what you owed",
-            lead=f"A sale brought {amount}. All of it settled what you owed, so we transfer nothing.",
-            details=[("Event", one_line(facts.title)), ("Settled", amount)],
+            lead=f"All of the {amount} for {facts.sale} settled what you owed, so we pay you nothing.",
+            details=[*facts.details, ("Settled", amount)],
             steps=[
                 "You owed it because buyers of earlier sales got money back after we had paid you.",
                 "Your payouts show what you still owe, if anything. You don't need to do anything.",

@@ -14,7 +14,7 @@ from contracts.identity import Identity
 from contracts.wire import now
 from kit.errors import Unavailable
 from kit.secrets import operator_token
-from kit.stripe.errors import OutcomeUnknown
+from kit.stripe.errors import KeyExhausted, OutcomeUnknown
 from services.payouts import rules, schedule
 from services.payouts.documents import LedgerEntry, OrderReplica, PayoutAccount, Sale, WebhookEvent
 from services.payouts.reconciler import Reconciler
@@ -198,6 +198,30 @@ async def test_a_transfer_whose_response_is_lost_is_found_and_not_repeated(
     assert await payouts.state(sold) == "paid"
     assert len(await payouts.transfers_of(sold)) == 1
     await assert_balanced(payouts)
+
+
+async def test_a_transfer_is_sent_under_another_key_if_stripe_repeats_an_error(
+    payouts: PayoutsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sold = await payouts.sold(await payouts.seller())
+
+    async def fail(*_: Any) -> Any:
+        raise KeyExhausted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Gateway, "transfer", fail)
+        await payouts.reconcile()
+        planned = (await payouts.sale(sold)).planned
+        assert planned is not None
+        assert planned.number == 1  # the first request may still be under way
+        patched.setattr("services.payouts.transfers.now", lambda: now() + timedelta(minutes=3))
+        await payouts.reconcile()
+    assert (await payouts.sale(sold)).planned is None
+    await payouts.reconcile()
+    assert await payouts.state(sold) == "paid"
+    [made] = await payouts.transfers_of(sold)
+    assert made.metadata is not None
+    assert made.metadata["number"] == "2"
 
 
 async def test_a_transfer_whose_response_is_lost_is_recorded_although_the_sale_is_frozen(

@@ -131,10 +131,33 @@ class Person:
         record = Request("use an ended session", self.id, self.session)
         return await self._ask("GET", "/api/orders", record=record)
 
-    async def lists_ticket(self, title: str, price: str, key: str = "") -> Answer:
+    async def lists_ticket(self, title: str, price: str, key: str = "", *, promised: bool = False) -> Answer:
+        """List a ticket. Its seller may promise to upload the files."""
         record = Request("list", self.id, asked={"title": title, "price": price}, key=key)
         headers = {"Idempotency-Key": key} if key else {}
-        return await self._ask("POST", "/api/tickets", {"title": title, "price": price}, record, headers)
+        body = {"title": title, "price": price, **({"promised": True} if promised else {})}
+        return await self._ask("POST", "/api/tickets", body, record, headers)
+
+    async def uploads(self, ticket: str, content: bytes) -> Answer:
+        """Upload a file of a ticket."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        address = f"{self._web}/api/tickets/{ticket}/files"
+        return await self._send(
+            "POST", address, Request("upload", self.id, ticket), data=content, headers=headers
+        )
+
+    async def hands_over(self, order: str) -> Answer:
+        """Say that the ticket of a sold order was handed over."""
+        return await self._ask("POST", f"/api/orders/{order}/handover", {})
+
+    async def sets_up_payouts(self, stripe: str) -> bool:
+        """Give Stripe the details of an account for payouts, on its page."""
+        link = (await self._ask("POST", "/api/payouts/account", {"country": "US"})).value("url")
+        if not link:
+            return False
+        return (
+            await self._send("POST", f"{stripe}{urlsplit(link).path}", data={"choice": "complete"})
+        ).status == 303
 
     async def lists_ticket_by_form(self, title: str, price: str, presses: int = 1) -> list[Answer]:
         """Submit one form several times. The listings have one idempotency key, so they create one ticket."""

@@ -26,6 +26,7 @@ def about(tickets: Collection[str], history: History) -> History:
         orders=orders,
         payments=payments,
         sales=[sale for sale in history.sales if str(sale["_id"]) in of],
+        ledger=[entry for entry in history.ledger if entry["order_id"] in of],
         webhooks=[each for each in history.webhooks if each["order_id"] in of],
         tickets_known_to_orders=[
             each for each in history.tickets_known_to_orders if str(each["_id"]) in mine

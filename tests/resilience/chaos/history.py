@@ -64,6 +64,7 @@ What = Literal[
     "sign out",
     "use an ended session",
     "list",
+    "upload",
     "edit",
     "withdraw",
     "reserve",
@@ -84,8 +85,8 @@ class Request:
     user: str
     """The user's id, or the e-mail address of a sign-up or sign-in."""
     about: str = ""
-    """The id of the ticket to edit, withdraw or reserve, of the order to cancel, extend, pay or refund, of
-    the session to end, or of the object that is read."""
+    """The id of the ticket to edit, withdraw, reserve or upload files of, of the order to cancel, extend, pay
+    or refund, of the session to end, or of the object that is read."""
     status: int | None = None
     """The HTTP status, or None if there was no answer."""
     made: str = ""

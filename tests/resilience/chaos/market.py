@@ -35,7 +35,11 @@ USERS, OPERATOR = "users", "operator"
 """The clients outside of the marketplace."""
 OWNERS: Sequence[tuple[ServiceName, ServiceName]] = (("orders", "tickets"), ("payments", "orders"))
 """Services that ask the owner of a replica if they have none, and the owners."""
+USING_STRIPE: Sequence[ServiceName] = ("payments", "payouts")
+"""Services that ask Stripe, and receive its webhooks."""
 WITH_NEXT_JOURNAL = {"WIREDTIGER_CONFIG": "log=(prealloc=true)"}
+DELIVERY_HOURS = "0.005"
+"""The hours in which promised files are due: 18 seconds."""
 DISK_MEGABYTES = 400
 LATEST_ATTEMPT = timedelta(seconds=20)
 """A message is tried again within this time, if all clocks are right: `process.MAIL_TIMES`."""
@@ -205,6 +209,15 @@ class Market:
             late = {"status": "queued", "next_attempt_at": {"$gt": moment + LATEST_ATTEMPT}}
             await client["mail"]["messages"].update_many(late, {"$set": {"next_attempt_at": moment}})
 
+    async def pass_days(self) -> None:
+        """Let all sales of delivered tickets be due now, and try again at once what has failed before."""
+        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(self.settings.database, tz_aware=True)
+        async with client:
+            sales, moment = client["payouts"]["sales"], datetime.now(UTC) - timedelta(seconds=1)
+            due = {"state": "held", "due_at": {"$ne": None}}
+            await sales.update_many(due, {"$set": {"due_at": moment, "next_look_at": moment}})
+            await sales.update_many({"next_look_at": {"$ne": None}}, {"$set": {"next_look_at": moment}})
+
     async def close(self) -> None:
         await asyncio.gather(*(each.leave(signal.SIGKILL) for each in self.supervised.values()))
 
@@ -229,8 +242,11 @@ class Market:
         if self.plan.nodes > 1:
             await cluster.ready(self.settings.bus)
         stripe = processes.stripe(self.settings.stripe_sandbox_port, self.folder)
-        hook = {"PAYMENTS_URL": f"http://127.0.0.1:{self.links[STRIPE, 'payments'].port}"}
-        self._supervise(replace(stripe, environment={**self.environment, **stripe.environment, **hook}))
+        hooks = {
+            f"{name.upper()}_URL": f"http://127.0.0.1:{self.links[STRIPE, name].port}"
+            for name in USING_STRIPE
+        }
+        self._supervise(replace(stripe, environment={**self.environment, **stripe.environment, **hooks}))
         for name in SERVICES:
             self._supervise(self._service(name, name, self.settings.port_of(name)))
         self._supervise(self._service(WEB, WEB, self._web_port))
@@ -265,8 +281,9 @@ class Market:
                 await self._link(WEB, name, port(name))
         for service, owner in OWNERS:
             await self._link(service, owner, port(owner))
-        await self._link("payments", STRIPE, self.settings.stripe_sandbox_port)
-        await self._link(STRIPE, "payments", port("payments"))
+        for name in USING_STRIPE:
+            await self._link(name, STRIPE, self.settings.stripe_sandbox_port)
+            await self._link(STRIPE, name, port(name))
         await self._link(OPERATOR, "payments", port("payments"))
         await self._link("mail", MAILBOX, self.settings.mailbox_smtp_port)
         users = proxy(self._web_port, port=self.settings.web_port)
@@ -355,6 +372,8 @@ async def market(folder: Path, plan: Plan) -> AsyncIterator[Market]:
     environment = environment_of(
         folder,
         EXPIRATION_WINDOW_SECONDS=str(plan.window),
+        DELIVERY_HOURS=DELIVERY_HOURS,
+        FEE_PERCENT="5",
         MAX_LIVE_RESERVATIONS="100",
         LOG_LEVEL="WARNING",
         NATS_REPLICAS=str(plan.nodes),

@@ -148,6 +148,13 @@ async def _is_busy(settings: Settings, left: timedelta) -> bool:
         async for order in client["orders"]["orders"].find({"live": True}, {"expires_at": 1}):
             if order["expires_at"] < over:
                 return True
+        promised = {"status": "complete", "delivery": "due", "details.delivery": {"$ne": "seller"}}
+        async for order in client["orders"]["orders"].find(promised, {"deliver_by": 1}):
+            if order["deliver_by"] < over:
+                return True
+        due = {"state": "due", "needs_account": False, "planned": None}
+        if await client["payouts"]["sales"].find_one(due, {"_id": 1}):
+            return True
         for status in ("authorized", "refunding"):
             if await client["payments"]["payments"].find_one({"status": status}, {"_id": 1}):
                 return True

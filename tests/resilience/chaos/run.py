@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 
 import httpx
+from pymongo.errors import PyMongoError
 
 from ops.audit import compare
 from ops.audit.report import line
@@ -28,6 +29,8 @@ from tests.resilience.chaos.reading import at_rest
 Say = Callable[[str], None]
 
 WARM_UP_SECONDS = 3.0
+DAYS_SECONDS = 3.0
+"""How often the days pass until sales are due."""
 MAX_FAILED = 20
 """Number of failed injections after which a run no longer waits for faults that were never injected."""
 ALERTING_SERVICES: tuple[ServiceName, ...] = ("payments", "orders", "mail")
@@ -128,6 +131,7 @@ class Run:
 
     async def _round(self, seconds: float) -> None:
         using = asyncio.create_task(self._load.run())
+        passing = asyncio.create_task(self._pass_days())
         until = time.monotonic() + seconds
         try:
             await asyncio.sleep(WARM_UP_SECONDS)
@@ -137,9 +141,17 @@ class Run:
                 await asyncio.gather(*(self._inject(until) for _ in range(at_once)))
             await asyncio.sleep(max(0.0, until - time.monotonic()))
         finally:
-            using.cancel()
-            await asyncio.wait({using})
+            for task in (using, passing):
+                task.cancel()
+            await asyncio.wait({using, passing})
         await self._check()
+
+    async def _pass_days(self) -> None:
+        """Let sales become due again and again, so that sellers are paid while faults happen."""
+        while True:
+            await asyncio.sleep(DAYS_SECONDS)
+            with suppress(PyMongoError):  # the database may be down
+                await self._market.pass_days()
 
     async def _inject(self, until: float) -> None:
         while time.monotonic() < until or (self.parameters.each and self._outstanding):
@@ -197,6 +209,7 @@ class Run:
         await self._load.settle()
         await self._load.cancel_long_holds()
         await self._market.send_postponed_mail()
+        await self._market.pass_days()
         answered = time.monotonic()
         history = await at_rest(
             self._market.settings,
@@ -276,11 +289,15 @@ def summary(report: Report) -> Sequence[str]:
         orders = Counter(order["status"] for order in history.orders)
         payments = Counter(payment["status"] for payment in history.payments)
         pages = Counter(page["status"] for page in history.pages)
+        deliveries = Counter(str(order["delivery"]) for order in history.orders if order["delivery"])
+        sales = Counter(sale["state"] for sale in history.sales)
         lines += [
             f"requests for a change: {asked.total()}; {_counted(asked)}",
             f"orders: {orders.total()}; {_counted(orders)}",
             f"payments: {payments.total()}; {_counted(payments)}",
             f"pages of Stripe: {pages.total()}; {_counted(pages)}",
+            f"deliveries: {_counted(deliveries)}",
+            f"sales: {sales.total()}; {_counted(sales)}; {len(history.transfers)} transfers",
             f"events: {len(history.events)}",
             f"mail: {_mail(history)}",
             f"dead letters: {len(history.dead)}; {len(report.poisoned)} poison",

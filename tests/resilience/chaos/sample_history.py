@@ -146,9 +146,15 @@ def intent(of: str, status: str, *, received: int = 0, refunded: int = 0, key: s
 
 def sale(of: str, state: str, *, refunded: int = 0, transfers: Sequence[str] = ()) -> Stored:
     """What the seller gets for an order."""
-    sent = [{"id": transfer, "amount": PRICE, "reversed": 0} for transfer in transfers]
-    money = {"gross": PRICE, "currency": "usd", "refunded": refunded, "offsets": [], "written_off": 0}
-    return {"_id": of, "seller_id": ANN, "state": state, "transfers": sent, **money}
+    sent = [
+        {"id": transfer, "amount": PRICE, "reversed": 0, "sent": PRICE, "sent_currency": "usd"}
+        for transfer in transfers
+    ]
+    money = {"gross": PRICE, "currency": "usd", "fee": 0, "refunded": refunded, "lost": 0}
+    debts = {"offsets": [], "settled_by": [], "written_off": 0}
+    work = {"needs_account": False, "planned": None, "unbooked": []}
+    ids = {"_id": of, "seller_id": ANN, "payment_id": of}
+    return {**ids, "state": state, "transfers": sent, **money, **debts, **work}
 
 
 def entry(of: str, cause: str, **change: int) -> Stored:
@@ -398,6 +404,7 @@ def _requests(edited: str) -> list[Request]:
         Request("edit", ANN, T1, 200, asked={"title": edited, "price": "45"}, version=1, state="available"),
         Request("edit", EVE, T1, 403, asked={"title": "Eve's", "price": "1"}),
         Request("edit", ANN, T2, None, asked={"title": "never came", "price": "1"}),
+        Request("upload", ANN, T6, 201),
         Request("withdraw", ANN, T3, 204),
         Request("withdraw", ANN, T1, 409),
         Request("reserve", BOB, T1, 201, O1, version=0, state="created"),

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from tests.resilience.chaos.client import Answer, Person
 from tests.resilience.chaos.history import DECLINED
+from tests.support.ticket_files import wallet_pass
 
 TRIES = 4
 """How often users send a request before they give up."""
@@ -105,6 +106,20 @@ class ScenarioRun:
         """Let a new user replace the oldest buyer, so that no buyer's list of orders grows without end."""
         self.buyers.append(newcomer)
         del self.buyers[0]
+
+    async def promises_ticket(self, seller: Person) -> str:
+        """List a ticket whose seller promises the files. Return its id; an empty string if that fails."""
+        price = self.price()
+        return (
+            await self.retries_until_final(
+                lambda: seller.lists_ticket(self.name, price, self.name, promised=True)
+            )
+        ).value("id")
+
+    async def uploads(self, seller: Person, ticket: str) -> bool:
+        """Upload the only file of a ticket: a small pass with a barcode that no other has."""
+        content = wallet_pass(f"{self.name} for {ticket}")
+        return (await self.retries_until_final(lambda: seller.uploads(ticket, content))).status == 201
 
     async def lists_ticket(self, seller: Person) -> str:
         """List a ticket and return its id; an empty string if that fails. Retries use one idempotency key."""

@@ -4,6 +4,12 @@ import asyncio
 from collections.abc import Mapping
 
 from tests.resilience.chaos.client import Answer, Person
+from tests.resilience.chaos.file_scenarios import (
+    breaks_a_promise,
+    hands_over_and_is_paid,
+    sells_with_files,
+    uploads_after_the_sale,
+)
 from tests.resilience.chaos.history import DECLINED
 from tests.resilience.chaos.page_scenarios import (
     abandons_the_payment_page,
@@ -292,6 +298,10 @@ SCENARIOS: Mapping[Scenario, int] = {
     race_for_one_ticket: 8,
     edits_and_withdraws_while_others_buy: 10,
     edits_on_two_screens: 4,
+    sells_with_files: 5,
+    uploads_after_the_sale: 4,
+    breaks_a_promise: 2,
+    hands_over_and_is_paid: 6,
     looks_around: 6,
     uses_a_token_after_signing_out: 3,
     comes_back: 2,

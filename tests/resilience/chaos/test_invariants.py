@@ -210,6 +210,11 @@ VIOLATIONS: Mapping[str, Iterable[Violation]] = {
         changed("orders", O6, delivery="confirmed"),
         changed("tickets", T1, files_ready_at=AT),
     ],
+    "uploads_match_responses": [
+        added("requests", Request("upload", ANN, T1, 201)),
+        added("requests", Request("upload", ANN, O9, 201)),
+        without("requests", lambda request: request.what == "upload"),
+    ],
     "due_deliveries_have_timers": [
         without("timers", lambda timer: timer.order == O2),
         changed("orders", O2, deliver_by=AT + timedelta(days=1)),
@@ -234,11 +239,21 @@ VIOLATIONS: Mapping[str, Iterable[Violation]] = {
         changed("sales", O6, state="held"),
         changed("sales", O2, state="paid"),
     ],
+    "sales_are_paid_when_due": [
+        changed("sales", O2, state="due"),
+        changed("sales", O6, unbooked=[{"key": f"transfer:{O6}"}]),
+    ],
     "the_ledger_is_balanced": [
         without("ledger"),
         without("ledger", lambda booked: booked["_id"] == f"transfer:{O6}"),
         changed("ledger", f"refund:{O5}", change={"held": -PRICE, "refunded": PRICE - 1}),
         added("ledger", entry(O6, "transfer-again", held=-PRICE, paid_out=PRICE)),
+        added("ledger", entry(O2, "write-off", owed=-1, written_off=1)),
+        added("ledger", entry(O2, "dispute", held=-1, lost=1)),
+        added("ledger", entry(O2, "fee", held=-1, fees=1)),
+        changed("sales", O2, fee=1),
+        changed("sales", O5, refunded=0, lost=PRICE),
+        changed("sales", O2, offsets=[{"order_id": O5, "amount": 1}]),
         added("ledger", entry(O4, "capture", received=PRICE, held=PRICE)),
     ],
     "every_change_is_published_once": [

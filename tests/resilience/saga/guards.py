@@ -1,4 +1,4 @@
-"""The guards of orders, tickets and payments. Each can be removed, which has to lead to violations."""
+"""The guards of orders, tickets, payments and payouts. Removing one has to lead to violations."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -10,6 +10,8 @@ from kit.changes import Changes
 from services.orders import rules
 from services.orders.rules import OrderState
 from services.payments.documents import Payment
+from services.payouts.rules import SaleState
+from services.payouts.stripe_gateway.client import Gateway
 from tests.resilience.saga.world import World
 
 
@@ -72,10 +74,30 @@ def without_delivery_timers(world: World) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def without_transfer_keys(world: World) -> Iterator[None]:
+    """Send transfers without keys and without a search for earlier ones."""
+
+    async def not_found(*_: object) -> None:
+        return None
+
+    with without_idempotency_keys(world), patch.object(Gateway, "find_transfer", not_found):
+        yield
+
+
+@contextmanager
+def without_freeze(_: World) -> Iterator[None]:
+    """Transfer the money of an order although a reported problem isn't decided."""
+    with patch.object(SaleState, "is_frozen", property(lambda _: False)):
+        yield
+
+
 GUARDS: Mapping[str, Callable[[World], AbstractContextManager[None]]] = {
     "unique-index": without_unique_index,
     "idempotency-key": without_idempotency_keys,
     "arbiter": without_arbiter,
     "hold-confirmation": without_hold_confirmation,
     "delivery-timer": without_delivery_timers,
+    "transfer-key": without_transfer_keys,
+    "freeze": without_freeze,
 }

@@ -1,6 +1,7 @@
 """A Hypothesis state machine: everything that may happen to a ticket's orders and payments, in any order."""
 
 from datetime import timedelta
+from typing import Literal
 
 import hypothesis
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ CARDS = [
     "tok_threeDSecure2Required",
     "tok_threeDSecureRequiredChargeDeclined",
 ]
+Step = Literal["report", "answer", "refund", "partial-refund", "reject"]
 which = st.integers(0, 7)
 """Chooses an element of a list whose length isn't known yet: the index is this number modulo the length."""
 
@@ -37,21 +39,24 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
 
         @initialize(
             at_checkout=st.booleans(),
-            known_to=st.sampled_from(["both", "both", "payments", "nobody"]),
+            known_to=st.sampled_from(["both", "both", "payments", "nobody", "sold", "sold"]),
             edited=st.sampled_from([False, False, False, False, False, True]),
             promised=st.booleans(),
         )
         def begin(self, at_checkout: bool, known_to: str, edited: bool, promised: bool) -> None:
-            """Reserve the ticket. In most sagas, payments has a replica of the order at once."""
+            """Reserve the ticket. Mostly payments knows the order at once, or the order is paid."""
             self.at_checkout = at_checkout
             world.run(world.begin(promised=promised))
             world.run(world.reserve(BUYERS[0]))
             if edited:
                 world.edit(2999)
-            if known_to == "both":
+            if known_to in ("both", "sold"):
                 world.run(world.come_to_rest())
             elif known_to == "payments":
                 world.run(world.inform_payments())
+            if known_to == "sold":
+                world.pay(self._order(0), "tok_visa", at_checkout=False)
+                world.run(world.come_to_rest())
 
         # --- User actions ---
 
@@ -100,14 +105,34 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
         def say_that_the_ticket_was_handed_over(self, which: int, by: str) -> None:
             world.hand_over(self._order(which), by)
 
-        @rule(which=which, relist=st.booleans())
-        def refund(self, which: int, relist: bool) -> None:
-            world.refund(self._order(which), relist=relist)
+        @rule(which=which, step=st.sampled_from(["report", "answer", "refund", "partial-refund", "reject"]))
+        def somebody_acts_on_a_problem(self, which: int, step: Step) -> None:
+            """The buyer reports a problem, the seller answers, and an operator decides."""
+            order = self._order(which)
+            match step:
+                case "report":
+                    world.report(order)
+                case "answer":
+                    world.answer_report(order)
+                case _:
+                    world.decide(order, step)
 
-        @rule(which=which)
-        def refund_at_stripe(self, which: int) -> None:
-            """Refund in Stripe's dashboard."""
-            world.run(world.refund_at_stripe(self._order(which)))
+        @rule(step=st.sampled_from(["days", "days", "account"]))
+        def the_money_becomes_due(self, step: str) -> None:
+            """Let the days pass until sales are due, or the seller set up an account."""
+            if step == "account":
+                world.set_up_account()
+            elif world.run(world.has_sales()):
+                world.run(world.days_pass())
+                world.pay_sellers()
+
+        @rule(which=which, how=st.sampled_from(["no", "no", "relist", "keep", "at Stripe"]))
+        def refund(self, which: int, how: str) -> None:
+            """Refund, but not too often, because otherwise few sellers are paid."""
+            if how == "at Stripe":
+                world.run(world.refund_at_stripe(self._order(which)))
+            elif how != "no":
+                world.refund(self._order(which), relist=how == "relist")
 
         # --- Events, deadlines and background work ---
 
@@ -136,6 +161,10 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
         @rule()
         def reconcile(self) -> None:
             world.act("reconciler", world.reconciler.reconcile())
+
+        @rule()
+        def pay_sellers(self) -> None:
+            world.pay_sellers()
 
         @rule()
         def sweep(self) -> None:
@@ -167,6 +196,7 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
         @rule()
         def all_goes_well_for_a_while(self) -> None:
             world.run(world.come_to_rest())
+            world.run(invariants.check_money(world))
 
         def teardown(self) -> None:
             if world.saga.orders:

@@ -1,7 +1,7 @@
 """Actors: work that stops before each effect until the test decides how the effect ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from enum import Enum, auto
@@ -154,9 +154,14 @@ class StripeTransport(httpx.AsyncBaseTransport):
         self._broken: set[str] = set()
         """Idempotency keys under which Stripe repeats a 500."""
         self._http = httpx.AsyncHTTPTransport()
+        self.ends: Mapping[str, End] = {}
+        """How requests that create something end, by their path. All others end as the test decides."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        match await _end():
+        end = await _end()
+        if request.method == "POST":
+            end = self.ends.get(request.url.path, end)
+        match end:
             case End.UNSENT:
                 raise httpx.ConnectError("the request was not delivered")
             case End.LATE:
@@ -192,6 +197,15 @@ class StripeTransport(httpx.AsyncBaseTransport):
         """Send one of the requests that timed out before."""
         if self.late:
             await self._send(self.late.pop(index % len(self.late)))
+
+    async def deliver_late_to(self, path: str) -> None:
+        """Send all requests to this path, or below it, that timed out before."""
+        late, self.late = self.late, []
+        for request in late:
+            if request.url.path.startswith(path):
+                await self._send(request)
+            else:
+                self.late.append(request)
 
     async def aclose(self) -> None:
         await self._http.aclose()

@@ -17,6 +17,8 @@ VIOLATIONS = {
     "arbiter": "cancelled became complete|can't be handled",
     "hold-confirmation": "outdated price|a withdrawn ticket was held|without a confirmed hold",
     "delivery-timer": "a promised ticket is due at rest",
+    "transfer-key": "payouts knows the transfers",
+    "freeze": "the money of a reported order was transferred",
 }
 SAGAS = 24
 """The sagas of one run. Hypothesis begins a run with a tenth of small sagas, which violate nothing."""
@@ -92,7 +94,56 @@ def buy_what_the_seller_has_changed(world: World) -> None:
     world.run(invariants.settle_and_check(world))
 
 
-SCRIPTS = {"delivery-timer": buy_what_never_arrives, "hold-confirmation": buy_what_the_seller_has_changed}
+def sell_with_files(world: World) -> None:
+    """Sell a ticket with uploaded files to a buyer who pays, and set up the seller's account."""
+    world.run(world.begin(promised=True))
+    world.upload()
+    world.run(world.come_to_rest())
+    world.run(world.reserve(BUYERS[0]))
+    world.run(world.come_to_rest())
+    world.pay(world.saga.orders[0], "tok_visa", at_checkout=False)
+    world.set_up_account()
+    world.run(world.come_to_rest())
+    world.run(invariants.check_money(world))
+
+
+def lose_the_answer_to_a_transfer(world: World) -> None:
+    """Let Stripe make a transfer whose answer is lost, also at the first repetitions."""
+    sell_with_files(world)
+    world.run(world.days_pass())
+    world.pay_sellers()
+    [payer] = world.actors()
+    world.run(world.step_to(payer, "/v1/transfers", End.LOST))
+    world.run(world.come_to_rest())
+    world.run(invariants.settle_and_check(world))
+
+
+def report_a_problem(world: World) -> None:
+    """Report a problem that nobody answers or decides on before the money would be due."""
+    sell_with_files(world)
+    world.report(world.saga.orders[0])
+    world.run(world.days_pass())
+    world.run(world.come_to_rest())
+    world.run(invariants.check_money(world))
+    world.run(invariants.settle_and_check(world))
+
+
+def refund_after_the_payout(world: World) -> None:
+    """Refund a buyer whose seller has the money already."""
+    sell_with_files(world)
+    world.run(world.days_pass())
+    world.run(world.come_to_rest())
+    world.refund(world.saga.orders[0], relist=False)
+    world.run(world.come_to_rest())
+    world.run(invariants.settle_and_check(world))
+
+
+SCRIPTS = {
+    "delivery-timer": buy_what_never_arrives,
+    "hold-confirmation": buy_what_the_seller_has_changed,
+    "transfer-key": lose_the_answer_to_a_transfer,
+    "freeze": report_a_problem,
+}
 """Sagas that need their guard. Random ones are seldom like them."""
 
 
@@ -106,6 +157,24 @@ def test_a_ticket_that_the_seller_has_changed_is_not_charged(world: World) -> No
     before = world.outcomes["cancelled/voided"]
     buy_what_the_seller_has_changed(world)
     assert world.outcomes["cancelled/voided"] == before + 1
+
+
+def test_a_transfer_whose_answer_is_lost_is_made_once(world: World) -> None:
+    before = world.outcomes["sale/paid"]
+    lose_the_answer_to_a_transfer(world)
+    assert world.outcomes["sale/paid"] == before + 1
+
+
+def test_the_money_of_a_reported_order_waits_for_the_decision(world: World) -> None:
+    before = world.outcomes["sale/paid"]
+    report_a_problem(world)
+    assert world.outcomes["sale/paid"] == before + 1
+
+
+def test_a_refund_after_the_payout_takes_the_transfer_back(world: World) -> None:
+    before = world.outcomes["sale/reversed"]
+    refund_after_the_payout(world)
+    assert world.outcomes["sale/reversed"] == before + 1
 
 
 @pytest.mark.parametrize("guard", SCRIPTS)

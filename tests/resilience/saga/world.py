@@ -1,10 +1,10 @@
-"""The orders, tickets and payments services. A test controls the messages between them, time and failures."""
+"""The orders, tickets, payments and payouts services. A test controls their messages, time and failures."""
 
 import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,6 +25,9 @@ import services.payments.inbox
 import services.payments.reconciler
 import services.payments.settlement
 import services.tickets.actions as tickets
+import services.tickets.files.actions as ticket_files
+import services.tickets.files.claims
+import services.tickets.files.storing
 from contracts.api import TicketBody
 from contracts.events import (
     ALL_EVENTS,
@@ -34,19 +37,19 @@ from contracts.events import (
     ExpirationComplete,
     OrderEvent,
     PaymentEvent,
+    PayoutEvent,
     TicketEvent,
 )
 from contracts.wire import now
-from kit.aggregates import change
-from kit.changes import Changes
 from kit.closed_users import ClosedUser
 from kit.errors import ServiceError
-from kit.mongo import Database, database
+from kit.mongo import Database, Documents, database
 from kit.stripe.client import SANDBOX_KEY
 from ops.migrate import create_indexes
 from sandbox.stripe.events.webhooks import sign
 from sandbox.testing import mongo_server, stripe_sandbox
 from services.expiration.actions import deadline_of
+from services.orders import problems
 from services.orders.documents import Order, TicketReplica
 from services.payments.actions import Payments
 from services.payments.documents import OrderReplica, Payment, WebhookEvent
@@ -56,10 +59,15 @@ from services.payments.settlement import Settlement
 from services.payments.stripe_gateway import outcomes
 from services.payments.stripe_gateway.client import Gateway
 from services.payments.stripe_gateway.shapes import Intent
-from services.tickets.documents import Ticket
-from services.tickets.files import rules as files
+from services.payouts.stripe_gateway.client import Gateway as PayoutsGateway
+from services.tickets.documents import FailedSale, Ticket
+from services.tickets.files.contents import Inspected
+from services.tickets.files.documents import CodeClaim, FileAccess, FileChunk, FileKey, SealedFile
+from services.tickets.files.vault import Vault
 from services.tickets.shows.documents import Show
 from settings import Settings
+from tests.resilience.saga.sellers import DOCUMENTS as DOCUMENTS_OF_PAYOUTS
+from tests.resilience.saga.sellers import Sellers, clock_patches
 from tests.resilience.saga.steps import Actor, End, StripeTransport, client_over, writes_are_effects
 from tests.support.owners import FakeOwner
 from tests.support.service import new_id
@@ -71,13 +79,24 @@ StripeEvent = dict[str, Any]
 WINDOW = timedelta(minutes=15)
 PRICE_MINOR = 1999
 """The price that the seller asks at first."""
+PART_MINOR = 700
+"""What a partial refund returns."""
+PAYDAY = timedelta(days=8)
+"""After this time, the money of an order that is delivered now is due."""
 DELIVERY_HOURS = 0.1
 """The hours in which promised files are due: fewer than the longest time that passes in one step."""
 WEBHOOK_SECRET = "whsec_of_the_saga"
-SELLER = new_id()
 BUYERS = (new_id(), new_id())
 ROUNDS = 12
 """The maximum number of rounds until a saga has to be at rest."""
+FILE_DAYS = 90.0
+CONTENT = b"%PDF-1.4, as the inspection left it"
+"""The content of a file. Nobody inspects it, as that takes a process and most of a second."""
+RECEIVERS: Mapping[type[Event], Sequence[str]] = {
+    OrderEvent: ("payments", "tickets", "payouts"),
+    PaymentEvent: ("orders", "payouts"),
+    TicketEvent: ("orders",),
+}
 _KINDS = {event.subject: event for event in ALL_EVENTS}
 
 
@@ -96,12 +115,16 @@ class Saga:
     """The orders, messages and timers of one ticket."""
 
     ticket: str
+    seller: str = ""
+    """The seller, who has no other tickets."""
     orders: list[str] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     relayed: set[str] = field(default_factory=set)
     timers: set[tuple[str, datetime]] = field(default_factory=set)
     history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """The events of each order and of the ticket, in the order of versions."""
+    payouts: dict[str, list[int]] = field(default_factory=dict)
+    """The versions of each sale that were published."""
     actors: list[Actor] = field(default_factory=list)
     authorized: dict[str, datetime] = field(default_factory=dict)
     """When each PaymentIntent was authorized."""
@@ -112,7 +135,7 @@ class Saga:
 
 
 class World:
-    """A real database, the real Stripe sandbox and the code of both services, for many sagas in sequence."""
+    """A real database, the real Stripe sandbox and the code of the services, for many sagas in sequence."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -156,23 +179,25 @@ class World:
         enter = self._open.enter_async_context
         mongo = await enter(mongo_server(self._folder / "mongo"))
         self.stripe = await enter(stripe_sandbox(self._folder / "stripe"))
-        self.orders_db: Database = await enter(database(mongo, "orders", [Order, TicketReplica, ClosedUser]))
-        self.tickets_db: Database = await enter(database(mongo, "tickets", [Ticket, Show]))
-        self.payments_db: Database = await enter(
-            database(mongo, "payments", [Payment, OrderReplica, WebhookEvent])
-        )
-        await create_indexes(self.orders_db, [Order, TicketReplica, ClosedUser])
-        await create_indexes(self.tickets_db, [Ticket, Show])
-        await create_indexes(self.payments_db, [Payment, OrderReplica, WebhookEvent])
+        of_tickets = [Ticket, FailedSale, Show, SealedFile, FileChunk, CodeClaim, FileAccess, FileKey]
+        of_orders, of_payments = [Order, TicketReplica, ClosedUser], [Payment, OrderReplica, WebhookEvent]
+        self.tickets_db = await self._database(mongo, "tickets", of_tickets)
+        self.orders_db = await self._database(mongo, "orders", of_orders)
+        self.payments_db = await self._database(mongo, "payments", of_payments)
+        self.payouts_db = await self._database(mongo, "payouts", DOCUMENTS_OF_PAYOUTS)
         self.transport = StripeTransport()
         self._shop = await enter(httpx.AsyncClient(base_url=self.stripe, auth=(SANDBOX_KEY, ""), timeout=10))
         given: Any = {"stripe_api_base": self.stripe, "data_dir": self._folder}
-        gateway = Gateway(Settings(_env_file=None, **given))
-        http: Any = gateway._api._http
-        self._open.push_async_callback(gateway.close)
-        http._cached_session = await enter(client_over(self.transport))
-        http.sleep_async = _at_once
+        settings = Settings(_env_file=None, **given)
+        gateway, of_payouts = Gateway(settings), PayoutsGateway(settings)
+        session = await enter(client_over(self.transport))
+        for each in (gateway, of_payouts):
+            http: Any = each._api._http
+            self._open.push_async_callback(each.close)
+            http._cached_session, http.sleep_async = session, _at_once
         settlement = Settlement(gateway)
+        self.vault = Vault(["the key of the saga's files"])
+        self.sellers = Sellers(of_payouts, self._shop)
         self.owner = FakeOwner()  # the services ask nobody, so that the test decides what they know
         self.payments = Payments(settlement, self.owner, "usd")
         self.at_checkout = Payments(settlement, self.owner, "usd", at_checkout=True)
@@ -188,10 +213,20 @@ class World:
             (services.payments.inbox, "now", self.now),
             (services.payments.reconciler, "now", self.now),
             (services.payments.settlement, "now", self.now),
+            (ticket_files, "now", self.now),
+            (services.tickets.files.claims, "now", self.now),
+            (services.tickets.files.storing, "now", self.now),
             (outcomes, "_authorized_at", self._authorized_at),
         ):
             self._open.enter_context(patch.object(module, name, value))
+        for each in clock_patches(self.now):
+            self._open.enter_context(each)
         self._open.enter_context(writes_are_effects())
+
+    async def _database(self, mongo: str, name: str, documents: Documents) -> Database:
+        opened: Database = await self._open.enter_async_context(database(mongo, name, documents))
+        await create_indexes(opened, documents)
+        return opened
 
     def now(self) -> datetime:
         return now() + self.saga.elapsed
@@ -209,8 +244,9 @@ class World:
         self.transport.answers.clear()
         self.transport.late.clear()
         self.promised = promised
-        ticket = await tickets.offer(SELLER, self._offer_at(PRICE_MINOR))
-        self.saga = Saga(ticket.key, has_delivery_timers=self.has_delivery_timers)
+        seller = new_id()
+        ticket = await tickets.offer(seller, self._offer_at(PRICE_MINOR))
+        self.saga = Saga(ticket.key, seller, has_delivery_timers=self.has_delivery_timers)
         self.sagas += 1
         await orders.follow_ticket(ticket.event())
 
@@ -236,27 +272,34 @@ class World:
         await do(found.user_id)
 
     def edit(self, price_minor: int) -> None:
-        self.act("seller", tickets.edit(self.saga.ticket, SELLER, self._offer_at(price_minor)))
+        self.act("seller", tickets.edit(self.saga.ticket, self.saga.seller, self._offer_at(price_minor)))
 
     def upload(self) -> None:
         """Complete the files of the ticket, unless tickets accepts none any more."""
         self.act("seller", self._upload())
 
     async def _upload(self) -> None:
-        key = kit.mongo.object_id(self.saga.ticket)
+        file = Inspected("pdf", seats=1, codes=[f"the code of {self.saga.ticket}"])
+        content = CONTENT + self.saga.ticket.encode()
+        await ticket_files.add(self.vault, self.saga.ticket, self.saga.seller, file, content)
 
-        def complete(ticket: Ticket) -> Changes | None:
-            files.check_may_add_file(ticket, SELLER)
-            return None if ticket.files_ready_at else {"files_ready_at": self.now()}
+    async def read_files(self, buyer: str) -> list[bytes]:
+        """The files of the ticket, as the buyer receives them.
 
-        await change(lambda: Ticket.find_one({"_id": key}), complete)
+        Raises:
+            NotTheFilesOwner, FileKeyLost, FileDamaged
+        """
+        ticket = self.saga.ticket
+        listed = (await ticket_files.show(ticket, buyer)).files
+        found = [await ticket_files.read(self.vault, ticket, buyer, file.id, FILE_DAYS) for file in listed]
+        return [content for _, _, content in found]
 
     def _offer_at(self, price_minor: int) -> TicketBody:
         body = {"title": "Hamlet", "price": price_minor / 100, "promised": self.promised}
         return TicketBody.model_validate(body)
 
     def withdraw(self) -> None:
-        self.act("seller", tickets.withdraw(self.saga.ticket, SELLER))
+        self.act("seller", tickets.withdraw(self.saga.ticket, self.saga.seller))
 
     def refund(self, order: str, *, relist: bool) -> None:
         self.act("operator", self.payments.refund(order, relist=relist))
@@ -264,13 +307,40 @@ class World:
     def hand_over(self, order: str, by: str) -> None:
         """Say that the ticket was handed over, as its seller or as the buyer."""
         if by == "seller":
-            self.act("seller", orders.hand_over(order, SELLER))
+            self.act("seller", orders.hand_over(order, self.saga.seller))
         else:
             self.act("buyer", self._of_buyer(order, lambda buyer: orders.confirm_delivery(order, buyer)))
 
+    def report(self, order: str) -> None:
+        """Report a problem as the buyer."""
+        kind, text = "not-as-described", "Another row"
+        work = self._of_buyer(order, lambda buyer: orders.report_problem(order, buyer, kind, text))
+        self.act("buyer", work)
+
+    def answer_report(self, order: str) -> None:
+        self.act("seller", orders.answer_problem(order, self.saga.seller, "It is the same row"))
+
+    def decide(self, order: str, decision: problems.Decision) -> None:
+        """Decide on the report as an operator."""
+        amount = PART_MINOR if decision == "partial-refund" else None
+        work = orders.decide_problem(order, decision, amount=amount, reason="Both are right")
+        self.act("operator", work)
+
+    def set_up_account(self) -> None:
+        self.act("seller", self.sellers.set_up_account(self.saga.seller))
+
+    def pay_sellers(self) -> None:
+        """Look at all sales, as a process of payouts does."""
+        self.act("payouts", self.sellers.reconcile())
+
     async def wait(self, time: timedelta) -> None:
         """Let time pass, for Stripe's pages too. The sandbox would close them by its own clock, which goes on
-        as usual."""
+        as usual.
+
+        No request about a transfer is under way for so long: payouts relies on that, as processes give
+        requests up sooner.
+        """
+        await self.transport.deliver_late_to("/v1/transfers")
         self.saga.elapsed += time
         for page in {body["id"] for body in self._made() if body["object"] == "checkout.session"}:
             session = (await self._shop.get(f"/v1/checkout/sessions/{page}")).json()
@@ -308,17 +378,27 @@ class World:
             self.ends[end.name.lower()] += 1
             await actor.step(end)
 
+    async def step_to(self, actor: Actor, path: str, end: End) -> None:
+        """Let an actor's effects end well until it sends a request to this path. That ends as given by `end`,
+        and so do its repetitions."""
+        self.transport.ends = {path: end}
+        try:
+            await self.finish(actor)
+        finally:
+            self.transport.ends = {}
+
     async def finish(self, actor: Actor) -> None:
         while not actor.done:
             await self.step(actor, End.WELL)
 
     async def relay(self) -> None:
         """Turn new events in the outboxes into messages, and fire timers that are due."""
-        orders_of_saga = {"$in": [kit.mongo.object_id(order) for order in self.saga.orders]}
+        of_orders = {"_id": {"$in": [kit.mongo.object_id(order) for order in self.saga.orders]}}
         for collection, which in (
             (self.tickets_db["tickets"], {"_id": kit.mongo.object_id(self.saga.ticket)}),
-            (self.orders_db["orders"], {"_id": orders_of_saga}),
+            (self.orders_db["orders"], of_orders),
             (self.payments_db["payments"], {"order_id": {"$in": self.saga.orders}}),
+            (self.payouts_db["sales"], of_orders),
         ):
             async for document in collection.find(which, {"outbox": 1}):
                 for entry in document["outbox"]:
@@ -335,8 +415,10 @@ class World:
         self.saga.relayed.add(entry["id"])
         body = json.loads(entry["body"])
         event = _KINDS[entry["subject"]].model_validate(body)
-        receivers = ("payments", "tickets") if isinstance(event, OrderEvent) else ("orders",)
+        receivers = next((to for kind, to in RECEIVERS.items() if isinstance(event, kind)), ())
         self.saga.messages += [Message(event, receiver) for receiver in receivers]
+        if isinstance(event, PayoutEvent):
+            self.saga.payouts.setdefault(event.id, []).append(event.version)
         if isinstance(event, OrderEvent | TicketEvent):
             self.saga.history.setdefault(event.id, []).append(body)
         if isinstance(event, OrderEvent) and event.status not in LIVE_STATUSES:
@@ -352,6 +434,8 @@ class World:
         """Handle an event as its subscriber does."""
         event = message.event
         match event:
+            case OrderEvent() | PaymentEvent() if message.to == "payouts":
+                await self.sellers.follow(event)
             case OrderEvent() if message.to == "tickets":
                 await tickets.follow_order(event)
             case OrderEvent():
@@ -365,6 +449,9 @@ class World:
         message.times += 1
 
     async def webhook(self, event: StripeEvent) -> None:
+        if event["type"].startswith("transfer."):
+            await self.sellers.webhook(event)
+            return
         body = json.dumps(event).encode()
         await self.inbox.receive_webhook(body, sign(body, WEBHOOK_SECRET, int(time.time())))
         await self.inbox.process_inbox()
@@ -442,12 +529,33 @@ class World:
         """Deliver everything without further failures and let time pass, until nothing changes."""
         while self.transport.late:
             await self.transport.deliver_late(0)
-        for later in (timedelta(), timedelta(hours=1), timedelta(days=8)):
+        for later in (timedelta(), timedelta(hours=1), PAYDAY):
             await self.wait(later)
             await self.come_to_rest()
             for event in await self.events_at_stripe():
                 await self.webhook(event)
             await self.come_to_rest()
+        await self._decide_everything()
+        if await self.sellers.wait_for_account(self.saga.seller):
+            await self.sellers.set_up_account(self.saga.seller)
+            await self.come_to_rest()
+
+    async def _decide_everything(self) -> None:
+        """Reject the reports that nobody has decided on. Their sellers had the time to answer."""
+        reported = {"ticket_id": self.saga.ticket, "report_open": True}
+        found = [str(order["_id"]) async for order in self.orders_db["orders"].find(reported, {"_id": 1})]
+        for order in found:
+            self.decide(order, "reject")
+        if found:
+            await self.come_to_rest()
+
+    async def has_sales(self) -> bool:
+        return await self.sellers.versions(self.saga.seller) > 0
+
+    async def days_pass(self) -> None:
+        """Let all be handled, and then let the time come at which sales are due."""
+        await self.come_to_rest()
+        await self.wait(PAYDAY)
 
     async def inform_payments(self) -> None:
         """Deliver the events of orders to payments, before tickets receives them."""
@@ -468,7 +576,8 @@ class World:
             reconciled = await self._reconcile()
             left = await self.inbox.process_inbox()
             swept = await self.sweep()
-            if not (waiting or reconciled or left or swept):
+            paid = await self._pay_sellers()
+            if not (waiting or reconciled or left or swept or paid):
                 return
         raise AssertionError("the saga doesn't come to rest")
 
@@ -476,6 +585,14 @@ class World:
         """Sweep as a process of orders does."""
         swept = await orders.sweep()
         return swept + (await orders.sweep_deliveries() if self.saga.has_delivery_timers else 0)
+
+    async def _pay_sellers(self) -> bool:
+        """Look at all sales. Return whether that has changed one."""
+        before = await self.sellers.versions(self.saga.seller)
+        if not before:
+            return False
+        await self.sellers.reconcile()
+        return await self.sellers.versions(self.saga.seller) != before
 
     async def _reconcile(self) -> Sequence[Reconciled]:
         """Look at all open payments, as if the times of their next looks had come."""

@@ -23,6 +23,7 @@ from tests.resilience.chaos.invariants.deliveries import (
     deliveries_follow_files,
     due_deliveries_have_timers,
     promises_are_kept_or_refunded,
+    uploads_match_responses,
 )
 from tests.resilience.chaos.invariants.events import (
     echoes_repeat_earlier_events,
@@ -58,6 +59,7 @@ from tests.resilience.chaos.invariants.orders import (
 from tests.resilience.chaos.invariants.payouts import (
     captured_payments_have_sales,
     sales_are_paid_once,
+    sales_are_paid_when_due,
     the_ledger_is_balanced,
 )
 
@@ -76,9 +78,11 @@ INVARIANTS: Sequence[Invariant] = (
     payment_pages_end_with_orders,
     promises_are_kept_or_refunded,
     deliveries_follow_files,
+    uploads_match_responses,
     due_deliveries_have_timers,
     captured_payments_have_sales,
     sales_are_paid_once,
+    sales_are_paid_when_due,
     the_ledger_is_balanced,
     every_change_is_published_once,
     message_ids_are_unique,

@@ -172,7 +172,10 @@ def _may_be_charged(request: Request) -> bool:
 
 
 def refunds_match_responses(history: History) -> Iterator[str]:
-    """Every accepted refund was made. No other order is refunded, and no other ticket is relisted."""
+    """Every accepted refund was made. No other order is refunded, and no other ticket is relisted.
+
+    An order whose promised files don't arrive in time is refunded without a request.
+    """
     asked = grouped_by(_of(history, "refund"), lambda request: request.about)
     orders = by_key(history.orders)
     for order_id, requests in asked.items():
@@ -182,7 +185,7 @@ def refunds_match_responses(history: History) -> Iterator[str]:
             yield f"order {order_id} is {status}, but its refund was accepted"
     for order_id, order in orders.items():
         taken = [request for request in asked.get(order_id, []) if not request.is_refused]
-        if order["status"] == "refunded" and not taken:
+        if order["status"] == "refunded" and not taken and order["delivery"] != "failed":
             yield f"order {order_id} is refunded, but nobody requested it"
         if order["relisted"] and not any(request.asked["relist"] for request in taken):
             yield f"the ticket of order {order_id} is on sale again, but nobody requested it"

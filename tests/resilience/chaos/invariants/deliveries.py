@@ -39,6 +39,20 @@ def deliveries_follow_files(history: History) -> Iterator[str]:
             yield f"order {key(order)} is confirmed, but nobody knows since when"
 
 
+def uploads_match_responses(history: History) -> Iterator[str]:
+    """A ticket whose file was accepted has it. No ticket has files that nobody uploaded."""
+    tickets = by_key(history.tickets)
+    uploads = [request for request in history.requests if request.what == "upload"]
+    for request in uploads:
+        ticket = tickets.get(request.about)
+        if request.is_done and (ticket is None or ticket["files_ready_at"] is None):
+            yield f"a file of ticket {request.about} was accepted, but the ticket doesn't have it"
+    possible = {request.about for request in uploads if not request.is_refused}
+    for ticket in history.tickets:
+        if ticket["files_ready_at"] is not None and key(ticket) not in possible:
+            yield f"ticket {key(ticket)} has files, but nobody uploaded one or was refused"
+
+
 def due_deliveries_have_timers(history: History) -> Iterator[str]:
     """Every delivery that is due has a timer at its deadline, if it has one."""
     timers = {(timer.order, timer.due) for timer in history.timers}
