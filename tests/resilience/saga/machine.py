@@ -44,7 +44,7 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
             promised=st.booleans(),
         )
         def begin(self, at_checkout: bool, known_to: str, edited: bool, promised: bool) -> None:
-            """Reserve the ticket. Mostly payments has a replica of the order at once, or the order is paid."""
+            """Reserve the ticket. Payments often has a replica of the order at once, and some are paid."""
             self.at_checkout = at_checkout
             world.run(world.begin(promised=promised))
             world.run(world.reserve(BUYERS[0]))
