@@ -87,7 +87,12 @@ CASES: dict[str, tuple[dict[str, Any], str, bool, bool]] = {
 async def test_a_buyer_who_confirmed_the_delivery_reads_so(
     client: PageClient, market: Market, buyer: User, seller: User, how: str, is_ready: bool
 ) -> None:
-    state = {"delivery": "confirmed", "delivered_at": AT, "confirmed_at": AT, "confirmed_by_buyer": True}
+    state: dict[str, Any] = {
+        "delivery": "confirmed",
+        "delivered_at": AT,
+        "confirmed_at": AT,
+        "confirmed_by_buyer": True,
+    }
     order = bought(market, buyer, seller, how=how, **state)
     text = text_of(await client.get(f"/orders/{order.id}"))
     assert "You confirmed the delivery on" in text

@@ -152,7 +152,7 @@ def sale(of: str, state: str, *, refunded: int = 0, transfers: Sequence[str] = (
     ]
     money = {"gross": PRICE, "currency": "usd", "fee": 0, "refunded": refunded, "lost": 0}
     debts = {"offsets": [], "settled_by": [], "written_off": 0}
-    work = {"needs_account": False, "planned": None, "unbooked": []}
+    work: Stored = {"needs_account": False, "planned": None, "unbooked": []}
     ids = {"_id": of, "seller_id": ANN, "payment_id": of}
     return {**ids, "state": state, "transfers": sent, **money, **debts, **work}
 

@@ -313,8 +313,9 @@ class World:
 
     def report(self, order: str) -> None:
         """Report a problem as the buyer."""
-        kind, text = "not-as-described", "Another row"
-        work = self._of_buyer(order, lambda buyer: orders.report_problem(order, buyer, kind, text))
+        work = self._of_buyer(
+            order, lambda buyer: orders.report_problem(order, buyer, "not-as-described", "Another row")
+        )
         self.act("buyer", work)
 
     def answer_report(self, order: str) -> None:
