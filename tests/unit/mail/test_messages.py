@@ -192,7 +192,9 @@ def test_of_a_sale_that_only_settles_a_debt_the_seller_is_told_so_and_not_of_a_p
     settled = DebtSettled().example()
     assert PaidOut().notice(settled) is None
     text = text_of(email_of(DebtSettled(), settled))
-    assert "$56.90. All of it settled what you owed, so we transfer nothing" in " ".join(text.split())
+    assert "All of the $56.90 for order 7K3WPD9RXE settled what you owed, so we pay you nothing" in " ".join(
+        text.split()
+    )
     paid = PaidOut().example()
     assert DebtSettled().notice(paid) is None
     assert PaidOut().notice(paid) is not None
