@@ -126,7 +126,7 @@ class Transfers:
                 await self.onboarding.refresh(await account.record({"may_receive": False}))
             return await self._changed(sale, lambda stored: rules.waits_for_account(stored, now()))
         except KeyExhausted:
-            # Stripe repeats its error for a day. Unless it has made the transfer, another number is another key.
+            # Stripe repeats its error for a day. Unless it made the transfer, another number is another key.
             if now() - planned.planned_at > UNDER_WAY:
                 found = await self.gateway.find_transfer(sale.key, planned)
                 if found is not None:
