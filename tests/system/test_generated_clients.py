@@ -19,6 +19,8 @@ NO_CONTENT = {
     "WARNING parsing PUT /api/tickets/{ticket_id}/picture within tickets.",
     "WARNING parsing POST /api/tickets/{ticket_id}/files within tickets.",
     "WARNING parsing GET /api/tickets/{ticket_id}/files/{file_id} within tickets.",
+    "WARNING parsing POST /api/orders/{order_id}/problem/photos within orders.",
+    "WARNING parsing GET /api/orders/{order_id}/problem/photos/{photo_id} within orders.",
 }
 """openapi-python-client supports only one content type of a body that it doesn't know."""
 
