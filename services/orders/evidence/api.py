@@ -44,7 +44,7 @@ HEADERS = {
 
 
 class UploadOperation(ApiOperation):
-    accepts = dict.fromkeys((_JPEG, "image/png", "image/webp", "application/octet-stream"), _BINARY)
+    accepts = dict.fromkeys((_JPEG, "image/png", "image/webp"), _BINARY)
 
 
 class PhotoOperation(ApiOperation):
