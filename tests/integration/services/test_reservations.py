@@ -81,6 +81,11 @@ async def test_a_reservation_creates_an_order_with_the_price_and_15_minutes_to_p
         "canExtend": False,
         "code": order["code"],
         **dict.fromkeys(("delivery", "deliverBy", "deliveredAt", "confirmedAt", "overdueAt")),
+        **dict.fromkeys(("formerStartsAt", "problem", "problemUntil")),
+        "canReport": False,
+        "confirmedByBuyer": False,
+        "photos": [],
+        "refundDue": 0,
         "ticket": {"id": ticket, "title": "Hamlet", "price": 19.9, "version": 0, **NO_DETAILS_IN_JSON},
     }
     assert before <= datetime.fromisoformat(order["expiresAt"]) - timedelta(minutes=15) <= now()
@@ -95,7 +100,11 @@ async def test_a_reservation_publishes_one_event_with_the_complete_order(orders:
     assert subject == "order.created"
     assert (body.pop("hold"), body.pop("refundedAmount"), body.pop("dispute")) == (1, 0, None)
     assert (body.pop("sellerId"), body.pop("paidAt"), body.pop("refundedAt")) == (SELLER, None, None)
-    assert order.pop("canExtend") is False
+    assert (body.pop("dateChanges"), body.pop("dateChangedAt"), body.pop("latestStartsAt")) == (0, None, None)
+    unreported = ("problemAt", "problemKind", "problemAnswerBy", "problemAnsweredAt", "problemDecidedAt")
+    assert not any(body.pop(name) for name in (*unreported, "remindedAt"))
+    only_shown = ("canExtend", "canReport", "confirmedByBuyer", "photos", "problemUntil")
+    assert not any(order.pop(name) for name in only_shown)
     assert order["ticket"].pop("version") == 0
     assert body == order
 

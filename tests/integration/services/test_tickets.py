@@ -49,7 +49,8 @@ async def shown(tickets: Served, ticket: dict[str, Any], *, by: str | None = Non
 
 def in_event(ticket: dict[str, Any], *, hold: int | None = None) -> dict[str, Any]:
     """The ticket as its event shows it: with the hold number instead of the order number."""
-    return {**{name: value for name, value in ticket.items() if name != "orderCode"}, "hold": hold}
+    shared = {name: value for name, value in ticket.items() if name != "orderCode"}
+    return {**shared, "hold": hold, "dateChanges": 0}
 
 
 def order_fields(ticket: dict[str, Any], *, hold: int = 1) -> dict[str, Any]:
@@ -97,6 +98,7 @@ async def test_a_new_ticket_is_shown_to_anonymous_visitors(tickets: Served) -> N
         "picture": None,
         "delivery": "seller",
         "filesReadyAt": None,
+        "awaitsFiles": False,
     }
     assert await shown(tickets, ticket) == ticket
     assert (await tickets.ask("GET", "/api/tickets")).json() == [ticket]

@@ -37,7 +37,7 @@ def operations_of(document: OpenAPI) -> Iterator[tuple[str, str, bool]]:
             for method in ("get", "put", "post", "delete", "patch"):
                 if operation := getattr(item, method):
                     is_for_operators = {"operator": []} in (operation.security or ())
-                    example = example.replace("{file_id}", "0" * 32)
+                    example = example.replace("{file_id}", "0" * 32).replace("{photo_id}", "0" * 32)
                     yield method.upper(), re.sub(r"\{\w+\}", "0" * 24, example), is_for_operators
 
 
