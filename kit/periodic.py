@@ -9,6 +9,10 @@ from kit.mongo import is_outage
 
 log = logging.getLogger(__name__)
 
+LAST_RUN_SECONDS = 0.5
+"""How long a run may go on after the cancellation. A database connection that is being opened when its task
+is cancelled is never closed."""
+
 
 async def every(
     seconds: float, work: Callable[[], Awaitable[object]], wake: asyncio.Event | None = None
@@ -22,7 +26,7 @@ async def every(
     while True:
         wake.clear()
         try:
-            await work()
+            await _to_its_end(work)
         except Exception as error:
             if is_outage(error):
                 log.warning("%s failed, the database is unavailable: %s", name, error)
@@ -31,3 +35,16 @@ async def every(
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await wake.wait()
+
+
+async def _to_its_end(work: Callable[[], Awaitable[object]]) -> None:
+    run = asyncio.ensure_future(work())
+    try:
+        await asyncio.shield(run)
+    except asyncio.CancelledError:
+        try:
+            await asyncio.wait({run}, timeout=LAST_RUN_SECONDS)
+        finally:
+            run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+        raise
