@@ -74,6 +74,10 @@ class Ticket(TicketState, Aggregate):
             IndexModel(
                 [("show_id", ASCENDING), ("status", ASCENDING), ("price_minor", ASCENDING)], name="of_show"
             ),
+            # With all fields of `popularity.refresh`, so that MongoDB reads no documents for it.
+            IndexModel(
+                [("status", ASCENDING), ("updated_at", ASCENDING), ("show_id", ASCENDING)], name="demand"
+            ),
         ]
 
     async def save_and_publish(self, changes: Changes, **expected: Any) -> Self | None:

@@ -77,9 +77,7 @@ def edits(typed: str, word: str, limit: int) -> tuple[int, int]:
         earlier, before, row = before, row, [number]
         for place, other in enumerate(letters, 1):
             cost = min(before[place] + 1, row[place - 1] + 1, before[place - 1] + (letter != other))
-            is_swap = (
-                number > 1 and place > 1 and letter == letters[place - 2] and other == typed[number - 2]
-            )
+            is_swap = number > 1 and place > 1 and letter == letters[place - 2] and other == typed[number - 2]
             row.append(min(cost, earlier[place - 2] + 1) if is_swap else cost)
         if min(row) > limit and min(before) > limit:
             return limit + 1, limit + 1
@@ -90,9 +88,7 @@ def edits(typed: str, word: str, limit: int) -> tuple[int, int]:
 
 def _words(tokens: str) -> Iterator[str]:
     """The words among tokens. Joined words and signs contain other characters."""
-    return (
-        token for token in set(tokens.split()) if len(token) >= MIN_KNOWN_LETTERS and token.isalpha()
-    )
+    return (token for token in set(tokens.split()) if len(token) >= MIN_KNOWN_LETTERS and token.isalpha())
 
 
 def _edges(word: str) -> Iterable[str]:
