@@ -60,6 +60,7 @@ from web.pages import (
     developers,
     events,
     files,
+    home,
     how_it_works,
     mail,
     order_copies,
@@ -75,6 +76,7 @@ from web.pages import (
     users,
 )
 from web.recorded_user import check_recorded_user
+from web.remembered_city import RememberedCity
 from web.rendering import assets
 from web.rendering.templating import engine
 from web.request import UseLocale, WebRequest
@@ -121,7 +123,8 @@ def web_app(settings: Settings) -> ASGIApp:
         Devices(settings),
     )
     viewers = Viewers(sessions, use, settings.session_cookie, partial(render_viewer, templates.engine))
-    return PageCache(admission, pages, cards, viewers, security, HeadRules(settings))
+    city = RememberedCity(is_secure=settings.cookie_secure)
+    return PageCache(admission, pages, cards, viewers, city, security, HeadRules(settings))
 
 
 def body_reader(settings: Settings) -> BodyReader:
@@ -138,7 +141,7 @@ def create(
 ) -> Litestar:
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
-        *(browse, tickets, events, sell, pictures, files, sales, orders, order_copies, purchases),
+        *(browse, home, tickets, events, sell, pictures, files, sales, orders, order_copies, purchases),
         *(users, accounts, passkeys, payouts, departures, mail, developers, how_it_works, problems),
     )
     return Litestar(
