@@ -60,7 +60,6 @@ from web.pages import (
     developers,
     events,
     files,
-    home,
     how_it_works,
     mail,
     order_copies,
@@ -141,7 +140,7 @@ def create(
 ) -> Litestar:
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
-        *(browse, home, tickets, events, sell, pictures, files, sales, orders, order_copies, purchases),
+        *(browse, tickets, events, sell, pictures, files, sales, orders, order_copies, purchases),
         *(users, accounts, passkeys, payouts, departures, mail, developers, how_it_works, problems),
     )
     return Litestar(

@@ -10,8 +10,9 @@ from itertools import islice
 from typing import Any, TypedDict
 from urllib.parse import urlencode
 
-from litestar import Response, Router, get
+from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
+from litestar.params import URLEncodedBody
 
 from contracts.api import Facets, Highlights, ShowOffer
 from contracts.problems import Problem
@@ -21,7 +22,7 @@ from web.forms import Fields, Form, plain_price
 from web.page_cache.renderings import CATALOGUE
 from web.page_context import Page
 from web.pages.home import home_of
-from web.remembered_city import MAX_LENGTH, PARAMETER
+from web.remembered_city import MAX_LENGTH, PARAMETER, RememberedCity
 from web.rendering import locales
 from web.rendering.isolation import isolated
 from web.rendering.texts import N_, _, ngettext
@@ -74,6 +75,27 @@ async def browse(page: NamedDependency[Page], request: WebRequest) -> Response[A
     """
     typed = _typed(request)
     home_city = None if any(typed.values()) else request.query_params.get(PARAMETER, "")[:MAX_LENGTH].strip()
+    return await _show(page, request, typed, home_city)
+
+
+@post("/city", status_code=200)
+async def choose_city(
+    page: NamedDependency[Page], request: WebRequest, data: URLEncodedBody[dict[str, str]]
+) -> Response[Any]:
+    """Remember a city, or forget it if it is empty, and show its home page."""
+    city = data.get("city", "").strip()[:MAX_LENGTH]
+    if page.request.wants_fragment:
+        response = await _show(page, request, dict.fromkeys(FILTERS.names, ""), city)
+    else:
+        response = page.redirect("/")
+    response.set_cookie(RememberedCity(is_secure=page.settings.cookie_secure).cookie(city))
+    return response
+
+
+async def _show(
+    page: Page, request: WebRequest, typed: dict[str, str], home_city: str | None
+) -> Response[Any]:
+    """The page of a search, or the home page of a city if `home_city` isn't None."""
     typed["city"] = typed["city"] or home_city or ""
     wrong_days = _wrong_days(typed)
     search = _search({name: value for name, value in typed.items() if name not in wrong_days})
@@ -388,6 +410,8 @@ class History(TypedDict, total=False):
 
 def _history(request: WebRequest, typed: Mapping[str, str], *, shown: int, appends: bool) -> History:
     """A script keeps typing in the search field from adding to the history (static/js/forms/search.js)."""
+    if request.method == "POST":  # the browser remembers the city
+        return {"replace_url": "/"}
     if appends:
         return {"replace_url": _address(typed, show=shown)}
     return {"push_url": _address(typed)} if request.wants_fragment else {}
@@ -404,4 +428,4 @@ def _address(typed: Mapping[str, str], after: str | None = None, show: int = 0) 
     return f"/?{urlencode(given)}" if given else "/"
 
 
-router = Router("/", route_handlers=[browse])
+router = Router("/", route_handlers=[browse, choose_city])

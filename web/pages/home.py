@@ -2,16 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
-from litestar import Response, Router, post
-from litestar.di import NamedDependency
-from litestar.params import URLEncodedBody
-
 from contracts.api import Facets, Highlights, ShowOffer
-from web.page_context import Page
-from web.remembered_city import MAX_LENGTH, RememberedCity
 from web.rendering.isolation import isolated
 from web.rendering.texts import _
 
@@ -78,15 +71,3 @@ def _shelves(city: str, highlights: Highlights) -> list[Shelf]:
 
 def _address(**filters: str) -> str:
     return f"/?{urlencode({name: value for name, value in filters.items() if value})}"
-
-
-@post("/city")
-async def choose_city(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str]]) -> Response[Any]:
-    """Remember a city, or forget it, and show the home page."""
-    response = page.redirect("/")
-    remembered = RememberedCity(is_secure=page.settings.cookie_secure)
-    response.set_cookie(remembered.cookie(data.get("city", "").strip()[:MAX_LENGTH]))
-    return response
-
-
-router = Router("/", route_handlers=[choose_city])

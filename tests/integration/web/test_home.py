@@ -103,9 +103,16 @@ def sorted_by_id(market: Market) -> list[str]:
     return [show.title for show in shows]
 
 
-async def test_with_htmx_choosing_a_city_loads_the_home_page(client: PageClient, market: Market) -> None:
-    answer = await client.submit("/city", city="berlin", target="form")
-    assert answer.headers["hx-redirect"] == "/"
+async def test_with_htmx_choosing_a_city_replaces_the_results(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    offered(market, seller, "Nick Cave")
+    offered(market, seller, "Hamlet", "Köln")
+    part = await client.submit("/city", city="koln", target="div#results")
+    assert part.text.lstrip().startswith('<div id="results">')
+    assert shelf(part, "Upcoming") == ["Hamlet"]
+    assert part.headers["hx-replace-url"] == "/"
+    assert shelf(await client.get("/"), "Upcoming") == ["Hamlet"]
 
 
 async def test_the_remembered_city_does_not_change_a_search(
