@@ -110,7 +110,7 @@ async def _show(
     found, highlights, offered = await asyncio.gather(
         _find(page.api, search, rows_only=appends),
         _highlights(page, home_city if is_home else None),
-        _offered(page, {} if after or appends else search),
+        _offered(page, {} if is_home or after or appends else search),
     )
     if after and found.refuses_cursor:
         return page.redirect(_address(typed))
@@ -129,7 +129,7 @@ async def _show(
         "filters": sum(chip.name != "q" for chip in chips),
         "removable": _removable(chips, found.facets),
         "home": home_of(typed["city"], highlights, found.facets) if is_home else None,
-        "offers": [] if form.has_errors else offered,
+        "offers": [] if form.has_errors or typed["sort"] else offered,
         "suggestions": _suggestions(typed, offered, found.facets),
         "corrected": found.facets.corrected if found.facets else None,
         "cleared": _address({"sort": typed["sort"]}),
@@ -351,10 +351,13 @@ async def _highlights(page: Page, city: str | None) -> Highlights | None:
 
 
 async def _offered(page: Page, search: Mapping[str, str]) -> list[ShowOffer]:
-    """The events that match the words of a search."""
-    if "q" not in search:
+    """The events of a search, the soonest first. They are shown if the tickets have this order too, and
+    suggested while words are typed.
+    """
+    filters = _without_order(search)
+    if not filters or (search["sort"] != "date" and "q" not in filters):
         return []
-    return await page.optional(page.api.offered_shows(_without_order(search))) or []
+    return await page.optional(page.api.offered_shows(filters)) or []
 
 
 def _without_order(search: Mapping[str, str]) -> dict[str, str]:

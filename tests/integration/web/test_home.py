@@ -166,6 +166,17 @@ async def test_a_search_shows_events_with_their_tickets(
     assert page.text.count('class="seat-row"') == 3
 
 
+@pytest.mark.parametrize(
+    ("search", "shown"),
+    [("city=berlin", True), ("city=berlin&sort=price", False), ("q=cave&sort=price", False)],
+)
+async def test_events_are_shown_if_the_list_begins_with_the_soonest(
+    client: PageClient, market: Market, seller: User, search: str, shown: bool
+) -> None:
+    offered(market, seller, "Nick Cave")
+    assert ('class="offer-event"' in (await client.get(f"/?{search}")).text) == shown
+
+
 async def test_a_misspelled_search_says_what_was_searched(
     client: PageClient, market: Market, seller: User
 ) -> None:
