@@ -52,7 +52,7 @@ class Vocabulary:
         limit = 2 if len(typed) >= MANY_LETTERS else 1
         best: tuple[int, bool, int, str] | None = None
         known = [self._by_edge[edge] for edge in _edges(typed) if edge in self._by_edge]
-        for number, word in enumerate(sorted(set().union(*known))):
+        for number, word in enumerate(sorted(set[str]().union(*known))):
             if number % CANDIDATES_PER_CHECK == 0:
                 check()
             if len(word) < len(typed) - limit:
