@@ -66,6 +66,7 @@ _TICKET = TypeAdapter(Ticket)
 _FILES = TypeAdapter(FileList)
 _TICKETS = TypeAdapter(list[Ticket])
 _FACETS = TypeAdapter(Facets)
+_IDS = TypeAdapter(list[str])
 _SHOWS = TypeAdapter(list[Show])
 _SHOW_PAGE = TypeAdapter(ShowPage)
 _ORDER = TypeAdapter(Order)
@@ -391,6 +392,15 @@ class ApiClient:
         """An event with its tickets, or the event into which it was merged."""
         path = f"/api/shows/{validated_id(show_id)}"
         return (await self._call("tickets", "GET", path, follows_redirects=True)).parse(_SHOW_PAGE)
+
+    async def picture(self, name: str) -> bytes:
+        """The WebP data of a picture."""
+        return (await self._call("tickets", "GET", f"/api/tickets/pictures/{name}/large")).body
+
+    async def upcoming_shows(self) -> list[str]:
+        """The ids of the events that a sitemap lists."""
+        headers = self._as_service()
+        return (await self._call("tickets", "GET", "/internal/upcoming-shows", headers=headers)).parse(_IDS)
 
     async def seller(self, user_id: str) -> Seller:
         return (await self._call("tickets", "GET", f"/api/tickets/sellers/{validated_id(user_id)}")).parse(

@@ -55,24 +55,26 @@ from web.page_cache.viewers import Viewers
 from web.page_context import Page, Viewer, render_viewer
 from web.pages import (
     accounts,
+    articles,
     browse,
     departures,
     developers,
     events,
     files,
-    how_it_works,
     mail,
     order_copies,
     orders,
     passkeys,
     payouts,
     pictures,
+    previews,
     problems,
     purchases,
     sales,
     sell,
     tickets,
     users,
+    well_known,
 )
 from web.recorded_user import check_recorded_user
 from web.rendering import assets
@@ -139,7 +141,19 @@ def create(
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
         *(browse, tickets, events, sell, pictures, files, sales, orders, order_copies, purchases),
-        *(users, accounts, passkeys, payouts, departures, mail, developers, how_it_works, problems),
+        *(
+            users,
+            accounts,
+            passkeys,
+            payouts,
+            departures,
+            mail,
+            developers,
+            articles,
+            problems,
+            previews,
+            well_known,
+        ),
     )
     return Litestar(
         route_handlers=[
@@ -152,6 +166,8 @@ def create(
             "http": from_state("http"),
             "sessions": from_state("sessions"),
             "feed": from_state("feed"),
+            "sitemap": from_state("sitemap"),
+            "previews": from_state("previews"),
             "hub": Provide(_hub, sync_to_thread=False),
             "viewer": Provide(_viewer),
             "api": Provide(_api_client),
@@ -184,6 +200,8 @@ def create(
                 "sessions": sessions,
                 "use": use,
                 "feed": feed,
+                "sitemap": well_known.Sitemap(),
+                "previews": previews.Previews(),
                 "addresses": addresses,
                 "vouching": Vouching(settings),
             }

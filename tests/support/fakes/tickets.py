@@ -53,6 +53,7 @@ class Tickets:
             web.get("/api/tickets/{id}/similar", self.similar),
             web.get("/api/tickets/sellers/{id}", self.seller),
             web.get("/api/shows", self.shows),
+            web.get("/internal/upcoming-shows", self.upcoming_shows),
             web.get("/api/shows/{id}", self.show_event),
         ]
 
@@ -257,6 +258,9 @@ class Tickets:
     async def shows(self, request: web.Request) -> web.Response:
         wanted = request.query.get("search", "").lower()
         return json_list([show for show in self.market.shows.values() if wanted in show.title.lower()])
+
+    async def upcoming_shows(self, _: web.Request) -> web.Response:
+        return web.json_response(list(self.market.shows))
 
     async def show_event(self, request: web.Request) -> web.Response:
         show_id = request.match_info["id"]
