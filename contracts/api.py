@@ -947,6 +947,64 @@ class WithdrawalBody(Body):
     reason: Reason
 
 
+ListingReportKind = TypeAliasType(
+    "ListingReportKind", Literal["fraud", "not-as-described", "price", "illegal", "other"]
+)
+"""What is wrong with a listing: it seems to be forged or stolen, its facts are wrong, its price isn't allowed, or
+its content is illegal."""
+
+ListingReportState = TypeAliasType("ListingReportState", Literal["open", "removed", "kept"])
+
+ListingDecision = TypeAliasType("ListingDecision", Literal["remove", "keep"])
+
+
+class ListingReportBody(Body):
+    kind: ListingReportKind
+    text: ProblemText
+
+
+class ListingReport(Wire):
+    """What somebody reported about a listing."""
+
+    kind: ListingReportKind
+    text: str
+    reported_at: Moment
+    state: ListingReportState
+    reason: str | None = None
+    """Why an operator decided so."""
+    decided_at: Moment | None = None
+
+
+class ReceivedReport(ListingReport):
+    """A report, for operators."""
+
+    reporter_id: Id | None
+    """Null if the account is deleted."""
+
+
+class ReportedListing(Wire):
+    """A listing with its reports, for operators."""
+
+    ticket_id: Id
+    seller_id: Id
+    open_since: Moment | None
+    """When the oldest open report was made. Null if none is open."""
+    further: int
+    """Number of further reports that weren't stored."""
+    removing: bool
+    """Whether the removal is decided but not carried out, because the ticket is reserved."""
+    reports: Sequence[ReceivedReport]
+    """The oldest first."""
+
+
+class ListingDecisionBody(Body):
+    ticket_id: Annotated[str, Field(min_length=1, max_length=64)]
+    decision: ListingDecision
+    reason: Reason
+    seen: Sequence[Moment] = ()
+    """When the reports were made that the operator has read. Empty for all."""
+
+
 class Payment(Wire):
     id: Id
     order_id: Id

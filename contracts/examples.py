@@ -21,6 +21,9 @@ from contracts.api import (
     Facets,
     FileList,
     LinkBody,
+    ListingDecisionBody,
+    ListingReport,
+    ListingReportBody,
     MyAccount,
     NameBody,
     NewCredential,
@@ -51,8 +54,10 @@ from contracts.api import (
     ProblemBody,
     ProblemDecisionBody,
     Profile,
+    ReceivedReport,
     RecoveredUser,
     RefundBody,
+    ReportedListing,
     ReportedOrder,
     ReportedProblem,
     ReportPhoto,
@@ -418,6 +423,16 @@ _FILE = TicketFile(
 
 _PHOTO = ReportPhoto(id="cd" * 16, by="buyer", size=184_022, uploaded_at=AUTHORIZED_AT)
 
+_RECEIVED_REPORT = ReceivedReport(
+    kind="fraud",
+    text="The picture is of another ticket.",
+    reported_at=DEADLINE,
+    state="removed",
+    reason="The picture is stolen",
+    decided_at=DEADLINE,
+    reporter_id=BUYER,
+)
+
 _SHOW = Show(
     id=SHOW,
     title="Nick Cave",
@@ -668,6 +683,18 @@ API_EXAMPLES: tuple[Wire, ...] = (
     CancellationBody(order_id=ORDER, reason="The buyer asked by phone"),
     ExtensionBody(order_id=ORDER, expires_at=DEADLINE, reason="The bank takes longer today"),
     WithdrawalBody(ticket_id=TICKET, reason="The event doesn't take place"),
+    ListingReportBody(kind="fraud", text="The picture is of another ticket."),
+    ListingReport(kind="fraud", text="The picture is of another ticket.", reported_at=DEADLINE, state="open"),
+    _RECEIVED_REPORT,
+    ReportedListing(
+        ticket_id=TICKET,
+        seller_id=SELLER,
+        open_since=DEADLINE,
+        further=0,
+        removing=False,
+        reports=[_RECEIVED_REPORT],
+    ),
+    ListingDecisionBody(ticket_id=TICKET, decision="remove", reason="The picture is stolen", seen=[DEADLINE]),
     Payment(
         id=PAYMENT,
         order_id=ORDER,

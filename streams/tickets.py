@@ -34,6 +34,8 @@ from services.tickets.files.documents import CodeClaim, FileAccess, FileChunk, F
 from services.tickets.files.inspection_queue import InspectionQueue
 from services.tickets.files.vault import Vault
 from services.tickets.list_cache import ListCache
+from services.tickets.reports import actions as reports
+from services.tickets.reports.documents import ListingCase
 from services.tickets.shows import merging
 from services.tickets.shows.api import SHOWS_API
 from services.tickets.shows.documents import Show
@@ -81,8 +83,8 @@ async def decode(message: StreamMessage[Msg]) -> TicketEvent | None:
 
 @asynccontextmanager
 async def lifespan(state: ServiceState) -> AsyncIterator[None]:
-    """Fill the catalogue and keep it up to date, accept uploads, delete unused pictures, and
-    let tickets follow their shows."""
+    """Fill the catalogue and keep it up to date, accept uploads, delete unused pictures, let
+    tickets follow their shows, and withdraw reported listings."""
     state.upload_queue = InspectionQueue(state.settings)
     state.vault = Vault(ticket_file_keys(state.settings))
     catalogue = state.catalogue = Catalogue(state.bus.last_position)
@@ -94,6 +96,7 @@ async def lifespan(state: ServiceState) -> AsyncIterator[None]:
         await stack.enter_async_context(running(catalogue.run()))
         await stack.enter_async_context(running(every(pictures.SWEEP_SECONDS, pictures.sweep)))
         await stack.enter_async_context(running(every(merging.SWEEP_SECONDS, merging.sweep)))
+        await stack.enter_async_context(running(every(reports.SWEEP_SECONDS, reports.sweep)))
         sweep_files = partial(retention.sweep, state.settings.file_days)
         await stack.enter_async_context(running(every(retention.SWEEP_SECONDS, sweep_files)))
         await stack.enter_async_context(running(every(retention.SWEEP_SECONDS, state.vault.check)))
@@ -109,7 +112,7 @@ service = Service(
     api=[*API, *SHOWS_API, *USERS_API],
     documents=[
         *(Ticket, FailedSale, Picture, Show, SealedFile, FileChunk, CodeClaim, FileAccess, FileKey),
-        *(ClosedUser, RateCounter),
+        *(ListingCase, ClosedUser, RateCounter),
     ],
     lifespan=lifespan,
     provides=["catalogue", "upload_queue", "vault"],
