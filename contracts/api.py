@@ -147,6 +147,19 @@ DisplayName = Annotated[str, line("Name", 50), AfterValidator(_reject_address), 
 """The name that others see."""
 
 
+class TraderDetails(Wire):
+    """Who a trader is. Buyers read it before they buy (Digital Services Act, article 30)."""
+
+    name: Annotated[str, line("Name", 120), schema(120)]
+    """The name of the person or the company."""
+    address: Annotated[str, paragraphs("Address", 300), schema(300)]
+    """The postal address, with line breaks."""
+    email: Email
+    phone: Annotated[str, Trimmed, Field(pattern=r"^\+?[0-9][0-9 ()/.-]{4,38}$")]
+    register_entry: Annotated[str, line("Register", 120), schema(120)] | None = None
+    """The register of companies and the number in it, if there is one."""
+
+
 class NameBody(Body):
     """What others see about the user. A field that is left out stays as it is."""
 
@@ -154,11 +167,13 @@ class NameBody(Body):
     """The name, or null to remove it."""
     trader: bool | None = None
     """Whether the user sells as a trader, which the law treats differently. Null to say neither."""
+    trader_details: TraderDetails | None = None
+    """Who the trader is. A trader has to state it."""
 
     @model_validator(mode="after")
     def _check_has_field(self) -> Self:
         if not self.model_fields_set:
-            raise PydanticCustomError("nothing_to_change", "Name or trader must be given")
+            raise PydanticCustomError("nothing_to_change", "Name, trader or traderDetails must be given")
         return self
 
 
@@ -210,6 +225,8 @@ class MyAccount(User):
     """Whether the user can't list or pay until the address is confirmed."""
     trader: bool | None = None
     """Whether the user sells as a trader, as stated by the user. Null if the user has said neither."""
+    trader_details: TraderDetails | None = None
+    """Who the trader is, as stated by the user. Null for others, and for traders who haven't said it yet."""
 
 
 class SessionView(Wire):
@@ -336,6 +353,8 @@ class Profile(Wire):
     """Whether the user has deleted the account."""
     trader: bool | None = None
     """Whether the user sells as a trader, as stated by the user. Null if the user has said neither."""
+    trader_details: TraderDetails | None = None
+    """Who the trader is, as stated by the user. Null for others, and for traders who haven't said it yet."""
 
 
 MAX_REASON = 500
@@ -950,8 +969,8 @@ class WithdrawalBody(Body):
 ListingReportKind = TypeAliasType(
     "ListingReportKind", Literal["fraud", "not-as-described", "price", "illegal", "other"]
 )
-"""What is wrong with a listing: it seems to be forged or stolen, its facts are wrong, its price isn't allowed, or
-its content is illegal."""
+"""What is wrong with a listing: it seems to be forged or stolen, its facts are wrong, its price isn't allowed
+or its content is illegal."""
 
 ListingReportState = TypeAliasType("ListingReportState", Literal["open", "removed", "kept"])
 

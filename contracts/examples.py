@@ -78,6 +78,7 @@ from contracts.api import (
     Ticket,
     TicketBody,
     TicketFile,
+    TraderDetails,
     UsedCredential,
     User,
     WithdrawalBody,
@@ -423,6 +424,14 @@ _FILE = TicketFile(
 
 _PHOTO = ReportPhoto(id="cd" * 16, by="buyer", size=184_022, uploaded_at=AUTHORIZED_AT)
 
+_TRADER = TraderDetails(
+    name="Ada Tickets GmbH",
+    address="Mühlenweg 1\n50667 Köln\nGermany",
+    email="info@example.com",
+    phone="+49 221 555010",
+    register_entry="Amtsgericht Köln, HRB 12345",
+)
+
 _RECEIVED_REPORT = ReceivedReport(
     kind="fraud",
     text="The picture is of another ticket.",
@@ -479,7 +488,8 @@ API_EXAMPLES: tuple[Wire, ...] = (
     EmailChange(email="ada@example.net", current_password="correct horse"),
     EmailChangeUndo(link=LINK_TEXT, new_password="battery staple"),
     LinkBody(link=LINK_TEXT),
-    NameBody(name="Ada L.", trader=False),
+    _TRADER,
+    NameBody(name="Ada L.", trader=True, trader_details=_TRADER),
     MyAccount(
         id=BUYER,
         email="ada@example.com",
@@ -518,7 +528,7 @@ API_EXAMPLES: tuple[Wire, ...] = (
     PasskeyNameBody(name="My phone"),
     PasskeyView(id=SESSION, name="My phone", created_at=AUTHORIZED_AT, used_at=DEADLINE),
     RecoveredUser(id=BUYER, email="ada@example.com", passkeys=1),
-    Profile(id=SELLER, since=DEADLINE, name="Ada L.", trader=True),
+    Profile(id=SELLER, since=DEADLINE, name="Ada L.", trader=True, trader_details=_TRADER),
     CurrentUserResult(current_user=User(id=BUYER, email="ada@example.com")),
     TicketBody(
         title="Row 4",

@@ -70,6 +70,7 @@ from web.pages import (
     previews,
     problems,
     purchases,
+    reports,
     sales,
     sell,
     tickets,
@@ -141,19 +142,8 @@ def create(
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
         *(browse, tickets, events, sell, pictures, files, sales, orders, order_copies, purchases),
-        *(
-            users,
-            accounts,
-            passkeys,
-            payouts,
-            departures,
-            mail,
-            developers,
-            articles,
-            problems,
-            previews,
-            well_known,
-        ),
+        *(users, accounts, passkeys, payouts, departures, mail, developers),
+        *(articles, problems, reports, previews, well_known),
     )
     return Litestar(
         route_handlers=[

@@ -12,7 +12,7 @@ from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from contracts.api import Order, Ticket
+from contracts.api import Order, Ticket, TraderDetails
 from web.api_client import Refused
 from web.page_cache.renderings import CATALOGUE
 from web.page_context import Page
@@ -59,6 +59,7 @@ class SellerView:
     """Whether the seller has deleted the account."""
     trader: bool | None = None
     """Whether the seller sells as a trader, if the seller has said so."""
+    trader_details: TraderDetails | None = None
     upheld_problems: int = 0
     failed_deliveries: int = 0
 
@@ -228,6 +229,7 @@ async def _seller(page: Page, user_id: str) -> SellerView | None:
         name=profile.name,
         is_deleted=profile.deleted,
         trader=profile.trader,
+        trader_details=profile.trader_details,
     )
 
 
