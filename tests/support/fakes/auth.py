@@ -96,12 +96,12 @@ class Auth:
 
     async def present(self, request: web.Request) -> web.Response:
         user, body = self.market.signed_in(request), await read(request, NameBody)
+        if body.trader and body.trader_details is None:
+            raise refusal(
+                400, TraderUnidentified.message, code=TraderUnidentified.code, field="traderDetails"
+            )
         if body.trader is not None:
             self.market.traders[user.id] = body.trader
-            if body.trader and body.trader_details is None:
-                raise refusal(
-                    400, TraderUnidentified.message, code=TraderUnidentified.code, field="traderDetails"
-                )
             self.market.trader_details.pop(user.id, None)
         if body.trader_details is not None:
             self.market.trader_details[user.id] = body.trader_details
