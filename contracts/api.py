@@ -419,7 +419,9 @@ class PrivateNoteBody(Body):
 
 
 class Ticket(PublicTicket):
-    model_config = ConfigDict(json_schema_extra=left_out_if_none("privateNote", "refundedAmount", "dispute"))
+    model_config = ConfigDict(
+        json_schema_extra=left_out_if_none("privateNote", "refundedAmount", "dispute", "removedReason")
+    )
 
     category: Category | None = None
     order_code: str | None = None
@@ -428,6 +430,8 @@ class Ticket(PublicTicket):
     """How much of the price the buyer of a sold ticket got back, in minor units. Only the seller sees it."""
     dispute: DisputeStatus | None = None
     """The state of the dispute, if the buyer disputed the payment. Only the seller sees it."""
+    removed_reason: str | None = None
+    """Why operators have removed the listing after reports. Only the seller sees it."""
     private_note: str | None = None
     """Only in the seller's own ticket, and in a ticket that the caller bought. Lists never contain it."""
 
@@ -472,7 +476,7 @@ class FileList(Wire):
     files: Sequence[TicketFile]
 
 
-_PERSONAL = ("private_note", "refunded_amount", "dispute")
+_PERSONAL = ("private_note", "refunded_amount", "dispute", "removed_reason")
 
 
 class Facet(Wire):

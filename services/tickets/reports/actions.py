@@ -86,7 +86,7 @@ async def sweep() -> None:
 async def _remove(case: ListingCase) -> ListingCase:
     """Withdraw the listing. One that was sold meanwhile stays, and its buyer can report a problem."""
     try:
-        await actions.withdraw_by_operator(case.key)
+        await actions.withdraw_by_operator(case.key, case.removal)
     except TicketReserved:
         log.warning("the reported listing %s is reserved; it is withdrawn when it is free", case.key)
         return case

@@ -68,6 +68,9 @@ async def test_a_removal_withdraws_the_listing_and_settles_its_reports(
     assert answer.status_code == 200, answer.text
     assert [each["state"] for each in answer.json()["reports"]] == ["removed", "removed"]
     assert await status_of(tickets, ticket) == "withdrawn"
+    readers = {by: await tickets.ask("GET", f"/api/tickets/{ticket}", by=by) for by in (ANN, BOB)}
+    assert readers[ANN].json()["removedReason"] == "It is stolen"
+    assert "removedReason" not in readers[BOB].json()
     assert await queue(tickets, operator) == []
     assert refusal(await report(tickets, ticket, by=new_id()), 409)[0][1] == rules.ListingGone.message
 

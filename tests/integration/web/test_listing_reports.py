@@ -62,3 +62,14 @@ async def test_a_second_report_says_that_the_first_has_arrived(
     answer = await client.submit(path, kind="price", text="Too much")
     assert answer.status_code == 409
     assert "You have reported this listing already" in text_of(answer)
+
+
+async def test_the_seller_of_a_removed_listing_reads_why(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    ticket = market.ticket(seller, status="withdrawn", removed_reason="It is <b>stolen</b>")
+    client.sign_in_as(market.token_of(seller.id))
+    page = await client.get(f"/tickets/{ticket.id}")
+    assert "We have removed this listing" in text_of(page)
+    assert "It is &lt;b&gt;stolen&lt;/b&gt;" in page.text
+    assert "You withdrew this ticket" not in text_of(page)
