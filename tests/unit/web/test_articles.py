@@ -1,6 +1,7 @@
 """Articles are rendered from Markdown files that somebody else may have written."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ from web.rendering import articles
 from web.rendering.articles import NAMES, article, render
 
 
+@pytest.mark.parametrize("language", ["en", "de"])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_standard_article_has_a_title_and_a_description(name: str) -> None:
-    found = article(name, "en")
+def test_every_standard_article_has_a_title_and_a_description(name: str, language: str) -> None:
+    found = article(name, language)
     assert found.title
     assert 20 < len(found.description) <= articles.MAX_DESCRIPTION + 1
     assert f">{found.title}</h1>" in found.html
@@ -30,6 +32,14 @@ def test_every_standard_article_has_a_title_and_a_description(name: str) -> None
 )
 def test_an_article_contains_no_raw_html_and_no_dangerous_links(text: str, html: str) -> None:
     assert str(render(text).html) == html
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_german_version_has_the_same_parts_and_links(name: str) -> None:
+    english, german = (article(name, language).html for language in ("en", "de"))
+    for pattern in (r"<h[123]", r"<li>", r"<em>"):
+        assert len(re.findall(pattern, english)) == len(re.findall(pattern, german))
+    assert re.findall(r'href="([^"]*)"', english) == re.findall(r'href="([^"]*)"', german)
 
 
 def test_pictures_of_other_sites_are_not_loaded() -> None:
@@ -53,7 +63,8 @@ def test_a_file_of_the_operator_replaces_the_standard_one_and_a_language_is_pref
     (tmp_path / "terms.de.md").write_text("# Unsere Bedingungen\n\nText")
     assert article("terms", "en", tmp_path).title == "Our terms"
     assert article("terms", "de", tmp_path).title == "Unsere Bedingungen"
-    assert article("help", "de", tmp_path).title == article("help", "en").title
+    assert article("help", "de", tmp_path).title == "Hilfe"
+    assert article("help", "fr", tmp_path).title == "Help"
     assert article("terms", "../x", tmp_path).title == "Our terms"
 
 
