@@ -42,6 +42,14 @@ def test_the_german_version_has_the_same_parts_and_links(name: str) -> None:
     assert re.findall(r'href="([^"]*)"', english) == re.findall(r'href="([^"]*)"', german)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_links_between_articles_lead_to_pages_and_headings_that_exist(name: str) -> None:
+    pages = {*(f"/{each}" for each in NAMES), "/orders", "/sell", "/account", "/account/payouts"}
+    pages |= {"/account/forgot", "/.well-known/security.txt"}
+    for target in re.findall(r'href="([^"]*)"', article(name, "en").html):
+        assert target.partition("#")[0] in pages, target
+
+
 def test_pictures_of_other_sites_are_not_loaded() -> None:
     assert "<img" not in render("![logo](https://example.com/x.png)").html
 
