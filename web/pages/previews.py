@@ -1,6 +1,5 @@
 """Pictures for link previews of events and tickets, which messengers and search engines show."""
 
-import asyncio
 from asyncio import to_thread
 from collections import OrderedDict
 from zlib import crc32
@@ -10,6 +9,9 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from contracts.api import ShowPage, Ticket
+from kit.limiter import Limiter
+from kit.networks import networks_of
+from web.api_client import ServiceDown
 from web.page_context import Page
 from web.rendering import locales
 from web.rendering.previews import Preview, render
@@ -19,6 +21,8 @@ from web.rendering.ticket_texts import has_begun, places
 
 MAX_KEPT = 200
 """Previews that a process keeps: about 20 MB."""
+MAX_WAITING = 6
+"""Requests that wait for their preview. They occupy permits that other pages need, so further ones get 503."""
 CACHED = "public, max-age=3600"
 
 
@@ -27,17 +31,22 @@ class Previews:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[Preview, str | None], bytes] = OrderedDict()
-        self._rendering = asyncio.Lock()
+        self._rendering = Limiter(1, queue_size=MAX_WAITING, timeout=2.0)
 
     async def jpeg(self, page: Page, preview: Preview, picture: str | None) -> bytes:
         key = (preview, picture)
         if (kept := self._find(key)) is not None:
             return kept
         content = None if picture is None else await page.optional(page.api.picture(picture))
-        async with self._rendering:
+        permit = await self._rendering.acquire(networks_of(page.request.client_address))
+        if permit is None:
+            raise ServiceDown("tickets")
+        try:
             if (kept := self._find(key)) is not None:  # another request has rendered it meanwhile
                 return kept
             rendered = await to_thread(render, preview, content)
+        finally:
+            permit.release()
         if picture is None or content is not None:
             self._kept[key] = rendered
             while len(self._kept) > MAX_KEPT:
