@@ -22,7 +22,7 @@ from web.rendering.ticket_texts import has_begun, places
 MAX_KEPT = 200
 """Previews that a process keeps: about 20 MB."""
 MAX_WAITING = 6
-"""Requests that wait for their preview. They occupy permits that other pages need, so further ones get 503."""
+"""Requests that wait for their preview. They occupy permits of other pages, so further ones get 503."""
 CACHED = "public, max-age=3600"
 
 
