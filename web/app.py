@@ -87,9 +87,12 @@ from web.session_use import NoteSessionUse
 MAX_FORM_PARTS = 50
 """The most parts of a form with a picture. No form has as many fields."""
 COMPRESSED_PAGES = CompressionConfig(
-    backend="gzip", gzip_compress_level=6, minimum_size=1000, exclude=["^/static/", "^/api/", "^/live$"]
+    backend="gzip",
+    gzip_compress_level=6,
+    minimum_size=1000,
+    exclude=["^/static/", "^/api/", "^/live$", r"/preview\.jpg$", "^/icons/"],
 )
-"""Assets are excluded because they are already compressed, and streams because compression would delay them.
+"""Assets and pictures are excluded because they are already compressed, and streams because compression would delay them.
 Responses of the services are passed on unchanged."""
 
 
