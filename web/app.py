@@ -92,8 +92,8 @@ COMPRESSED_PAGES = CompressionConfig(
     minimum_size=1000,
     exclude=["^/static/", "^/api/", "^/live$", r"/preview\.jpg$", "^/icons/"],
 )
-"""Assets and pictures are excluded because they are already compressed, and streams because compression would delay them.
-Responses of the services are passed on unchanged."""
+"""Assets and pictures are excluded because they are already compressed, and streams because compression would
+delay them. Responses of the services are passed on unchanged."""
 
 
 def app() -> ASGIApp:
