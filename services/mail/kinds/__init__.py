@@ -12,6 +12,7 @@ from services.mail.kinds.accounts import (
     PasswordChanged,
     ResetPassword,
 )
+from services.mail.kinds.alerts import TicketAlert
 from services.mail.kinds.base import AnyKind
 from services.mail.kinds.deliveries import DateChanged, Overdue, OverdueSale, TicketReady, UploadReminder
 from services.mail.kinds.orders import Receipt, Refunded, SaleRefunded, Sold
@@ -35,6 +36,7 @@ KINDS: Sequence[AnyKind] = (
     PaidOut(),
     DebtSettled(),
     SetUpPayouts(),
+    TicketAlert(),
     ConfirmAddress(),
     ConfirmNewAddress(),
     ResetPassword(),
