@@ -16,6 +16,8 @@ from yarl import URL
 from contracts.api import (
     POSITION,
     VALID_UNTIL,
+    Alert,
+    AlertList,
     Facets,
     FileList,
     MyAccount,
@@ -66,6 +68,8 @@ _TICKET = TypeAdapter(Ticket)
 _FILES = TypeAdapter(FileList)
 _TICKETS = TypeAdapter(list[Ticket])
 _FACETS = TypeAdapter(Facets)
+_ALERT = TypeAdapter(Alert)
+_ALERTS = TypeAdapter(AlertList)
 _SHOWS = TypeAdapter(list[Show])
 _SHOW_PAGE = TypeAdapter(ShowPage)
 _ORDER = TypeAdapter(Order)
@@ -391,6 +395,15 @@ class ApiClient:
         """An event with its tickets, or the event into which it was merged."""
         path = f"/api/shows/{validated_id(show_id)}"
         return (await self._call("tickets", "GET", path, follows_redirects=True)).parse(_SHOW_PAGE)
+
+    async def alerts(self) -> AlertList:
+        return (await self._call("tickets", "GET", "/api/alerts")).parse(_ALERTS)
+
+    async def add_alert(self, body: Mapping[str, Any]) -> Alert:
+        return (await self._call("tickets", "POST", "/api/alerts", body=body)).parse(_ALERT)
+
+    async def remove_alert(self, alert_id: str) -> None:
+        await self._call("tickets", "DELETE", f"/api/alerts/{validated_id(alert_id)}")
 
     async def seller(self, user_id: str) -> Seller:
         return (await self._call("tickets", "GET", f"/api/tickets/sellers/{validated_id(user_id)}")).parse(

@@ -2,7 +2,7 @@
    elements that htmx adds or replaces later. */
 import "./live/fragments.js";
 import "./live/connection-status.js";
-import "./live/availability-alerts.js";
+import "./live/ticket-alerts.js";
 import "./countdown.js";
 import "./forms/feedback.js";
 import "./forms/filters.js";
