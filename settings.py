@@ -352,7 +352,7 @@ class Settings(BaseSettings):
     )
     mail_daily_limit: NoLimitAtZero = Field(
         50,
-        description="Maximum optional mails to one person within 24 hours; more are dropped; 0 for no limit",
+        description="Maximum optional mails of each kind to one person within 24 hours; more are dropped; 0 for no limit",
     )
 
     # Security

@@ -40,6 +40,8 @@ async def new(page: NamedDependency[Page], request: WebRequest) -> Response[Any]
     event_id = request.query_params.get("event", "")[:100]
     if (refusal := sign_in_first(page)) is not None:
         return refusal
+    if page.viewer.unconfirmed:
+        return await page.confirmed_meanwhile() or page.redirect("/account/confirm")
     return await _form(page, event_id, None)
 
 

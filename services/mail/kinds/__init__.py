@@ -48,4 +48,3 @@ KINDS: Sequence[AnyKind] = (
 )
 
 BY_NAME: Mapping[str, AnyKind] = {kind.name: kind for kind in KINDS}
-OPTIONAL: Sequence[str] = [kind.name for kind in KINDS if kind.is_optional]
