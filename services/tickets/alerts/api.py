@@ -5,6 +5,7 @@ from litestar.params import RequestBody
 
 from contracts.api import Alert as AlertView
 from contracts.api import AlertBody, AlertList, AlertNews
+from kit.errors import AccountClosed
 from kit.http.guards import confirmed, signed_in
 from kit.http.limits import Limited
 from kit.http.openapi import SIGNED_IN, PathId, refusals
@@ -31,7 +32,7 @@ async def list_alerts(request: ApiRequest) -> AlertList:
     guards=[signed_in, confirmed, Limited("alert", "rate_change")],
     security=SIGNED_IN,
     summary="Ask to be told of tickets",
-    responses=refusals(UnknownShow, EventInThePast, TooManyAlerts),
+    responses=refusals(UnknownShow, EventInThePast, TooManyAlerts, AccountClosed),
 )
 async def add_alert(request: ApiRequest, data: RequestBody[AlertBody]) -> AlertView:
     """By email and on open pages, once for each ticket. Asking for the same again replaces the conditions."""

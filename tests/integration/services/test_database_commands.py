@@ -88,6 +88,8 @@ async def tickets(
     for sweep in (
         "pictures.sweep",
         "shows.merging.sweep",
+        "alerts.waves.Waves.sweep",
+        "alerts.waves.purge",
         "files.retention.sweep",
         "files.vault.Vault.check",
     ):
