@@ -30,7 +30,7 @@ async def test_a_user_who_waits_is_told_of_a_ticket_on_any_page_and_by_email(
     await fan.page.get_by_label("How many together").select_option("2")
     await fan.button("Notify me").click()
     await expect(fan.heading("Alerts and favorites")).to_be_visible()
-    await fan.sees("At most $50 per ticket")
+    await fan.sees("At most $50.00 per ticket")
     await fan.open("/developers")
     await fan.marks_the_page()
 

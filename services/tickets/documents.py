@@ -82,11 +82,7 @@ class Ticket(TicketState, Aggregate):
             IndexModel(
                 [("show_id", ASCENDING), ("status", ASCENDING), ("price_minor", ASCENDING)], name="of_show"
             ),
-            IndexModel(
-                [("announce_at", ASCENDING)],
-                name="to_announce",
-                partialFilterExpression={"announce_at": {"$type": "date"}},
-            ),
+            IndexModel([("announce_at", ASCENDING)], name="to_announce"),
         ]
 
     async def save_and_publish(self, changes: Changes, **expected: Any) -> Self | None:

@@ -126,13 +126,13 @@ class Waves:
                 .limit(BATCH)
                 .to_list()
             )
-            wanting = [alert for alert in found if rules.matches(alert, ticket)]
-            told = await _told(ticket, [alert.user_id for alert in wanting])
+            wanting = {alert.id: alert.user_id for alert in found if rules.matches(alert, ticket)}
+            told = {*chosen.users, *await _told(ticket, list(wanting.values()))}
             for alert in found:
                 if len(chosen.users) == self.size:
                     return chosen
                 chosen.last = alert.id
-                if alert in wanting and alert.user_id not in told:
+                if alert.id in wanting and alert.user_id not in told:
                     told.add(alert.user_id)
                     chosen.users.append(alert.user_id)
             chosen.is_end = len(found) < BATCH
