@@ -14,7 +14,6 @@ import pytest
 import pytest_asyncio
 
 from contracts.api import Order, User
-from contracts.events import Event as BusEvent
 from contracts.events import (
     AlertMatched,
     OrderedTicket,
@@ -23,6 +22,7 @@ from contracts.events import (
     SessionEnded,
     TicketUpdated,
 )
+from contracts.events import Event as BusEvent
 from contracts.examples import EVENT_EXAMPLES
 from contracts.identity import SESSION_COOKIE
 from contracts.wire import now
