@@ -4,7 +4,6 @@ import { fill, partsOf, texts } from "../texts.js";
 import { watch } from "./tab-leader.js";
 
 const TOPIC = "alerts:me";
-const REQUEST = { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" };
 
 // Empty for a guest, undefined if the user of the page is unknown.
 const viewer = document.querySelector(".account")?.dataset.viewer;
@@ -18,7 +17,7 @@ async function showNews() {
   isOutdated = document.hidden || isAsking;
   if (isOutdated) return;
   isAsking = true;
-  const response = await fetch("/api/alerts/news", REQUEST).catch(() => null);
+  const response = await fetch("/api/alerts/news", { method: "POST" }).catch(() => null);
   // After a failure, the email and the list of alerts still tell the user.
   const { matches } = response?.ok ? await response.json() : { matches: [] };
   isAsking = false;
