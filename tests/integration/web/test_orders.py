@@ -1,6 +1,6 @@
 """The pages on which a buyer reserves a ticket and pays, without JavaScript and with htmx."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import get_args
@@ -39,6 +39,16 @@ async def test_buying_a_ticket_redirects_to_the_order_page(
     assert page.url.path == f"/orders/{order.id}"
     assert "To pay" in text_of(page)
     assert "You pay $20.00" in text_of(page)
+
+
+async def test_the_head_of_a_checkout_names_the_time_zone_of_the_event(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    starts_at = datetime(2036, 12, 12, 19, tzinfo=UTC)
+    ticket = market.ticket(seller, starts_at=starts_at, time_zone="Europe/Berlin")
+    page = await client.get(f"/orders/{market.order(buyer, ticket).id}")
+    basket = page.text.partition('<aside class="basket"')[2].partition("</aside>")[0]
+    assert "(Berlin time)" in basket
 
 
 async def test_buying_while_signed_out_redirects_to_sign_in_and_then_back_to_the_ticket(
