@@ -164,3 +164,20 @@ async def test_date_fields_appear_only_for_a_custom_date_range(visitors: Visitor
     await visitor.page.get_by_label("Date").select_option(label="Any date")
     await expect(first).to_be_hidden()
     await visitor.page.wait_for_url(re.compile(r"/$"))
+
+
+async def test_a_long_venue_does_not_hide_the_city_on_a_card(visitors: Visitors) -> None:
+    word = f"venue{random_word()}"
+    await visitors.ticket(
+        title=word, venue="The Great Hall of the Old Harbor Customs House " * 2, city="Malmö"
+    )
+    for width in (320, 1280):
+        visitor = await visitors.guest(viewport={"width": width, "height": 800})
+        await visitor.open(f"/?q={word}")
+        city = visitor.main.locator(".stub-place bdi", has_text="Malmö")
+        inside = """(city) => {
+            const line = city.parentElement.getBoundingClientRect();
+            const box = city.getBoundingClientRect();
+            return box.right <= line.right + 1 && city.scrollWidth <= city.clientWidth;
+        }"""
+        assert await city.evaluate(inside)
