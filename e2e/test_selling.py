@@ -88,8 +88,12 @@ async def test_the_lists_of_seller_and_buyer_update_when_a_ticket_is_reserved_an
     await buyer.sees("No orders yet")
     for visitor in (seller, buyer):
         await visitor.marks_the_page()
+    announcement = seller.page.locator("#sales-announcement")
+    await announcement.evaluate("(region) => { region.isTheSame = true; }")
     order = await buyer.person.reserves(ticket["id"])
     await expect(seller.main.get_by_role("listitem")).to_contain_text("left for the buyer")
+    await expect(announcement).to_have_text("0 on sale, 1 reserved, 0 sold")
+    assert await announcement.evaluate("(region) => region.isTheSame")  # a new one would be silent
     await expect(seller.link(re.compile("^Reserved"))).to_contain_text("1")
     await expect(buyer.main.get_by_role("region", name="Unpaid")).to_contain_text(title)
     await buyer.person.cancels(order["id"])
