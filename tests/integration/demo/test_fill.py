@@ -106,6 +106,24 @@ async def test_a_user_waits_as_long_as_a_response_asks_for_and_tries_again(statu
     assert response.status_code == 201
 
 
+async def test_a_user_waits_for_a_service_that_does_not_say_how_long_and_lists_a_ticket_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A 503 may come after the ticket was stored: the repeated request has the same key."""
+    monkeypatch.setattr("sandbox.demo.user.BUSY_PAUSE", 0)
+    keys: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        return httpx.Response(503 if len(keys) < 3 else 201, json={})
+
+    async with httpx.AsyncClient(base_url="http://market", transport=httpx.MockTransport(answer)) as http:
+        assert (await User("noah", http).request("POST", "/api/tickets")).status_code == 201
+        assert len(set(keys)) == 1
+        await User("noah", http).request("POST", "/api/tickets")
+    assert len(set(keys)) == 2
+
+
 async def test_the_error_for_an_unexpected_response_quotes_the_service() -> None:
     forbidden = httpx.Response(403, json={"title": "That order isn't yours"})
     transport = httpx.MockTransport(lambda _: forbidden)
