@@ -111,6 +111,16 @@ async def extend(
     return await _changed(page, order_id, step, page.api.extend_order(order_id))
 
 
+@get("/orders/{order_id:str}/cancel")
+async def ask_to_cancel(page: NamedDependency[Page], order_id: FromPath[str]) -> Response[Any]:
+    """Ask whether to release the ticket, because somebody else may get it at once."""
+    view = await view_of(page, order_id)
+    if not view.stage.can_cancel:
+        return page.redirect(f"/orders/{order_id}")
+    context, back = {"view": view}, f"/tickets/{view.order.ticket.id}"
+    return page.render("orders/release.html", context, fragment="orders/release.html", back=back)
+
+
 @post("/orders/{order_id:str}/cancel")
 async def cancel(page: NamedDependency[Page], order_id: FromPath[str]) -> Response[Any]:
     """Cancel the order, which releases its ticket."""
@@ -234,4 +244,4 @@ async def _outcome(page: Page, order_id: str, is_known: Callable[[Stage], bool])
         return None
 
 
-router = Router("/", route_handlers=[show, pay, extend, cancel, confirm_delivery])
+router = Router("/", route_handlers=[show, pay, extend, ask_to_cancel, cancel, confirm_delivery])

@@ -140,6 +140,36 @@ async def test_cancelling_an_order_releases_the_ticket(
     assert market.tickets[order.ticket.id].status == "available"
 
 
+async def test_releasing_a_ticket_is_confirmed_on_a_page_of_its_own(
+    client: PageClient, market: Market, order: Order
+) -> None:
+    checkout = await client.get(f"/orders/{order.id}")
+    assert f'<a href="/orders/{order.id}/cancel">Release ticket</a>' in checkout.text
+    assert f'action="/orders/{order.id}/cancel"' not in checkout.text
+    page = await client.get(f"/orders/{order.id}/cancel")
+    assert "Release this ticket? Nick Cave , $20.00" in text_of(page)
+    assert f'<form class="actions" method="post" action="/orders/{order.id}/cancel">' in page.text
+    assert f'href="/orders/{order.id}">Keep it</a>' in page.text
+    assert market.orders[order.id].status == "created"
+
+
+async def test_the_page_to_release_a_ticket_says_what_happens_during_a_bank_check(
+    client: PageClient, market: Market, order: Order
+) -> None:
+    market.change_order(order.id, status="awaiting:payment")
+    market.payment(order, "pending", action_url="https://bank.example/")
+    text = text_of(await client.get(f"/orders/{order.id}/cancel"))
+    assert "Your bank is waiting for your confirmation" in text
+
+
+async def test_the_page_to_release_a_ticket_leads_back_if_the_order_can_not_be_cancelled(
+    client: PageClient, market: Market, order: Order
+) -> None:
+    market.change_order(order.id, status="complete")
+    answer = await client.get(f"/orders/{order.id}/cancel")
+    assert answer.headers["location"] == f"/orders/{order.id}"
+
+
 async def test_an_order_cancelled_by_the_buyer_is_not_shown_as_expired_later(
     client: PageClient, market: Market, order: Order
 ) -> None:
