@@ -74,12 +74,30 @@ async def test_results_update_during_typing_and_the_back_button_undoes_each_filt
     await visitor.link("Remove filter: Tromsø").click()
     await expect(visitor.main.get_by_role("status")).to_have_text("1 ticket")
     await expect(city).to_have_value("")
+    await expect(visitor.link("Remove filter: Theatre")).to_be_focused()
     await visitor.link("Remove filter: Theatre").click()
     await expect(visitor.main.get_by_role("status")).to_have_text("24 tickets")
+    await expect(visitor.link(f"Remove filter: “{word}”")).to_be_focused()
     await visitor.page.go_back()
     await expect(visitor.page.get_by_label("Category")).to_have_value("theatre")
     await visitor.link("Clear all").click()
     await expect(search).to_have_value("")
+    await expect(visitor.main.locator("#count")).to_be_focused()
+
+
+async def test_removing_a_filter_does_not_load_the_page_again(visitors: Visitors) -> None:
+    word = await list_tour(visitors)
+    visitor = await visitors.guest()
+    await visitor.open(f"/?q={word}&to=2099-12-24&sort=price")
+    await visitor.marks_the_page()
+    await visitor.link("Remove filter: Until Dec 24, 2099").click()
+    await visitor.page.wait_for_url(f"**/?q={word}&sort=price")
+    await expect(visitor.page.get_by_label("Last day")).to_be_hidden()
+    await visitor.link(f"Remove filter: “{word}”").click()
+    await visitor.page.wait_for_url("**/?sort=price")
+    await expect(visitor.page.get_by_role("searchbox", name="Search")).to_have_value("")
+    await expect(visitor.main.locator("#count")).to_be_focused()
+    assert await visitor.has_not_reloaded()
 
 
 @pytest.mark.parametrize("java_script_enabled", [True, False])

@@ -4,6 +4,7 @@ import "./live/fragments.js";
 import "./live/connection-status.js";
 import "./live/availability-alerts.js";
 import "./countdown.js";
+import "./forms/chips.js";
 import "./forms/feedback.js";
 import "./forms/filters.js";
 import "./forms/passkeys.js";

@@ -31,7 +31,7 @@ def titles(page: httpx.Response) -> list[str]:
 
 
 def count(page: httpx.Response) -> str:
-    match = re.search(r'id="count" role="status">([^<]*)<', page.text)
+    match = re.search(r'id="count" role="status" tabindex="-1">([^<]*)<', page.text)
     assert match
     return match[1]
 
