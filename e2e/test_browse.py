@@ -146,6 +146,28 @@ async def test_a_response_to_an_outdated_search_is_ignored(visitors: Visitors) -
     assert visitor.page.url.endswith(f"/?q={word}+far")
 
 
+async def test_a_slow_search_says_that_it_is_under_way(visitors: Visitors) -> None:
+    visitor = await visitors.guest()
+    held, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        held.set()
+        await let_go.wait()
+        await route.continue_()
+
+    await visitor.open("/")
+    await visitor.page.route("**/results?*", slowly)
+    announcement = visitor.page.locator("#announcement")
+    await visitor.page.get_by_role("searchbox", name="Search").fill(f"slow{random_word()}")
+    await held.wait()
+    await visitor.sees("Searching…")
+    await expect(announcement).to_have_text("Searching…")
+    let_go.set()
+    await expect(visitor.main.get_by_role("status")).to_have_text("No tickets")
+    await expect(visitor.main.get_by_text("Searching…")).to_have_count(0)
+    await expect(announcement).to_be_empty()
+
+
 async def test_search_and_filters_work_without_javascript(visitors: Visitors) -> None:
     word = await list_tour(visitors)
     visitor = await visitors.guest(java_script_enabled=False)

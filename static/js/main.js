@@ -8,6 +8,7 @@ import "./forms/chips.js";
 import "./forms/feedback.js";
 import "./forms/filters.js";
 import "./forms/passkeys.js";
+import "./forms/progress.js";
 import "./forms/search.js";
 import "./forms/show-more.js";
 import "./print.js";
