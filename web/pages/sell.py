@@ -28,6 +28,7 @@ from web.pages.pictures import (
 )
 from web.pages.sell_form import BLANK, FIELDS, api_body, render_form, render_refused, typed_values
 from web.redirects import sign_in_address
+from web.rendering.templating import why_unchangeable
 from web.rendering.texts import _
 from web.rendering.ticket_texts import has_begun
 from web.request import WebRequest
@@ -266,7 +267,8 @@ async def withdraw(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Res
         if refused.status in {401, 404}:
             raise
         ticket = await page.api.ticket(ticket_id)
-        return _confirmation(page, ticket, refused.problem.title, refused.status)
+        alert = why_unchangeable(ticket) or refused.problem.title
+        return _confirmation(page, ticket, alert, refused.status)
     return page.redirect(f"/tickets/{ticket_id}")
 
 

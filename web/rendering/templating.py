@@ -16,7 +16,7 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from markupsafe import Markup, escape
 
 from contracts import guarantees
-from contracts.api import MAX_HOLD
+from contracts.api import MAX_HOLD, Ticket
 from contracts.tickets import TicketDetails
 from contracts.wire import now
 from settings import Settings
@@ -214,6 +214,18 @@ def in_words(seconds: int) -> str:
     if seconds >= 60:
         return texts.ngettext("%(num)s minute", "%(num)s minutes", seconds // 60)
     return texts.ngettext("%(num)s second", "%(num)s seconds", seconds)
+
+
+def why_unchangeable(ticket: Ticket) -> str | None:
+    """Why the seller can't change a reserved ticket, and for how long. None if nobody holds it any more."""
+    left = seconds_left(ticket.held_until) if ticket.held_until and ticket.status == "reserved" else 0
+    if not left:
+        return None
+    return texts._(
+        "A buyer has reserved this ticket and has %(time)s left to pay. "
+        "You can change it if the buyer doesn't pay",
+        time=in_words(left),
+    )
 
 
 def _window(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """The forms to list, edit and withdraw a ticket, and to upload its picture."""
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from aiohttp import web
 
 from contracts.api import Ticket, User
 from contracts.problems import Problem
+from contracts.wire import now
 from tests.integration.web.page_client import EVENT, PageClient, text_of
 from tests.support.fakes.market import Market
 from tests.support.fakes.services import Services
@@ -96,17 +98,40 @@ async def test_notes_of_a_thousand_characters_of_any_script_fit_into_the_edit_fo
 
 
 async def test_editing_a_reserved_ticket_is_refused_and_keeps_the_submitted_values(
-    client: PageClient, market: Market, seller: User
+    client: PageClient, market: Market, seller: User, stopped_clock: datetime
 ) -> None:
     buyer, _ = market.user("buyer@example.com")
     ticket = market.ticket(seller)
     market.order(buyer, ticket)
+    market.change_ticket(ticket.id, held_until=stopped_clock + timedelta(seconds=754))
     response = await client.submit(
         f"/tickets/{ticket.id}/edit", follow=False, title="Other", price="25", **EVENT
     )
     assert response.status_code == 409
-    assert "Cannot edit a reserved ticket" in text_of(response)
+    assert "A buyer has reserved this ticket and has 12 minutes left to pay" in text_of(response)
     assert 'value="Other"' in response.text
+
+
+async def test_withdrawing_a_reserved_ticket_says_how_long_it_is_reserved(
+    client: PageClient, market: Market, seller: User, stopped_clock: datetime
+) -> None:
+    buyer, _ = market.user("buyer@example.com")
+    ticket = market.ticket(seller)
+    market.order(buyer, ticket)
+    market.change_ticket(ticket.id, held_until=stopped_clock + timedelta(seconds=45))
+    response = await client.submit(f"/tickets/{ticket.id}/withdraw")
+    assert response.status_code == 409
+    assert "A buyer has reserved this ticket and has 45 seconds left to pay" in text_of(response)
+
+
+async def test_a_refused_change_of_a_ticket_that_is_free_again_gives_the_reason_of_the_service(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    ticket = market.ticket(seller)
+    market.order(market.user("buyer@example.com")[0], ticket)
+    market.change_ticket(ticket.id, held_until=now() - timedelta(seconds=1))
+    response = await client.submit(f"/tickets/{ticket.id}/withdraw")
+    assert "Cannot withdraw a reserved ticket" in text_of(response)
 
 
 async def test_without_javascript_a_separate_page_asks_for_confirmation_of_a_withdrawal(
