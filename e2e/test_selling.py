@@ -30,6 +30,8 @@ async def test_a_new_price_appears_at_once_on_open_pages_of_the_ticket(visitors:
     await seller.page.wait_for_url(f"**{path}")
     await expect(seller.main).to_contain_text("$39.50")
     await expect(onlooker.main).to_contain_text("$39.50")
+    await expect(onlooker.notice).to_have_text("The price has changed from $45.00 to $39.50.")
+    await expect(onlooker.main).to_contain_text("before: $45.00")
     await expect(onlooker.main).to_contain_text("Sat, Jun 5, 2027, 8:30\u202fPM UTC")
     assert await onlooker.has_not_reloaded()
 

@@ -3,6 +3,7 @@
 import "./live/fragments.js";
 import "./live/connection-status.js";
 import "./live/availability-alerts.js";
+import "./live/price-changes.js";
 import "./countdown.js";
 import "./forms/chips.js";
 import "./forms/feedback.js";

@@ -20,6 +20,8 @@ SCRIPT_TEXTS = {
     "passkeysNowhere": N_("Passkeys don't work at the address of this site."),
     "passkeysUnsupported": N_("Your browser doesn't support passkeys. Use your password."),
     "picturePreview": N_("Your picture as it will be shown"),
+    "priceBefore": N_("before: %(before)s"),
+    "priceChanged": N_("The price has changed from %(before)s to %(after)s."),
     "reconnecting": N_("Reconnecting…"),
     "signedOut": N_("You were signed out. %(link)s to continue."),
     "signIn": N_("Sign in"),

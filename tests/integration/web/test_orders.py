@@ -41,6 +41,35 @@ async def test_buying_a_ticket_redirects_to_the_order_page(
     assert "You pay $20.00" in text_of(page)
 
 
+async def test_a_buyer_who_saw_another_price_reads_so_before_paying(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    ticket = market.ticket(seller, price="20")
+    shown = await client.get(f"/tickets/{ticket.id}")
+    assert '<input type="hidden" name="price" value="20.00">' in shown.text
+    market.change_ticket(ticket.id, price=Decimal("25.50"))
+    answer = await client.submit(f"/tickets/{ticket.id}/buy", price="20.00")
+    [order] = market.orders.values()
+    assert answer.headers["location"] == f"/orders/{order.id}?was=20.00"
+    page = await client.get(answer.headers["location"])
+    assert "The price has changed since you looked: it was $20.00, and now it is $25.50" in text_of(page)
+    assert f'hx-get="/orders/{order.id}?was=20.00"' in page.text  # live updates keep it
+
+
+@pytest.mark.parametrize("sent", ["20.00", "", "cheap", "1e9"])
+async def test_a_buyer_who_saw_the_price_or_sends_none_reads_nothing_about_it(
+    client: PageClient, market: Market, buyer: User, seller: User, sent: str
+) -> None:
+    ticket = market.ticket(seller, price="20")
+    answer = await client.submit(f"/tickets/{ticket.id}/buy", price=sent)
+    [order] = market.orders.values()
+    assert answer.headers["location"] == f"/orders/{order.id}"
+    for was in ("20.00", "x"):
+        page = await client.get(f"/orders/{order.id}?was={was}")
+        assert page.status_code == 200
+        assert "The price has changed" not in text_of(page)
+
+
 async def test_the_head_of_a_checkout_names_the_time_zone_of_the_event(
     client: PageClient, market: Market, buyer: User, seller: User
 ) -> None:
