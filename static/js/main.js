@@ -17,3 +17,4 @@ import "./restored-page.js";
 import "./sell/price-summary.js";
 import "./sell/time-zone.js";
 import "./sell/picture.js";
+import "./sell/draft.js";

@@ -199,6 +199,7 @@ def _form(
 ) -> Response[Any]:
     """`is_known`: whether the address has an account, to which the form then leads."""
     context = {"form": form, "next": then, "passkey_origin": passkey_origin(page), "is_known": is_known}
+    context["has_ended"] = "ended" in page.request.query_params
     return page.render(
         f"users/{purpose}.html", context, fragment=f"users/_{purpose}.html", status=status, then=then
     )

@@ -10,6 +10,7 @@ SCRIPT_TEXTS = {
     "connectionFailed": N_(
         "The connection failed. Your request may have gone through: check before you try again."
     ),
+    "draftRestored": N_("What you typed is here again. Choose a picture and files again."),
     "fiveMinutesLeft": N_("Five minutes left to pay"),
     "noLongerOffered": N_("%(title)s is no longer offered."),
     "oneMinuteLeft": N_("One minute left to pay"),

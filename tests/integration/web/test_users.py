@@ -113,6 +113,13 @@ async def test_each_error_appears_at_its_field_and_as_a_link_in_the_summary(clie
     assert "Password must be between 8 and 256 characters" in text_of(response)
 
 
+async def test_the_sign_in_page_says_that_a_session_has_ended(client: PageClient) -> None:
+    assert "You were signed out. Sign in to continue." in text_of(
+        await client.get("/signin?next=/orders&ended")
+    )
+    assert "You were signed out" not in text_of(await client.get("/signin?next=/orders"))
+
+
 async def test_an_address_in_use_is_an_error_of_its_field_and_the_form_leads_to_signing_in(
     client: PageClient, market: Market
 ) -> None:
