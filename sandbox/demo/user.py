@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import httpx
@@ -86,12 +86,19 @@ class User:
 
     async def wait_for_status(self, path: str, *statuses: str) -> None:
         """Wait until the resource, or the first one of a list, has one of the statuses."""
+        await self.wait_for(path, lambda body: _status(body) in statuses)
+
+    async def wait_for(self, path: str, is_reached: Callable[[Any], bool]) -> None:
+        """Wait until the resource is as expected.
+
+        Raises:
+            UnexpectedResponse: it isn't after `TIMEOUT`.
+        """
         clock = asyncio.get_running_loop()
         deadline = clock.time() + TIMEOUT
-        while (status := _status(await self.get(path))) not in statuses:
+        while not is_reached(body := await self.get(path)):
             if clock.time() > deadline:
-                expected = " or ".join(statuses)
-                raise UnexpectedResponse(f"{path} is still {status!r} after {TIMEOUT:g} s, not {expected!r}")
+                raise UnexpectedResponse(f"{path} is still {_status(body)!r} after {TIMEOUT:g} s")
             await asyncio.sleep(POLL_INTERVAL)
 
 

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
 
+from contracts.wire import now
 from sandbox.demo.__main__ import PROGRAMME, run, summary
 from sandbox.demo.fill import fill
 from sandbox.demo.programme import PASSWORD, Listing, email_of, people
@@ -55,14 +57,14 @@ async def test_a_run_creates_orders_in_every_state_and_a_second_run_creates_noth
     second = await fill(stack.settings, programme)
     tickets, orders, payments = await all_data(stack.web, programme)
 
-    assert first == {"tickets": 9, "pictures": 1, "orders": 7}
+    assert first == {"tickets": 10, "pictures": 1, "orders": 8}
     assert not second
     # The list shows the newest ticket first, as the programme does.
     assert [ticket["title"] for ticket in tickets] == [listing.event.title for listing in programme]
     assert Counter((order["status"], order["relisted"]) for order in orders) == {
         ("created", False): 2,
         ("awaiting:payment", False): 1,
-        ("complete", False): 1,
+        ("complete", False): 2,
         ("cancelled", False): 1,
         ("refunded", False): 1,
         ("refunded", True): 1,
@@ -71,6 +73,8 @@ async def test_a_run_creates_orders_in_every_state_and_a_second_run_creates_noth
         "Your card was declined."
     }
     assert [ticket["status"] for ticket in tickets].count("withdrawn") == 1
+    past = [order for order in orders if datetime.fromisoformat(order["ticket"]["startsAt"]) < now()]
+    assert [(order["status"], order["delivery"]) for order in past] == [("complete", "confirmed")]
     assert [ticket["title"] for ticket in tickets if ticket["picture"]] == [programme[0].event.title]
 
 
