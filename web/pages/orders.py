@@ -166,7 +166,7 @@ async def _show(
 ) -> Response[Any]:
     view = await view_of(page, order_id, came_back=came_back, goes_to_pay=goes_to_pay, was=was)
     back = f"/tickets/{view.order.ticket.id}" if view.is_checkout else None
-    context = {"view": view, "cards": SANDBOX_CARDS, "alert": alert}
+    context = {"view": view, "cards": SANDBOX_CARDS, "alert": alert, "site": page.settings.site}
     return page.render("orders/show.html", context, fragment="orders/_order.html", status=status, back=back)
 
 
