@@ -10,7 +10,10 @@ SCRIPT_TEXTS = {
     "connectionFailed": N_(
         "The connection failed. Your request may have gone through: check before you try again."
     ),
-    "draftRestored": N_("What you typed is here again. Choose a picture and files again."),
+    "draftRestored": N_(
+        "What you typed is here again. If you had a private note, a picture or files, "
+        "enter or choose them again."
+    ),
     "fiveMinutesLeft": N_("Five minutes left to pay"),
     "noLongerOffered": N_("%(title)s is no longer offered."),
     "oneMinuteLeft": N_("One minute left to pay"),

@@ -1,10 +1,10 @@
 /* Keeps what was typed into the form of a listing while the seller signs in again, because the session has ended. The
-   tab stores it for the same user. Chosen files are lost. */
+   tab stores it for the same user. Chosen files are lost, and a private note, which may contain codes, isn't stored. */
 import { texts } from "../texts.js";
 
 const KEY = "listing-draft";
 const MAX_AGE = 3600000;
-const NOT_KEPT = ["viewer", "idempotency_key", "showId", "confirmed"]; // the new form has its own
+const NOT_KEPT = ["viewer", "idempotency_key", "showId", "confirmed", "privateNote"];
 
 const viewer = document.querySelector(".account")?.dataset.viewer; // empty for a guest, undefined if unknown
 const form = () => document.getElementById("ticket-form");
