@@ -67,7 +67,22 @@ async def test_an_invalid_listing_is_returned_with_errors_and_the_submitted_valu
 async def test_selling_while_signed_out_redirects_to_sign_in(client: PageClient) -> None:
     assert (await client.get("/sell")).headers["location"] == "/signin?next=/sell"
     assert (await client.get("/listings")).headers["location"] == "/signin?next=/listings"
-    assert (await client.submit("/sell", title="x", price="1")).headers["location"] == "/signin?next=/sell"
+    sent = await client.submit("/sell", target="form#ticket-form", title="x", price="1")
+    assert sent.headers["hx-redirect"] == "/signin?next=/sell"
+
+
+async def test_without_javascript_a_seller_who_was_signed_out_can_send_the_form_again(
+    client: PageClient, market: Market
+) -> None:
+    _, token = market.user("seller@example.com")
+    page = await client.submit("/sell", title="Nick Cave", price="20", **EVENT)
+    assert page.status_code == 401
+    assert "your browser still has the form with its files" in text_of(page).replace("\u2019", "'")
+    assert '<a href="/signin" target="_blank">' in page.text
+    assert market.tickets == {}
+    client.sign_in_as(token)
+    await client.submit("/sell", title="Nick Cave", price="20", **EVENT)
+    assert [ticket.title for ticket in market.tickets.values()] == ["Nick Cave"]
 
 
 async def test_the_edit_form_is_filled_with_the_ticket_and_changes_the_ticket(
