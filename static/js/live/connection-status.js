@@ -1,7 +1,7 @@
 /* Tells the user that the page may be out of date: "Reconnecting…" while the stream or the network is down. After the
    session has ended, leaves for the sign-in page, or shows a link to it. */
 import { partsOf, texts } from "../texts.js";
-import { leaveToSignIn } from "./viewer.js";
+import { leaveEnded } from "./viewer.js";
 
 const SHOW_DELAY = 3000;
 
@@ -38,7 +38,7 @@ function hide() {
 }
 
 document.addEventListener("live:refused", () => {
-  if (!leaveToSignIn()) document.getElementById("notice").replaceChildren(signedOut);
+  if (!leaveEnded()) document.getElementById("notice").replaceChildren(signedOut);
 });
 document.addEventListener("live:down", showLater);
 document.addEventListener("live:up", hide);

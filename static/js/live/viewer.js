@@ -37,8 +37,12 @@ function leave(address) {
   return true;
 }
 
-/* Leave for the sign-in page, which leads back. Returns false if the page was left just before. */
-export const leaveToSignIn = () => leave(`/signin?next=${encodeURIComponent(here())}&ended`);
+const isPrivate = () =>
+  Boolean(document.querySelector("[data-live*='buyer:'], [data-live*='seller:'], [data-live*='order:']"));
+
+/* Leave a page of somebody whose session has ended: a list of their own for the sign-in page, which leads back, and any
+   other page for what the server shows to guests. Returns false if the page was left just before. */
+export const leaveEnded = () => leave(isPrivate() ? `/signin?next=${encodeURIComponent(here())}&ended` : here());
 
 function compare() {
   const current = read("localStorage", KEY);
