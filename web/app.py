@@ -77,7 +77,7 @@ from web.pages import (
 from web.recorded_user import check_recorded_user
 from web.rendering import assets
 from web.rendering.templating import engine
-from web.request import UseLocale, WebRequest
+from web.request import WebRequest
 from web.security import add_security_headers, api_security_headers, security_headers
 from web.session_use import NoteSessionUse
 
@@ -121,7 +121,7 @@ def web_app(settings: Settings) -> ASGIApp:
         Devices(settings),
     )
     viewers = Viewers(sessions, use, settings.session_cookie, partial(render_viewer, templates.engine))
-    return PageCache(admission, pages, cards, viewers, security, HeadRules(settings))
+    return PageCache(admission, pages, cards, viewers, security, HeadRules(settings), settings.cookie_secure)
 
 
 def body_reader(settings: Settings) -> BodyReader:
@@ -164,7 +164,6 @@ def create(
             CheckRequestHead(settings),
             ContinueTrace(),
             RememberClient(addresses.of),
-            UseLocale(),
             request_metrics("web", exclude="exclude_from_metrics"),
             RejectCrossSite(settings),
             NoteSessionUse(sessions, use),

@@ -185,7 +185,7 @@ async def show_account(
     "/me",
     guards=[signed_in, Limited("rename", "rate_change")],
     security=SIGNED_IN,
-    summary="Change what others see about me",
+    summary="Change what others see about me, or the language of emails",
     responses=refusals(ReservedName, ConfusingName),
 )
 async def rename(
@@ -231,7 +231,13 @@ async def show_recipient(user_id: PathId, accounts: InjectedAccounts) -> Recipie
     user = await accounts.profile(user_id)
     if user.deleted_at is not None:
         raise NotFound
-    return Recipient(id=user.key, email=user.email, name=user.name, confirmed=user.confirmed_at is not None)
+    return Recipient(
+        id=user.key,
+        email=user.email,
+        name=user.name,
+        confirmed=user.confirmed_at is not None,
+        language=user.language,
+    )
 
 
 @post(
@@ -243,8 +249,8 @@ async def show_recipient(user_id: PathId, accounts: InjectedAccounts) -> Recipie
 )
 async def show_link(link_id: PathId, accounts: InjectedAccounts) -> LinkToMail:
     """The same link each time."""
-    link, path = await accounts.link_to_mail(link_id)
-    return LinkToMail(email=link.email, path=path, expires_at=link.expires_at)
+    link, path, user = await accounts.link_to_mail(link_id)
+    return LinkToMail(email=link.email, path=path, expires_at=link.expires_at, language=user.language)
 
 
 @post(
@@ -283,4 +289,5 @@ def account_view(user: StoredUser, settings: Settings) -> MyAccount:
         confirmed=user.confirmed_at is not None,
         restricted=user.is_restricted(settings.confirms_addresses),
         trader=user.trader,
+        language=user.language,
     )

@@ -21,6 +21,7 @@ from contracts.events import (
     UserEvent,
     UserUpdated,
 )
+from contracts.languages import Language
 from contracts.wire import now
 from kit.aggregates import OUTBOX_INDEX, Aggregate, change
 from kit.changes import Changes
@@ -71,6 +72,8 @@ class User(Aggregate):
     """The name that others see."""
     trader: bool | None = None
     """Whether the user sells as a trader, as stated by the user."""
+    language: Language | None = None
+    """The language of emails to the user. Mail asks for it together with the address."""
     confirmed_at: datetime | None = None
     """When the user first proved to receive mail at the address."""
     must_confirm: bool = False

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from typing import Any, TypedDict
@@ -220,7 +220,9 @@ def _count(total: int | None) -> str:
     if total is None:
         return ""
     return (
-        ngettext("%(count)s ticket", "%(count)s tickets", total, count=f"{total:,}")
+        ngettext(
+            "%(count)s ticket", "%(count)s tickets", total, count=locales.number(total, locales.current())
+        )
         if total
         else _("No tickets")
     )
@@ -286,8 +288,8 @@ def _chip_text(name: str, value: str, facets: Facets | None, page: Page) -> str:
 
 
 def _day_text(value: str) -> str:
-    day = date.fromisoformat(value)
-    return f"{day.day} {day:%b %Y}"
+    day = datetime.combine(date.fromisoformat(value), time(), UTC)
+    return locales.part_of_date("yMMMd", day, None, locales.current())
 
 
 def _price_text(value: str, page: Page) -> str:

@@ -51,6 +51,7 @@ def document(mine: str, free: str, order: str) -> dict[str, Any]:
         "/account/password": {"currentPassword": TEXT, "newPassword": TEXT},
         "/account/name": {"name": TEXT},
         "/account/trader": {"trader": TEXT},
+        "/account/language": {"language": TEXT},
         "/account/forgot": {"email": TEXT},
         "/account/reset": {"link": TEXT, "newPassword": TEXT},
         "/account/undo-email-change": {"link": TEXT, "newPassword": TEXT},

@@ -48,6 +48,8 @@ class Auth:
         if any(user.email == body.email for user, _ in self.market.users.values()):
             raise refusal(409, "Email in use")
         user, token = self.market.user(body.email, body.password)
+        if body.language is not None:
+            self.market.languages[user.id] = body.language
         return signed_in(user, token, 201)
 
     async def sign_in(self, request: web.Request) -> web.Response:
@@ -85,6 +87,7 @@ class Auth:
             confirmed=False,
             restricted=False,
             trader=self.market.traders.get(user.id),
+            language=self.market.languages.get(user.id),
         )
         return answer(account)
 
@@ -92,6 +95,8 @@ class Auth:
         user, body = self.market.signed_in(request), await read(request, NameBody)
         if body.trader is not None:
             self.market.traders[user.id] = body.trader
+        if body.language is not None:
+            self.market.languages[user.id] = body.language
         return await self.account(request)
 
     async def sessions(self, request: web.Request) -> web.Response:

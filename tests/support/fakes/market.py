@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contracts.api import Order, OrderTicket, Payment, Payout, Show, Ticket, TicketFile, User
 from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE, Identity
+from contracts.languages import Language
 from contracts.problems import Problem
 from contracts.wire import now
 from kit.tokens import Signer
@@ -77,6 +78,8 @@ class Market:
     """Why the price of each listing is above the cap, if it is."""
     traders: dict[str, bool] = field(default_factory=dict)
     """Whether users sell as traders, as far as they have said so, by their ids."""
+    languages: dict[str, Language] = field(default_factory=dict)
+    """The languages of emails that users have chosen, by their ids."""
     seen: list[web.Request] = field(default_factory=list)
     position: int | None = None
     """The position of the responses of tickets. Without one, web doesn't keep pages."""
