@@ -264,6 +264,7 @@ def _buyers(market: Market) -> Iterator[Scene]:
     yield order("declined")
     yield order("bank-check")
     path = f"/orders/{market.orders['bank-check']}"
+    yield Scene("release", "Releasing a ticket while the bank checks the payment", f"{path}/cancel", buyer)
     yield Scene("bank", "The bank's page (in the Stripe sandbox)", path, buyer, _go_to_the_bank)
     yield order("checking")
     yield order("paid")

@@ -74,12 +74,30 @@ async def test_results_update_during_typing_and_the_back_button_undoes_each_filt
     await visitor.link("Remove filter: Tromsø").click()
     await expect(visitor.main.get_by_role("status")).to_have_text("1 ticket")
     await expect(city).to_have_value("")
+    await expect(visitor.link("Remove filter: Theatre")).to_be_focused()
     await visitor.link("Remove filter: Theatre").click()
     await expect(visitor.main.get_by_role("status")).to_have_text("24 tickets")
+    await expect(visitor.link(f"Remove filter: “{word}”")).to_be_focused()
     await visitor.page.go_back()
     await expect(visitor.page.get_by_label("Category")).to_have_value("theatre")
     await visitor.link("Clear all").click()
     await expect(search).to_have_value("")
+    await expect(visitor.main.locator("#count")).to_be_focused()
+
+
+async def test_removing_a_filter_does_not_load_the_page_again(visitors: Visitors) -> None:
+    word = await list_tour(visitors)
+    visitor = await visitors.guest()
+    await visitor.open(f"/?q={word}&to=2099-12-24&sort=price")
+    await visitor.marks_the_page()
+    await visitor.link("Remove filter: Until Dec 24, 2099").click()
+    await visitor.page.wait_for_url(f"**/?q={word}&sort=price")
+    await expect(visitor.page.get_by_label("Last day")).to_be_hidden()
+    await visitor.link(f"Remove filter: “{word}”").click()
+    await visitor.page.wait_for_url("**/?sort=price")
+    await expect(visitor.page.get_by_role("searchbox", name="Search")).to_have_value("")
+    await expect(visitor.main.locator("#count")).to_be_focused()
+    assert await visitor.has_not_reloaded()
 
 
 @pytest.mark.parametrize("java_script_enabled", [True, False])
@@ -128,6 +146,28 @@ async def test_a_response_to_an_outdated_search_is_ignored(visitors: Visitors) -
     assert visitor.page.url.endswith(f"/?q={word}+far")
 
 
+async def test_a_slow_search_says_that_it_is_under_way(visitors: Visitors) -> None:
+    visitor = await visitors.guest()
+    held, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        held.set()
+        await let_go.wait()
+        await route.continue_()
+
+    await visitor.open("/")
+    await visitor.page.route("**/results?*", slowly)
+    announcement = visitor.page.locator("#announcement")
+    await visitor.page.get_by_role("searchbox", name="Search").fill(f"slow{random_word()}")
+    await held.wait()
+    await visitor.sees("Searching…")
+    await expect(announcement).to_have_text("Searching…")
+    let_go.set()
+    await expect(visitor.main.get_by_role("status")).to_have_text("No tickets")
+    await expect(visitor.main.get_by_text("Searching…")).to_have_count(0)
+    await expect(announcement).to_be_empty()
+
+
 async def test_search_and_filters_work_without_javascript(visitors: Visitors) -> None:
     word = await list_tour(visitors)
     visitor = await visitors.guest(java_script_enabled=False)
@@ -144,11 +184,11 @@ async def test_search_and_filters_work_without_javascript(visitors: Visitors) ->
     await visitor.page.get_by_label("Last day").fill("2099-12-24")
     await visitor.button("Search").click()
     await visitor.sees("No tickets")
-    await visitor.link("Remove filter: Until 24 Dec 2099").click()
+    await visitor.link("Remove filter: Until Dec 24, 2099").click()
     await visitor.sees("2 tickets")
     await visitor.page.go_back()
     await expect(visitor.page.get_by_label("Last day")).to_have_value("2099-12-24")
-    await visitor.link("Search without: Until 24 Dec 2099").click()
+    await visitor.link("Search without: Until Dec 24, 2099").click()
     await visitor.sees("2 tickets")
     await expect(visitor.page.get_by_label("City")).to_have_value("tromso")
 
@@ -164,3 +204,20 @@ async def test_date_fields_appear_only_for_a_custom_date_range(visitors: Visitor
     await visitor.page.get_by_label("Date").select_option(label="Any date")
     await expect(first).to_be_hidden()
     await visitor.page.wait_for_url(re.compile(r"/$"))
+
+
+async def test_a_long_venue_does_not_hide_the_city_on_a_card(visitors: Visitors) -> None:
+    word = f"venue{random_word()}"
+    await visitors.ticket(
+        title=word, venue="The Great Hall of the Old Harbor Customs House " * 2, city="Malmö"
+    )
+    for width in (320, 1280):
+        visitor = await visitors.guest(viewport={"width": width, "height": 800})
+        await visitor.open(f"/?q={word}")
+        city = visitor.main.locator(".stub-place bdi", has_text="Malmö")
+        inside = """(city) => {
+            const line = city.parentElement.getBoundingClientRect();
+            const box = city.getBoundingClientRect();
+            return box.right <= line.right + 1 && city.scrollWidth <= city.clientWidth;
+        }"""
+        assert await city.evaluate(inside)

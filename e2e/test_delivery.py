@@ -127,3 +127,18 @@ async def _check_refund(visitors: Visitors, stack: Stack) -> None:
     mailbox = Mailbox(stack.settings)
     await mailbox.message(buyer.person.email, "wasn't delivered and is refunded")
     await mailbox.message(seller.person.email, "You didn't deliver")
+
+
+async def test_a_printed_order_has_the_notes_the_venue_and_the_address_of_its_page(
+    visitors: Visitors,
+) -> None:
+    buyer, seller = await visitors.member(), await visitors.member()
+    notes = "Gate C. Adults only."
+    _, order = await bought(buyer, seller, some_title(), venue="Harpa", city="Reykjavík", notes=notes)
+    address = f"{buyer.site}/orders/{order}"
+    await expect(buyer.main.get_by_text(f"This order: {address}")).to_be_hidden()
+    await buyer.page.emulate_media(media="print")
+    for text in (notes, "Harpa, Reykjavík", f"This order: {address}", "openstreetmap.org/search"):
+        await buyer.sees(text)
+    await expect(buyer.button("Print")).to_be_hidden()
+    await expect(buyer.page.get_by_role("banner")).to_be_hidden()

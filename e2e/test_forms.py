@@ -37,7 +37,7 @@ async def test_each_invalid_sign_up_field_shows_its_error_and_keeps_its_input(
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT
-async def test_signing_up_with_an_email_address_in_use_shows_an_error(
+async def test_signing_up_with_an_email_address_in_use_shows_an_error_at_its_field_and_leads_on(
     visitors: Visitors, java_script_enabled: bool
 ) -> None:
     first = await visitors.person()
@@ -46,7 +46,11 @@ async def test_signing_up_with_an_email_address_in_use_shows_an_error(
     await second.page.get_by_label("Email").fill(first.email)
     await second.page.get_by_label("Password").fill(PASSWORD)
     await second.button("Sign up").click()
-    await expect(second.main.get_by_role("alert")).to_contain_text("Email in use")
+    await expect(second.main.get_by_role("alert")).to_contain_text("This address has an account already")
+    email = second.page.get_by_label("Email")
+    await expect(email).to_have_accessible_description("This address has an account already")
+    await second.main.get_by_text("Is it yours?").get_by_role("link", name="Sign in").click()
+    await expect(second.heading("Sign in")).to_be_visible()
 
 
 @WITH_AND_WITHOUT_JAVASCRIPT

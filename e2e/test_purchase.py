@@ -1,9 +1,10 @@
 """A sale from the listing to the payment, as the seller and the buyer see it."""
 
+import asyncio
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from e2e.visitors import IN_MOTION, Visitors, order_id, some_title
 from tests.support.polling import until
@@ -68,3 +69,21 @@ async def test_after_a_decline_the_first_card_is_selected(
     await buyer.pays("Declined card")
     await buyer.sees("Your card was declined.")
     await expect(buyer.page.get_by_role("radio", name="Visa")).to_be_checked()
+
+
+async def test_a_slow_payment_says_that_it_is_under_way(visitors: Visitors) -> None:
+    buyer = await visitors.member(viewport={"width": 390, "height": 844})
+    let_go = asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        await let_go.wait()
+        await route.continue_()
+
+    await buyer.page.route("**/pay", slowly)
+    await buyer.reserves(f"/tickets/{(await visitors.ticket())['id']}")
+    await buyer.pays()
+    sign = buyer.main.get_by_text("Your payment is on its way. Please wait a moment.")
+    await expect(sign).to_be_in_viewport()
+    let_go.set()
+    await buyer.sees(re.compile(r"You paid \$45.00"))
+    await expect(sign).to_have_count(0)

@@ -30,6 +30,8 @@ async def test_a_new_price_appears_at_once_on_open_pages_of_the_ticket(visitors:
     await seller.page.wait_for_url(f"**{path}")
     await expect(seller.main).to_contain_text("$39.50")
     await expect(onlooker.main).to_contain_text("$39.50")
+    await expect(onlooker.notice).to_have_text("The price has changed from $45.00 to $39.50.")
+    await expect(onlooker.main).to_contain_text("before: $45.00")
     await expect(onlooker.main).to_contain_text("Sat, Jun 5, 2027, 8:30\u202fPM UTC")
     assert await onlooker.has_not_reloaded()
 
@@ -88,8 +90,12 @@ async def test_the_lists_of_seller_and_buyer_update_when_a_ticket_is_reserved_an
     await buyer.sees("No orders yet")
     for visitor in (seller, buyer):
         await visitor.marks_the_page()
+    announcement = seller.page.locator("#sales-announcement")
+    await announcement.evaluate("(region) => { region.isTheSame = true; }")
     order = await buyer.person.reserves(ticket["id"])
     await expect(seller.main.get_by_role("listitem")).to_contain_text("left for the buyer")
+    await expect(announcement).to_have_text("0 on sale, 1 reserved, 0 sold")
+    assert await announcement.evaluate("(region) => region.isTheSame")  # a new one would be silent
     await expect(seller.link(re.compile("^Reserved"))).to_contain_text("1")
     await expect(buyer.main.get_by_role("region", name="Unpaid")).to_contain_text(title)
     await buyer.person.cancels(order["id"])

@@ -44,7 +44,7 @@ async def test_releasing_a_ticket_works_without_javascript(visitors: Visitors) -
     buyer = await visitors.member(java_script_enabled=False)
     ticket = await visitors.ticket()
     order = await buyer.reserves(f"/tickets/{ticket['id']}")
-    await buyer.button("Release ticket").click()
+    await buyer.releases()
     await buyer.sees("You released this ticket.")
     assert buyer.path == order
     assert (await buyer.person.order(order_id(order)))["status"] == "cancelled"

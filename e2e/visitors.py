@@ -139,6 +139,12 @@ class Visitor:
             await self.page.get_by_role("radio", name=card).check()
         await self.button(re.compile("^Pay ")).click()
 
+    async def releases(self) -> None:
+        """Release the ticket of the open order, and confirm it."""
+        await self.link("Release ticket").click()
+        await expect(self.heading("Release this ticket?")).to_be_visible()
+        await self.button("Release ticket").click()
+
     async def marks_the_page(self) -> None:
         """Set a variable that a reload deletes, for `has_not_reloaded`."""
         await self.page.evaluate("window.isTheSamePage = true")

@@ -3,7 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
+from pydantic_core import PydanticCustomError
+
+from contracts.money import parse_price
 from contracts.problems import Problem
 from web.rendering.texts import _
 
@@ -50,6 +54,14 @@ class Fields:
             else:
                 general.append(item.message)
         return Form(values, errors, tuple(general))
+
+
+def shown_price(sent: str | None) -> Decimal | None:
+    """The price that a page showed, as its form or its address sends it. None if there is none."""
+    try:
+        return parse_price(sent) if sent else None
+    except PydanticCustomError:
+        return None
 
 
 def plain_price(typed: str) -> str:

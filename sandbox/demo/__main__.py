@@ -11,17 +11,21 @@ import httpx
 import settings
 from sandbox.demo import concerts, outings, shows
 from sandbox.demo.fill import fill
+from sandbox.demo.past import PAST
 from sandbox.demo.programme import BUYER, PASSWORD, SELLER, SOLD, Listing, email_of, listings, people
 from sandbox.demo.user import UnexpectedResponse
 from sandbox.log import write
 from sandbox.processes import ROOT
 from settings import Settings
 
-PROGRAMME = listings(
-    *(concerts.MUSIC, concerts.FESTIVALS),
-    *(shows.THEATRE, shows.COMEDY, shows.FAMILY),
-    *(outings.SPORT, outings.ART, outings.OTHER),
-)
+PROGRAMME = [
+    *listings(
+        *(concerts.MUSIC, concerts.FESTIVALS),
+        *(shows.THEATRE, shows.COMEDY, shows.FAMILY),
+        *(outings.SPORT, outings.ART, outings.OTHER),
+    ),
+    *listings(PAST),
+]
 
 
 def summary(site: str, listed: Sequence[Listing], created: Mapping[str, int]) -> str:

@@ -50,7 +50,8 @@ async def fill(conf: Settings, listed: Sequence[Listing]) -> Counter[str]:
 
         deals = [listing for listing in listed if listing.offer.outcome]
         write(f"Reserving, buying or withdrawing {len(deals)} of them ...")
-        operator = Operator(await client(conf.url_of("payments")), operator_token(conf))
+        urls = conf.url_of("payments"), conf.url_of("tickets")
+        operator = Operator(*[await client(url) for url in urls], operator_token(conf))
 
         async def trade_all(buyer: User) -> None:
             for deal in deals:

@@ -11,17 +11,18 @@ from contracts.tickets import Category
 PASSWORD = "see you at the show"  # noqa: S105 - of invented users; `just demo` prints it
 
 Outcome = Literal[
-    "reserved", "declined", "bank check", "paid", "cancelled", "refunded", "relisted", "withdrawn"
+    "reserved", "declined", "bank check", "paid", "past", "cancelled", "refunded", "relisted", "withdrawn"
 ]
 """The outcome of an offer.
 
-All outcomes except `withdrawn` need a buyer. A `relisted` ticket was refunded and is on sale again.
+All outcomes except `withdrawn` need a buyer. A `past` ticket was bought, and its event is over. A `relisted`
+ticket was refunded and is on sale again.
 """
 
 BUYER, SELLER = "noah", "maren"
 """The user with orders in every state, and the user with tickets in every state."""
 
-SOLD: tuple[Outcome, ...] = ("paid", "refunded")
+SOLD: tuple[Outcome, ...] = ("paid", "past", "refunded")
 """The outcomes after which a ticket is sold."""
 
 TIME_TO_BUY = timedelta(minutes=40)
@@ -60,6 +61,8 @@ class Event:
     look: str | None = None
     """The scene and the palette of the event's picture."""
     category: Category = "music"
+    weeks_ago: int = 0
+    """How many weeks ago a past event was. Its tickets are sold first, as nobody can list them afterwards."""
 
     def starts_at(self, now: datetime) -> datetime:
         """The next time that fits `start` and leaves enough time to buy a ticket."""

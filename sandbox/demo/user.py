@@ -1,7 +1,8 @@
 """A user of the demo, as a client of the public HTTP API."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import secrets
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import httpx
@@ -9,10 +10,12 @@ import httpx
 from sandbox.demo.programme import PASSWORD, email_of
 from sandbox.log import write
 
-TIMEOUT = 15.0
-"""Maximum number of seconds to wait for an event to reach another service."""
-BUSY_TIMEOUT = 60.0
-"""Maximum number of seconds to wait for a busy marketplace."""
+TIMEOUT = 60.0
+"""Maximum number of seconds to wait for an event to reach another service, which may be busy."""
+BUSY_TIMEOUT = 300.0
+"""Maximum number of seconds to wait for a marketplace that answers 503 all the time."""
+BUSY_PAUSE = 2
+"""Seconds until the next attempt if a response doesn't say when it may succeed."""
 POLL_INTERVAL = 0.1
 
 
@@ -51,39 +54,51 @@ class User:
         *,
         expected: Iterable[int] = (200, 201, 204),
     ) -> httpx.Response:
-        """Send a request. Repeat it after a rate limit, while the marketplace is busy, and on 404 because an
-        event may not have arrived yet.
+        """Send a request. Repeat it after a rate limit, while the marketplace is busy or a service restarts,
+        and on 404 because an event may not have arrived yet.
+
+        A repeated listing lists a ticket once, because a 503 may come after it was stored.
 
         Raises:
             UnexpectedResponse: the response's status isn't an expected one.
         """
         clock = asyncio.get_running_loop()
-        started = clock.time()
         sent: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
+        headers = {"Idempotency-Key": secrets.token_urlsafe(16)} if method == "POST" else {}
+        status, since = 0, clock.time()
         while True:
-            response = await self._http.request(method, path, **sent)
+            response = await self._http.request(method, path, headers=headers, **sent)
+            if response.status_code != status:  # each reason to wait has its own time
+                status, since = response.status_code, clock.time()
             pause = response.headers.get("Retry-After", "")
-            waited = clock.time() - started
-            if response.status_code == 429 and pause.isdecimal():
+            waited = clock.time() - since
+            if status == 429 and pause.isdecimal():
                 write(f"{self.name} has reached a rate limit and continues in {pause} s ...")
                 await asyncio.sleep(int(pause))
-            elif response.status_code in expected:
+            elif status in expected:
                 return response
-            elif response.status_code == 503 and pause.isdecimal() and waited < BUSY_TIMEOUT:
-                await asyncio.sleep(int(pause))
-            elif response.status_code == 404 and waited < TIMEOUT:
+            elif status == 503 and waited < BUSY_TIMEOUT:
+                await asyncio.sleep(int(pause) if pause.isdecimal() else BUSY_PAUSE)
+            elif status == 404 and waited < TIMEOUT:
                 await asyncio.sleep(POLL_INTERVAL)
             else:
                 _fail(method, path, response)
 
     async def wait_for_status(self, path: str, *statuses: str) -> None:
         """Wait until the resource, or the first one of a list, has one of the statuses."""
+        await self.wait_for(path, lambda body: _status(body) in statuses)
+
+    async def wait_for(self, path: str, is_reached: Callable[[Any], bool]) -> None:
+        """Wait until the resource is as expected.
+
+        Raises:
+            UnexpectedResponse: it isn't after `TIMEOUT`.
+        """
         clock = asyncio.get_running_loop()
         deadline = clock.time() + TIMEOUT
-        while (status := _status(await self.get(path))) not in statuses:
+        while not is_reached(body := await self.get(path)):
             if clock.time() > deadline:
-                expected = " or ".join(statuses)
-                raise UnexpectedResponse(f"{path} is still {status!r} after {TIMEOUT:g} s, not {expected!r}")
+                raise UnexpectedResponse(f"{path} is still {_status(body)!r} after {TIMEOUT:g} s")
             await asyncio.sleep(POLL_INTERVAL)
 
 

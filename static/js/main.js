@@ -3,10 +3,13 @@
 import "./live/fragments.js";
 import "./live/connection-status.js";
 import "./live/availability-alerts.js";
+import "./live/price-changes.js";
 import "./countdown.js";
+import "./forms/chips.js";
 import "./forms/feedback.js";
 import "./forms/filters.js";
 import "./forms/passkeys.js";
+import "./forms/progress.js";
 import "./forms/search.js";
 import "./forms/show-more.js";
 import "./print.js";
@@ -14,3 +17,4 @@ import "./restored-page.js";
 import "./sell/price-summary.js";
 import "./sell/time-zone.js";
 import "./sell/picture.js";
+import "./sell/draft.js";

@@ -286,8 +286,7 @@ def _chip_text(name: str, value: str, facets: Facets | None, page: Page) -> str:
 
 
 def _day_text(value: str) -> str:
-    day = date.fromisoformat(value)
-    return f"{day.day} {day:%b %Y}"
+    return locales.day(date.fromisoformat(value), locales.current())
 
 
 def _price_text(value: str, page: Page) -> str:

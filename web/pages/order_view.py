@@ -58,6 +58,8 @@ class OrderView:
     """Whether the buyer has returned from the bank or from Stripe's page before the outcome is known."""
     goes_to_pay: bool = False
     """Whether the buyer has reviewed the order and goes on to the payment."""
+    was: Decimal | None = None
+    """The price that the buyer saw before the reservation, if it was another one."""
     ticket: Ticket | None = None
     """The current state of the ticket. None while the order is live, or if the tickets service is down."""
     similar: Sequence[Ticket] = ()
@@ -79,10 +81,12 @@ class OrderView:
 
     @property
     def query(self) -> str:
-        """The query in the addresses of the forms and of live updates, which keeps the current step."""
+        """The query in the addresses of the forms and of live updates, which keeps what the page shows."""
         if self.came_back:
             return "?paid"
-        return "?step=pay" if self.goes_to_pay else ""
+        if self.goes_to_pay:
+            return "?step=pay"
+        return f"?was={self.was}" if self.was is not None else ""
 
     @property
     def address(self) -> str:

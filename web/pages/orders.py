@@ -5,6 +5,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from litestar import Response, Router, get, post
@@ -16,6 +17,7 @@ from contracts.events import LIVE_STATUSES
 from contracts.wire import now
 from web import stripe_checkout
 from web.api_client import Refused, ServiceDown
+from web.forms import shown_price
 from web.order_stage import CHECKING, CONFIRMING, UNPAID, Stage, on_return, stage_of, step_of
 from web.page_context import Page
 from web.pages.order_view import OrderView, is_free
@@ -52,7 +54,10 @@ SANDBOX_CARDS = (
 
 @get("/orders/{order_id:str}")
 async def show(
-    page: NamedDependency[Page], order_id: FromPath[str], step: FromQuery[str | None] = None
+    page: NamedDependency[Page],
+    order_id: FromPath[str],
+    step: FromQuery[str | None] = None,
+    was: FromQuery[str | None] = None,
 ) -> Response[Any]:
     """Show the order. If the buyer returns from the bank or Stripe's page, wait briefly for the outcome."""
     if not page.request.wants_fragment and (again := await page.confirmed_meanwhile()) is not None:
@@ -62,7 +67,7 @@ async def show(
         outcome = await _outcome(page, order_id, lambda stage: on_return(stage).name not in UNKNOWN)
         if outcome:
             return page.redirect(_after(order_id, outcome))
-    return await _show(page, order_id, came_back=came_back, goes_to_pay=step == "pay")
+    return await _show(page, order_id, came_back=came_back, goes_to_pay=step == "pay", was=shown_price(was))
 
 
 def _after(order_id: str, outcome: Stage | None) -> str:
@@ -111,6 +116,16 @@ async def extend(
     return await _changed(page, order_id, step, page.api.extend_order(order_id))
 
 
+@get("/orders/{order_id:str}/cancel")
+async def ask_to_cancel(page: NamedDependency[Page], order_id: FromPath[str]) -> Response[Any]:
+    """Ask whether to release the ticket, because somebody else may get it at once."""
+    view = await view_of(page, order_id)
+    if not view.stage.can_cancel:
+        return page.redirect(f"/orders/{order_id}")
+    context, back = {"view": view}, f"/tickets/{view.order.ticket.id}"
+    return page.render("orders/release.html", context, fragment="orders/release.html", back=back)
+
+
 @post("/orders/{order_id:str}/cancel")
 async def cancel(page: NamedDependency[Page], order_id: FromPath[str]) -> Response[Any]:
     """Cancel the order, which releases its ticket."""
@@ -147,15 +162,21 @@ async def _show(
     status: int = 200,
     came_back: bool = False,
     goes_to_pay: bool = False,
+    was: Decimal | None = None,
 ) -> Response[Any]:
-    view = await view_of(page, order_id, came_back=came_back, goes_to_pay=goes_to_pay)
+    view = await view_of(page, order_id, came_back=came_back, goes_to_pay=goes_to_pay, was=was)
     back = f"/tickets/{view.order.ticket.id}" if view.is_checkout else None
-    context = {"view": view, "cards": SANDBOX_CARDS, "alert": alert}
+    context = {"view": view, "cards": SANDBOX_CARDS, "alert": alert, "site": page.settings.site}
     return page.render("orders/show.html", context, fragment="orders/_order.html", status=status, back=back)
 
 
 async def view_of(
-    page: Page, order_id: str, *, came_back: bool = False, goes_to_pay: bool = False
+    page: Page,
+    order_id: str,
+    *,
+    came_back: bool = False,
+    goes_to_pay: bool = False,
+    was: Decimal | None = None,
 ) -> OrderView:
     """The order, its payment and its ticket, as its page shows them now."""
     order, payment = await _both(page.api.order(order_id), _payment(page, order_id))
@@ -178,6 +199,7 @@ async def view_of(
         pays_at_checkout=page.settings.pays_at_checkout,
         came_back=came_back and stage.name == CHECKING.name,
         goes_to_pay=goes_to_pay and stage.step == "pay",
+        was=was if step == "review" and was != order.ticket.price else None,
         ticket=ticket,
         similar=similar,
         listing=listing,
@@ -234,4 +256,4 @@ async def _outcome(page: Page, order_id: str, is_known: Callable[[Stage], bool])
         return None
 
 
-router = Router("/", route_handlers=[show, pay, extend, cancel, confirm_delivery])
+router = Router("/", route_handlers=[show, pay, extend, ask_to_cancel, cancel, confirm_delivery])

@@ -16,6 +16,7 @@ from web.forms import Form
 from web.page_context import Page
 from web.pages.sell_form import render_form, typed_values
 from web.redirects import sign_in_address
+from web.rendering.templating import why_unchangeable
 from web.rendering.texts import N_, _
 from web.request import WebRequest
 
@@ -92,9 +93,8 @@ async def remove_picture(page: NamedDependency[Page], ticket_id: FromPath[str]) 
 
 async def _refused(page: Page, ticket_id: str, message: str) -> Response[Any]:
     ticket = await page.api.ticket(ticket_id)
-    return render_form(
-        page, Form(typed_values(ticket)), ticket, 422, picture=Form(errors={"picture": message})
-    )
+    errors = {"picture": why_unchangeable(ticket) or message}
+    return render_form(page, Form(typed_values(ticket)), ticket, 422, picture=Form(errors=errors))
 
 
 router = Router("/", route_handlers=[save_picture, remove_picture])

@@ -28,6 +28,7 @@ from web.pages.pictures import (
 )
 from web.pages.sell_form import BLANK, FIELDS, api_body, render_form, render_refused, typed_values
 from web.redirects import sign_in_address
+from web.rendering.templating import why_unchangeable
 from web.rendering.texts import _
 from web.rendering.ticket_texts import has_begun
 from web.request import WebRequest
@@ -155,7 +156,7 @@ def redirect_to_new(_request: Request[Any, Any, Any], _error: HTTPException) -> 
 async def create(page: NamedDependency[Page], request: WebRequest) -> Response[Any]:
     """List a ticket, then add its picture and its files. Those that are refused don't take it off sale."""
     if page.viewer.known and page.user is None:  # then admission control has dropped the form
-        return page.redirect(sign_in_address("/sell"))
+        return _signed_out(page)
     data = await request.form()
     texts = _texts(data)
     typed = {**FIELDS.values(texts), "idempotency_key": _key_of(data)}
@@ -190,6 +191,15 @@ async def create(page: NamedDependency[Page], request: WebRequest) -> Response[A
             page, typed, refused, had_picture=bool(picture), had_files=bool(files), show=show
         )
     return page.redirect(await _with_uploads(page, ticket, picture, files))
+
+
+def _signed_out(page: Page) -> Response[Any]:
+    """A script keeps the form while the seller signs in again (static/js/sell/draft.js). Without scripts, the
+    browser keeps it, with its files, as long as this page is open.
+    """
+    if page.request.wants_fragment:
+        return page.redirect(sign_in_address("/sell"))
+    return page.render("sell/signed_out.html", {}, fragment="sell/signed_out.html", status=401)
 
 
 def _wrong_uploads(picture: bytes, files: Sequence[Chosen]) -> dict[str, str]:
@@ -266,7 +276,8 @@ async def withdraw(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Res
         if refused.status in {401, 404}:
             raise
         ticket = await page.api.ticket(ticket_id)
-        return _confirmation(page, ticket, refused.problem.title, refused.status)
+        alert = why_unchangeable(ticket) or refused.problem.title
+        return _confirmation(page, ticket, alert, refused.status)
     return page.redirect(f"/tickets/{ticket_id}")
 
 

@@ -18,6 +18,7 @@ from web.forms import Fields, Form, plain_price
 from web.local_times import first_after_gap, moments, offset
 from web.page_context import Page
 from web.rendering import locales
+from web.rendering.templating import why_unchangeable
 from web.rendering.texts import N_, _
 from web.rendering.ticket_texts import category_label
 
@@ -119,6 +120,8 @@ async def render_refused(
     if refused.problem.type == "/problems/same-seat":
         typed = {**typed, "confirmed": "asked"}
     form = replace(FIELDS, messages=messages).with_errors(typed, refused.problem)
+    if ticket is not None and (reason := why_unchangeable(ticket)):
+        form = Form(typed, general=(reason,))
     if starts is not None and _chosen(typed, starts) is None:
         form = replace(form, errors=_with_reason(form.errors, typed, starts))
     loses = not page.request.wants_fragment

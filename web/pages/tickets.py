@@ -11,11 +11,12 @@ from babel import Locale
 from jinja2 import Environment
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, URLEncodedBody
 
 from contracts.api import Order, Ticket
 from contracts.text import plain
 from web.api_client import Refused
+from web.forms import shown_price
 from web.page_cache.renderings import CATALOGUE
 from web.page_context import Page
 from web.redirects import sign_in_address
@@ -175,8 +176,10 @@ def render_card(templates: Environment, ticket: Ticket, locale: Locale) -> str:
 
 
 @post("/tickets/{ticket_id:str}/buy")
-async def buy(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Response[Any]:
-    """Reserve the ticket and continue on the order's page."""
+async def buy(
+    page: NamedDependency[Page], ticket_id: FromPath[str], data: URLEncodedBody[dict[str, str]]
+) -> Response[Any]:
+    """Reserve the ticket and continue on the order's page, which says so if the buyer saw another price."""
     try:
         order = await page.api.reserve(ticket_id)
     except Refused as refused:
@@ -185,7 +188,9 @@ async def buy(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Response
         if refused.status == 404:
             raise
         return await _refused(page, ticket_id, refused)
-    return page.redirect(f"/orders/{order.id}")
+    seen = shown_price(data.get("price"))
+    was = f"?was={seen}" if seen is not None and seen != order.ticket.price else ""
+    return page.redirect(f"/orders/{order.id}{was}")
 
 
 async def _refused(page: Page, ticket_id: str, refused: Refused) -> Response[Any]:

@@ -180,20 +180,26 @@ async def _open(page: Page, request: WebRequest, purpose: Purpose) -> Response[A
 async def _refused(page: Page, purpose: Purpose, data: Mapping[str, str], refused: Refused) -> Response[Any]:
     """The form with its errors. A password is never sent back."""
     values = FIELDS.values(data, secret=SECRET)
-    form = (
-        FIELDS.with_errors(values, refused.problem)
-        if refused.status != 401
-        else Form(values, general=(_("The email and password don't match"),))
-    )
+    is_known = refused.problem.type == "/problems/email-in-use"
+    if is_known:
+        form = Form(values, {"email": _("This address has an account already")})
+    elif refused.status == 401:
+        form = Form(values, general=(_("The email and password don't match"),))
+    else:
+        form = FIELDS.with_errors(values, refused.problem)
     status = 422 if refused.status in {400, 401, 403, 409} else refused.status
-    answer = _form(page, purpose, form, local_address(data.get("next")), status)
+    answer = _form(page, purpose, form, local_address(data.get("next")), status, is_known=is_known)
     if refused.retry_after:
         answer.headers["Retry-After"] = refused.retry_after
     return answer
 
 
-def _form(page: Page, purpose: Purpose, form: Form, then: str, status: int = 200) -> Response[Any]:
-    context = {"form": form, "next": then, "passkey_origin": passkey_origin(page)}
+def _form(
+    page: Page, purpose: Purpose, form: Form, then: str, status: int = 200, *, is_known: bool = False
+) -> Response[Any]:
+    """`is_known`: whether the address has an account, to which the form then leads."""
+    context = {"form": form, "next": then, "passkey_origin": passkey_origin(page), "is_known": is_known}
+    context["has_ended"] = "ended" in page.request.query_params
     return page.render(
         f"users/{purpose}.html", context, fragment=f"users/_{purpose}.html", status=status, then=then
     )

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import date as calendar_day
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 from babel.core import get_global
-from babel.dates import format_skeleton, format_time, get_datetime_format
+from babel.dates import format_date, format_skeleton, format_time, get_datetime_format
 from babel.numbers import format_currency
 
 from contracts.tickets import countries as codes_of_countries
@@ -127,6 +128,11 @@ def date(moment: datetime, zone: str | None, locale: Locale) -> str:
     return format_skeleton("yMMMEd", moment, tzinfo=_zone(zone), locale=locale)
 
 
+def day(of: calendar_day, locale: Locale) -> str:
+    """A day that is in no time zone, such as Dec 12, 2026."""
+    return format_date(of, "medium", locale=locale)
+
+
 def date_and_time(moment: datetime, zone: str | None, locale: Locale) -> str:
     """A date and time such as Sat, Dec 12, 2026, 7:30 PM."""
     both = str(get_datetime_format("medium", locale=locale))
@@ -135,14 +141,18 @@ def date_and_time(moment: datetime, zone: str | None, locale: Locale) -> str:
 
 def date_and_time_in_zone(moment: datetime, zone: str | None, locale: Locale) -> str:
     """A date and time such as Sat, Dec 12, 2026, 7:30 PM (Berlin time). In UTC if `zone` is None."""
-    name = zone_name(zone)
-    return f"{date_and_time(moment, zone, locale)} {name if name == 'UTC' else f'({name})'}"
+    return _with_zone(date_and_time(moment, zone, locale), zone)
 
 
 @lru_cache(MAX_FORMATTED)
 def time_of_day(moment: datetime, zone: str | None, locale: Locale) -> str:
     """A time such as 7:30 PM."""
     return format_time(moment, "short", tzinfo=_zone(zone), locale=locale)
+
+
+def time_in_zone(moment: datetime, zone: str | None, locale: Locale) -> str:
+    """A time such as 7:30 PM (Berlin time). In UTC if `zone` is None."""
+    return _with_zone(time_of_day(moment, zone, locale), zone)
 
 
 @lru_cache(MAX_FORMATTED)
@@ -155,6 +165,11 @@ def zone_name(zone: str | None) -> str:
     """The name of a time zone in a sentence, such as "Berlin time"."""
     city = (zone or "UTC").rpartition("/")[2].replace("_", " ")
     return city if city == "UTC" else _("%(city)s time", city=city)
+
+
+def _with_zone(text: str, zone: str | None) -> str:
+    name = zone_name(zone)
+    return f"{text} {name if name == 'UTC' else f'({name})'}"
 
 
 def _zone(zone: str | None) -> ZoneInfo:

@@ -10,6 +10,10 @@ SCRIPT_TEXTS = {
     "connectionFailed": N_(
         "The connection failed. Your request may have gone through: check before you try again."
     ),
+    "draftRestored": N_(
+        "What you typed is here again. If you had a private note, a picture or files, "
+        "enter or choose them again."
+    ),
     "fiveMinutesLeft": N_("Five minutes left to pay"),
     "noLongerOffered": N_("%(title)s is no longer offered."),
     "oneMinuteLeft": N_("One minute left to pay"),
@@ -20,6 +24,8 @@ SCRIPT_TEXTS = {
     "passkeysNowhere": N_("Passkeys don't work at the address of this site."),
     "passkeysUnsupported": N_("Your browser doesn't support passkeys. Use your password."),
     "picturePreview": N_("Your picture as it will be shown"),
+    "priceBefore": N_("before: %(before)s"),
+    "priceChanged": N_("The price has changed from %(before)s to %(after)s."),
     "reconnecting": N_("Reconnecting…"),
     "signedOut": N_("You were signed out. %(link)s to continue."),
     "signIn": N_("Sign in"),

@@ -16,7 +16,7 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from markupsafe import Markup, escape
 
 from contracts import guarantees
-from contracts.api import MAX_HOLD
+from contracts.api import MAX_HOLD, Ticket
 from contracts.tickets import TicketDetails
 from contracts.wire import now
 from settings import Settings
@@ -82,7 +82,7 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         day=_each_time(day),
         short_day=_each_time(short_day),
         near_day=_each_time(near_day),
-        time_of_day=_each_time(time_of_day),
+        time_in_zone=_each_time(time_in_zone),
         date_part=_each_time(date_part),
         month=_each_time(month),
         has_begun=ticket_texts.has_begun,
@@ -170,9 +170,9 @@ def near_day(moment: datetime, zone: str | None = None) -> str:
     return locales.part_of_date(skeleton, moment, zone, locales.current())
 
 
-def time_of_day(moment: datetime, zone: str | None = None) -> str:
-    """A time such as 8:00 PM."""
-    return locales.time_of_day(moment, zone, locales.current())
+def time_in_zone(moment: datetime, zone: str | None = None) -> str:
+    """A time such as 8:00 PM (Berlin time). UTC if `zone` is None."""
+    return locales.time_in_zone(moment, zone, locales.current())
 
 
 def date_part(moment: datetime, part: Literal["weekday", "day", "month"], zone: str | None = None) -> str:
@@ -186,9 +186,8 @@ def month(moment: datetime) -> str:
 
 
 def date_and_city(ticket: TicketDetails) -> Markup:
-    """The date and the city, such as Sat, Dec 12, 2026, 8:00 PM · Berlin."""
-    moment, zone = ticket.starts_at, ticket.time_zone
-    date = locales.date_and_time(moment, zone, locales.current()) if moment else None
+    """The date and the city, such as Sat, Dec 12, 2026, 8:00 PM (Berlin time) · Berlin."""
+    date = day(ticket.starts_at, ticket.time_zone) if ticket.starts_at else None
     place = ticket.city or ticket.venue
     return Markup(" · ").join(filter(None, (date, bdi(place) if place else None)))
 
@@ -215,6 +214,18 @@ def in_words(seconds: int) -> str:
     if seconds >= 60:
         return texts.ngettext("%(num)s minute", "%(num)s minutes", seconds // 60)
     return texts.ngettext("%(num)s second", "%(num)s seconds", seconds)
+
+
+def why_unchangeable(ticket: Ticket) -> str | None:
+    """Why the seller can't change a reserved ticket, and for how long. None if nobody holds it any more."""
+    left = seconds_left(ticket.held_until) if ticket.held_until and ticket.status == "reserved" else 0
+    if not left:
+        return None
+    return texts._(
+        "A buyer has reserved this ticket and has %(time)s left to pay. "
+        "You can change it if the buyer doesn't pay",
+        time=in_words(left),
+    )
 
 
 def _window(seconds: float) -> str:

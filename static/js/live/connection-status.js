@@ -1,6 +1,7 @@
-/* Tells the user that the page may be out of date: "Reconnecting…" while the stream or the network is down, and a
-   message with a link to sign in after the session has ended. */
+/* Tells the user that the page may be out of date: "Reconnecting…" while the stream or the network is down. After the
+   session has ended, leaves for the sign-in page, or shows a link to it. */
 import { partsOf, texts } from "../texts.js";
+import { leaveEnded } from "./viewer.js";
 
 const SHOW_DELAY = 3000;
 
@@ -36,7 +37,9 @@ function hide() {
   signedOut.remove();
 }
 
-document.addEventListener("live:refused", () => document.getElementById("notice").replaceChildren(signedOut));
+document.addEventListener("live:refused", () => {
+  if (!leaveEnded()) document.getElementById("notice").replaceChildren(signedOut);
+});
 document.addEventListener("live:down", showLater);
 document.addEventListener("live:up", hide);
 window.addEventListener("offline", show);

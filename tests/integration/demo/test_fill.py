@@ -2,11 +2,13 @@
 
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
 
+from contracts.wire import now
 from sandbox.demo.__main__ import PROGRAMME, run, summary
 from sandbox.demo.fill import fill
 from sandbox.demo.programme import PASSWORD, Listing, email_of, people
@@ -55,14 +57,14 @@ async def test_a_run_creates_orders_in_every_state_and_a_second_run_creates_noth
     second = await fill(stack.settings, programme)
     tickets, orders, payments = await all_data(stack.web, programme)
 
-    assert first == {"tickets": 9, "pictures": 1, "orders": 7}
+    assert first == {"tickets": 10, "pictures": 1, "orders": 8}
     assert not second
     # The list shows the newest ticket first, as the programme does.
     assert [ticket["title"] for ticket in tickets] == [listing.event.title for listing in programme]
     assert Counter((order["status"], order["relisted"]) for order in orders) == {
         ("created", False): 2,
         ("awaiting:payment", False): 1,
-        ("complete", False): 1,
+        ("complete", False): 2,
         ("cancelled", False): 1,
         ("refunded", False): 1,
         ("refunded", True): 1,
@@ -71,6 +73,8 @@ async def test_a_run_creates_orders_in_every_state_and_a_second_run_creates_noth
         "Your card was declined."
     }
     assert [ticket["status"] for ticket in tickets].count("withdrawn") == 1
+    past = [order for order in orders if datetime.fromisoformat(order["ticket"]["startsAt"]) < now()]
+    assert [(order["status"], order["delivery"]) for order in past] == [("complete", "confirmed")]
     assert [ticket["title"] for ticket in tickets if ticket["picture"]] == [programme[0].event.title]
 
 
@@ -104,6 +108,24 @@ async def test_a_user_waits_as_long_as_a_response_asks_for_and_tries_again(statu
     async with httpx.AsyncClient(base_url="http://market", transport=transport) as http:
         response = await User("noah", http).request("POST", "/api/orders", expected=(201, 429))
     assert response.status_code == 201
+
+
+async def test_a_user_waits_for_a_service_that_does_not_say_how_long_and_lists_a_ticket_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A 503 may come after the ticket was stored: the repeated request has the same key."""
+    monkeypatch.setattr("sandbox.demo.user.BUSY_PAUSE", 0)
+    keys: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        return httpx.Response(503 if len(keys) < 3 else 201, json={})
+
+    async with httpx.AsyncClient(base_url="http://market", transport=httpx.MockTransport(answer)) as http:
+        assert (await User("noah", http).request("POST", "/api/tickets")).status_code == 201
+        assert len(set(keys)) == 1
+        await User("noah", http).request("POST", "/api/tickets")
+    assert len(set(keys)) == 2
 
 
 async def test_the_error_for_an_unexpected_response_quotes_the_service() -> None:

@@ -31,7 +31,7 @@ def titles(page: httpx.Response) -> list[str]:
 
 
 def count(page: httpx.Response) -> str:
-    match = re.search(r'id="count" role="status">([^<]*)<', page.text)
+    match = re.search(r'id="count" role="status" tabindex="-1">([^<]*)<', page.text)
     assert match
     return match[1]
 
@@ -139,10 +139,20 @@ async def test_each_date_chip_shows_its_date_and_removes_only_that_date(
     client: PageClient, programme: Market
 ) -> None:
     found = links(await client.get("/?when=dates&from=2099-12-24&to=2099-12-31"))
-    assert found["Remove filter: From 24 Dec 2099"] == "/?to=2099-12-31"
-    assert found["Remove filter: Until 31 Dec 2099"] == "/?from=2099-12-24"
+    assert found["Remove filter: From Dec 24, 2099"] == "/?to=2099-12-31"
+    assert found["Remove filter: Until Dec 31, 2099"] == "/?from=2099-12-24"
     found = links(await client.get("/?when=weekend&q=x"))
     assert found["Remove filter: This weekend"] == "/?q=x"
+
+
+@pytest.mark.parametrize(
+    ("language", "chip"), [("en-US", "Until Dec 24, 2099"), ("de-DE", "Until 24 Dec 2099")]
+)
+async def test_the_chip_of_a_day_follows_the_language_of_the_browser(
+    client: PageClient, language: str, chip: str
+) -> None:
+    page = await client.get("/?to=2099-12-24", **{"Accept-Language": language})
+    assert f"Remove filter: {chip}" in links(page)
 
 
 async def test_without_filters_the_page_has_no_chips(client: PageClient, programme: Market) -> None:
@@ -299,7 +309,7 @@ async def test_a_card_shows_the_year_only_for_distant_dates(client: PageClient, 
     market.ticket(seller, starts_at=datetime(2099, 12, 24, 22, 30, tzinfo=UTC), time_zone="Europe/Berlin")
     words = text_of(await client.get("/")).replace("\u202f", " ")
     assert f"{soon:%a, %b} {soon.day} · " in words
-    assert "Thu, Dec 24, 2099 · 11:30 PM" in words
+    assert "Thu, Dec 24, 2099 · 11:30 PM (Berlin time)" in words
     assert "2 \u00d7 $10 $20.00 in total" in words
 
 

@@ -79,6 +79,7 @@ PAGES: dict[str, Callable[[Scene], tuple[str, User | None]]] = {
     "my account": lambda scene: ("/account", scene.buyer),
     "the review of an order": lambda scene: (f"/orders/{scene.orders['unpaid'].id}", scene.buyer),
     "the payment": lambda scene: (f"/orders/{scene.orders['unpaid'].id}?step=pay", scene.buyer),
+    "the page to release": lambda scene: (f"/orders/{scene.orders['unpaid'].id}/cancel", scene.buyer),
     "a declined order": lambda scene: (f"/orders/{scene.orders['declined'].id}", scene.buyer),
     "a paid order": lambda scene: (f"/orders/{scene.orders['paid'].id}", scene.buyer),
     "a cancelled order": lambda scene: (f"/orders/{scene.orders['cancelled'].id}", scene.buyer),

@@ -1,6 +1,6 @@
 """The pages on which a buyer reserves a ticket and pays, without JavaScript and with htmx."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import get_args
@@ -39,6 +39,45 @@ async def test_buying_a_ticket_redirects_to_the_order_page(
     assert page.url.path == f"/orders/{order.id}"
     assert "To pay" in text_of(page)
     assert "You pay $20.00" in text_of(page)
+
+
+async def test_a_buyer_who_saw_another_price_reads_so_before_paying(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    ticket = market.ticket(seller, price="20")
+    shown = await client.get(f"/tickets/{ticket.id}")
+    assert '<input type="hidden" name="price" value="20.00">' in shown.text
+    market.change_ticket(ticket.id, price=Decimal("25.50"))
+    answer = await client.submit(f"/tickets/{ticket.id}/buy", price="20.00")
+    [order] = market.orders.values()
+    assert answer.headers["location"] == f"/orders/{order.id}?was=20.00"
+    page = await client.get(answer.headers["location"])
+    assert "The price has changed since you looked: it was $20.00, and now it is $25.50" in text_of(page)
+    assert f'hx-get="/orders/{order.id}?was=20.00"' in page.text  # live updates keep it
+
+
+@pytest.mark.parametrize("sent", ["20.00", "", "cheap", "1e9"])
+async def test_a_buyer_who_saw_the_price_or_sends_none_reads_nothing_about_it(
+    client: PageClient, market: Market, buyer: User, seller: User, sent: str
+) -> None:
+    ticket = market.ticket(seller, price="20")
+    answer = await client.submit(f"/tickets/{ticket.id}/buy", price=sent)
+    [order] = market.orders.values()
+    assert answer.headers["location"] == f"/orders/{order.id}"
+    for was in ("20.00", "x"):
+        page = await client.get(f"/orders/{order.id}?was={was}")
+        assert page.status_code == 200
+        assert "The price has changed" not in text_of(page)
+
+
+async def test_the_head_of_a_checkout_names_the_time_zone_of_the_event(
+    client: PageClient, market: Market, buyer: User, seller: User
+) -> None:
+    starts_at = datetime(2036, 12, 12, 19, tzinfo=UTC)
+    ticket = market.ticket(seller, starts_at=starts_at, time_zone="Europe/Berlin")
+    page = await client.get(f"/orders/{market.order(buyer, ticket).id}")
+    basket = page.text.partition('<aside class="basket"')[2].partition("</aside>")[0]
+    assert "(Berlin time)" in basket
 
 
 async def test_buying_while_signed_out_redirects_to_sign_in_and_then_back_to_the_ticket(
@@ -128,6 +167,36 @@ async def test_cancelling_an_order_releases_the_ticket(
     page = await client.submit(f"/orders/{order.id}/cancel", follow=True)
     assert "You released this ticket" in text_of(page)
     assert market.tickets[order.ticket.id].status == "available"
+
+
+async def test_releasing_a_ticket_is_confirmed_on_a_page_of_its_own(
+    client: PageClient, market: Market, order: Order
+) -> None:
+    checkout = await client.get(f"/orders/{order.id}")
+    assert f'<a href="/orders/{order.id}/cancel">Release ticket</a>' in checkout.text
+    assert f'action="/orders/{order.id}/cancel"' not in checkout.text
+    page = await client.get(f"/orders/{order.id}/cancel")
+    assert "Release this ticket? Nick Cave , $20.00" in text_of(page)
+    assert f'<form class="actions" method="post" action="/orders/{order.id}/cancel">' in page.text
+    assert f'href="/orders/{order.id}">Keep it</a>' in page.text
+    assert market.orders[order.id].status == "created"
+
+
+async def test_the_page_to_release_a_ticket_says_what_happens_during_a_bank_check(
+    client: PageClient, market: Market, order: Order
+) -> None:
+    market.change_order(order.id, status="awaiting:payment")
+    market.payment(order, "pending", action_url="https://bank.example/")
+    text = text_of(await client.get(f"/orders/{order.id}/cancel"))
+    assert "Your bank is waiting for your confirmation" in text
+
+
+async def test_the_page_to_release_a_ticket_leads_back_if_the_order_can_not_be_cancelled(
+    client: PageClient, market: Market, order: Order
+) -> None:
+    market.change_order(order.id, status="complete")
+    answer = await client.get(f"/orders/{order.id}/cancel")
+    assert answer.headers["location"] == f"/orders/{order.id}"
 
 
 async def test_an_order_cancelled_by_the_buyer_is_not_shown_as_expired_later(

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import pytest
 
+from contracts.api import User
 from contracts.wire import Moment
 from kit.session_use import REPORT_PATH
 from tests.integration.web.page_client import PageClient, is_page, text_of
@@ -227,3 +228,18 @@ async def test_an_invalid_number_of_rows_is_ignored(
     _, token = market.user("ann@example.com")
     client.sign_in_as(token)
     assert (await client.http.get(path, params={"show": show})).status_code == 200
+
+
+@pytest.mark.parametrize(("path", "first"), [("/?q=nick", 3), ("/orders", 4), ("/listings", 4)])
+async def test_only_the_first_pictures_of_a_list_are_loaded_at_once(
+    client: PageClient, market: Market, buyer: User, path: str, first: int
+) -> None:
+    """A browser asks for a lazy picture only after it has laid out the page."""
+    seller, _ = market.user("seller@example.com")
+    owner = buyer if path == "/listings" else seller
+    tickets = [market.ticket(owner, picture=f"{number:064x}") for number in range(6)]
+    if path == "/orders":
+        for ticket in tickets:
+            market.order(buyer, ticket, status="complete")
+    pictures = re.findall("<img[^>]*>", (await client.get(path)).text)
+    assert ["lazy" in picture for picture in pictures] == [number >= first for number in range(6)]

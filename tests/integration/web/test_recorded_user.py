@@ -82,7 +82,7 @@ async def pages_of_ann(client: PageClient, market: Market, people: People) -> li
     people.sign_in(client, people.ann)
     paths = ["/", "/sell", f"/tickets/{own.id}/edit", f"/tickets/{own.id}/withdraw", "/account"]
     paths += [f"/tickets/{market.ticket(seller).id}", f"/orders/{cancelled.id}"]
-    paths += [f"/orders/{unpaid.id}", f"/orders/{unpaid.id}?step=pay"]
+    paths += [f"/orders/{unpaid.id}", f"/orders/{unpaid.id}?step=pay", f"/orders/{unpaid.id}/cancel"]
     pages = [await client.get(path) for path in paths]
     assert {page.status_code for page in pages} == {200}
     return [page.text for page in pages]

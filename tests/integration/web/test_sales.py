@@ -43,6 +43,18 @@ async def test_the_list_shows_earnings_and_the_number_of_tickets_in_each_state(
     assert "Refunded" in text
 
 
+async def test_a_screen_reader_hears_how_many_tickets_are_on_sale_reserved_and_sold(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    market.ticket(seller)
+    market.ticket(seller, status="sold")
+    for path in ("/listings", "/listings?status=withdrawn"):
+        page = await client.get(path)
+        region = re.search(r'id="sales-announcement" role="status">([^<]*)<', page.text)
+        assert region
+        assert region[1] == "1 on sale, 0 reserved, 1 sold"
+
+
 @pytest.mark.parametrize("status", get_args(TicketStatus.__value__))
 async def test_the_list_can_be_filtered_by_each_state(
     client: PageClient, market: Market, seller: User, status: TicketStatus

@@ -1,5 +1,6 @@
 """The forms to list, edit and withdraw a ticket, and to upload its picture."""
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from aiohttp import web
 
 from contracts.api import Ticket, User
 from contracts.problems import Problem
+from contracts.wire import now
 from tests.integration.web.page_client import EVENT, PageClient, text_of
 from tests.support.fakes.market import Market
 from tests.support.fakes.services import Services
@@ -65,7 +67,22 @@ async def test_an_invalid_listing_is_returned_with_errors_and_the_submitted_valu
 async def test_selling_while_signed_out_redirects_to_sign_in(client: PageClient) -> None:
     assert (await client.get("/sell")).headers["location"] == "/signin?next=/sell"
     assert (await client.get("/listings")).headers["location"] == "/signin?next=/listings"
-    assert (await client.submit("/sell", title="x", price="1")).headers["location"] == "/signin?next=/sell"
+    sent = await client.submit("/sell", target="form#ticket-form", title="x", price="1")
+    assert sent.headers["hx-redirect"] == "/signin?next=/sell"
+
+
+async def test_without_javascript_a_seller_who_was_signed_out_can_send_the_form_again(
+    client: PageClient, market: Market
+) -> None:
+    _, token = market.user("seller@example.com")
+    page = await client.submit("/sell", title="Nick Cave", price="20", **EVENT)
+    assert page.status_code == 401
+    assert "your browser still has the form with its files" in text_of(page).replace("\u2019", "'")
+    assert '<a href="/signin" target="_blank">' in page.text
+    assert market.tickets == {}
+    client.sign_in_as(token)
+    await client.submit("/sell", title="Nick Cave", price="20", **EVENT)
+    assert [ticket.title for ticket in market.tickets.values()] == ["Nick Cave"]
 
 
 async def test_the_edit_form_is_filled_with_the_ticket_and_changes_the_ticket(
@@ -96,17 +113,40 @@ async def test_notes_of_a_thousand_characters_of_any_script_fit_into_the_edit_fo
 
 
 async def test_editing_a_reserved_ticket_is_refused_and_keeps_the_submitted_values(
-    client: PageClient, market: Market, seller: User
+    client: PageClient, market: Market, seller: User, stopped_clock: datetime
 ) -> None:
     buyer, _ = market.user("buyer@example.com")
     ticket = market.ticket(seller)
     market.order(buyer, ticket)
+    market.change_ticket(ticket.id, held_until=stopped_clock + timedelta(seconds=754))
     response = await client.submit(
         f"/tickets/{ticket.id}/edit", follow=False, title="Other", price="25", **EVENT
     )
     assert response.status_code == 409
-    assert "Cannot edit a reserved ticket" in text_of(response)
+    assert "A buyer has reserved this ticket and has 12 minutes left to pay" in text_of(response)
     assert 'value="Other"' in response.text
+
+
+async def test_withdrawing_a_reserved_ticket_says_how_long_it_is_reserved(
+    client: PageClient, market: Market, seller: User, stopped_clock: datetime
+) -> None:
+    buyer, _ = market.user("buyer@example.com")
+    ticket = market.ticket(seller)
+    market.order(buyer, ticket)
+    market.change_ticket(ticket.id, held_until=stopped_clock + timedelta(seconds=45))
+    response = await client.submit(f"/tickets/{ticket.id}/withdraw")
+    assert response.status_code == 409
+    assert "A buyer has reserved this ticket and has 45 seconds left to pay" in text_of(response)
+
+
+async def test_a_refused_change_of_a_ticket_that_is_free_again_gives_the_reason_of_the_service(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    ticket = market.ticket(seller)
+    market.order(market.user("buyer@example.com")[0], ticket)
+    market.change_ticket(ticket.id, held_until=now() - timedelta(seconds=1))
+    response = await client.submit(f"/tickets/{ticket.id}/withdraw")
+    assert "Cannot withdraw a reserved ticket" in text_of(response)
 
 
 async def test_without_javascript_a_separate_page_asks_for_confirmation_of_a_withdrawal(

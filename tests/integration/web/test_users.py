@@ -1,5 +1,6 @@
 """Signing up, in and out, form tokens, and pages while the auth service is down."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,24 @@ async def test_each_error_appears_at_its_field_and_as_a_link_in_the_summary(clie
         assert f'id="{name}-error"' in response.text
         assert f'aria-describedby="{name}-error' in response.text
     assert "Password must be between 8 and 256 characters" in text_of(response)
+
+
+async def test_the_sign_in_page_says_that_a_session_has_ended(client: PageClient) -> None:
+    assert "You were signed out. Sign in to continue." in text_of(
+        await client.get("/signin?next=/orders&ended")
+    )
+    assert "You were signed out" not in text_of(await client.get("/signin?next=/orders"))
+
+
+async def test_an_address_in_use_is_an_error_of_its_field_and_the_form_leads_to_signing_in(
+    client: PageClient, market: Market
+) -> None:
+    market.user("ann@example.com")
+    response = await client.submit("/signup", email="ann@example.com", password=PASSWORD, next="/sell")
+    assert response.status_code == 422
+    assert re.search('id="email-error">This address has an account already<', response.text)
+    assert '<a href="/signin?next=/sell">Sign in</a>' in response.text
+    assert '<a href="/account/forgot">choose a new password</a>' in response.text
 
 
 async def test_htmx_gets_only_the_form_when_a_field_is_invalid(client: PageClient) -> None:

@@ -61,7 +61,7 @@ def document(mine: str, free: str, order: str) -> dict[str, Any]:
         "/sell": {**TICKET, "idempotency_key": TEXT},
         f"/tickets/{mine}/edit": TICKET,
         f"/tickets/{mine}/withdraw": {},
-        f"/tickets/{free}/buy": {},
+        f"/tickets/{free}/buy": {"price": TEXT},
         f"/orders/{order}/pay": {"token": {"anyOf": [{"enum": ["tok_chargeDeclined"]}, TEXT]}},
         f"/orders/{order}/extend": {},
         f"/orders/{order}/cancel": {},

@@ -46,7 +46,7 @@ class Auth:
     async def sign_up(self, request: web.Request) -> web.Response:
         body = await read(request, SignUp)
         if any(user.email == body.email for user, _ in self.market.users.values()):
-            raise refusal(409, "Email in use")
+            raise refusal(409, "Email in use", code="email-in-use")
         user, token = self.market.user(body.email, body.password)
         return signed_in(user, token, 201)
 

@@ -88,6 +88,16 @@ def test_one_buyer_and_one_seller_have_orders_and_tickets_in_every_state() -> No
     assert sold >= {None, "paid", "reserved", "withdrawn"}
 
 
+def test_a_buyer_has_past_tickets_for_events_that_have_no_other_tickets() -> None:
+    """Correcting the date of an event moves all its tickets."""
+    past = [listing for listing in PROGRAMME if listing.offer.outcome == "past"]
+    assert sum(listing.offer.buyer == BUYER for listing in past) >= 2
+    assert all(listing.event.weeks_ago > 0 for listing in past)
+    titles = Counter(listing.event.title for listing in PROGRAMME)
+    assert {titles[listing.event.title] for listing in past} == {1}
+    assert all(not listing.event.weeks_ago for listing in PROGRAMME if listing not in past)
+
+
 def test_some_sellers_have_sold_several_tickets_and_others_have_not_sold_any() -> None:
     sold = Counter({listing.offer.seller: 0 for listing in PROGRAMME})
     sold.update(listing.offer.seller for listing in PROGRAMME if listing.offer.outcome == "paid")
