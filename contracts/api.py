@@ -472,6 +472,8 @@ class Facets(Wire):
     cities: Sequence[Facet]
     """At most 100 cities, those with the most tickets first."""
     categories: Sequence[Facet]
+    corrected: str | None = None
+    """The words that were searched instead of misspelled ones. Null if they were searched as typed."""
 
 
 class Show(Wire):
@@ -532,6 +534,34 @@ class ShowPage(Show):
         """The page as camelCase JSON, without the fields of tickets that only some callers see."""
         tickets = {"__all__": set(_PERSONAL)}
         return self.model_dump_json(by_alias=True, exclude={"groups": {"__all__": {"tickets": tickets}}})
+
+
+class ShowOffer(Show):
+    """An event with tickets on sale."""
+
+    lowest: Price
+    """The lowest price per ticket."""
+    on_sale: int
+    """Number of listings that can be bought."""
+    tickets: Sequence[Ticket]
+    """The cheapest of them, by their prices per ticket. Empty in highlights."""
+
+    def to_json(self) -> str:
+        """The event as camelCase JSON, without the fields of tickets that only some callers see."""
+        return self.model_dump_json(by_alias=True, exclude={"tickets": {"__all__": set(_PERSONAL)}})
+
+
+class Highlights(Wire):
+    """Events for the home page. Each list has at most 8, none of which has begun."""
+
+    weekend: Sequence[ShowOffer]
+    """On the current or the next weekend, the soonest first."""
+    upcoming: Sequence[ShowOffer]
+    """The soonest ones."""
+    recent: Sequence[ShowOffer]
+    """Those with the newest listings."""
+    popular: Sequence[ShowOffer]
+    """Those of which most tickets were sold within two weeks, or are held."""
 
 
 class ShowMergeBody(Body):

@@ -20,6 +20,7 @@ from contracts.api import (
     Facet,
     Facets,
     FileList,
+    Highlights,
     LinkBody,
     MyAccount,
     NameBody,
@@ -63,6 +64,7 @@ from contracts.api import (
     ShowCorrectionBody,
     ShowGroup,
     ShowMergeBody,
+    ShowOffer,
     ShowPage,
     SignedInUser,
     SignIn,
@@ -442,6 +444,8 @@ _SHOW_TICKET = Ticket(
     show_id=SHOW,
 )
 
+_OFFER = ShowOffer(**_SHOW.model_dump(), lowest=Decimal("10"), on_sale=1, tickets=[_SHOW_TICKET])
+
 API_EXAMPLES: tuple[Wire, ...] = (
     _EXPORT,
     _EXPORT.account,
@@ -578,6 +582,8 @@ API_EXAMPLES: tuple[Wire, ...] = (
         other_dates=[_SHOW],
         at_venue=[],
     ),
+    _OFFER,
+    Highlights(weekend=[], upcoming=[_OFFER.model_copy(update={"tickets": []})], recent=[], popular=[]),
     ShowMergeBody(show_id=SHOW, other_id=OTHER_SHOW, reason="The same concert"),
     ShowCorrectionBody(show_id=SHOW, venue="Old Mill", reason="It was misspelled"),
     Seller(id=SELLER, sold=12, upheld_problems=1, failed_deliveries=0),

@@ -34,9 +34,10 @@ from services.tickets.files.documents import CodeClaim, FileAccess, FileChunk, F
 from services.tickets.files.inspection_queue import InspectionQueue
 from services.tickets.files.vault import Vault
 from services.tickets.list_cache import ListCache
-from services.tickets.shows import merging
+from services.tickets.shows import merging, popularity
 from services.tickets.shows.api import SHOWS_API
 from services.tickets.shows.documents import Show
+from services.tickets.shows.offers_api import OFFERS_API
 from services.tickets.users_api import USERS_API
 from streams.app import Service, ServiceState, service_app, stream_app
 from streams.delivery import Listener
@@ -81,8 +82,8 @@ async def decode(message: StreamMessage[Msg]) -> TicketEvent | None:
 
 @asynccontextmanager
 async def lifespan(state: ServiceState) -> AsyncIterator[None]:
-    """Fill the catalogue and keep it up to date, accept uploads, delete unused pictures, and
-    let tickets follow their shows."""
+    """Fill the catalogue and keep it up to date, accept uploads, delete unused pictures, let
+    tickets follow their shows, and rank events."""
     state.upload_queue = InspectionQueue(state.settings)
     state.vault = Vault(ticket_file_keys(state.settings))
     catalogue = state.catalogue = Catalogue(state.bus.last_position)
@@ -94,6 +95,8 @@ async def lifespan(state: ServiceState) -> AsyncIterator[None]:
         await stack.enter_async_context(running(catalogue.run()))
         await stack.enter_async_context(running(every(pictures.SWEEP_SECONDS, pictures.sweep)))
         await stack.enter_async_context(running(every(merging.SWEEP_SECONDS, merging.sweep)))
+        rank = partial(popularity.refresh, catalogue)
+        await stack.enter_async_context(running(every(popularity.REFRESH_SECONDS, rank)))
         sweep_files = partial(retention.sweep, state.settings.file_days)
         await stack.enter_async_context(running(every(retention.SWEEP_SECONDS, sweep_files)))
         await stack.enter_async_context(running(every(retention.SWEEP_SECONDS, state.vault.check)))
@@ -106,7 +109,7 @@ service = Service(
     listener=listener,
     publishes=(TicketCreated, TicketUpdated),
     repairs_gaps=True,
-    api=[*API, *SHOWS_API, *USERS_API],
+    api=[*API, *SHOWS_API, *OFFERS_API, *USERS_API],
     documents=[
         *(Ticket, FailedSale, Picture, Show, SealedFile, FileChunk, CodeClaim, FileAccess, FileKey),
         *(ClosedUser, RateCounter),

@@ -18,6 +18,7 @@ from contracts.api import (
     VALID_UNTIL,
     Facets,
     FileList,
+    Highlights,
     MyAccount,
     OpenMatter,
     Order,
@@ -35,6 +36,7 @@ from contracts.api import (
     Seller,
     SessionView,
     Show,
+    ShowOffer,
     ShowPage,
     SoldOrder,
     Ticket,
@@ -67,6 +69,8 @@ _FILES = TypeAdapter(FileList)
 _TICKETS = TypeAdapter(list[Ticket])
 _FACETS = TypeAdapter(Facets)
 _SHOWS = TypeAdapter(list[Show])
+_OFFERS = TypeAdapter(list[ShowOffer])
+_HIGHLIGHTS = TypeAdapter(Highlights)
 _SHOW_PAGE = TypeAdapter(ShowPage)
 _ORDER = TypeAdapter(Order)
 _ORDERS = TypeAdapter(list[Order])
@@ -386,6 +390,15 @@ class ApiClient:
     async def shows(self, search: str) -> list[Show]:
         """Suggestions of events."""
         return (await self._call("tickets", "GET", "/api/shows", query={"search": search})).parse(_SHOWS)
+
+    async def offered_shows(self, search: Mapping[str, str]) -> list[ShowOffer]:
+        """Events of the matching tickets. Takes the filters of `facets`."""
+        return (await self._call("tickets", "GET", "/api/shows/search", query=search)).parse(_OFFERS)
+
+    async def highlights(self, city: str) -> Highlights:
+        """Events for the home page of a city, or of all cities if it is empty."""
+        query = {"city": city} if city else None
+        return (await self._call("tickets", "GET", "/api/shows/highlights", query=query)).parse(_HIGHLIGHTS)
 
     async def show(self, show_id: str) -> ShowPage:
         """An event with its tickets, or the event into which it was merged."""

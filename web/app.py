@@ -75,6 +75,7 @@ from web.pages import (
     users,
 )
 from web.recorded_user import check_recorded_user
+from web.remembered_city import RememberedCity
 from web.rendering import assets
 from web.rendering.templating import engine
 from web.request import UseLocale, WebRequest
@@ -121,7 +122,8 @@ def web_app(settings: Settings) -> ASGIApp:
         Devices(settings),
     )
     viewers = Viewers(sessions, use, settings.session_cookie, partial(render_viewer, templates.engine))
-    return PageCache(admission, pages, cards, viewers, security, HeadRules(settings))
+    city = RememberedCity(is_secure=settings.cookie_secure)
+    return PageCache(admission, pages, cards, viewers, city, security, HeadRules(settings))
 
 
 def body_reader(settings: Settings) -> BodyReader:

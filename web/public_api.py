@@ -54,6 +54,8 @@ ROUTES: Mapping[ServiceName, Mapping[str, str]] = {
         "/api/tickets/:id/picture": "PUT DELETE",
         "/api/tickets/:id/private-note": "PUT",
         "/api/shows": "GET",
+        "/api/shows/search": "GET",
+        "/api/shows/highlights": "GET",
         "/api/shows/:id": "GET",
         "/api/tickets/:id/files": "GET POST",
         "/api/tickets/:id/files/:file": "GET DELETE",

@@ -69,7 +69,7 @@ Tickets = dict[tuple[str, str, str | None], dict[str, Any]]
 
 
 async def _list_all(users: dict[str, User], listed: Sequence[Listing], created: Counter[str]) -> Tickets:
-    """List the missing tickets, in reverse order because the site shows the newest tickets first."""
+    """List the missing tickets, in reverse order, so that the first of the programme is the newest one."""
     tickets: Tickets = {}
     now = datetime.now(UTC)
     for name, user in users.items():

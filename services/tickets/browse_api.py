@@ -103,14 +103,16 @@ async def list_tickets(
     after: Annotated[str | None, QueryParameter(name="after", max_length=200)] = None,
     limit: Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
 ) -> Response[list[TicketView]]:
-    """One page of the matching tickets. The `Link` header has the address of the next page, if any."""
-    dates = _bound("starts_from", starts_from), _bound("starts_to", starts_to)
+    """One page of the matching tickets. The `Link` header has the address of the next page, if any. Prices
+    are compared per ticket. If no ticket has the words of `q`, similar words are searched."""
+    dates = bound("starts_from", starts_from), bound("starts_to", starts_to)
     query = Query(text, city, category, *dates, when, min_price, max_price, delivery is not None)
     key = None if after is None else key_of(after, sort)
     moment = now()
 
     def search(index: SearchIndex) -> tuple[list[Hit], int, float]:
-        return *index.find(query, sort, key, limit + 1, moment), index.changes_at(query, moment)
+        found = index.find(index.corrected(query), sort, key, limit + 1, moment)
+        return *found, index.changes_at(query, moment)
 
     position = catalogue.position
     hits, total, changes_at = await catalogue.search(search, moment)
@@ -141,13 +143,18 @@ async def show_facets(
     delivery: OfDelivery = None,
 ) -> Response[Facets]:
     """Takes the same filters as the list of tickets. A chosen city doesn't hide the other cities, nor a
-    chosen category the other categories, so that users can choose another."""
-    dates = _bound("starts_from", starts_from), _bound("starts_to", starts_to)
+    chosen category the other categories, so that users can choose another. `corrected` says which words were
+    searched if no ticket has those of `q`."""
+    dates = bound("starts_from", starts_from), bound("starts_to", starts_to)
     query = Query(text, city, category, *dates, when, min_price, max_price, delivery is not None)
     moment = now()
 
     def search(index: SearchIndex) -> tuple[Facets, float]:
-        return index.facets(query, moment), index.changes_at(query, moment)
+        wanted = index.corrected(query)
+        counted = index.facets(wanted, moment)
+        if wanted is not query:
+            counted = counted.model_copy(update={"corrected": wanted.text})
+        return counted, index.changes_at(query, moment)
 
     position = catalogue.position
     found, changes_at = await catalogue.search(search, moment)
@@ -176,7 +183,7 @@ async def show_similar(ticket_id: PathId, catalogue: InjectedCatalogue) -> Respo
 ROUTES = (list_tickets, show_facets, show_similar)
 
 
-def _bound(argument: str, given: str | None) -> Bound | None:
+def bound(argument: str, given: str | None) -> Bound | None:
     """Parse an argument of a handler that is a day or a time.
 
     Raises:

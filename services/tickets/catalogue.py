@@ -108,6 +108,8 @@ class Catalogue:
         """Tickets that wait until the thread has finished."""
         self._changes = 0
         """The number of changes of tickets."""
+        self.popular: Sequence[str] = ()
+        """The ids of events, the most popular first."""
 
     @property
     def is_loaded(self) -> bool:
@@ -128,6 +130,12 @@ class Catalogue:
 
     def close(self) -> None:
         self.index.close()
+
+    def rank(self, popular: Sequence[str]) -> None:
+        """Remember which events are popular."""
+        if popular != self.popular:
+            self.popular = popular
+            self._changes += 1
 
     async def run(self) -> None:
         """Fill the index, and sweep until cancelled."""

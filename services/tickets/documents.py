@@ -17,6 +17,8 @@ from services.tickets.rules import LetDown, TicketState
 SUMMARIZED = ("user_id", "status", "refunded", "price_minor", "refunded_minor")
 """The fields from which a seller's tickets are counted and their prices added up."""
 
+DEMAND = ("status", "updated_at", "show_id")
+"""The fields from which the demand for events is counted."""
 
 ONE_LIVE_LISTING_A_SEAT = "one_live_listing_a_seat"
 
@@ -74,6 +76,8 @@ class Ticket(TicketState, Aggregate):
             IndexModel(
                 [("show_id", ASCENDING), ("status", ASCENDING), ("price_minor", ASCENDING)], name="of_show"
             ),
+            # With all fields of `popularity.refresh`, so that MongoDB reads no documents for it.
+            IndexModel([(field, ASCENDING) for field in DEMAND], name="demand"),
         ]
 
     async def save_and_publish(self, changes: Changes, **expected: Any) -> Self | None:

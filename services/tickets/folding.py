@@ -111,6 +111,11 @@ def terms(text: str) -> tuple[Term, ...]:
     return tuple(wanted)
 
 
+def typed_words(text: str) -> list[str]:
+    """The words of a search in their order, folded, without scripts that have no spaces."""
+    return _words_of(_chunks(_fold(text)))
+
+
 def phrase_of(word: str) -> Phrase:
     """A whole word, as `words` returns it."""
     (runs,) = _chunks(word)

@@ -16,7 +16,7 @@ from contracts.wire import now
 from kit.http.request_head import HeadRules
 from services.tickets.catalogue import Catalogue
 
-PATHS = frozenset({"/api/tickets", "/api/tickets/facets"})
+PATHS = frozenset({"/api/tickets", "/api/tickets/facets", "/api/shows/search", "/api/shows/highlights"})
 """Paths of lists that are the same for everyone."""
 
 MAX_BYTES = 8_000_000

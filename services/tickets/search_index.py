@@ -5,16 +5,16 @@ This module is synchronous: `services/tickets/catalogue.py` keeps it up to date 
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import nsmallest
 from typing import Any
 
 from contracts.api import Facets, Ticket
-from contracts.money import to_minor_units
-from services.tickets.folding import Term, phrase_of, slug, tokens, words
+from contracts.money import price_per_ticket, to_minor_units
+from services.tickets.folding import Term, phrase_of, slug, terms, tokens, typed_words, words
 from services.tickets.query import UNDATED, Query, next_midnight
 from services.tickets.running_counts import Groups, Kind, RunningCounts
 from services.tickets.search_sql import (
@@ -27,7 +27,9 @@ from services.tickets.search_sql import (
     Values,
     filter_of,
     keys,
+    match_of,
 )
+from services.tickets.spelling import Vocabulary
 
 MAX_SIMILAR = 4
 MIN_SHARED_WORD_LENGTH = 4
@@ -38,6 +40,8 @@ MIN_TICKETS_PER_KIND = 16
 """With fewer tickets in each kind on average, a query counts them sooner than the running counts."""
 MAX_KINDS = 2_000
 """With more kinds, going through them could block the event loop for too long. A query can be interrupted."""
+
+MAX_CORRECTED_WORDS = 8
 
 WRITES_PER_MERGE = 8
 PAGES_PER_MERGE = 16
@@ -53,7 +57,7 @@ class Hit:
 
     id: str
     price: int
-    """In minor units."""
+    """Of one ticket, in minor units."""
     starts: float
     """In seconds since 1970; `UNDATED` if unknown."""
     body: bytes
@@ -73,7 +77,9 @@ class SearchIndex:
         )
         self._database.executescript(SCHEMA)
         self._counts = RunningCounts()
+        self._vocabulary = Vocabulary()
         self._zones: Counter[str] = Counter()
+        self._is_over: Callable[[], bool] | None = None
         self._next_start = UNDATED
         self._merges_gradually = False
         self._writes = 0
@@ -85,9 +91,11 @@ class SearchIndex:
     def time_limit(self, is_over: Callable[[], bool]) -> Iterator[None]:
         """Until the block ends, a search raises TooSlow once `is_over` returns true."""
         self._database.set_progress_handler(is_over, 2000)
+        self._is_over = is_over
         try:
             yield
         finally:
+            self._is_over = None
             self._database.set_progress_handler(None, 0)
 
     @contextmanager
@@ -118,7 +126,8 @@ class SearchIndex:
         self.remove(ticket.id)
         kind = Kind(slug(ticket.city or ""), ticket.city or "", ticket.category or "")
         starts = UNDATED if ticket.starts_at is None else ticket.starts_at.timestamp()
-        price, zone = to_minor_units(ticket.price), ticket.time_zone or ""
+        price = to_minor_units(price_per_ticket(ticket.price, ticket.quantity))
+        zone = ticket.time_zone or ""
         text = tokens(ticket.title, ticket.venue, ticket.city)
         execute = self._database.execute
         number = execute(
@@ -133,6 +142,7 @@ class SearchIndex:
         ).lastrowid
         execute("INSERT INTO texts VALUES (?, ?, ?)", (number, text, body))
         execute("INSERT INTO words (rowid, tokens) VALUES (?, ?)", (number, _entry(text, kind)))
+        self._vocabulary.add(text)
         self._zones[zone] += 1
         self._next_start = min(self._next_start, starts)
         self._written()
@@ -151,6 +161,7 @@ class SearchIndex:
         execute(
             "INSERT INTO words (words, rowid, tokens) VALUES ('delete', ?, ?)", (number, _entry(text, kind))
         )
+        self._vocabulary.remove(text)
         self._zones[zone] -= 1
         if not self._zones[zone]:
             del self._zones[zone]
@@ -177,6 +188,40 @@ class SearchIndex:
         midnight = UNDATED if query.when is None else next_midnight(self._zones, now)
         return min(self._next_start, midnight)
 
+    @property
+    def zones(self) -> Mapping[str, int]:
+        """The time zones of the tickets, each with its number of tickets."""
+        return self._zones
+
+    def corrected(self, query: Query) -> Query:
+        """The query with the nearest known words instead of unknown ones, if nothing has the words that were
+        typed, whatever the other filters. The same query if that doesn't help.
+
+        Raises:
+            TooSlow
+        """
+        if not query.text or self._has(query.text):
+            return query
+        typed = typed_words(query.text)[:MAX_CORRECTED_WORDS]
+        known = [
+            word if self._has(word) else self._vocabulary.nearest(word, self._check_time) or word
+            for word in typed
+        ]
+        text = " ".join(known)
+        return replace(query, text=text) if known != typed and self._has(text) else query
+
+    def _has(self, text: str) -> bool:
+        """Whether a ticket has all these words."""
+        wanted = terms(text)
+        if not wanted:
+            return True
+        match = " AND ".join(f"({match_of(term)})" for term in wanted)
+        return bool(self.rows("words WHERE words MATCH ? LIMIT 1", [match], "1"))
+
+    def _check_time(self) -> None:
+        if self._is_over is not None and self._is_over():
+            raise TooSlow
+
     def find(
         self, query: Query, sort: Sort, after: tuple[Any, ...] | None, limit: int, now: datetime
     ) -> tuple[list[Hit], int]:
@@ -187,21 +232,24 @@ class SearchIndex:
             TooSlow
         """
         wanted = filter_of(query, self._zones, now)
-        total = self._count(wanted)
+        total = self.count(wanted)
         if not total:
             return [], total
         columns, direction = ORDERS[sort]
         follows = [] if after is None else [_follows(columns, direction, after)]
         # Among many matches, the first ones are found soon in the order of the list. A few matches are found
         # sooner by what they match, and then sorted. The unary plus keeps SQLite from using another index.
-        is_common = total * total > 4 * limit * self._counts.total or not (wanted.text or wanted.bounds)
-        if is_common:
+        if self.is_common(wanted, total, limit):
             source, sign = wanted.walk(columns[0], *follows), ""
         else:
             source, sign = wanted.lookup(*follows), "+"
         order = ", ".join(f"{sign}{column} {direction}" for column in columns)
-        hits = self._hits(source, order, limit)
+        hits = self.hits(source, order, limit)
         return sorted(hits, key=lambda hit: hit.key(sort), reverse=direction == "DESC"), total
+
+    def is_common(self, wanted: Filter, total: int, limit: int) -> bool:
+        """Whether so many tickets match that the first ones are found soon by looking at each."""
+        return total * total > 4 * limit * self._counts.total or not (wanted.text or wanted.bounds)
 
     def facets(self, query: Query, now: datetime) -> Facets:
         """All cities and categories, each with the number of tickets that match the other filters.
@@ -215,9 +263,9 @@ class SearchIndex:
         if groups is None and (wanted.text or wanted.bounds):
             anywhere = wanted.without_keys()
             # Unless few tickets match, reading them in the order of their kinds is faster than sorting them.
-            is_common = not wanted.text and 4 * self._count(anywhere) > self._counts.total
+            is_common = not wanted.text and 4 * self.count(anywhere) > self._counts.total
             source = anywhere.walk_kinds() if is_common else anywhere.lookup()
-            groups = self._all(f"{source.sql} GROUP BY kind", source.values, "kind, count(*)")
+            groups = self.rows(f"{source.sql} GROUP BY kind", source.values, "kind, count(*)")
         return self._counts.facets(wanted.city, wanted.category, groups)
 
     def similar(self, to: Ticket) -> list[Hit]:
@@ -237,7 +285,7 @@ class SearchIndex:
         source = Source(
             "tickets INDEXED BY of_show WHERE show != '' AND show = ? AND id != ?", [to.show_id, to.id]
         )
-        return sorted(self._hits(source, "price, id", MAX_SIMILAR), key=lambda hit: hit.key("price"))
+        return sorted(self.hits(source, "price, id", MAX_SIMILAR), key=lambda hit: hit.key("price"))
 
     def _related(self, to: Ticket) -> list[Hit]:
         other = Condition("id != ?", [to.id])
@@ -245,7 +293,7 @@ class SearchIndex:
         for city, category in ((slug(to.city or ""), ""), ("", to.category or "")):
             if city or category:
                 same = Filter((), city, category, ()).walk("starts", other)
-                found |= set(self._hits(same, "starts, id", MAX_SIMILAR))
+                found |= set(self.hits(same, "starts, id", MAX_SIMILAR))
         soonest = _soonest(found)
         shared = [
             phrase_of(word)
@@ -265,10 +313,10 @@ class SearchIndex:
     def _with_any(self, term: Term, *others: Condition) -> list[Hit]:
         """The soonest tickets with one of the phrases."""
         wanted = Filter((term,), "", "", ())
-        count = self._count(wanted)
+        count = self.count(wanted)
         if count * count > 4 * MAX_SIMILAR * self._counts.total:
-            return self._hits(wanted.walk("starts", *others), "starts, id", MAX_SIMILAR)
-        return self._hits(wanted.lookup(*others), "+starts, +id", MAX_SIMILAR)
+            return self.hits(wanted.walk("starts", *others), "starts, id", MAX_SIMILAR)
+        return self.hits(wanted.lookup(*others), "+starts, +id", MAX_SIMILAR)
 
     def _groups(self, wanted: Filter) -> Groups | None:
         """The numbers of matches in each kind by the running counts, whatever their city and category.
@@ -282,7 +330,8 @@ class SearchIndex:
             return self._counts.by_price(*wanted.prices)
         return None if wanted.spans is None else self._counts.by_date(wanted.spans)
 
-    def _count(self, wanted: Filter) -> int:
+    def count(self, wanted: Filter) -> int:
+        """The number of matching tickets."""
         if (groups := self._groups(wanted)) is not None:
             return self._counts.within(wanted.city, wanted.category, groups)
         if wanted.bounds:
@@ -291,20 +340,25 @@ class SearchIndex:
             source = Source("words WHERE words MATCH ?", [wanted.match])
         else:
             return self._counts.count(wanted.city, wanted.category)
-        ((count,),) = self._all(source.sql, source.values, "count(*)")
+        ((count,),) = self.rows(source.sql, source.values, "count(*)")
         return int(count)
 
-    def _hits(self, source: Source, order: str, limit: int) -> list[Hit]:
+    def hits(self, source: Source, order: str, limit: int) -> list[Hit]:
         """The first tickets in this order. They are returned in any order."""
         numbers = f"SELECT tickets.number FROM {source.sql} ORDER BY {order} LIMIT ?"  # noqa: S608 - no values
-        found = self._all(
+        found = self.rows(
             f"tickets JOIN texts USING (number) WHERE number IN ({numbers})",
             [*source.values, limit],
             "id, price, starts, body",
         )
         return [Hit(*row) for row in found]
 
-    def _all(self, source: str, values: Values, columns: str) -> list[Any]:
+    def rows(self, source: str, values: Values, columns: str) -> list[Any]:
+        """The rows of a query, given by the SQL after FROM.
+
+        Raises:
+            TooSlow
+        """
         try:
             statement = f"SELECT {columns} FROM {source}"  # noqa: S608 - values are only in placeholders
             return self._database.execute(statement, values).fetchall()

@@ -16,7 +16,8 @@ ORDERS: dict[Sort, tuple[tuple[str, ...], str]] = {
     "-price": (("price", "id"), "DESC"),
     "date": (("starts", "id"), "ASC"),
 }
-"""Columns and direction. The id makes each key unique. Tickets without a date come last."""
+"""Columns and direction. The id makes each key unique. Tickets without a date come last. The price is that of
+one ticket."""
 
 _INDEXES = {
     "all_by_id": "id",
@@ -29,6 +30,12 @@ _INDEXES = {
         for columns, _ in ORDERS.values()
     },
 }
+_SHOW_INDEXES = {
+    "all_by_show": "starts, show",
+    "city_by_show": "city, starts, show",
+    "category_by_show": "category, starts, show",
+}
+"""With them, the next event is found without reading the other tickets of the last one."""
 
 # `words` keeps no copy of its text: a row is removed by repeating its text, which is in `texts.tokens`.
 SCHEMA = f"""
@@ -41,6 +48,7 @@ CREATE TABLE tickets (
 );
 CREATE INDEX of_show ON tickets (show, price) WHERE show != '';
 {"".join(f"CREATE INDEX {name} ON tickets ({columns});" for name, columns in _INDEXES.items())}
+{"".join(f"CREATE INDEX {n} ON tickets ({c}) WHERE show != '';" for n, c in _SHOW_INDEXES.items())}
 CREATE TABLE texts (number INTEGER PRIMARY KEY, tokens TEXT NOT NULL, body BLOB NOT NULL);
 CREATE VIRTUAL TABLE words USING fts5(
     tokens, content = '', columnsize = 0, prefix = '1 2',

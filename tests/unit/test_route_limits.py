@@ -65,7 +65,11 @@ def test_every_route_that_changes_something_has_a_rate_limit(route: str) -> None
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/tickets", "/api/tickets/facets", "/api/tickets/{ticket_id:str}/similar", "/api/shows"]
+    "path",
+    [
+        *("/api/tickets", "/api/tickets/facets", "/api/tickets/{ticket_id:str}/similar"),
+        *("/api/shows", "/api/shows/search", "/api/shows/highlights"),
+    ],
 )
 def test_searches_have_a_rate_limit(path: str) -> None:
     assert is_limited(HANDLERS[f"GET {path}"])

@@ -27,6 +27,8 @@ from web.page_cache.renderings import (
     CATALOGUE,
     FOR_MEMBERS,
     PERSONAL,
+    PUBLIC,
+    REMEMBERED,
     SHARING,
     Body,
     Headers,
@@ -37,6 +39,7 @@ from web.page_cache.renderings import (
 from web.page_cache.segments import Segment, gzipped, joined
 from web.page_cache.store import Key, Store
 from web.page_cache.viewers import Viewers
+from web.remembered_city import RememberedCity
 from web.rendering.locales import MAX_HEADER_LENGTH, locale_of
 
 SHARED = re.compile(
@@ -114,6 +117,7 @@ class PageCache:
         pages: Store,
         cards: Cards,
         viewers: Viewers,
+        city: RememberedCity,
         security_headers: Mapping[str, str],
         rules: HeadRules,
     ) -> None:
@@ -121,6 +125,7 @@ class PageCache:
         self.pages = pages
         self._cards = cards
         self._viewers = viewers
+        self._city = city
         self._rules = rules
         self._security_headers = [
             (name.lower().encode(), value.encode()) for name, value in security_headers.items()
@@ -166,6 +171,11 @@ class PageCache:
             await self.app(scope, receive, send)
             return
         began = time_ns()
+        is_remembered = scope["path"] == "/" and not scope["query_string"]
+        if is_remembered and (query := self._city.query(given.cookies)):
+            scope = {**scope, "query_string": query}
+        else:
+            is_remembered = False
         found, viewer = await self._find(scope, given)
         if found is None:
             await self.app(scope, receive, send)
@@ -178,10 +188,13 @@ class PageCache:
         else:
             body = found.gzip if given.accepts_gzip else found.identity
         is_known = viewer is None and given.if_none_match and body.is_known_to(given.if_none_match)
+        headers = body.headers_of_not_modified if is_known else body.headers
+        if is_remembered:
+            headers = _for_one_browser(headers)
         if is_known:
-            await _send(send, "HEAD", 304, body.headers_of_not_modified, b"")
+            await _send(send, "HEAD", 304, headers, b"")
         else:
-            await _send(send, scope["method"], 200, body.headers, body.content)
+            await _send(send, scope["method"], 200, headers, body.content)
         if given.is_kept and are_spans_recorded():  # otherwise the app has recorded its own
             route = route_of(scope["path"])
             record_answered(scope, route, 304 if is_known else 200, began, FROM_MEMORY)
@@ -319,6 +332,13 @@ class _Given:
             elif name == b"authorization":
                 self.has_bearer = True
         self.country = str(locale_of(language.decode("latin-1")).territory)
+
+
+def _for_one_browser(headers: Headers) -> Headers:
+    """The headers of a page at an address that shows others another page. No network may keep it."""
+    kept = [(name, value) for name, value in headers if name not in {b"cache-control", b"cdn-cache-control"}]
+    control = dict(headers)[b"cache-control"]
+    return [*kept, (b"cache-control", REMEMBERED if control == PUBLIC else control)]
 
 
 def _accepts_gzip(accept_encoding: bytes) -> bool:

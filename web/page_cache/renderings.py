@@ -33,6 +33,8 @@ CDN_SECONDS, CDN_STALE_SECONDS = 2, 10
 """How long a content delivery network may serve a page without asking, and how much longer while it asks."""
 
 PERSONAL = b"private, no-store"
+REMEMBERED = b"private, no-cache"
+"""The value for a shared page that was chosen by a cookie of the browser."""
 VARY = b"Accept-Encoding, Accept-Language, Cookie, Authorization"
 
 

@@ -1,24 +1,28 @@
-"""The page to search the tickets on sale."""
+"""The page to search the tickets on sale. Without a filter, it is the home page."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, TypedDict
 from urllib.parse import urlencode
 
-from litestar import Response, Router, get
+from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
+from litestar.params import URLEncodedBody
 
-from contracts.api import Facets
+from contracts.api import Facets, Highlights, ShowOffer
 from contracts.problems import Problem
 from contracts.tickets import CATEGORIES
 from web.api_client import ApiClient, Refused, ServiceDown, TicketPage
 from web.forms import Fields, Form, plain_price
 from web.page_cache.renderings import CATALOGUE
 from web.page_context import Page
+from web.pages.home import home_of
+from web.remembered_city import MAX_LENGTH, PARAMETER, RememberedCity
 from web.rendering import locales
 from web.rendering.isolation import isolated
 from web.rendering.texts import N_, _, ngettext
@@ -26,11 +30,12 @@ from web.rendering.ticket_texts import category_label
 from web.request import WebRequest
 
 SORTS = {
-    "": N_("Newest first"),
+    "": N_("Soonest first"),
     "price": N_("Cheapest first"),
     "-price": N_("Most expensive first"),
-    "date": N_("Soonest first"),
+    "newest": N_("Newest first"),
 }
+"""The sort orders, by their names in the API. The first one is called "date" there."""
 CUSTOM_DATES = "dates"
 PERIODS = {
     "": N_("Any date"),
@@ -57,6 +62,9 @@ FILTERS = Fields(
 PAGE_SIZE, MAX_SHOWN = 20, 100
 """How many tickets a page shows at first and adds with each "Show more", and the most that it shows."""
 
+MIN_SUGGESTED_LETTERS = 2
+MAX_SUGGESTIONS = 6
+
 
 @get(["/", "/results", "/results/rows"])
 async def browse(page: NamedDependency[Page], request: WebRequest) -> Response[Any]:
@@ -66,6 +74,29 @@ async def browse(page: NamedDependency[Page], request: WebRequest) -> Response[A
     The address then contains the number of shown tickets, so that the same list appears again after a reload.
     """
     typed = _typed(request)
+    home_city = None if any(typed.values()) else request.query_params.get(PARAMETER, "")[:MAX_LENGTH].strip()
+    return await _show(page, request, typed, home_city)
+
+
+@post("/city", status_code=200)
+async def choose_city(
+    page: NamedDependency[Page], request: WebRequest, data: URLEncodedBody[dict[str, str]]
+) -> Response[Any]:
+    """Remember a city, or forget it if it is empty, and show its home page."""
+    city = data.get("city", "").strip()[:MAX_LENGTH]
+    if page.request.wants_fragment:
+        response = await _show(page, request, dict.fromkeys(FILTERS.names, ""), city)
+    else:
+        response = page.redirect("/")
+    response.set_cookie(RememberedCity(is_secure=page.settings.cookie_secure).cookie(city))
+    return response
+
+
+async def _show(
+    page: Page, request: WebRequest, typed: dict[str, str], home_city: str | None
+) -> Response[Any]:
+    """The page of a search, or the home page of a city if `home_city` isn't None."""
+    typed["city"] = typed["city"] or home_city or ""
     wrong_days = _wrong_days(typed)
     search = _search({name: value for name, value in typed.items() if name not in wrong_days})
     after = request.query_params.get("after", "")[:200]
@@ -75,12 +106,17 @@ async def browse(page: NamedDependency[Page], request: WebRequest) -> Response[A
         search["after"] = after
     elif shown > PAGE_SIZE:
         search["limit"] = str(shown)
-    found = await _find(page.api, search, rows_only=appends)
+    is_home = home_city is not None and not after and not appends
+    found, highlights, offered = await asyncio.gather(
+        _find(page.api, search, rows_only=appends),
+        _highlights(page, home_city if is_home else None),
+        _offered(page, {} if is_home or after or appends else search),
+    )
     if after and found.refuses_cursor:
         return page.redirect(_address(typed))
     shown = min(shown + PAGE_SIZE, MAX_SHOWN) if appends else PAGE_SIZE if after else shown
     form = _form(typed, wrong_days, found.refusal)
-    chips = list(_chips(form, found.facets, page))
+    chips = [] if is_home else list(_chips(form, found.facets, page))
     context = {
         "form": form,
         "prices": PRICES,
@@ -91,7 +127,11 @@ async def browse(page: NamedDependency[Page], request: WebRequest) -> Response[A
         "count": "" if form.has_errors else _count(found.total),
         "chips": chips,
         "filters": sum(chip.name != "q" for chip in chips),
-        "suggestions": _suggestions(chips, found.facets),
+        "removable": _removable(chips, found.facets),
+        "home": home_of(typed["city"], highlights, found.facets) if is_home else None,
+        "offers": [] if form.has_errors or typed["sort"] else offered,
+        "suggestions": _suggestions(typed, offered, found.facets),
+        "corrected": found.facets.corrected if found.facets else None,
         "cleared": _address({"sort": typed["sort"]}),
         "first": _address(typed) if after else None,
         "more": None if form.has_errors or not found.page.after else _address(typed, found.page.after),
@@ -162,9 +202,7 @@ async def _tickets(api: ApiClient, search: Mapping[str, str]) -> TicketPage | Pr
 
 async def _facets(api: ApiClient, search: Mapping[str, str]) -> Facets | None:
     try:
-        return await api.facets(
-            {name: value for name, value in search.items() if name not in {"sort", "after", "limit"}}
-        )
+        return await api.facets(_without_order(search))
     except (Refused, ServiceDown):
         return None
 
@@ -173,7 +211,7 @@ def _typed(request: WebRequest) -> dict[str, str]:
     """The values that the user entered. The first and last day are ignored if the form hides their fields."""
     given = request.query_params
     typed = {name: given.get(name, "")[:200].strip() for name in FILTERS.names}
-    if typed["sort"] == "newest":
+    if typed["sort"] == "date":
         typed["sort"] = ""
     if "when" not in given and (typed["from"] or typed["to"]):
         typed["when"] = CUSTOM_DATES
@@ -185,6 +223,7 @@ def _typed(request: WebRequest) -> dict[str, str]:
 def _search(typed: Mapping[str, str]) -> dict[str, str]:
     """The query of the request to the API, without empty filters."""
     given = {name: value for name, value in typed.items() if value and value != CUSTOM_DATES}
+    given.setdefault("sort", "date")
     for name in given.keys() & set(PRICES):
         given[name] = plain_price(given[name])
     for name in given.keys() & set(DAYS):
@@ -305,7 +344,52 @@ def _city(value: str, facets: Facets | None) -> str:
     return next((city.label for city in cities if city.value == value), guess)
 
 
-def _suggestions(chips: list[Chip], facets: Facets | None) -> list[Chip]:
+async def _highlights(page: Page, city: str | None) -> Highlights | None:
+    """The events of the home page of a city. None of another page, or if they are unavailable."""
+    return None if city is None else await page.optional(page.api.highlights(city))
+
+
+async def _offered(page: Page, search: Mapping[str, str]) -> list[ShowOffer]:
+    """The events of a search, the soonest first. They are shown if the tickets have this order too, and
+    suggested while words are typed.
+    """
+    filters = _without_order(search)
+    if not filters or (search["sort"] != "date" and "q" not in filters):
+        return []
+    return await page.optional(page.api.offered_shows(filters)) or []
+
+
+def _without_order(search: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in search.items() if name not in {"sort", "after", "limit"}}
+
+
+def _suggestions(
+    typed: Mapping[str, str], offered: Sequence[ShowOffer], facets: Facets | None
+) -> dict[str, str]:
+    """Other searches that the user may have in mind while typing, as addresses by text."""
+    search = typed["q"].casefold()
+    if len(search) < MIN_SUGGESTED_LETTERS:
+        return {}
+    names = dict.fromkeys(
+        name for offer in offered for name in (offer.title, *offer.performers) if name.casefold() != search
+    )
+    found = {name: _address({**typed, "q": name}) for name in names}
+    cities = facets.cities if facets and not typed["city"] else ()
+    for city in cities:
+        if city.label.casefold().startswith(search):
+            found[_("All events in %(city)s", city=isolated(city.label))] = _address(
+                {**typed, "q": "", "city": city.value}
+            )
+    categories = facets.categories if facets and not typed["category"] else ()
+    for category in categories:
+        if (label := category_label(category.value)).casefold().startswith(search):
+            found[_("All events: %(category)s", category=label)] = _address(
+                {**typed, "q": "", "category": category.value}
+            )
+    return dict(islice(found.items(), MAX_SUGGESTIONS))
+
+
+def _removable(chips: list[Chip], facets: Facets | None) -> list[Chip]:
     """The filters that the user could remove from a search without results.
 
     If the removal of a filter certainly leads to results, the filter comes first. If the removal certainly
@@ -328,6 +412,8 @@ class History(TypedDict, total=False):
 
 def _history(request: WebRequest, typed: Mapping[str, str], *, shown: int, appends: bool) -> History:
     """A script keeps typing in the search field from adding to the history (static/js/forms/search.js)."""
+    if request.method == "POST":  # the browser remembers the city
+        return {"replace_url": "/"}
     if appends:
         return {"replace_url": _address(typed, show=shown)}
     return {"push_url": _address(typed)} if request.wants_fragment else {}
@@ -344,4 +430,4 @@ def _address(typed: Mapping[str, str], after: str | None = None, show: int = 0) 
     return f"/?{urlencode(given)}" if given else "/"
 
 
-router = Router("/", route_handlers=[browse])
+router = Router("/", route_handlers=[browse, choose_city])

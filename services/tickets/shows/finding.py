@@ -1,19 +1,20 @@
 """Find the show of a listing, or create it; find shows for suggestions and for the page of a show."""
 
+import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from contracts.api import Ticket as TicketView
 from contracts.tickets import country_of
 from contracts.wire import now
 from kit.errors import NotFound, Unavailable
-from kit.mongo import object_id
+from kit.mongo import is_outage, object_id
 from services.tickets.documents import Ticket
 from services.tickets.folding import words
 from services.tickets.shows import following, rules
@@ -33,6 +34,8 @@ number of shows without one."""
 MAX_OTHERS = 6
 """Other dates, and other events at the venue, on the page of a show."""
 OFFERED: Mapping[str, Any] = {"status": {"$in": ["available", "reserved"]}, "awaits_files": {"$ne": True}}
+KNOWN_SECONDS = 1.0
+"""How long lists of events wait for the database."""
 MAX_ON_SALE = 500
 MAX_SOLD = 50
 
@@ -148,6 +151,18 @@ async def suggestions(search: str) -> list[Show]:
         return []
     beginnings = [re.compile(f"^{re.escape(word)}") for word in wanted]
     return await _with_tickets({"words": {"$all": beginnings}}, MAX_SUGGESTIONS)
+
+
+async def known(ids: Iterable[str]) -> dict[str, Show]:
+    """The shows with these ids, by id. None while the database is unavailable."""
+    wanted = {"_id": {"$in": [ObjectId(show_id) for show_id in ids]}}
+    try:
+        async with asyncio.timeout(KNOWN_SECONDS):
+            return {show.key: show for show in await Show.find(wanted).to_list()}
+    except (TimeoutError, PyMongoError) as error:
+        if isinstance(error, TimeoutError) or is_outage(error):
+            return {}
+        raise
 
 
 async def other_dates(show: Show) -> list[Show]:

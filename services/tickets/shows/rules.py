@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -24,6 +25,10 @@ PLACE_AND_TIME = ("starts_at", "time_zone", "venue", "city", "country")
 
 TIME = ("starts_at", "time_zone")
 """The part of it that sold tickets follow too."""
+
+WEIGHTS = {"sold": 3, "reserved": 1}
+"""How much a ticket with this status says about the demand for its event."""
+MAX_POPULAR = 300
 
 MAX_WORDS = 60
 """Words of a show by which it is suggested."""
@@ -204,6 +209,19 @@ def price_range(tickets: Iterable[Ticket]) -> tuple[Decimal | None, Decimal | No
     """The lowest and the highest price per ticket of the tickets on sale. None if none is on sale."""
     prices = [_price(ticket) for ticket in tickets if ticket.status == "available"]
     return (min(prices), max(prices)) if prices else (None, None)
+
+
+def by_demand(groups: Iterable[tuple[str, str, int]]) -> list[str]:
+    """The events with the highest demand, the highest first. A sale says more about it than a hold.
+
+    Args:
+        groups: an event, a status of its tickets, and how many have it.
+    """
+    demand: Counter[str] = Counter()
+    for show_id, status, tickets in groups:
+        demand[show_id] += WEIGHTS.get(status, 0) * tickets
+    wanted = [show_id for show_id, weight in demand.items() if weight]
+    return sorted(wanted, key=lambda show_id: (-demand[show_id], show_id))[:MAX_POPULAR]
 
 
 _ORDER = {"available": 0, "reserved": 1}

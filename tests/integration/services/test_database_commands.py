@@ -26,7 +26,8 @@ from services.orders.actions import Terms
 from services.orders.documents import TicketReplica
 from services.tickets import actions as tickets_actions
 from services.tickets import pictures, sales
-from services.tickets.documents import SUMMARIZED, Ticket
+from services.tickets.documents import DEMAND, SUMMARIZED, Ticket
+from services.tickets.shows.popularity import refresh
 from tests.support.owners import FakeOwner
 from tests.support.service import Served, SettingsWith, new_id, serving
 
@@ -88,6 +89,7 @@ async def tickets(
     for sweep in (
         "pictures.sweep",
         "shows.merging.sweep",
+        "shows.popularity.refresh",
         "files.retention.sweep",
         "files.vault.Vault.check",
     ):
@@ -195,3 +197,16 @@ async def test_the_database_adds_up_a_sellers_tickets_from_one_index(
     match, group, *_ = commands.sent[0]["pipeline"]
     fields = {*match["$match"], *re.findall(r"'\$([a-z]\w+)'", str(group["$group"]))} - {"sum"}
     assert fields <= set(SUMMARIZED)
+
+
+async def test_the_demand_for_events_is_counted_from_an_index_alone(
+    tickets: Served, commands: Commands
+) -> None:
+    await list_ticket()
+    commands.clear()
+    await refresh(tickets.app.state.catalogue)
+    assert commands.names == ["aggregate", "aggregate"]
+    for match, group, *_ in (command["pipeline"] for command in commands.sent):
+        assert is_flat(match["$match"])
+        assert {*match["$match"], group["$group"]["_id"].removeprefix("$")} == set(DEMAND)
+    assert [command["pipeline"][0]["$match"]["status"] for command in commands.sent] == ["sold", "reserved"]

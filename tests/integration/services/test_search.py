@@ -55,7 +55,7 @@ async def test_search_matches_beginnings_of_words_and_ignores_case_and_accents(
     assert await search(tickets, q=query) == ["Live im Café"]
 
 
-@pytest.mark.parametrize("query", ["afe", "cafe hamlet", "cafes", ".*", "^", "c.fe", "(", "$", "[a"])
+@pytest.mark.parametrize("query", ["afe", "cafe hamlet", ".*", "^", "c.fe", "(", "$", "[a"])
 async def test_search_does_not_match_inside_words_or_interpret_regular_expressions(
     tickets: Served, query: str
 ) -> None:

@@ -82,7 +82,7 @@ async def test_a_named_period_is_sent_to_the_tickets_service_instead_of_dates(
     assert [(query["when"], "from" in query) for query in queries] == [(when, False)]
 
 
-@pytest.mark.parametrize("sort", ["price", "-price", "date"])
+@pytest.mark.parametrize("sort", ["price", "-price", "newest"])
 async def test_the_sort_order_stays_selected_and_is_kept_by_clear_all(
     client: PageClient, programme: Market, sort: str
 ) -> None:

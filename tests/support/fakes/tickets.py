@@ -9,20 +9,24 @@ from aiohttp import web
 
 from contracts.api import (
     FileList,
+    Highlights,
     PrivateNoteBody,
     SalesSummary,
     Seller,
+    ShowOffer,
     ShowPage,
     Sum,
     Ticket,
     TicketBody,
     TicketFile,
 )
+from contracts.money import price_per_ticket
 from contracts.problems import Problem, ProblemItem
 from contracts.tickets import CATEGORIES, MAX_FILE_BYTES, MAX_PICTURE_BYTES, Category
 from contracts.wire import now
 from services.tickets.query import Query, When
 from services.tickets.search_index import SearchIndex
+from services.tickets.search_shows import newest, soonest, still_offered
 from services.tickets.search_sql import Sort
 from services.tickets.shows.rules import grouped, price_range
 from tests.support.fakes.http import answer, json_list, read
@@ -53,6 +57,8 @@ class Tickets:
             web.get("/api/tickets/{id}/similar", self.similar),
             web.get("/api/tickets/sellers/{id}", self.seller),
             web.get("/api/shows", self.shows),
+            web.get("/api/shows/search", self.offered),
+            web.get("/api/shows/highlights", self.highlights),
             web.get("/api/shows/{id}", self.show_event),
         ]
 
@@ -61,7 +67,8 @@ class Tickets:
             raise refusal(400, "After must be a cursor of this list", code="bad-cursor")
         limit = int(request.query.get("limit", self.market.page_size))
         with self._on_sale() as index:
-            found, total = index.find(_query(request), "newest", (after,), limit + 1, now())
+            query = index.corrected(_query(request))
+            found, total = index.find(query, "newest", (after,), limit + 1, now())
         page = found[:limit]
         result = json_list([self.market.tickets[hit.id] for hit in page])
         result.headers["X-Total-Count"] = str(total)
@@ -73,8 +80,11 @@ class Tickets:
     async def facets(self, request: web.Request) -> web.Response:
         if not self.market.has_facets:
             raise refusal(500, "Something went wrong")
+        query = _query(request)
         with self._on_sale() as index:
-            return answer(index.facets(_query(request), now()))
+            wanted = index.corrected(query)
+            corrected = None if wanted is query else wanted.text
+            return answer(index.facets(wanted, now()).model_copy(update={"corrected": corrected}))
 
     @contextmanager
     def _on_sale(self) -> Iterator[SearchIndex]:
@@ -257,6 +267,35 @@ class Tickets:
     async def shows(self, request: web.Request) -> web.Response:
         wanted = request.query.get("search", "").lower()
         return json_list([show for show in self.market.shows.values() if wanted in show.title.lower()])
+
+    async def offered(self, request: web.Request) -> web.Response:
+        with self._on_sale() as index:
+            shows = soonest(index, index.corrected(_query(request)), 6, now())
+        return json_list(self._offers(shows, 3))
+
+    async def highlights(self, request: web.Request) -> web.Response:
+        city = request.query.get("city", "")
+        sold = [ticket.show_id for ticket in self.market.tickets.values() if ticket.status == "sold"]
+        popular = [show_id for show_id in dict.fromkeys(sold) if show_id is not None]
+        with self._on_sale() as index:
+            lists = {
+                "weekend": soonest(index, Query(city=city, when="weekend"), 8, now()),
+                "upcoming": soonest(index, Query(city=city), 8, now()),
+                "recent": newest(index, city, 8),
+                "popular": still_offered(index, popular, city, 8),
+            }
+        return answer(Highlights(**{name: self._offers(shows, 0) for name, shows in lists.items()}))
+
+    def _offers(self, shows: list[str], tickets: int) -> list[ShowOffer]:
+        offers = []
+        for show in (self.market.shows[each] for each in shows if each in self.market.shows):
+            listed = [t for t in self.market.tickets.values() if t.show_id == show.id]
+            on_sale = [ticket for ticket in listed if ticket.status == "available"]
+            on_sale.sort(key=lambda ticket: price_per_ticket(ticket.price, ticket.quantity))
+            lowest, _ = price_range(on_sale)
+            values = {"lowest": lowest, "on_sale": len(on_sale), "tickets": on_sale[:tickets]}
+            offers.append(ShowOffer.model_validate({**show.model_dump(), **values}))
+        return offers
 
     async def show_event(self, request: web.Request) -> web.Response:
         show_id = request.match_info["id"]

@@ -244,3 +244,17 @@ def test_the_range_is_of_prices_per_ticket_that_can_be_bought() -> None:
     tickets = [listed(1, "50"), listed(2, "60", None, 2), listed(3, "5", status="sold")]
     assert rules.price_range(tickets) == (Decimal(30), Decimal(50))
     assert rules.price_range(tickets[2:]) == (None, None)
+
+
+def test_sales_say_more_about_the_demand_for_an_event_than_holds() -> None:
+    held, sold, both = "a" * 24, "b" * 24, "c" * 24
+    groups = [(held, "reserved", 2), (sold, "sold", 1), (both, "sold", 1), (both, "reserved", 1)]
+    assert rules.by_demand(groups) == [both, sold, held]
+
+
+def test_only_the_most_popular_events_are_kept_and_those_without_demand_are_not() -> None:
+    groups = [(f"{number:024x}", "sold", number) for number in range(rules.MAX_POPULAR + 10)]
+    popular = rules.by_demand(groups)
+    assert len(popular) == rules.MAX_POPULAR
+    assert popular[0] == groups[-1][0]
+    assert rules.by_demand([("a" * 24, "withdrawn", 5)]) == []

@@ -17,6 +17,7 @@ from contracts.api import Ticket
 from contracts.tickets import CATEGORIES
 from services.tickets.query import Query
 from services.tickets.search_index import SearchIndex
+from services.tickets.search_shows import newest, offers, soonest
 from services.tickets.search_sql import Sort
 from tests.unit.search.builders import NEW_YEAR, ticket
 
@@ -48,6 +49,7 @@ def made_up(count: int) -> list[Ticket]:
                 "price": model.price * chance.randint(1, 30),
                 "starts_at": NEW_YEAR + timedelta(minutes=chance.randint(1, 500_000)),
                 "time_zone": chance.choice(ZONES),
+                "show_id": f"{number // 8:024x}",
             }
         )
         for number in range(count)
@@ -115,6 +117,22 @@ def test_the_time_of_a_search_for_a_title_grows_slowly(
     for text in (tickets[7].title, tickets[7].title.split()[0]):
         query = Query(text)
         assert growth(indexes, lambda index: index.find(query, "price", None, 21, NEW_YEAR)) < MAX_GROWTH  # noqa: B023
+
+
+def test_the_time_of_events_grows_slowly(indexes: tuple[SearchIndex, SearchIndex]) -> None:
+    for query in (Query(), Query(when="weekend"), Query("k"), Query(category="music")):
+        assert growth(indexes, lambda index: soonest(index, query, 8, NEW_YEAR)) < MAX_GROWTH  # noqa: B023
+    assert growth(indexes, lambda index: newest(index, "", 8)) < MAX_GROWTH
+    shows = [f"{number:024x}" for number in range(8)]
+    assert growth(indexes, lambda index: offers(index, shows, Query(), 3, NEW_YEAR)) < MAX_GROWTH
+
+
+def test_the_time_to_correct_a_word_grows_slowly(
+    tickets: list[Ticket], indexes: tuple[SearchIndex, SearchIndex]
+) -> None:
+    word = max(tickets[7].title.split(), key=len)
+    misspelled = Query(f"{word[:3]}{word[4:]}x")
+    assert growth(indexes, lambda index: index.corrected(misspelled)) < MAX_GROWTH
 
 
 def test_the_time_of_facets_similar_tickets_and_changes_grows_slowly(
