@@ -286,6 +286,13 @@ withdraw TICKET *ARGS: _runtime
 decide-problem ORDER DECISION *ARGS: _runtime
     @exec {{ python }} -m ops decide-problem "$@"
 
+# Decide on the reports of a listing: `just decide-listing TICKET remove --reason "…"`
+[group("operate")]
+[no-exit-message]
+[positional-arguments]
+decide-listing TICKET DECISION *ARGS: _runtime
+    @exec {{ python }} -m ops decide-listing "$@"
+
 # Give up what the seller of an order owes: `just write-off ORDER --reason "…"`
 [group("operate")]
 [no-exit-message]

@@ -299,6 +299,14 @@ class Settings(BaseSettings):
         None,
         description="CSV file with how much listings may cost above their face value, by country, instead of `contracts/price_caps.csv`",
     )
+    pages_dir: Path | None = Field(
+        None,
+        description="Folder with Markdown files that replace those of `web/documents`, such as `terms.md` and `imprint.md`",
+    )
+    security_contact: Annotated[str, Field(pattern="^(https://|mailto:|tel:)[!-~]+$")] | None = Field(
+        None,
+        description="Where people report vulnerabilities, such as `mailto:security@example.com`; by default the contact page",
+    )
     require_face_value: bool = Field(
         False, description="Whether listings must state their face value; those that exist stay on sale"
     )
@@ -446,6 +454,9 @@ class Settings(BaseSettings):
     rate_change: PerMinute = Field(
         60,
         description="Other changes of each kind per minute and user, such as edits and cancellations; 0 for no limit",
+    )
+    rate_report: PerMinute = Field(
+        5, description="Reports of listings per minute and user; 0 for no limit"
     )
     rate_export: PerMinute = Field(
         3, description="Exports of personal data per minute and user; 0 for no limit"

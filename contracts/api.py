@@ -147,6 +147,19 @@ DisplayName = Annotated[str, line("Name", 50), AfterValidator(_reject_address), 
 """The name that others see."""
 
 
+class TraderDetails(Wire):
+    """Who a trader is. Buyers read it before they buy (Digital Services Act, article 30)."""
+
+    name: Annotated[str, line("Name", 120), schema(120)]
+    """The name of the person or the company."""
+    address: Annotated[str, paragraphs("Address", 300), schema(300)]
+    """The postal address, with line breaks."""
+    email: Email
+    phone: Annotated[str, Trimmed, Field(pattern=r"^\+?[0-9][0-9 ()/.-]{4,38}$")]
+    register_entry: Annotated[str, line("Register", 120), schema(120)] | None = None
+    """The register of companies and the number in it, if there is one."""
+
+
 class NameBody(Body):
     """What others see about the user. A field that is left out stays as it is."""
 
@@ -154,11 +167,13 @@ class NameBody(Body):
     """The name, or null to remove it."""
     trader: bool | None = None
     """Whether the user sells as a trader, which the law treats differently. Null to say neither."""
+    trader_details: TraderDetails | None = None
+    """Who the trader is. A trader has to state it."""
 
     @model_validator(mode="after")
     def _check_has_field(self) -> Self:
         if not self.model_fields_set:
-            raise PydanticCustomError("nothing_to_change", "Name or trader must be given")
+            raise PydanticCustomError("nothing_to_change", "Name, trader or traderDetails must be given")
         return self
 
 
@@ -210,6 +225,8 @@ class MyAccount(User):
     """Whether the user can't list or pay until the address is confirmed."""
     trader: bool | None = None
     """Whether the user sells as a trader, as stated by the user. Null if the user has said neither."""
+    trader_details: TraderDetails | None = None
+    """Who the trader is, as stated by the user. Null for others, and for traders who haven't said it yet."""
 
 
 class SessionView(Wire):
@@ -336,6 +353,8 @@ class Profile(Wire):
     """Whether the user has deleted the account."""
     trader: bool | None = None
     """Whether the user sells as a trader, as stated by the user. Null if the user has said neither."""
+    trader_details: TraderDetails | None = None
+    """Who the trader is, as stated by the user. Null for others, and for traders who haven't said it yet."""
 
 
 MAX_REASON = 500
@@ -400,7 +419,9 @@ class PrivateNoteBody(Body):
 
 
 class Ticket(PublicTicket):
-    model_config = ConfigDict(json_schema_extra=left_out_if_none("privateNote", "refundedAmount", "dispute"))
+    model_config = ConfigDict(
+        json_schema_extra=left_out_if_none("privateNote", "refundedAmount", "dispute", "removedReason")
+    )
 
     category: Category | None = None
     order_code: str | None = None
@@ -409,6 +430,8 @@ class Ticket(PublicTicket):
     """How much of the price the buyer of a sold ticket got back, in minor units. Only the seller sees it."""
     dispute: DisputeStatus | None = None
     """The state of the dispute, if the buyer disputed the payment. Only the seller sees it."""
+    removed_reason: str | None = None
+    """Why operators have removed the listing after reports. Only the seller sees it."""
     private_note: str | None = None
     """Only in the seller's own ticket, and in a ticket that the caller bought. Lists never contain it."""
 
@@ -453,7 +476,7 @@ class FileList(Wire):
     files: Sequence[TicketFile]
 
 
-_PERSONAL = ("private_note", "refunded_amount", "dispute")
+_PERSONAL = ("private_note", "refunded_amount", "dispute", "removed_reason")
 
 
 class Facet(Wire):
@@ -975,6 +998,64 @@ class ExtensionBody(Body):
 class WithdrawalBody(Body):
     ticket_id: Annotated[str, Field(min_length=1, max_length=64)]
     reason: Reason
+
+
+ListingReportKind = TypeAliasType(
+    "ListingReportKind", Literal["fraud", "not-as-described", "price", "illegal", "other"]
+)
+"""What is wrong with a listing: it seems to be forged or stolen, its facts are wrong, its price isn't allowed
+or its content is illegal."""
+
+ListingReportState = TypeAliasType("ListingReportState", Literal["open", "removed", "kept"])
+
+ListingDecision = TypeAliasType("ListingDecision", Literal["remove", "keep"])
+
+
+class ListingReportBody(Body):
+    kind: ListingReportKind
+    text: ProblemText
+
+
+class ListingReport(Wire):
+    """What somebody reported about a listing."""
+
+    kind: ListingReportKind
+    text: str
+    reported_at: Moment
+    state: ListingReportState
+    reason: str | None = None
+    """Why an operator decided so."""
+    decided_at: Moment | None = None
+
+
+class ReceivedReport(ListingReport):
+    """A report, for operators."""
+
+    reporter_id: Id | None
+    """Null if the account is deleted."""
+
+
+class ReportedListing(Wire):
+    """A listing with its reports, for operators."""
+
+    ticket_id: Id
+    seller_id: Id
+    open_since: Moment | None
+    """When the oldest open report was made. Null if none is open."""
+    further: int
+    """Number of further reports that weren't stored."""
+    removing: bool
+    """Whether the removal is decided but not carried out, because the ticket is reserved."""
+    reports: Sequence[ReceivedReport]
+    """The oldest first."""
+
+
+class ListingDecisionBody(Body):
+    ticket_id: Annotated[str, Field(min_length=1, max_length=64)]
+    decision: ListingDecision
+    reason: Reason
+    seen: Sequence[Moment] = ()
+    """When the reports were made that the operator has read. Empty for all."""
 
 
 class Payment(Wire):

@@ -22,6 +22,9 @@ from contracts.api import (
     FileList,
     Highlights,
     LinkBody,
+    ListingDecisionBody,
+    ListingReport,
+    ListingReportBody,
     MyAccount,
     NameBody,
     NewCredential,
@@ -52,8 +55,10 @@ from contracts.api import (
     ProblemBody,
     ProblemDecisionBody,
     Profile,
+    ReceivedReport,
     RecoveredUser,
     RefundBody,
+    ReportedListing,
     ReportedOrder,
     ReportedProblem,
     ReportPhoto,
@@ -75,6 +80,7 @@ from contracts.api import (
     Ticket,
     TicketBody,
     TicketFile,
+    TraderDetails,
     UsedCredential,
     User,
     WithdrawalBody,
@@ -420,6 +426,24 @@ _FILE = TicketFile(
 
 _PHOTO = ReportPhoto(id="cd" * 16, by="buyer", size=184_022, uploaded_at=AUTHORIZED_AT)
 
+_TRADER = TraderDetails(
+    name="Ada Tickets GmbH",
+    address="Mühlenweg 1\n50667 Köln\nGermany",
+    email="info@example.com",
+    phone="+49 221 555010",
+    register_entry="Amtsgericht Köln, HRB 12345",
+)
+
+_RECEIVED_REPORT = ReceivedReport(
+    kind="fraud",
+    text="The picture is of another ticket.",
+    reported_at=DEADLINE,
+    state="removed",
+    reason="The picture is stolen",
+    decided_at=DEADLINE,
+    reporter_id=BUYER,
+)
+
 _SHOW = Show(
     id=SHOW,
     title="Nick Cave",
@@ -468,7 +492,8 @@ API_EXAMPLES: tuple[Wire, ...] = (
     EmailChange(email="ada@example.net", current_password="correct horse"),
     EmailChangeUndo(link=LINK_TEXT, new_password="battery staple"),
     LinkBody(link=LINK_TEXT),
-    NameBody(name="Ada L.", trader=False),
+    _TRADER,
+    NameBody(name="Ada L.", trader=True, trader_details=_TRADER),
     MyAccount(
         id=BUYER,
         email="ada@example.com",
@@ -507,7 +532,7 @@ API_EXAMPLES: tuple[Wire, ...] = (
     PasskeyNameBody(name="My phone"),
     PasskeyView(id=SESSION, name="My phone", created_at=AUTHORIZED_AT, used_at=DEADLINE),
     RecoveredUser(id=BUYER, email="ada@example.com", passkeys=1),
-    Profile(id=SELLER, since=DEADLINE, name="Ada L.", trader=True),
+    Profile(id=SELLER, since=DEADLINE, name="Ada L.", trader=True, trader_details=_TRADER),
     CurrentUserResult(current_user=User(id=BUYER, email="ada@example.com")),
     TicketBody(
         title="Row 4",
@@ -674,6 +699,18 @@ API_EXAMPLES: tuple[Wire, ...] = (
     CancellationBody(order_id=ORDER, reason="The buyer asked by phone"),
     ExtensionBody(order_id=ORDER, expires_at=DEADLINE, reason="The bank takes longer today"),
     WithdrawalBody(ticket_id=TICKET, reason="The event doesn't take place"),
+    ListingReportBody(kind="fraud", text="The picture is of another ticket."),
+    ListingReport(kind="fraud", text="The picture is of another ticket.", reported_at=DEADLINE, state="open"),
+    _RECEIVED_REPORT,
+    ReportedListing(
+        ticket_id=TICKET,
+        seller_id=SELLER,
+        open_since=DEADLINE,
+        further=0,
+        removing=False,
+        reports=[_RECEIVED_REPORT],
+    ),
+    ListingDecisionBody(ticket_id=TICKET, decision="remove", reason="The picture is stolen", seen=[DEADLINE]),
     Payment(
         id=PAYMENT,
         order_id=ORDER,

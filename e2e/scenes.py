@@ -247,6 +247,8 @@ def _visitors(market: Market) -> Iterator[Scene]:
     yield Scene("ticket-past", "A ticket for an event that has begun", market.tickets["past"])
     yield Scene("event", "An event with all its tickets", f"/events/{market.show}")
     yield Scene("how-it-works", "What is guaranteed, by whom and until when", "/how-it-works")
+    yield Scene("help", "Answers to common questions", "/help")
+    yield Scene("terms", "The terms, a template until the operator replaces it", "/terms")
 
 
 def _buyers(market: Market) -> Iterator[Scene]:
@@ -257,6 +259,7 @@ def _buyers(market: Market) -> Iterator[Scene]:
 
     yield Scene("browse-signed-in", "Tickets on sale, signed in", "/", buyer)
     yield Scene("ticket-available", "A ticket on sale", market.tickets["available"], buyer)
+    yield Scene("report-listing", "Reporting a listing", f"{market.tickets['available']}/report", buyer)
     yield order("review")
     path = f"/orders/{market.orders['extendable']}"
     yield Scene("order-more-time", "Little time left: the buyer can get more", path, market.other_buyer)

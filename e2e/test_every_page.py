@@ -26,6 +26,7 @@ async def every_page(stack: Stack, seller: Member, buyer: Member) -> list[tuple[
     opened = f"{stack.checkout_payments}/api/payments"
     await buyer.person.client.post(opened, json={"orderId": sent["id"]})
     shared = ["/", f"/?q={title.rpartition(' ')[2]}", "/?q=nothing+like+this", "/?minPrice=x", "/developers"]
+    shared += ["/how-it-works", "/help", "/terms", "/imprint", f"/tickets/{free['id']}/report"]
     tickets = [f"/tickets/{ticket['id']}" for ticket in (free, held, paid)]
     orders = [f"/orders/{order['id']}" for order in (waiting, complete, cancelled, asked, sent)]
     own = [f"{tickets[0]}/edit", f"{tickets[0]}/withdraw"]

@@ -387,6 +387,29 @@ def decide_problem(
 
 @cli.command()
 @logged
+def decide_listing(
+    ticket: TicketId,
+    decision: Annotated[Literal["remove", "keep"], typer.Argument(help="What happens to the listing.")],
+    reason: Reason,
+) -> None:
+    """Decide on the reports of a listing, and withdraw it with `remove`.
+
+    The order of a reserved ticket has to be cancelled first. Repeating the command is harmless. The tickets
+    service has to be running.
+
+    \b
+    Exit codes:
+      0  decided
+      1  not decided; the reason is shown
+      2  wrong arguments
+    """
+    from ops.interventions import decide_listing
+
+    typer.echo(run(decide_listing(load(), ticket, decision, reason), "Not decided"))
+
+
+@cli.command()
+@logged
 def write_off(order: OrderId, reason: Reason) -> None:
     """Give up what the seller of an order owes, because a buyer got money back that the seller had got.
 

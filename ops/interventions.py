@@ -1,9 +1,10 @@
-"""What an operator changes for buyers and sellers: orders, reported problems, tickets and events.
+"""What an operator changes for buyers and sellers: orders, reported problems and listings, tickets and
+events.
 
 Each function sends one request to the service that owns the state. Repeating it is harmless.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -124,6 +125,31 @@ async def decide_problem(
     state = order["problem"]["state"]
     then = "The seller's money is no longer frozen." if state == "rejected" else "Payments returns the money."
     return f"The problem with order {order_id} is {state}. {then}"
+
+
+LISTING_DECISIONS = ("remove", "keep")
+"""What an operator can decide on a reported listing, as the API names it."""
+
+
+async def decide_listing(
+    conf: Settings, ticket_id: str, decision: str, reason: str, *, seen: Sequence[str] = ()
+) -> str:
+    """Decide on the reports of a listing. Return a message for the operator.
+
+    Args:
+        seen: when the reports were made that the operator has read. Empty for all.
+
+    Raises:
+        CommandError: the message says why nothing is decided, such as because another operator was faster.
+    """
+    body = {"ticketId": ticket_id, "decision": decision, "reason": reason, "seen": list(seen)}
+    failure = f"The reports of ticket {ticket_id} aren't decided"
+    case = await _request(conf, "tickets", "/api/tickets/reports/decisions", body, failure)
+    if decision == "keep":
+        return f"Ticket {ticket_id} stays on sale. Its reports are settled."
+    if case["removing"]:
+        return f"Ticket {ticket_id} is reserved, and is withdrawn when it is free. Its reports are settled."
+    return f"Ticket {ticket_id} is withdrawn. Its reports are settled."
 
 
 async def write_off(conf: Settings, order_id: str, reason: str, *, owed: int | None = None) -> str:

@@ -34,6 +34,8 @@ from services.tickets.files.documents import CodeClaim, FileAccess, FileChunk, F
 from services.tickets.files.inspection_queue import InspectionQueue
 from services.tickets.files.vault import Vault
 from services.tickets.list_cache import ListCache
+from services.tickets.reports import actions as reports
+from services.tickets.reports.documents import ListingCase
 from services.tickets.shows import merging, popularity
 from services.tickets.shows.api import SHOWS_API
 from services.tickets.shows.documents import Show
@@ -83,7 +85,7 @@ async def decode(message: StreamMessage[Msg]) -> TicketEvent | None:
 @asynccontextmanager
 async def lifespan(state: ServiceState) -> AsyncIterator[None]:
     """Fill the catalogue and keep it up to date, accept uploads, delete unused pictures, let
-    tickets follow their shows, and rank events."""
+    tickets follow their shows, rank events, and withdraw reported listings."""
     state.upload_queue = InspectionQueue(state.settings)
     state.vault = Vault(ticket_file_keys(state.settings))
     catalogue = state.catalogue = Catalogue(state.bus.last_position)
@@ -97,6 +99,7 @@ async def lifespan(state: ServiceState) -> AsyncIterator[None]:
         await stack.enter_async_context(running(every(merging.SWEEP_SECONDS, merging.sweep)))
         rank = partial(popularity.refresh, catalogue)
         await stack.enter_async_context(running(every(popularity.REFRESH_SECONDS, rank)))
+        await stack.enter_async_context(running(every(reports.SWEEP_SECONDS, reports.sweep)))
         sweep_files = partial(retention.sweep, state.settings.file_days)
         await stack.enter_async_context(running(every(retention.SWEEP_SECONDS, sweep_files)))
         await stack.enter_async_context(running(every(retention.SWEEP_SECONDS, state.vault.check)))
@@ -112,7 +115,7 @@ service = Service(
     api=[*API, *SHOWS_API, *OFFERS_API, *USERS_API],
     documents=[
         *(Ticket, FailedSale, Picture, Show, SealedFile, FileChunk, CodeClaim, FileAccess, FileKey),
-        *(ClosedUser, RateCounter),
+        *(ListingCase, ClosedUser, RateCounter),
     ],
     lifespan=lifespan,
     provides=["catalogue", "upload_queue", "vault"],

@@ -68,6 +68,7 @@ _TICKET = TypeAdapter(Ticket)
 _FILES = TypeAdapter(FileList)
 _TICKETS = TypeAdapter(list[Ticket])
 _FACETS = TypeAdapter(Facets)
+_IDS = TypeAdapter(list[str])
 _SHOWS = TypeAdapter(list[Show])
 _OFFERS = TypeAdapter(list[ShowOffer])
 _HIGHLIGHTS = TypeAdapter(Highlights)
@@ -250,8 +251,9 @@ class ApiClient:
     async def rename(self, name: str | None) -> None:
         await self._call("auth", "PATCH", "/api/users/me", body={"name": name})
 
-    async def state_trader(self, trader: bool) -> None:
-        await self._call("auth", "PATCH", "/api/users/me", body={"trader": trader})
+    async def state_trader(self, trader: bool, details: Mapping[str, str | None] | None) -> None:
+        body = {"trader": trader, **({"traderDetails": details} if details is not None else {})}
+        await self._call("auth", "PATCH", "/api/users/me", body=body)
 
     async def sessions(self) -> list[SessionView]:
         return (await self._call("auth", "GET", "/api/users/sessions")).parse(_SESSIONS)
@@ -404,6 +406,18 @@ class ApiClient:
         """An event with its tickets, or the event into which it was merged."""
         path = f"/api/shows/{validated_id(show_id)}"
         return (await self._call("tickets", "GET", path, follows_redirects=True)).parse(_SHOW_PAGE)
+
+    async def report_listing(self, ticket_id: str, body: Mapping[str, str]) -> None:
+        await self._call("tickets", "POST", f"/api/tickets/{validated_id(ticket_id)}/reports", body=body)
+
+    async def picture(self, name: str) -> bytes:
+        """The WebP data of a picture."""
+        return (await self._call("tickets", "GET", f"/api/tickets/pictures/{name}/large")).body
+
+    async def upcoming_shows(self) -> list[str]:
+        """The ids of the events that a sitemap lists."""
+        headers = self._as_service()
+        return (await self._call("tickets", "GET", "/internal/upcoming-shows", headers=headers)).parse(_IDS)
 
     async def seller(self, user_id: str) -> Seller:
         return (await self._call("tickets", "GET", f"/api/tickets/sellers/{validated_id(user_id)}")).parse(

@@ -55,24 +55,27 @@ from web.page_cache.viewers import Viewers
 from web.page_context import Page, Viewer, render_viewer
 from web.pages import (
     accounts,
+    articles,
     browse,
     departures,
     developers,
     events,
     files,
-    how_it_works,
     mail,
     order_copies,
     orders,
     passkeys,
     payouts,
     pictures,
+    previews,
     problems,
     purchases,
+    reports,
     sales,
     sell,
     tickets,
     users,
+    well_known,
 )
 from web.recorded_user import check_recorded_user
 from web.remembered_city import RememberedCity
@@ -85,10 +88,13 @@ from web.session_use import NoteSessionUse
 MAX_FORM_PARTS = 50
 """The most parts of a form with a picture. No form has as many fields."""
 COMPRESSED_PAGES = CompressionConfig(
-    backend="gzip", gzip_compress_level=6, minimum_size=1000, exclude=["^/static/", "^/api/", "^/live$"]
+    backend="gzip",
+    gzip_compress_level=6,
+    minimum_size=1000,
+    exclude=["^/static/", "^/api/", "^/live$", r"/preview\.jpg$", "^/icons/"],
 )
-"""Assets are excluded because they are already compressed, and streams because compression would delay them.
-Responses of the services are passed on unchanged."""
+"""Assets and pictures are excluded because they are already compressed, and streams because compression would
+delay them. Responses of the services are passed on unchanged."""
 
 
 def app() -> ASGIApp:
@@ -141,7 +147,8 @@ def create(
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
         *(browse, tickets, events, sell, pictures, files, sales, orders, order_copies, purchases),
-        *(users, accounts, passkeys, payouts, departures, mail, developers, how_it_works, problems),
+        *(users, accounts, passkeys, payouts, departures, mail, developers),
+        *(articles, problems, reports, previews, well_known),
     )
     return Litestar(
         route_handlers=[
@@ -154,6 +161,8 @@ def create(
             "http": from_state("http"),
             "sessions": from_state("sessions"),
             "feed": from_state("feed"),
+            "sitemap": from_state("sitemap"),
+            "previews": from_state("previews"),
             "hub": Provide(_hub, sync_to_thread=False),
             "viewer": Provide(_viewer),
             "api": Provide(_api_client),
@@ -186,6 +195,8 @@ def create(
                 "sessions": sessions,
                 "use": use,
                 "feed": feed,
+                "sitemap": well_known.Sitemap(),
+                "previews": previews.Previews(),
                 "addresses": addresses,
                 "vouching": Vouching(settings),
             }

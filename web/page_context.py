@@ -18,6 +18,7 @@ from web.live.changes import Topic
 from web.live.feed import Feed
 from web.page_cache.renderings import MAX_SHARED_SECONDS, SHARING, Sharing
 from web.redirects import redirect
+from web.rendering.heads import Head
 from web.request import WebRequest
 
 T = TypeVar("T")
@@ -82,6 +83,7 @@ def layout_context(
         "address": address,
         "partial": request.wants_fragment,
         "masthead": Masthead.of(address, then, back),
+        "head": None,
     }
 
 
@@ -153,6 +155,7 @@ class Page:
         then: str | None = None,
         back: str | None = None,
         has_secret: bool = False,
+        head: Head | None = None,
     ) -> HTMXTemplate:
         """Render the fragment for an htmx request, and the whole page otherwise, from the same context.
 
@@ -163,12 +166,14 @@ class Page:
             back: the address of a link that replaces the navigation at the top of the page.
             has_secret: whether the page's address contains a secret. No cache stores such a page, and signing
                 in doesn't lead back to it.
+            head: what search engines and link previews read, if the page is public.
         """
         then = "/" if has_secret else then
         is_partial = self.request.wants_fragment
         layout = layout_context(
             self.request, self.viewer, self.request.address, position=self.position, then=then, back=back
         )
+        layout["head"] = head
         response = HTMXTemplate(
             template_name=fragment if is_partial else template,
             context={**layout, **context},

@@ -51,6 +51,7 @@ ROUTES: Mapping[ServiceName, Mapping[str, str]] = {
         "/api/tickets/pictures/:picture/large": "GET",
         "/api/tickets/:id": "GET PUT DELETE",
         "/api/tickets/:id/similar": "GET",
+        "/api/tickets/:id/reports": "POST",
         "/api/tickets/:id/picture": "PUT DELETE",
         "/api/tickets/:id/private-note": "PUT",
         "/api/shows": "GET",

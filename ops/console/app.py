@@ -21,7 +21,7 @@ from kit.errors import CrossSite
 from kit.http.cross_site import RejectCrossSite
 from kit.http.request_head import CheckRequestHead
 from kit.logs import log_to_stdout
-from ops.console import orders, pages, people, problems, shows
+from ops.console import listings, orders, pages, people, problems, shows
 from ops.console.page import NotSignedIn
 from ops.console.sessions import COOKIE, Sessions
 from ops.errors import CommandError
@@ -86,7 +86,10 @@ def console_app(settings: Settings) -> Litestar:
     )
     environment.globals["max_reason"] = MAX_REASON
     return Litestar(
-        route_handlers=[*pages.ROUTES, *orders.ROUTES, *people.ROUTES, *problems.ROUTES, *shows.ROUTES],
+        route_handlers=[
+            *(*pages.ROUTES, *orders.ROUTES, *people.ROUTES),
+            *(*problems.ROUTES, *listings.ROUTES, *shows.ROUTES),
+        ],
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment)),
         middleware=[CheckRequestHead(settings), RejectOtherHosts(), RejectCrossSite(own_site)],
         exception_handlers={

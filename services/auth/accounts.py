@@ -20,7 +20,7 @@ from services.auth.attempts import Client, key_of_account
 from services.auth.documents import Link, Session, User
 from services.auth.links import LinkKeys
 from services.auth.names import reject_reserved
-from services.auth.rules import EmailInUse, LinkExpired, LinkOfAnotherAccount, WrongPassword
+from services.auth.rules import EmailInUse, LinkExpired, LinkOfAnotherAccount, WrongPassword, trader_of
 from services.auth.weak_passwords import reject_weak
 
 MAX_SESSIONS = 100
@@ -202,10 +202,10 @@ class Accounts(Auth):
         return await self._user_of(identity)
 
     async def present(self, identity: Identity, profile: Changes) -> User:
-        """Set what others see about the user: `name`, `trader` or both.
+        """Set what others see about the user: `name`, `trader` and `trader_details`, or some of them.
 
         Raises:
-            NotSignedIn, ReservedName, ConfusingName
+            NotSignedIn, ReservedName, ConfusingName, TraderUnidentified
         """
         user = await self._user_of(identity)
         name = profile.get("name", user.name)
@@ -213,7 +213,8 @@ class Accounts(Auth):
             reject_reserved(name, self.attempts.settings.site)
 
         def differing(stored: User) -> Changes | None:
-            changes = {field: value for field, value in profile.items() if getattr(stored, field) != value}
+            shown = {**profile, **trader_of(stored.trader, stored.trader_details, profile)}
+            changes = {field: value for field, value in shown.items() if getattr(stored, field) != value}
             return changes or None
 
         return await change(lambda: User.first({"_id": user.id}), differing)

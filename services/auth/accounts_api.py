@@ -39,6 +39,7 @@ from services.auth.rules import (
     ReservedName,
     TooManyFailures,
     TooManyLinks,
+    TraderUnidentified,
     WeakPassword,
     WrongPassword,
 )
@@ -186,12 +187,12 @@ async def show_account(
     guards=[signed_in, Limited("rename", "rate_change")],
     security=SIGNED_IN,
     summary="Change what others see about me",
-    responses=refusals(ReservedName, ConfusingName),
+    responses=refusals(ReservedName, ConfusingName, TraderUnidentified),
 )
 async def rename(
     request: ApiRequest, data: RequestBody[NameBody], accounts: InjectedAccounts, settings: InjectedSettings
 ) -> MyAccount:
-    profile = data.model_dump(include=data.model_fields_set)
+    profile = {name: getattr(data, name) for name in data.model_fields_set}
     return account_view(await accounts.present(request.user, profile), settings)
 
 
@@ -283,4 +284,5 @@ def account_view(user: StoredUser, settings: Settings) -> MyAccount:
         confirmed=user.confirmed_at is not None,
         restricted=user.is_restricted(settings.confirms_addresses),
         trader=user.trader,
+        trader_details=user.trader_details,
     )

@@ -223,6 +223,7 @@ async def show_profile(user_id: PathId, auth: InjectedAuth) -> Profile:
         name=user.name,
         deleted=user.deleted_at is not None,
         trader=user.trader,
+        trader_details=user.trader_details,
     )
 
 

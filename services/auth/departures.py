@@ -164,6 +164,7 @@ def _anonymized(stored: User, *, attempt: str) -> Changes | None:
         "password_hash": "",
         "name": None,
         "trader": None,
+        "trader_details": None,
         "passkeys": [],
         "passkeys_changed_at": None,
         "suspension_reason": None,

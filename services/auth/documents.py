@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
+from contracts.api import TraderDetails
 from contracts.events import (
     LinkCreated,
     LinkEvent,
@@ -71,6 +72,8 @@ class User(Aggregate):
     """The name that others see."""
     trader: bool | None = None
     """Whether the user sells as a trader, as stated by the user."""
+    trader_details: TraderDetails | None = None
+    """Who the trader is, as stated by the user. No event contains it."""
     confirmed_at: datetime | None = None
     """When the user first proved to receive mail at the address."""
     must_confirm: bool = False

@@ -4,7 +4,9 @@ import math
 from datetime import datetime, timedelta
 from typing import Protocol, Self
 
+from contracts.api import TraderDetails
 from contracts.events import LinkKind
+from kit.changes import Changes
 from kit.errors import (
     AccountClosed,
     Conflict,
@@ -51,6 +53,10 @@ class AccountSuspended(Forbidden):
     """An operator has suspended the user. Only who knows the password or has a passkey gets this error."""
 
     message = "This account is suspended. Please contact us if you think that is a mistake"
+
+
+class TraderUnidentified(Invalid):
+    message = "Traders have to state their name, address, email and phone number"
 
 
 class ReservedName(Invalid):
@@ -241,3 +247,24 @@ def is_early(link: LinkState, user: AccountState) -> bool:
 
 def _is_older(link: LinkState, changed_at: datetime | None) -> bool:
     return changed_at is not None and link.created_at <= changed_at
+
+
+def trader_of(trader: bool | None, details: TraderDetails | None, said: Changes) -> Changes:
+    """In what capacity a user sells, after the user has said something about it.
+
+    What is stored about a trader is removed when the user no longer sells as one. Somebody who has said so
+    before details were required may change the name without them.
+
+    Args:
+        trader: what the user has said before.
+        details: who the trader is, as stated before.
+
+    Raises:
+        TraderUnidentified
+    """
+    if not said.keys() & {"trader", "trader_details"}:
+        return {}
+    is_trader, stated = said.get("trader", trader), said.get("trader_details", details)
+    if is_trader and stated is None:
+        raise TraderUnidentified(field="traderDetails")
+    return {"trader": is_trader, "trader_details": stated if is_trader else None}

@@ -155,13 +155,16 @@ async def withdraw(ticket_id: str, seller: str) -> None:
     await retention.delete_files_of(await _change(ticket_id, lambda ticket: rules.withdraw(ticket, seller)))
 
 
-async def withdraw_by_operator(ticket_id: str) -> Ticket:
+async def withdraw_by_operator(ticket_id: str, reason: str | None = None) -> Ticket:
     """Take any ticket off sale. A repeated call changes nothing.
+
+    Args:
+        reason: what the seller reads, if reports have led to this.
 
     Raises:
         NotFound, TicketReserved, TicketSold
     """
-    ticket = await _change(ticket_id, rules.withdraw_by_operator)
+    ticket = await _change(ticket_id, lambda ticket: rules.withdraw_by_operator(ticket, reason))
     await retention.delete_files_of(ticket)
     return ticket
 

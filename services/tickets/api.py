@@ -25,6 +25,7 @@ from kit.security_log import OPERATOR, record
 from services.tickets import actions, browse_api, picture_api, rules, sales_api
 from services.tickets.catalogue import Catalogue
 from services.tickets.files import api as files_api
+from services.tickets.reports import api as reports_api
 from services.tickets.responses import freshness
 from services.tickets.rules import (
     EventInThePast,
@@ -208,6 +209,7 @@ API = [
             *picture_api.ROUTES,
             *sales_api.ROUTES,
             *files_api.ROUTES,
+            *reports_api.ROUTES,
             show_ticket,
             offer_ticket,
             edit_ticket,

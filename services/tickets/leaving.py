@@ -17,6 +17,7 @@ from kit.paging import newest_first
 from services.tickets import failures, rules
 from services.tickets.documents import Ticket
 from services.tickets.files import retention
+from services.tickets.reports import leaving as reports
 from services.tickets.views import for_viewer
 
 MAX_MATTERS = 20
@@ -56,10 +57,12 @@ async def page_of_data(seller: str, after: str | None) -> Part[ExportedTicket]:
 
 
 async def follow_user(user: UserEvent) -> None:
-    """Take the tickets of a deleted user off sale, and forget notes, keys of listings and failed sales."""
+    """Take the tickets of a deleted user off sale, and forget notes, keys of listings, failed sales and who
+    has made the user's reports."""
     if not user.deleted:
         return
     await failures.forget(user.id)
+    await reports.forget(user.id)
     async for found in Ticket.get_pymongo_collection().find({"user_id": user.id}, {"_id": 1}):
         await take_off_sale(found["_id"])
 

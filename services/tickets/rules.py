@@ -110,6 +110,8 @@ class TicketState(TicketDetails):
     Its next hold is refused. It can be sold nevertheless, by a process of an earlier version of orders that
     completes an order whose hold wasn't confirmed.
     """
+    removal_reason: str | None = None
+    """Why operators have removed the listing, if they have. Only the seller sees it."""
     order_id: str | None = None
     """The order that holds or bought the ticket. Only its buyer and the seller see it."""
     order_code: str | None = None
@@ -331,8 +333,11 @@ def withdraw(ticket: TicketState, by: str) -> Changes | None:
     return _withdrawn(ticket)
 
 
-def withdraw_by_operator(ticket: TicketState) -> Changes | None:
+def withdraw_by_operator(ticket: TicketState, reason: str | None = None) -> Changes | None:
     """Take any ticket off sale for good, like its seller could. A repeated call changes nothing.
+
+    Args:
+        reason: what the seller reads, if reports have led to this.
 
     Raises:
         TicketReserved, TicketSold
@@ -341,7 +346,8 @@ def withdraw_by_operator(ticket: TicketState) -> Changes | None:
         raise TicketReserved(f"Order {ticket.order_id} holds the ticket. Cancel the order first")
     if ticket.status == "sold":
         raise TicketSold(f"The ticket is sold to order {ticket.order_id}, and can't be withdrawn")
-    return _withdrawn(ticket)
+    changes = _withdrawn(ticket)
+    return changes if changes is None or reason is None else {**changes, "removal_reason": reason}
 
 
 def leave(ticket: TicketState) -> Changes | None:

@@ -59,6 +59,7 @@ def view_of(ticket: Ticket | StoredTicket, viewer: str | None) -> TicketView:
             "order_code": ticket.order_code if sees_order else None,
             "refunded_amount": (ticket.refunded_minor or None) if is_seller else None,
             "dispute": ticket.dispute if is_seller else None,
+            "removed_reason": ticket.removal_reason if is_seller else None,
             "price": from_minor_units(ticket.price_minor),
             "face_value": None if face_value is None else from_minor_units(face_value),
         }
@@ -73,6 +74,6 @@ def for_viewer(ticket: Ticket | StoredTicket, viewer: str | None) -> TicketView:
     return shown.model_copy(update={"private_note": ticket.private_note})
 
 
-_PERSONAL = {"order_id", "order_code", "private_note", "refunded_amount", "dispute"}
+_PERSONAL = {"order_id", "order_code", "private_note", "refunded_amount", "dispute", "removed_reason"}
 _SAME = TicketView.model_fields.keys() - {"id", "price", "face_value", *_PERSONAL}
 """Fields that have the same name and value in the database and in responses."""

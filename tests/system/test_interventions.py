@@ -403,3 +403,35 @@ async def test_an_operator_submits_what_is_known_of_a_disputed_order_to_the_bank
     assert f"The evidence about order {order['id']} is submitted." in done.text
     await until(lambda: buyer.payment(order["id"]), lambda seen: seen["dispute"] == "won")
     assert "<textarea" not in (await operator.get(f"/ops/orders/{order['id']}")).text
+
+
+async def test_operators_remove_a_reported_listing_and_the_seller_reads_why(
+    operated: Stack, operator: httpx.AsyncClient, people: tuple[Person, Person]
+) -> None:
+    seller, buyer = people
+    title = f"Reported {ObjectId()}"
+    kept, removed = [await seller.lists_ticket(20, title) for _ in range(2)]
+    report = {"kind": "fraud", "text": "A <b>fake</b>"}
+    for ticket in (kept, removed):
+        sent = await buyer.client.post(f"/api/tickets/{ticket['id']}/reports", json=report)
+        assert sent.status_code == 200, sent.text
+    page = (await operator.get("/ops/listings")).text
+    assert page.count("A &lt;b&gt;fake&lt;/b&gt;") == 2
+    [seen] = re.findall(
+        rf'/ops/listings/{kept["id"]}/decide.*?name="seen"\s+value="([^"]+)"', page, re.DOTALL
+    )
+
+    decide = f"/ops/listings/{removed['id']}/decide"
+    assert "Nothing was done" in (await operator.post(decide, data={"decision": "remove"})).text
+    done = await operator.post(decide, data={"decision": "remove", **WHY})
+    assert f"Ticket {removed['id']} is withdrawn." in done.text
+    assert last_action(operated)["command"] == "decide-listing"
+    shown = await seller.ticket(removed["id"])
+    assert (shown["status"], shown["removedReason"]) == ("withdrawn", "the buyer phoned")
+
+    form = {"decision": "keep", "seen": seen, **WHY}
+    done = await operator.post(f"/ops/listings/{kept['id']}/decide", data=form)
+    assert f"Ticket {kept['id']} stays on sale." in done.text
+    assert title not in (await operator.get("/ops/listings")).text
+    late = await command(operated, "decide-listing", kept["id"], "remove", "--reason", "too late")
+    assert (late.code, "Nobody has reported this listing" in late.err) == (1, True)

@@ -23,7 +23,9 @@ def files() -> Iterator[str]:
 
 
 FILES = tuple(files())
-DOCUMENTS = tuple(file for file in FILES if file.endswith(".md"))
+ARTICLES = "web/documents/"
+"""Pages of the marketplace, whose links lead to other pages."""
+DOCUMENTS = tuple(file for file in FILES if file.endswith(".md") and not file.startswith(ARTICLES))
 CODE = (".py", ".js", ".css", ".html", ".yaml", ".toml", ".conf", ".sh", ".json", "justfile", "env.example")
 
 PATH = re.compile(

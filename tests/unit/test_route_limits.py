@@ -26,6 +26,7 @@ OTHERWISE_PROTECTED = {
     "DELETE /api/users/{user_id:str}/suspension": "only for operators",
     "DELETE /api/users/{user_id:str}/sessions": "only for operators",
     "POST /api/tickets/withdrawals": "only for operators",
+    "POST /api/tickets/reports/decisions": "only for operators",
     "POST /api/shows/merges": "only for operators",
     "POST /api/shows/corrections": "only for operators",
     "POST /internal/link-targets": "only for web, and without a link of ours it says nothing",

@@ -24,6 +24,7 @@ from web.page_context import Page
 from web.pages.home import home_of
 from web.remembered_city import MAX_LENGTH, PARAMETER, RememberedCity
 from web.rendering import locales
+from web.rendering.heads import Head
 from web.rendering.isolation import isolated
 from web.rendering.texts import N_, _, ngettext
 from web.rendering.ticket_texts import category_label
@@ -142,7 +143,15 @@ async def _show(
     if found.is_complete:
         page.share(CATALOGUE, differs_for={ticket.user_id for ticket in found.page.tickets})
     history = _history(request, typed, shown=shown, appends=appends)
-    return page.render("browse/list.html", context, fragment=fragment, status=status, **history)
+    head = _head(page, typed)
+    return page.render("browse/list.html", context, fragment=fragment, status=status, head=head, **history)
+
+
+def _head(page: Page, typed: Mapping[str, str]) -> Head:
+    """Search engines list the lists of cities and categories. Other filters lead to the same tickets."""
+    kept = {name: typed[name] for name in ("city", "category")}
+    description = _("Buy and sell tickets. You see the full price up front, and pay after you reserve.")
+    return Head(_("Tickets on sale"), page.settings.site + _address(kept), description)
 
 
 @dataclass(frozen=True)

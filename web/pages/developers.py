@@ -12,6 +12,8 @@ from web.developers import catalogue, documents
 from web.developers.flow import flow
 from web.developers.quick_starts import quick_starts
 from web.page_context import Page
+from web.rendering.heads import Head
+from web.rendering.texts import _
 from web.security import HTTP_API
 
 YAML = "application/yaml"
@@ -20,7 +22,9 @@ YAML = "application/yaml"
 @get("/developers")
 async def developers(page: NamedDependency[Page]) -> Response[Any]:
     context = {"services": SERVICES, "quick_starts": quick_starts(page.settings.site)}
-    return page.render("developers/portal.html", context, fragment="developers/_portal.html")
+    description = _("The HTTP API, the events that services publish, and how to begin.")
+    head = Head(_("Developers"), f"{page.settings.site}/developers", description)
+    return page.render("developers/portal.html", context, fragment="developers/_portal.html", head=head)
 
 
 @get("/developers/events")

@@ -6,7 +6,13 @@ from litestar import Response, Router, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from contracts.api import ShowPage
 from web.page_context import Page
+from web.pages import previews
+from web.rendering import locales, schema_org
+from web.rendering.heads import Head
+from web.rendering.isolation import isolated
+from web.rendering.texts import _
 
 
 @get(["/events/{show_id:str}", "/events/{show_id:str}/tickets"])
@@ -21,7 +27,23 @@ async def show(page: NamedDependency[Page], show_id: FromPath[str]) -> Response[
         "event": event,
         "on_sale": sum(ticket.quantity for ticket in tickets if ticket.status == "available"),
     }
-    return page.render("events/show.html", context, fragment="events/_event.html")
+    return page.render("events/show.html", context, fragment="events/_event.html", head=_head(page, event))
+
+
+def _head(page: Page, event: ShowPage) -> Head:
+    site, currency, locale = page.settings.site, page.settings.currency, locales.current()
+    starts_at = locales.date_and_time_in_zone(event.starts_at, event.time_zone, locale)
+    lowest = event.lowest and _("from %(price)s", price=locales.short_money(event.lowest, currency, locale))
+    performers = [name for name in event.performers if name != event.title]
+    shown = previews.event_preview(event, currency)
+    preview = previews.address(site, f"/events/{event.id}", shown, event.picture)
+    return Head(
+        isolated(event.title),
+        f"{site}/events/{event.id}",
+        ", ".join(filter(None, (starts_at, *map(isolated, (event.venue, event.city, *performers)), lowest))),
+        preview=preview,
+        data=schema_org.event_of_show(event, site, currency),
+    )
 
 
 router = Router("/", route_handlers=[show])

@@ -1,11 +1,10 @@
 """The page of a ticket, with the button that reserves it."""
 
 import asyncio
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 from babel import Locale
 from jinja2 import Environment
@@ -13,14 +12,15 @@ from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, URLEncodedBody
 
-from contracts.api import Order, Ticket
-from contracts.text import plain
+from contracts.api import Order, Ticket, TraderDetails
 from web.api_client import Refused
 from web.forms import shown_price
 from web.page_cache.renderings import CATALOGUE
 from web.page_context import Page
+from web.pages import previews
 from web.redirects import sign_in_address
-from web.rendering import locales
+from web.rendering import locales, schema_org
+from web.rendering.heads import Head
 from web.rendering.isolation import isolated
 from web.rendering.prices import Prices
 from web.rendering.templating import seconds_left
@@ -43,16 +43,6 @@ TONES_AND_ICONS: dict[State, tuple[Tone, str]] = {
     "awaits-files": ("waiting", "lock"),
 }
 
-# Subtypes of https://schema.org/Event
-EVENT_TYPES = {
-    "music": "MusicEvent",
-    "theatre": "TheaterEvent",
-    "comedy": "ComedyEvent",
-    "sport": "SportsEvent",
-    "festival": "Festival",
-    "family": "ChildrensEvent",
-    "art": "VisualArtsEvent",
-}
 MAX_SIMILAR = 4
 
 
@@ -70,6 +60,7 @@ class SellerView:
     """Whether the seller has deleted the account."""
     trader: bool | None = None
     """Whether the seller sells as a trader, if the seller has said so."""
+    trader_details: TraderDetails | None = None
     upheld_problems: int = 0
     failed_deliveries: int = 0
 
@@ -136,17 +127,6 @@ class TicketView:
         return self.can_buy or self.state == "held-for-you"
 
 
-@dataclass(frozen=True)
-class Head:
-    """The metadata in the head of a ticket's page, for search engines and link previews."""
-
-    address: str
-    description: str
-    picture: str | None
-    event: Mapping[str, Any] | None
-    """The event in the vocabulary of schema.org."""
-
-
 @get(["/tickets/{ticket_id:str}", "/tickets/{ticket_id:str}/offer"])
 async def show(page: NamedDependency[Page], ticket_id: FromPath[str]) -> Response[Any]:
     ticket = await page.api.ticket(ticket_id)
@@ -203,8 +183,11 @@ async def _refused(page: Page, ticket_id: str, refused: Refused) -> Response[Any
 
 
 def _shown(page: Page, view: TicketView, alert: str | None = None, status: int = 200) -> Response[Any]:
-    context = {"view": view, "alert": alert, "head": _head(page, view.ticket)}
-    return page.render("tickets/show.html", context, fragment="tickets/_ticket.html", status=status)
+    context = {"view": view, "alert": alert}
+    head = _head(page, view.ticket)
+    return page.render(
+        "tickets/show.html", context, fragment="tickets/_ticket.html", status=status, head=head
+    )
 
 
 async def _view(page: Page, ticket: Ticket) -> TicketView:
@@ -251,6 +234,7 @@ async def _seller(page: Page, user_id: str) -> SellerView | None:
         name=profile.name,
         is_deleted=profile.deleted,
         trader=profile.trader,
+        trader_details=profile.trader_details,
     )
 
 
@@ -268,40 +252,15 @@ def _head(page: Page, ticket: Ticket) -> Head:
         if ticket.starts_at
         else None
     )
+    shown = previews.ticket_preview(ticket, page.settings.currency)
+    preview = previews.address(site, f"/tickets/{ticket.id}", shown, ticket.picture)
     return Head(
+        isolated(ticket.title),
         f"{site}/tickets/{ticket.id}",
         ", ".join(filter(None, (starts_at, *map(isolated, places(ticket)), price))),
-        f"{site}/api/tickets/pictures/{ticket.picture}/large" if ticket.picture else None,
-        _event(ticket, site, page.settings.currency),
+        preview=preview,
+        data=schema_org.event_of_ticket(ticket, site, page.settings.currency),
     )
-
-
-def _event(ticket: Ticket, site: str, currency: str) -> dict[str, Any] | None:
-    """The event in the vocabulary of schema.org. None if the event has no date, which schema.org requires."""
-    if ticket.starts_at is None:
-        return None
-    address = f"{site}/tickets/{ticket.id}"
-    on_sale = ticket.status == "available" and not ticket.awaits_files and not has_begun(ticket.starts_at)
-    offer = {
-        "@type": "Offer",
-        "url": address,
-        "price": f"{ticket.price:.2f}",
-        "priceCurrency": currency.upper(),
-        "availability": "https://schema.org/" + ("InStock" if on_sale else "SoldOut"),
-    }
-    event: dict[str, Any] = {
-        "@context": "https://schema.org",
-        "@type": EVENT_TYPES.get(ticket.category or "", "Event"),
-        "name": plain(ticket.title),
-        "startDate": ticket.starts_at.astimezone(ZoneInfo(ticket.time_zone or "UTC")).isoformat(),
-        "url": address,
-        "offers": offer,
-    }
-    if place := ticket.venue or ticket.city:
-        event["location"] = {"@type": "Place", "name": plain(place), "address": plain(ticket.city or place)}
-    if ticket.picture:
-        event["image"] = f"{site}/api/tickets/pictures/{ticket.picture}/large"
-    return event
 
 
 router = Router("/", route_handlers=[show, card, buy])

@@ -8,6 +8,8 @@ from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, URLEncodedBody
 
+from contracts.api import TraderDetails
+from contracts.problems import Problem
 from web.api_client import Refused, ServiceDown
 from web.forms import Fields, Form
 from web.page_context import Page
@@ -21,6 +23,24 @@ Purpose = Literal["signin", "signup"]
 PASSWORDS = Fields(("currentPassword", "newPassword"))
 FIELDS = Fields(("email", "password"))
 NAME = Fields(("name",))
+TRADER_NAMES = {
+    "traderName": "name",
+    "traderAddress": "address",
+    "traderEmail": "email",
+    "traderPhone": "phone",
+    "traderRegister": "registerEntry",
+}
+"""The fields about a trader, and their names in the API."""
+TRADER = Fields(
+    ("trader", *TRADER_NAMES),
+    {
+        "traderName": N_("Enter the name, in at most 120 characters"),
+        "traderAddress": N_("Enter the address, in at most 300 characters"),
+        "traderEmail": N_("Enter an email address, such as info@example.com"),
+        "traderPhone": N_("Enter a phone number, such as +49 221 555010"),
+        "traderRegister": N_("Enter the register in at most 120 characters, or nothing"),
+    },
+)
 SECRET = frozenset({"password"})
 
 _DONE = {
@@ -100,17 +120,39 @@ async def rename(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str
 
 @post("/account/trader")
 async def state_trader(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str]]) -> Response[Any]:
-    """Store whether the user sells as a trader. Without a choice, nothing changes."""
+    """Store whether the user sells as a trader, and who the trader is. Without a choice, nothing changes."""
     stated = {"true": True, "false": False}.get(data.get("trader", ""))
     if stated is None:
         return page.redirect("/account")
+    values = {**TRADER.values(data), "trader": data["trader"]}
+    details = {TRADER_NAMES[name]: values[name].strip() or None for name in TRADER_NAMES}
     try:
-        await page.api.state_trader(stated)
+        await page.api.state_trader(stated, details if stated else None)
     except Refused as refused:
         if refused.status == 401:
             return page.redirect(sign_in_address("/account"))
-        raise
+        if refused.status != 400:
+            raise
+        form = TRADER.with_errors(values, _with_names_of_form(refused.problem))
+        return await _account(page, Form(), 422, trader_form=form)
     return page.redirect("/account?trader")
+
+
+def _with_names_of_form(problem: Problem) -> Problem:
+    """The problem with the names of the form's fields, such as traderPhone for traderDetails.phone."""
+    names = {f"traderDetails.{name}": field for field, name in TRADER_NAMES.items()}
+    errors = [
+        each.model_copy(update={"field": names.get(each.field or "", each.field)}) for each in problem.errors
+    ]
+    return problem.model_copy(update={"errors": errors})
+
+
+def _stated(details: TraderDetails | None) -> Form:
+    """The form with what a trader has stated before."""
+    if details is None:
+        return Form()
+    known = details.model_dump(by_alias=True)
+    return Form({field: known[name] or "" for field, name in TRADER_NAMES.items()})
 
 
 @post("/account/sessions/{session_id:str}/end")
@@ -140,7 +182,12 @@ async def sign_out_everywhere(page: NamedDependency[Page]) -> Response[Any]:
 
 
 async def _account(
-    page: Page, form: Form, status: int = 200, *, name_form: Form | None = None
+    page: Page,
+    form: Form,
+    status: int = 200,
+    *,
+    name_form: Form | None = None,
+    trader_form: Form | None = None,
 ) -> Response[Any]:
     if page.user is None:
         if page.viewer.known:
@@ -155,6 +202,8 @@ async def _account(
     context = {
         "form": form,
         "name_form": name_form or Form({"name": account.name or ""}),
+        "trader_form": trader_form or _stated(account.trader_details),
+        "trader": trader_form["trader"] if trader_form else str(account.trader).lower(),
         "account": account,
         "sessions": sessions,
         "passkeys": passkeys,

@@ -23,6 +23,7 @@ from settings import Settings
 from web.rendering import fragments, locales, payout_texts, texts, ticket_texts
 from web.rendering.assets import MODULES, address
 from web.rendering.isolation import bdi, isolated
+from web.rendering.previews import SIZE
 from web.rendering.prices import Prices
 from web.rendering.script_texts import price_summaries, script_texts
 
@@ -64,6 +65,7 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         window=_window(settings.expiration_window_seconds),
         longest_hold=_window(MAX_HOLD.total_seconds()),
         guarantees=guarantees,
+        preview_size=SIZE,
         has_more_time=settings.expiration_window_seconds < MAX_HOLD.total_seconds(),
     )
     prices = Prices(settings.currency)

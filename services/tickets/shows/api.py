@@ -7,12 +7,13 @@ from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter, RequestBody
+from litestar.types import ControllerRouterHandler
 
 from contracts.api import Show as ShowView
 from contracts.api import ShowCorrectionBody, ShowMergeBody, ShowPage
 from contracts.wire import now
 from kit.errors import NotFound
-from kit.http.guards import operators_only
+from kit.http.guards import operators_only, services_only
 from kit.http.limits import Limited, LocalNetwork
 from kit.http.openapi import OPERATORS, PathId, refusals
 from kit.http.responses import ModelResponse
@@ -111,12 +112,26 @@ async def correct_show(data: RequestBody[ShowCorrectionBody]) -> Response[ShowVi
     return ModelResponse(view_of(show))
 
 
+@get(
+    "/internal/upcoming-shows",
+    exclude_from_auth=True,
+    guards=[services_only],
+    include_in_schema=False,
+)
+async def list_upcoming_shows() -> list[str]:
+    """For web's sitemap."""
+    return await finding.upcoming()
+
+
 def view_of(show: Show, picture: str | None = None) -> ShowView:
     """The public state of a show. `picture` is shown if operators have chosen none."""
     fields = {name: getattr(show, name) for name in rules.ShowFacts.model_fields}
     return ShowView(id=show.key, **{**fields, "picture": show.picture or picture})
 
 
-SHOWS_API = [
-    Router("/api/shows", route_handlers=[suggest_shows, show_show, merge_shows, correct_show], tags=["shows"])
+SHOWS_API: list[ControllerRouterHandler] = [
+    Router(
+        "/api/shows", route_handlers=[suggest_shows, show_show, merge_shows, correct_show], tags=["shows"]
+    ),
+    list_upcoming_shows,
 ]

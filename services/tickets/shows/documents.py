@@ -30,6 +30,7 @@ class Show(ShowState, Document):
             IndexModel([("title_key", ASCENDING), ("starts_at", ASCENDING)], name="of_title"),
             IndexModel([("venue_key", ASCENDING), ("starts_at", ASCENDING)], name="at_venue"),
             IndexModel([("words", ASCENDING), ("starts_at", ASCENDING)], name="of_word"),
+            IndexModel([("starts_at", ASCENDING)], name="upcoming_shows"),
             IndexModel(
                 [("unsettled_since", ASCENDING)],
                 name="unsettled",

@@ -33,6 +33,7 @@ MAX_LOOKED_AT = 200
 number of shows without one."""
 MAX_OTHERS = 6
 """Other dates, and other events at the venue, on the page of a show."""
+MAX_UPCOMING = 20_000
 OFFERED: Mapping[str, Any] = {"status": {"$in": ["available", "reserved"]}, "awaits_files": {"$ne": True}}
 KNOWN_SECONDS = 1.0
 """How long lists of events wait for the database."""
@@ -174,6 +175,14 @@ async def at_venue(show: Show) -> list[Show]:
     """Shows with other titles at the same venue and a ticket that haven't begun."""
     at_venue = {"venue_key": show.venue_key, "title_key": {"$ne": show.title_key}}
     return await _with_tickets(at_venue, MAX_OTHERS)
+
+
+async def upcoming() -> list[str]:
+    """The ids of shows that haven't begun, the soonest first: as many as a sitemap lists."""
+    which = {"starts_at": {"$gt": now()}, "merged_into": None}
+    shows = Show.get_pymongo_collection()
+    found = shows.find(which, {"_id": 1}, sort=[("starts_at", ASCENDING)], limit=MAX_UPCOMING)
+    return [str(raw["_id"]) async for raw in found]
 
 
 async def tickets_of(show: Show) -> list[TicketView]:

@@ -31,9 +31,10 @@ EMBEDDED = {"NATS_PORT", "MONGO_PORT", "STRIPE_SANDBOX_PORT", "MAILBOX_PORT", "M
 FIXED = {
     *("SERVICES_HOST", "WEB_PORT", "CONSOLE_PORT", *(f"{service.upper()}_PORT" for service in SERVICES)),
     "PRICE_CAPS",
+    "PAGES_DIR",
 }
 """Settings that mean nothing in a container: compose.yaml sets address and port on the command line, and
-mounts the table of price caps in place of the standard one."""
+mounts the table of price caps and the articles in place of the standard ones."""
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
 CREDENTIAL = re.compile(r"PASSWORD|SECRET|_KEY$|_TOKEN$")

@@ -57,6 +57,7 @@ def test_the_command_line_has_exactly_these_commands() -> None:
                 "extend",
                 "withdraw",
                 "decide-problem",
+                "decide-listing",
                 "write-off",
                 "merge-shows",
                 "correct-show",

@@ -12,12 +12,20 @@ from kit.client_address import CLIENT, Vouching
 from kit.networks import Networks
 from services.auth.documents import User
 from services.auth.passwords import Match, Passwords
+from services.auth.rules import TraderUnidentified
 from tests.support.service import Served, messages, new_id, refusal
 
 ANN = {"email": "ann@example.com", "password": "correct horse"}
 CHANGE = {"currentPassword": "correct horse", "newPassword": "battery staple"}
 SAME_SITE = {"Sec-Fetch-Site": "same-origin"}
 ANONYMOUS = {"currentUser": None}
+TRADER = {
+    "name": "Ann Tickets",
+    "address": "Mill Lane 1\nCologne",
+    "email": "info@example.com",
+    "phone": "+49 221 555010",
+}
+AS_TRADER = {"trader": True, "traderDetails": TRADER}
 
 
 async def start_session(auth: Served, how: str = "signin", **fields: str) -> str:
@@ -187,7 +195,10 @@ async def test_a_public_profile_contains_only_what_the_user_states_and_the_time_
     user = await User.first({})
     assert user is not None
     answer = await auth.ask("GET", f"/api/users/{user.id}")
-    assert (answer.status_code, answer.json().keys()) == (200, {"id", "since", "name", "deleted", "trader"})
+    assert (answer.status_code, answer.json().keys()) == (
+        200,
+        {*("id", "since", "name", "deleted", "trader", "traderDetails")},
+    )
     assert answer.json()["name"] is None
     since = datetime.fromisoformat(answer.json()["since"])
     assert timedelta() <= datetime.now(UTC) - since < timedelta(minutes=1)
@@ -364,7 +375,7 @@ async def test_others_see_whether_a_seller_states_to_be_a_trader(auth: Served) -
     assert user is not None
     assert (await auth.ask("GET", f"/api/users/{user.id}")).json()["trader"] is None
     for stated in (True, True, False, None):
-        body = {"trader": stated}
+        body = {"trader": stated, **({"traderDetails": TRADER} if stated else {})}
         answer = await auth.ask("PATCH", "/api/users/me", headers=bearer(token), json=body)
         assert (answer.status_code, answer.json()["trader"]) == (200, stated)
         assert (await auth.ask("GET", f"/api/users/{user.id}")).json()["trader"] is stated
@@ -372,10 +383,32 @@ async def test_others_see_whether_a_seller_states_to_be_a_trader(auth: Served) -
     assert events == [None, True, False, None], "the same statement again publishes nothing"
 
 
+async def test_a_trader_has_to_say_who_they_are(auth: Served) -> None:
+    token = await start_session(auth, "signup")
+    user = await User.first({})
+    assert user is not None
+
+    async def state(**body: Any) -> httpx.Response:
+        return await auth.ask("PATCH", "/api/users/me", headers=bearer(token), json=body)
+
+    assert refusal(await state(trader=True), 400) == [("traderDetails", TraderUnidentified.message)]
+    wrong = {**TRADER, "phone": "call me"}
+    assert [field for field, _ in refusal(await state(trader=True, traderDetails=wrong), 400)] == [
+        "traderDetails.phone"
+    ]
+    shown = {**TRADER, "registerEntry": None}
+    assert (await state(**AS_TRADER)).json()["traderDetails"] == shown
+    assert (await auth.ask("GET", f"/api/users/{user.id}")).json()["traderDetails"] == shown
+    refusal(await state(traderDetails=None), 400)
+    assert (await state(trader=False)).json()["traderDetails"] is None
+    assert (await auth.ask("GET", f"/api/users/{user.id}")).json()["traderDetails"] is None
+    assert not any("traderDetails" in body for _, body in await auth.outbox("users", user.key))
+
+
 async def test_name_and_trader_change_independently(auth: Served) -> None:
     token = await start_session(auth, "signup")
     await rename(auth, token, "Ann")
-    answer = await auth.ask("PATCH", "/api/users/me", headers=bearer(token), json={"trader": True})
+    answer = await auth.ask("PATCH", "/api/users/me", headers=bearer(token), json=AS_TRADER)
     assert answer.json()["name"] == "Ann"
     assert (await rename(auth, token, "Bea")).json()["trader"] is True
     answer = await auth.ask("PATCH", "/api/users/me", headers=bearer(token), json={})

@@ -18,6 +18,12 @@ EVENT: dict[str, Any] = {
     "venue": "Arena",
     "city": "Verona",
 }
+TRADER = {
+    "traderName": "Ada Tickets",
+    "traderAddress": "Mill Lane 1, Cologne",
+    "traderEmail": "info@example.com",
+    "traderPhone": "+49 221 555010",
+}
 CAPACITIES = {
     None: "The seller hasn\u2019t said whether they sell privately or as a trader.",
     True: "The seller states to be a trader.",
@@ -132,7 +138,7 @@ async def test_a_seller_states_on_the_account_page_how_they_sell(client: PageCli
     client.sign_in_as(token)
     assert " checked" not in (await client.get("/account")).text
     for stated, value in ((True, "true"), (False, "false")):
-        response = await client.submit("/account/trader", trader=value)
+        response = await client.submit("/account/trader", trader=value, **TRADER)
         assert response.headers["location"] == "/account?trader"
         assert market.traders == {user.id: stated}
         assert f'value="{value}" required checked' in (await client.get("/account?trader")).text

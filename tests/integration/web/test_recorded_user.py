@@ -82,6 +82,7 @@ async def pages_of_ann(client: PageClient, market: Market, people: People) -> li
     people.sign_in(client, people.ann)
     paths = ["/", "/sell", f"/tickets/{own.id}/edit", f"/tickets/{own.id}/withdraw", "/account"]
     paths += [f"/tickets/{market.ticket(seller).id}", f"/orders/{cancelled.id}"]
+    paths += [f"/tickets/{market.ticket(seller).id}/report"]
     paths += [f"/orders/{unpaid.id}", f"/orders/{unpaid.id}?step=pay", f"/orders/{unpaid.id}/cancel"]
     pages = [await client.get(path) for path in paths]
     assert {page.status_code for page in pages} == {200}
@@ -103,7 +104,7 @@ async def test_every_form_stops_if_another_user_is_signed_in(
     assert kinds == {
         *("/account/name", "/account/trader", "/account/sessions/*/end"),
         *("/signout", "/account/signout", "/account/password", "/sell", "/tickets/*/buy", "/tickets/*/edit"),
-        *("/tickets/*/withdraw", "/tickets/*/picture", "/tickets/*/picture/remove"),
+        *("/tickets/*/withdraw", "/tickets/*/picture", "/tickets/*/picture/remove", "/tickets/*/report"),
         *("/orders/*/pay", "/orders/*/extend", "/orders/*/cancel"),
     }
     people.sign_in(client, people.bob)

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from aiohttp import web
 
@@ -15,6 +16,7 @@ from contracts.api import (
     SignUp,
 )
 from contracts.identity import SESSION_COOKIE
+from services.auth.rules import TraderUnidentified
 from tests.support.fakes.http import answer, read, signed_in
 from tests.support.fakes.market import SIGNER, Market, refusal
 
@@ -73,7 +75,7 @@ class Auth:
 
     async def profile(self, request: web.Request) -> web.Response:
         user = request.match_info["id"]
-        return answer(Profile(id=user, since=SINCE, trader=self.market.traders.get(user)))
+        return answer(Profile(id=user, since=SINCE, **self._selling(user)))
 
     async def account(self, request: web.Request) -> web.Response:
         user = self.market.signed_in(request)
@@ -84,14 +86,25 @@ class Auth:
             since=SINCE,
             confirmed=False,
             restricted=False,
-            trader=self.market.traders.get(user.id),
+            **self._selling(user.id),
         )
         return answer(account)
 
+    def _selling(self, user: str) -> dict[str, Any]:
+        market = self.market
+        return {"trader": market.traders.get(user), "trader_details": market.trader_details.get(user)}
+
     async def present(self, request: web.Request) -> web.Response:
         user, body = self.market.signed_in(request), await read(request, NameBody)
+        if body.trader and body.trader_details is None:
+            raise refusal(
+                400, TraderUnidentified.message, code=TraderUnidentified.code, field="traderDetails"
+            )
         if body.trader is not None:
             self.market.traders[user.id] = body.trader
+            self.market.trader_details.pop(user.id, None)
+        if body.trader_details is not None:
+            self.market.trader_details[user.id] = body.trader_details
         return await self.account(request)
 
     async def sessions(self, request: web.Request) -> web.Response:

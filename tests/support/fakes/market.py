@@ -7,7 +7,18 @@ from typing import Any
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from contracts.api import Order, OrderTicket, Payment, Payout, Show, Ticket, TicketFile, User
+from contracts.api import (
+    ListingReportBody,
+    Order,
+    OrderTicket,
+    Payment,
+    Payout,
+    Show,
+    Ticket,
+    TicketFile,
+    TraderDetails,
+    User,
+)
 from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE, Identity
 from contracts.problems import Problem
 from contracts.wire import now
@@ -73,10 +84,14 @@ class Market:
     """Uploaded pictures by name."""
     files: dict[str, list[TicketFile]] = field(default_factory=dict)
     """Files by ticket."""
+    reports: dict[tuple[str, str], ListingReportBody] = field(default_factory=dict)
+    """What was reported about listings, by user and ticket."""
     refuses_price: str | None = None
     """Why the price of each listing is above the cap, if it is."""
     traders: dict[str, bool] = field(default_factory=dict)
     """Whether users sell as traders, as far as they have said so, by their ids."""
+    trader_details: dict[str, TraderDetails] = field(default_factory=dict)
+    """Who traders are, by their ids."""
     seen: list[web.Request] = field(default_factory=list)
     position: int | None = None
     """The position of the responses of tickets. Without one, web doesn't keep pages."""

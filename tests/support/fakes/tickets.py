@@ -10,6 +10,8 @@ from aiohttp import web
 from contracts.api import (
     FileList,
     Highlights,
+    ListingReport,
+    ListingReportBody,
     PrivateNoteBody,
     SalesSummary,
     Seller,
@@ -25,6 +27,7 @@ from contracts.problems import Problem, ProblemItem
 from contracts.tickets import CATEGORIES, MAX_FILE_BYTES, MAX_PICTURE_BYTES, Category
 from contracts.wire import now
 from services.tickets.query import Query, When
+from services.tickets.reports.rules import ListingReported, OwnListing
 from services.tickets.search_index import SearchIndex
 from services.tickets.search_shows import newest, soonest, still_offered
 from services.tickets.search_sql import Sort
@@ -55,10 +58,12 @@ class Tickets:
             web.get("/api/tickets/{id}/files/{file}", self.read_file),
             web.delete("/api/tickets/{id}/files/{file}", self.remove_file),
             web.get("/api/tickets/{id}/similar", self.similar),
+            web.post("/api/tickets/{id}/reports", self.report),
             web.get("/api/tickets/sellers/{id}", self.seller),
             web.get("/api/shows", self.shows),
             web.get("/api/shows/search", self.offered),
             web.get("/api/shows/highlights", self.highlights),
+            web.get("/internal/upcoming-shows", self.upcoming_shows),
             web.get("/api/shows/{id}", self.show_event),
         ]
 
@@ -161,6 +166,15 @@ class Tickets:
             raise refusal(409, "Cannot withdraw a reserved ticket")
         self.market.change_ticket(ticket.id, status="withdrawn")
         return web.Response(status=204)
+
+    async def report(self, request: web.Request) -> web.Response:
+        user, ticket = self.market.signed_in(request), self._ticket(request)
+        body = await read(request, ListingReportBody)
+        if user.id == ticket.user_id:
+            raise refusal(403, OwnListing.message, code=OwnListing.code)
+        if self.market.reports.setdefault((user.id, ticket.id), body) != body:
+            raise refusal(409, ListingReported.message, code=ListingReported.code)
+        return answer(ListingReport(**dict(body), reported_at=now(), state="open"))
 
     async def set_private_note(self, request: web.Request) -> web.Response:
         ticket, body = self._own(request), await read(request, PrivateNoteBody)
@@ -296,6 +310,9 @@ class Tickets:
             values = {"lowest": lowest, "on_sale": len(on_sale), "tickets": on_sale[:tickets]}
             offers.append(ShowOffer.model_validate({**show.model_dump(), **values}))
         return offers
+
+    async def upcoming_shows(self, _: web.Request) -> web.Response:
+        return web.json_response(list(self.market.shows))
 
     async def show_event(self, request: web.Request) -> web.Response:
         show_id = request.match_info["id"]

@@ -41,7 +41,7 @@ def test_a_file_has_the_hash_and_size_in_the_manifest(name: str) -> None:
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package["name"])
 def test_a_package_states_its_version_and_includes_its_license(package: dict[str, Any]) -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", package["version"])
-    assert package["license"] in {"0BSD", "Apache-2.0", "MIT", "MPL-2.0"}
+    assert package["license"] in {"0BSD", "Apache-2.0", "Bitstream-Vera", "MIT", "MPL-2.0"}
     assert "LICENSE" in {file["path"] for file in package["files"]}
 
 

@@ -19,6 +19,8 @@ FOR_OPERATORS = {
     ("GET", "/api/orders/problems/:id/photos/:file"),
     ("POST", "/api/orders/problems/decisions"),
     ("POST", "/api/tickets/withdrawals"),
+    ("GET", "/api/tickets/reports"),
+    ("POST", "/api/tickets/reports/decisions"),
     ("POST", "/api/shows/merges"),
     ("POST", "/api/shows/corrections"),
     ("POST", "/api/payments/evidence"),

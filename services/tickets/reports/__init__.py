@@ -1,0 +1,1 @@
+"""Reported listings: people say what is wrong with one, and operators decide."""

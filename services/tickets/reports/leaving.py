@@ -1,0 +1,16 @@
+"""Reports of users who delete their account."""
+
+from contracts.wire import now
+from kit.aggregates import change
+from services.tickets.reports import rules
+from services.tickets.reports.documents import ListingCase
+
+
+async def forget(user: str) -> None:
+    """Forget who has made a deleted user's reports. Repeating it changes nothing."""
+    cases = ListingCase.get_pymongo_collection()
+    async for raw in cases.find({"reports.reporter_id": user}, {"_id": 1}):
+        which = {"_id": raw["_id"]}
+        await change(
+            lambda which=which: ListingCase.find_one(which), lambda case: rules.forget(case, user, now())
+        )

@@ -1,0 +1,21 @@
+"""What search engines and link previews read about a page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Head:
+    """The metadata of a public page. Pages without it have only a title."""
+
+    title: str
+    address: str
+    """The canonical address, which search engines list instead of others with the same content."""
+    description: str
+    preview: str | None = None
+    """The address of a picture for link previews, a JPEG of `previews.SIZE`."""
+    data: Mapping[str, Any] | None = None
+    """The page's subject in the vocabulary of schema.org."""
+    kind: str = "website"
+    """The type of the page in the Open Graph protocol."""
