@@ -336,6 +336,19 @@ class Settings(BaseSettings):
         description="Days after its event for which the uploaded files of a ticket are kept, and for which it is on record who received them; photos of reported problems are kept as long after the decision",
     )
 
+    alert_wave_size: int = Field(
+        10,
+        ge=1,
+        le=1_000,
+        description="People who are told of a new ticket at the same time, those who asked first before others",
+    )
+    alert_wave_seconds: float = Field(
+        300,
+        gt=0,
+        le=86_400,
+        description="Time until the next people are told of a ticket that is still on sale",
+    )
+
     mail_max_age_days: float = Field(
         3,
         gt=0,
@@ -347,7 +360,7 @@ class Settings(BaseSettings):
     )
     mail_daily_limit: NoLimitAtZero = Field(
         50,
-        description="Maximum optional mails to one person within 24 hours; more are dropped; 0 for no limit",
+        description="Maximum optional mails of each kind to one person within 24 hours; more are dropped; 0 for no limit",
     )
 
     # Security

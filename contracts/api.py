@@ -42,6 +42,7 @@ from contracts.tickets import (
     Delivery,
     FaceValue,
     Notes,
+    Performer,
     Performers,
     PrivateNote,
     Quantity,
@@ -412,6 +413,34 @@ class TicketBody(TicketDetails, TicketOffer, Body):
     _starts_in_time = field_validator("starts_at")(in_start_years)
 
 
+AlertKindName = Literal["alert", "favorite"]
+AlertKind = TypeAliasType("AlertKind", AlertKindName)
+"""`favorite` is told of every ticket. `alert` is for one event, and may have conditions."""
+
+
+class AlertBody(Body):
+    """What the caller wants to be told of: tickets for an event, or for all events of a performer."""
+
+    kind: AlertKind = "alert"
+    show_id: Id | None = None
+    performer: Performer | None = None
+    """Only for a favorite. Case, accents and punctuation don't matter."""
+    price_to: PriceInput | None = None
+    """The highest price per ticket. Only for an alert."""
+    quantity: Quantity | None = None
+    """How many adjacent tickets are wanted. Without it, any number. Only for an alert."""
+
+    @model_validator(mode="after")
+    def _names_one_thing(self) -> Self:
+        if (self.show_id is None) == (self.performer is None):
+            raise PydanticCustomError("alert_target", "Give either showId or performer")
+        if self.kind == "alert" and self.show_id is None:
+            raise PydanticCustomError("alert_target", "An alert is for an event: give showId")
+        if self.kind == "favorite" and (self.price_to is not None or self.quantity is not None):
+            raise PydanticCustomError("alert_conditions", "Only an alert has conditions")
+        return self
+
+
 class PrivateNoteBody(Body):
     """The new private note of a ticket, or null to remove it."""
 
@@ -517,6 +546,51 @@ class Show(Wire):
     category: str | None
     picture: str | None
     """Name of the picture in /api/tickets/pictures/{name}/small and …/large."""
+
+
+class Alert(Wire):
+    """What the caller wants to be told of."""
+
+    id: Id
+    kind: AlertKind
+    show: Show | None
+    """The event. Null if this is for a performer."""
+    performer: str | None
+    """The performer. Null if this is for an event."""
+    price_to: Price | None
+    """The highest price per ticket. Null for any price."""
+    quantity: int | None
+    """How many adjacent tickets are wanted. Null for any number."""
+    created_at: Moment
+    """When the caller asked first. Of several people, the first to ask is told first."""
+
+
+class AlertMatch(Wire):
+    """A ticket that the caller was told of, as it was then."""
+
+    id: Id
+    ticket_id: Id
+    title: str
+    price: Price
+    """The price of all tickets of the listing together."""
+    quantity: int
+    seat: str | None
+    starts_at: Moment | None
+    time_zone: str | None
+    matched_at: Moment
+
+
+class AlertList(Wire):
+    """What the caller wants to be told of, and the tickets that the caller was told of, newest first."""
+
+    alerts: Sequence[Alert]
+    matches: Sequence[AlertMatch]
+
+
+class AlertNews(Wire):
+    """Tickets that the caller was told of, and that no open page has shown."""
+
+    matches: Sequence[AlertMatch]
 
 
 class ShowGroup(Wire):

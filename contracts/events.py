@@ -345,6 +345,29 @@ class PayoutUpdated(PayoutEvent):
     subject: ClassVar[str] = "payout.updated"
 
 
+class AlertedTicket(TicketSummary):
+    """The ticket as it was when the user was told of it."""
+
+
+class AlertMatched(Event):
+    """A ticket on sale is one that a user has asked to be told of. It happens once per user and ticket."""
+
+    subject: ClassVar[str] = "alert.matched"
+
+    id: Id
+    """The match's id."""
+    user_id: Id
+    """Who asked."""
+    matched_at: Moment
+    """When it was this user's turn."""
+    ticket: AlertedTicket
+    """The ticket as it was then."""
+
+    @property
+    def about(self) -> str:
+        return self.id
+
+
 class ExpirationComplete(Event):
     """The time to pay or to deliver ended at `expires_at`, and a few seconds of grace have passed."""
 
@@ -478,6 +501,7 @@ ALL_EVENTS: tuple[type[Event], ...] = (
     PaymentUpdated,
     PayoutCreated,
     PayoutUpdated,
+    AlertMatched,
     ExpirationComplete,
     UserCreated,
     UserUpdated,

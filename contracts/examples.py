@@ -9,6 +9,11 @@ from decimal import Decimal
 from contracts.api import (
     Account,
     AccountDeletion,
+    Alert,
+    AlertBody,
+    AlertList,
+    AlertMatch,
+    AlertNews,
     Assertion,
     Attestation,
     CancellationBody,
@@ -87,6 +92,8 @@ from contracts.api import (
     WriteOffBody,
 )
 from contracts.events import (
+    AlertedTicket,
+    AlertMatched,
     Event,
     ExpirationComplete,
     LinkCreated,
@@ -109,6 +116,7 @@ from contracts.events import (
 from contracts.export import (
     Export,
     ExportedAccount,
+    ExportedAlert,
     ExportedLink,
     ExportedMessage,
     ExportedOptOut,
@@ -131,6 +139,8 @@ SESSION = "65f0c0ffee0000000000000d"
 SELLER = "65f0c0ffee0000000000000e"
 BUYER = "65f0c0ffee0000000000000f"
 LINK = "65f0c0ffee00000000000010"
+ALERT = "65f0c0ffee000000000000a1"
+MATCH = "65f0c0ffee000000000000b1"
 
 LINK_TEXT = f"{LINK}.{'0f' * 32}"
 
@@ -254,6 +264,24 @@ EVENT_EXAMPLES: tuple[Event, ...] = (
         currency="usd",
         due_at=DUE_AT,
         paid_at=DUE_AT,
+    ),
+    AlertMatched(
+        id=MATCH,
+        user_id=BUYER,
+        matched_at=AUTHORIZED_AT,
+        ticket=AlertedTicket(
+            id=TICKET,
+            title="Low Roar",
+            price=PRICE,
+            starts_at=STARTS_AT,
+            venue="Old Mill",
+            city="Köln",
+            time_zone="Europe/Berlin",
+            country="DE",
+            show_id=SHOW,
+            seat="Block A, row 4",
+            quantity=2,
+        ),
     ),
     ExpirationComplete(order_id=ORDER, expires_at=DEADLINE),
     UserCreated(id=BUYER, version=0),
@@ -411,6 +439,17 @@ _EXPORT = Export(
     ],
     opt_outs=[ExportedOptOut(kind="sold", created_at=AUTHORIZED_AT)],
     photos=[ExportedPhoto(id="cd" * 16, order_id=ORDER, size=184_022, created_at=AUTHORIZED_AT)],
+    alerts=[
+        ExportedAlert(
+            id=ALERT,
+            kind="alert",
+            show_id=SHOW,
+            performer=None,
+            price_to=Decimal(60),
+            quantity=2,
+            created_at=AUTHORIZED_AT,
+        )
+    ],
     incomplete=[],
 )
 
@@ -470,11 +509,33 @@ _SHOW_TICKET = Ticket(
 
 _OFFER = ShowOffer(**_SHOW.model_dump(), lowest=Decimal("10"), on_sale=1, tickets=[_SHOW_TICKET])
 
+_ALERT = Alert(
+    id=ALERT,
+    kind="alert",
+    show=_SHOW,
+    performer=None,
+    price_to=Decimal(60),
+    quantity=2,
+    created_at=AUTHORIZED_AT,
+)
+
+_MATCH = AlertMatch(
+    id=MATCH,
+    ticket_id=TICKET,
+    title="Low Roar",
+    price=PRICE,
+    quantity=2,
+    seat="Block A, row 4",
+    starts_at=STARTS_AT,
+    time_zone="Europe/Berlin",
+    matched_at=AUTHORIZED_AT,
+)
+
 API_EXAMPLES: tuple[Wire, ...] = (
     _EXPORT,
     _EXPORT.account,
     *(_EXPORT.sessions[0], _EXPORT.links[0], _EXPORT.tickets[0], _EXPORT.orders[0], _EXPORT.payments[0]),
-    *(_EXPORT.messages[0], _EXPORT.opt_outs[0], _EXPORT.photos[0]),
+    *(_EXPORT.messages[0], _EXPORT.opt_outs[0], _EXPORT.photos[0], _EXPORT.alerts[0]),
     SignUp(email="ada@example.com", password="correct horse"),
     SignIn(email="ada@example.com", password="correct horse"),
     PasswordBody(current_password="correct horse", new_password="battery staple"),
@@ -597,6 +658,11 @@ API_EXAMPLES: tuple[Wire, ...] = (
         categories=[Facet(value="music", label="music", count=4)],
     ),
     _SHOW,
+    AlertBody(show_id=SHOW, price_to=Decimal("60"), quantity=2),
+    _ALERT,
+    _MATCH,
+    AlertList(alerts=[_ALERT], matches=[_MATCH]),
+    AlertNews(matches=[_MATCH]),
     ShowGroup(area="Block A", quantity=2, lowest=Decimal("10"), tickets=[_SHOW_TICKET]),
     ShowPage(
         **_SHOW.model_dump(),

@@ -5,8 +5,19 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from contracts.api import FileId, MyAccount, Order, PasskeyView, Payment, Payout, SessionView, Ticket
+from contracts.api import (
+    AlertKind,
+    FileId,
+    MyAccount,
+    Order,
+    PasskeyView,
+    Payment,
+    Payout,
+    SessionView,
+    Ticket,
+)
 from contracts.events import LinkKind
+from contracts.money import Price
 from contracts.wire import Id, Moment, Wire
 
 
@@ -104,6 +115,18 @@ class ExportedOptOut(Wire):
     created_at: Moment
 
 
+class ExportedAlert(Wire):
+    """What the person wants to be told of."""
+
+    id: Id
+    kind: AlertKind
+    show_id: Id | None
+    performer: str | None
+    price_to: Price | None
+    quantity: int | None
+    created_at: Moment
+
+
 class ExportedPhoto(Wire):
     """A photo that the person added to a report of a problem, or to an answer."""
 
@@ -136,5 +159,6 @@ class Export(ExportHead):
     messages: Sequence[ExportedMessage]
     opt_outs: Sequence[ExportedOptOut]
     photos: Sequence[ExportedPhoto] = ()
+    alerts: Sequence[ExportedAlert] = ()
     incomplete: Sequence[str]
     """The lists of which only the newest entries are in the archive, because there are too many."""

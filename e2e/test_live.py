@@ -1,4 +1,4 @@
-"""Live updates: one connection for all tabs, recovery after a disconnection, and availability alerts."""
+"""Live updates: one connection for all tabs, and recovery after a disconnection."""
 
 import re
 from functools import partial
@@ -167,44 +167,6 @@ async def test_an_update_preserves_the_focus_the_scroll_position_and_the_input(v
     await expect(cards[1]).to_contain_text("Reserved")
     await expect(link).to_be_focused()
     assert await visitor.page.evaluate("scrollY") == place
-
-
-async def test_an_availability_alert_appears_on_any_page(
-    visitors: Visitors,
-) -> None:
-    buyer = await visitors.person()
-    title = some_title()
-    ticket = await visitors.ticket(title=title)
-    order = await buyer.reserves(ticket["id"])
-    visitor = await visitors.guest()
-    await visitor.open(f"/tickets/{ticket['id']}")
-    notify_me = visitor.button("Notify me")
-    await notify_me.click()
-    await expect(notify_me).to_have_attribute("aria-pressed", "true")
-    await visitor.refreshes()
-    await visitor.page.wait_for_load_state("networkidle")
-    await expect(notify_me).to_have_attribute("aria-pressed", "true")
-    await visitor.open("/signup")
-    await visitor.fills_in_sign_up()
-    await visitor.open("/developers")
-    await visitor.marks_the_page()
-    await buyer.cancels(order["id"])
-    await expect(visitor.notice).to_contain_text(f"{title} is available again")
-    await expect(visitor.page).to_have_title("Available again: Developers · Stagedoor")
-    assert await visitor.has_not_reloaded()
-    await visitor.notice.get_by_role("link", name="View ticket").click()
-    await expect(visitor.heading(title)).to_be_visible()
-
-
-async def test_signing_out_deletes_the_availability_alerts(visitors: Visitors) -> None:
-    ticket = await visitors.ticket()
-    await (await visitors.person()).reserves(ticket["id"])
-    visitor = await visitors.member()
-    await visitor.open(f"/tickets/{ticket['id']}")
-    await visitor.button("Notify me").click()
-    await visitor.button("Sign out").click()
-    await expect(visitor.link("Sign in")).to_be_visible()
-    assert not await visitor.page.evaluate("sessionStorage.getItem('availability-alerts')")
 
 
 SEND_SIGNALS = """

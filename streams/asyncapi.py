@@ -49,7 +49,7 @@ WEB_RECEIVES = {">": "Update open pages, drop outdated pages, and refuse the tok
 """The live events that web receives. A test compares them with `web/live/subscriber.py`."""
 
 PUBLISHERS = {
-    "ticket": "tickets",
+    **dict.fromkeys(("ticket", "alert"), "tickets"),
     "order": "orders",
     "payment": "payments",
     "payout": "payouts",

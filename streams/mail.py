@@ -8,7 +8,14 @@ from faststream import FastStream
 from litestar import Litestar
 
 import settings
-from contracts.events import LinkCreated, OrderUpdated, PayoutUpdated, SessionStarted, UserUpdated
+from contracts.events import (
+    AlertMatched,
+    LinkCreated,
+    OrderUpdated,
+    PayoutUpdated,
+    SessionStarted,
+    UserUpdated,
+)
 from kit.background import running
 from kit.periodic import every
 from services.mail import leaving
@@ -39,6 +46,12 @@ async def tell_about_order(event: OrderUpdated, outgoing: Outgoing) -> None:
 @listener.on(PayoutUpdated)
 async def tell_about_money(event: PayoutUpdated, outgoing: Outgoing) -> None:
     """Tell the seller that the money was paid, or what keeps it from being paid."""
+    await outgoing.tell(event)
+
+
+@listener.on(AlertMatched)
+async def tell_about_ticket(event: AlertMatched, outgoing: Outgoing) -> None:
+    """Tell the user of a ticket that the user has waited for."""
     await outgoing.tell(event)
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 
 from faststream import FastStream, StreamMessage
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 import settings
 from contracts.events import (
+    AlertMatched,
     OrderCancelled,
     OrderCreated,
     OrderUpdated,
@@ -22,10 +24,15 @@ from contracts.events import (
 )
 from kit.background import running
 from kit.closed_users import ClosedUser
+from kit.lease import Lease
 from kit.periodic import every
 from kit.rate_limits import RateCounter
 from kit.secrets import ticket_file_keys
 from services.tickets import actions, leaving, pictures
+from services.tickets.alerts import waves
+from services.tickets.alerts.api import ALERTS_API
+from services.tickets.alerts.documents import Alert, Match
+from services.tickets.alerts.waves import Waves
 from services.tickets.api import API
 from services.tickets.catalogue import Catalogue
 from services.tickets.documents import FailedSale, Picture, Ticket
@@ -84,8 +91,8 @@ async def decode(message: StreamMessage[Msg]) -> TicketEvent | None:
 
 @asynccontextmanager
 async def lifespan(state: ServiceState) -> AsyncIterator[None]:
-    """Fill the catalogue and keep it up to date, accept uploads, delete unused pictures, let
-    tickets follow their shows, rank events, and withdraw reported listings."""
+    """Fill the catalogue and keep it up to date, accept uploads, delete unused pictures, let tickets follow
+    their shows, rank events, withdraw reported listings, and tell people of tickets."""
     state.upload_queue = InspectionQueue(state.settings)
     state.vault = Vault(ticket_file_keys(state.settings))
     catalogue = state.catalogue = Catalogue(state.bus.last_position)
@@ -100,22 +107,32 @@ async def lifespan(state: ServiceState) -> AsyncIterator[None]:
         rank = partial(popularity.refresh, catalogue)
         await stack.enter_async_context(running(every(popularity.REFRESH_SECONDS, rank)))
         await stack.enter_async_context(running(every(reports.SWEEP_SECONDS, reports.sweep)))
+        await stack.enter_async_context(running(every(waves.SWEEP_SECONDS, waves_of(state).sweep)))
+        await stack.enter_async_context(running(every(waves.PURGE_SECONDS, waves.purge)))
         sweep_files = partial(retention.sweep, state.settings.file_days)
         await stack.enter_async_context(running(every(retention.SWEEP_SECONDS, sweep_files)))
         await stack.enter_async_context(running(every(retention.SWEEP_SECONDS, state.vault.check)))
         yield
 
 
+def waves_of(state: ServiceState) -> Waves:
+    """What announces tickets, as the settings say."""
+    assert state.database is not None, "tickets has a database"
+    configured = state.settings
+    interval = timedelta(seconds=configured.alert_wave_seconds)
+    return Waves(configured.alert_wave_size, interval, Lease(state.database, "alerts", waves.LEASE))
+
+
 service = Service(
     name="tickets",
     summary="Tickets, their listings and pictures",
     listener=listener,
-    publishes=(TicketCreated, TicketUpdated),
+    publishes=(TicketCreated, TicketUpdated, AlertMatched),
     repairs_gaps=True,
-    api=[*API, *SHOWS_API, *OFFERS_API, *USERS_API],
+    api=[*API, *SHOWS_API, *OFFERS_API, *ALERTS_API, *USERS_API],
     documents=[
         *(Ticket, FailedSale, Picture, Show, SealedFile, FileChunk, CodeClaim, FileAccess, FileKey),
-        *(ListingCase, ClosedUser, RateCounter),
+        *(ListingCase, Alert, Match, ClosedUser, RateCounter),
     ],
     lifespan=lifespan,
     provides=["catalogue", "upload_queue", "vault"],

@@ -84,6 +84,7 @@ def streams(replicas: int) -> list[StreamConfig]:
                 "order.*",
                 "payment.*",
                 "payout.*",
+                "alert.*",
                 "expiration.*",
                 "user.*",
                 "link.*",

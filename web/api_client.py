@@ -16,6 +16,8 @@ from yarl import URL
 from contracts.api import (
     POSITION,
     VALID_UNTIL,
+    Alert,
+    AlertList,
     Facets,
     FileList,
     Highlights,
@@ -68,6 +70,8 @@ _TICKET = TypeAdapter(Ticket)
 _FILES = TypeAdapter(FileList)
 _TICKETS = TypeAdapter(list[Ticket])
 _FACETS = TypeAdapter(Facets)
+_ALERT = TypeAdapter(Alert)
+_ALERTS = TypeAdapter(AlertList)
 _IDS = TypeAdapter(list[str])
 _SHOWS = TypeAdapter(list[Show])
 _OFFERS = TypeAdapter(list[ShowOffer])
@@ -418,6 +422,15 @@ class ApiClient:
         """The ids of the events that a sitemap lists."""
         headers = self._as_service()
         return (await self._call("tickets", "GET", "/internal/upcoming-shows", headers=headers)).parse(_IDS)
+
+    async def alerts(self) -> AlertList:
+        return (await self._call("tickets", "GET", "/api/alerts")).parse(_ALERTS)
+
+    async def add_alert(self, body: Mapping[str, Any]) -> Alert:
+        return (await self._call("tickets", "POST", "/api/alerts", body=body)).parse(_ALERT)
+
+    async def remove_alert(self, alert_id: str) -> None:
+        await self._call("tickets", "DELETE", f"/api/alerts/{validated_id(alert_id)}")
 
     async def seller(self, user_id: str) -> Seller:
         return (await self._call("tickets", "GET", f"/api/tickets/sellers/{validated_id(user_id)}")).parse(

@@ -55,6 +55,7 @@ from web.page_cache.viewers import Viewers
 from web.page_context import Page, Viewer, render_viewer
 from web.pages import (
     accounts,
+    alerts,
     articles,
     browse,
     departures,
@@ -147,7 +148,7 @@ def create(
     addresses = ClientAddresses(settings.trusted_proxies)
     areas = (
         *(browse, tickets, events, sell, pictures, files, sales, orders, order_copies, purchases),
-        *(users, accounts, passkeys, payouts, departures, mail, developers),
+        *(alerts, users, accounts, passkeys, payouts, departures, mail, developers),
         *(articles, problems, reports, previews, well_known),
     )
     return Litestar(

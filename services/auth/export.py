@@ -8,6 +8,7 @@ from typing import NamedTuple
 from contracts.api import MyAccount
 from contracts.export import (
     ExportedAccount,
+    ExportedAlert,
     ExportedLink,
     ExportedMessage,
     ExportedOptOut,
@@ -59,8 +60,9 @@ class Exporter:
         with self._permit():
             get = self._neighbors.entries
             try:
-                tickets, orders, photos, payments, payouts, messages, opt_outs = await asyncio.gather(
+                tickets, alerts, orders, photos, payments, payouts, messages, opt_outs = await asyncio.gather(
                     _collected(get("tickets", Part[ExportedTicket], user.key)),
+                    _collected(get("tickets", Part[ExportedAlert], user.key, "alerts")),
                     _collected(get("orders", Part[ExportedOrder], user.key)),
                     _collected(get("orders", Part[ExportedPhoto], user.key, "photos")),
                     _collected(get("payments", Part[ExportedPayment], user.key)),
@@ -83,6 +85,7 @@ class Exporter:
                     "messages": messages,
                     "optOuts": opt_outs,
                     "photos": photos,
+                    "alerts": alerts,
                 },
             )
 

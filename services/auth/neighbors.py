@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from contracts.api import OpenMatter
 from contracts.export import (
+    ExportedAlert,
     ExportedMessage,
     ExportedOptOut,
     ExportedOrder,
@@ -36,6 +37,7 @@ T = TypeVar(
     ExportedPayment,
     ExportedPayout,
     ExportedPhoto,
+    ExportedAlert,
     ExportedMessage,
     ExportedOptOut,
 )

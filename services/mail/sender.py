@@ -15,7 +15,7 @@ from kit.tracing import fail_span, span
 from services.mail import rules
 from services.mail.addresses import Addresses, BadAnswer, MailedLink, Missing
 from services.mail.documents import Message, OptOut
-from services.mail.kinds import BY_NAME, OPTIONAL
+from services.mail.kinds import BY_NAME
 from services.mail.kinds.base import AnyKind, Site
 from services.mail.metrics import ATTEMPTS, MAX_COUNTED, show_queued
 from services.mail.rendering import Stationery
@@ -192,7 +192,7 @@ class Sender:
         if kind.is_limited and await message.has_before(rules.MAX_ALIKE, [kind.name], rules.WINDOW):
             return Ended("dropped", "too-many")
         limit = self._daily_limit if kind.is_optional else 0
-        if limit and await message.has_before(limit, OPTIONAL, rules.DAY):
+        if limit and await message.has_before(limit, [kind.name], rules.DAY):
             return Ended("dropped", "daily-limit")
         ask = (
             self._addresses.of_link(message.cause)

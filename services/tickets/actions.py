@@ -64,6 +64,7 @@ async def offer(
             request_hash=request_hash if key else None,
             needs_files=needs_files,
             awaits_files=needs_files,
+            announce_at=now(),
             **_with_seat(placed),
         )
         await _check_seat(ticket.seat_key, seller, confirmed=confirmed)

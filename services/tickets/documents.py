@@ -12,6 +12,7 @@ from contracts.money import from_minor_units
 from contracts.wire import Moment, now
 from kit.aggregates import OUTBOX_INDEX, Aggregate
 from kit.changes import Changes
+from services.tickets.alerts.rules import announced_anew, is_offered_anew
 from services.tickets.rules import LetDown, TicketState
 
 SUMMARIZED = ("user_id", "status", "refunded", "price_minor", "refunded_minor")
@@ -46,6 +47,13 @@ class Ticket(TicketState, Aggregate):
     live_seat: str | None = None
     """The same, until the ticket is sold or withdrawn for the first time."""
 
+    announce_at: Moment | None = None
+    """When the next people are told of the ticket (alerts/waves.py). None if nobody is left."""
+    next_wave_at: Moment | None = None
+    """The earliest time of the next wave."""
+    announced_to: PydanticObjectId | None = None
+    """The newest request that earlier waves have looked at."""
+
     class Settings:
         name = "tickets"
         indexes = [
@@ -78,6 +86,7 @@ class Ticket(TicketState, Aggregate):
             ),
             # With all fields of `popularity.refresh`, so that MongoDB reads no documents for it.
             IndexModel([(field, ASCENDING) for field in DEMAND], name="demand"),
+            IndexModel([("announce_at", ASCENDING)], name="to_announce"),
         ]
 
     async def save_and_publish(self, changes: Changes, **expected: Any) -> Self | None:
@@ -86,7 +95,11 @@ class Ticket(TicketState, Aggregate):
         if "files_ready_at" in changes:
             awaits_files = self.needs_files and changes["files_ready_at"] is None
             changes = {**changes, "awaits_files": awaits_files}
-        return await super().save_and_publish({**changes, "updated_at": now()}, **expected)
+        moment = now()
+        if is_offered_anew(self, changes):
+            changes = {**changes, **announced_anew(self.next_wave_at, moment)}
+            expected["next_wave_at"] = self.next_wave_at  # a wave doesn't change the version
+        return await super().save_and_publish({**changes, "updated_at": moment}, **expected)
 
     def event(self) -> TicketEvent:
         """The event with the current state. Event and document use the same names, except for the amounts."""

@@ -15,6 +15,7 @@ from contracts.internal import Part
 from kit.aggregates import change
 from kit.paging import newest_first
 from services.tickets import failures, rules
+from services.tickets.alerts import actions as alerts
 from services.tickets.documents import Ticket
 from services.tickets.files import retention
 from services.tickets.reports import leaving as reports
@@ -57,12 +58,13 @@ async def page_of_data(seller: str, after: str | None) -> Part[ExportedTicket]:
 
 
 async def follow_user(user: UserEvent) -> None:
-    """Take the tickets of a deleted user off sale, and forget notes, keys of listings, failed sales and who
-    has made the user's reports."""
+    """Take the tickets of a deleted user off sale, and forget notes, keys of listings, failed sales, alerts
+    and who has made the user's reports."""
     if not user.deleted:
         return
     await failures.forget(user.id)
     await reports.forget(user.id)
+    await alerts.forget(user.id)
     async for found in Ticket.get_pymongo_collection().find({"user_id": user.id}, {"_id": 1}):
         await take_off_sale(found["_id"])
 

@@ -7,13 +7,15 @@ from litestar import Router, delete, get, put
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from contracts.export import ExportedTicket
+from contracts.export import ExportedAlert, ExportedTicket
 from contracts.internal import OpenMatters, Part
 from contracts.wire import now
 from kit import closed_users
 from kit.http.guards import auth_only
 from kit.http.openapi import PathId
 from services.tickets import leaving
+from services.tickets.alerts import actions as alerts
+from services.tickets.alerts.views import exported
 from settings import Settings
 
 InjectedSettings = NamedDependency[Settings]
@@ -46,10 +48,17 @@ async def show_data(
     return await leaving.page_of_data(user_id, after)
 
 
+@get("/alerts")
+async def show_alerts(user_id: PathId) -> Part[ExportedAlert]:
+    return Part[ExportedAlert](
+        entries=[exported(alert) for alert in await alerts.alerts_of(user_id)], after=None
+    )
+
+
 USERS_API = [
     Router(
         "/internal/users/{user_id:str}",
-        route_handlers=[show_open, close, reopen, show_data],
+        route_handlers=[show_open, close, reopen, show_data, show_alerts],
         guards=[auth_only],
         opt={"exclude_from_auth": True},
         include_in_schema=False,

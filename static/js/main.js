@@ -2,8 +2,8 @@
    elements that htmx adds or replaces later. */
 import "./live/fragments.js";
 import "./live/connection-status.js";
-import "./live/availability-alerts.js";
 import "./live/price-changes.js";
+import "./live/ticket-alerts.js";
 import "./countdown.js";
 import "./forms/chips.js";
 import "./forms/feedback.js";

@@ -8,10 +8,10 @@ from typing import Literal
 MAX_TOPICS = 20_000
 """Topics whose last change is kept: about 8 MB."""
 
-Kind = Literal["order", "ticket", "show", "buyer", "seller", "session"]
+Kind = Literal["order", "ticket", "show", "buyer", "seller", "alerts", "session"]
 Topic = tuple[Kind, str]
 """What a stream watches: an order, a ticket, the tickets for an event, the orders of a buyer, the tickets of
-a seller, or the end of a session; each with its id."""
+a seller, what a user is told of, or the end of a session; each with its id."""
 
 
 @dataclass(frozen=True)

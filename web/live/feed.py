@@ -2,7 +2,15 @@
 
 from dataclasses import dataclass
 
-from contracts.events import Event, OrderEvent, PaymentEvent, PayoutEvent, SessionEnded, TicketEvent
+from contracts.events import (
+    AlertMatched,
+    Event,
+    OrderEvent,
+    PaymentEvent,
+    PayoutEvent,
+    SessionEnded,
+    TicketEvent,
+)
 from kit.sessions import EndedSessions
 from web.live.buyers import Buyers
 from web.live.changes import Change
@@ -68,6 +76,8 @@ def change_of(event: Event | None, number: int, buyers: Buyers) -> Change:
             return Change(number, (("order", event.order_id), *mine), buyer)
         case PayoutEvent():
             return Change(number, (("seller", event.seller_id),))
+        case AlertMatched():
+            return Change(number, (("alerts", event.user_id),))
         case SessionEnded():
             return Change(number, (("session", event.session_id),))
     return Change(number)

@@ -26,8 +26,8 @@ BATCH_SECONDS = 0.1
 """Minimum time between two messages to a browser. Signals that come sooner wait for each other."""
 
 MINE = "me"
-"""Sent instead of the user's id in `buyer` and `seller` signals: users can watch only their own orders and
-sales."""
+"""Sent instead of the user's id in `buyer`, `seller` and `alerts` signals: users can watch only what is
+theirs."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Signal:
     @classmethod
     def about(cls, topic: Topic, number: int) -> "Signal":
         kind, about = topic
-        return cls(kind, MINE if kind in {"buyer", "seller"} else about, number)
+        return cls(kind, MINE if kind in {"buyer", "seller", "alerts"} else about, number)
 
 
 class Watcher:

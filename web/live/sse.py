@@ -70,7 +70,8 @@ def closed_on_signals(hub: Hub) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class RequestedTopics:
-    """The topics that a browser requests: orders, tickets, events, and all orders or sales of its user."""
+    """The topics that a browser requests: orders, tickets, events, and all orders, sales or matches of its
+    user."""
 
     orders: set[str]
     tickets: set[str]
@@ -95,6 +96,7 @@ async def live(
     show: FromQuery[list[str] | None] = None,
     buyer: FromQuery[str | None] = None,
     seller: FromQuery[str | None] = None,
+    alerts: FromQuery[str | None] = None,
     since: FromQuery[str | None] = None,
 ) -> Response[bytes] | Stream:
     """A stream of signals about the requested orders, tickets and events.
@@ -103,10 +105,14 @@ async def live(
     left, the stream is refused. It ends when the user's token expires or the session ends. A browser that
     reconnects sends the last sequence number that it received, and then receives the signals that it missed.
     """
-    user_topics: tuple[tuple[Kind, str | None], ...] = (("buyer", buyer), ("seller", seller))
+    user_topics: tuple[tuple[Kind, str | None], ...] = (
+        ("buyer", buyer),
+        ("seller", seller),
+        ("alerts", alerts),
+    )
     mine = tuple(kind for kind, user in user_topics if user is not None)
     requested = RequestedTopics(set(order or ()), set(ticket or ()), set(show or ()), mine)
-    if not requested.is_acceptable or not {buyer, seller} <= {None, MINE}:
+    if not requested.is_acceptable or not {buyer, seller, alerts} <= {None, MINE}:
         return problem_response(
             Problem.of(
                 400, f"Ask for 1 to {MAX_ORDERS} orders, {MAX_TICKETS} tickets or {MAX_SHOWS} shows, or mine"

@@ -4,8 +4,7 @@ from contracts.tickets import MAX_QUANTITY
 from web.rendering.texts import N_, _, ngettext
 
 SCRIPT_TEXTS = {
-    "availableAgain": N_("%(title)s is available again."),
-    "availableAgainTitle": N_("Available again: %(page)s"),
+    "allAlerts": N_("All alerts"),
     "close": N_("Close"),
     "connectionFailed": N_(
         "The connection failed. Your request may have gone through: check before you try again."
@@ -15,7 +14,6 @@ SCRIPT_TEXTS = {
         "enter or choose them again."
     ),
     "fiveMinutesLeft": N_("Five minutes left to pay"),
-    "noLongerOffered": N_("%(title)s is no longer offered."),
     "oneMinuteLeft": N_("One minute left to pay"),
     "passkeyCancelled": N_("You cancelled, or it took too long. Try again when you are ready."),
     "passkeyExists": N_("This device already has a passkey for your account."),
@@ -29,8 +27,9 @@ SCRIPT_TEXTS = {
     "reconnecting": N_("Reconnecting…"),
     "signedOut": N_("You were signed out. %(link)s to continue."),
     "signIn": N_("Sign in"),
+    "ticketOnSale": N_("A ticket that you waited for is on sale: %(title)s."),
+    "ticketOnSaleTitle": N_("On sale: %(page)s"),
     "viewTicket": N_("View ticket"),
-    "wasSold": N_("%(title)s was sold."),
 }
 
 

@@ -12,6 +12,7 @@ from services.mail.kinds.accounts import (
     PasswordChanged,
     ResetPassword,
 )
+from services.mail.kinds.alerts import TicketAlert
 from services.mail.kinds.base import AnyKind
 from services.mail.kinds.deliveries import DateChanged, Overdue, OverdueSale, TicketReady, UploadReminder
 from services.mail.kinds.orders import Receipt, Refunded, SaleRefunded, Sold
@@ -35,6 +36,7 @@ KINDS: Sequence[AnyKind] = (
     PaidOut(),
     DebtSettled(),
     SetUpPayouts(),
+    TicketAlert(),
     ConfirmAddress(),
     ConfirmNewAddress(),
     ResetPassword(),
@@ -46,4 +48,3 @@ KINDS: Sequence[AnyKind] = (
 )
 
 BY_NAME: Mapping[str, AnyKind] = {kind.name: kind for kind in KINDS}
-OPTIONAL: Sequence[str] = [kind.name for kind in KINDS if kind.is_optional]

@@ -94,8 +94,8 @@ class Kind(Generic[E, F]):
     needs_link: ClassVar[bool] = False
     """Whether the message contains a one-time link, whose id is the cause."""
     is_optional: ClassVar[bool] = False
-    """Whether the recipient may choose not to get such messages (RFC 8058). `MAIL_DAILY_LIMIT` limits all of
-    these together."""
+    """Whether the recipient may choose not to get such messages (RFC 8058). `MAIL_DAILY_LIMIT` limits each
+    of these kinds."""
     is_limited: ClassVar[bool] = False
     """Whether a person gets only `rules.MAX_ALIKE` such messages in `rules.WINDOW`. Somebody could otherwise
     sign up with the address of others and flood their mailbox."""

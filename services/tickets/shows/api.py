@@ -21,8 +21,8 @@ from kit.security_log import OPERATOR, record
 from services.tickets.catalogue import Catalogue
 from services.tickets.responses import freshness
 from services.tickets.shows import finding, merging, rules
-from services.tickets.shows.documents import Show
 from services.tickets.shows.rules import PictureMissing, ShowExists
+from services.tickets.shows.views import view_of
 
 KEPT = timedelta(minutes=1)
 """How long a response may be kept. A correction of a show without tickets causes no event, nor does another
@@ -121,12 +121,6 @@ async def correct_show(data: RequestBody[ShowCorrectionBody]) -> Response[ShowVi
 async def list_upcoming_shows() -> list[str]:
     """For web's sitemap."""
     return await finding.upcoming()
-
-
-def view_of(show: Show, picture: str | None = None) -> ShowView:
-    """The public state of a show. `picture` is shown if operators have chosen none."""
-    fields = {name: getattr(show, name) for name in rules.ShowFacts.model_fields}
-    return ShowView(id=show.key, **{**fields, "picture": show.picture or picture})
 
 
 SHOWS_API: list[ControllerRouterHandler] = [

@@ -18,6 +18,7 @@ from contracts.wire import now
 from kit.aggregates import change
 from kit.errors import NotFound
 from services.tickets import pictures
+from services.tickets.alerts import following as alerts
 from services.tickets.documents import Picture, Ticket
 from services.tickets.shows import following, rules
 from services.tickets.shows.documents import Show
@@ -86,13 +87,14 @@ async def sweep() -> None:
 
 
 async def _move(show_id: str) -> bool:
-    """Let all tickets that name this show follow it, or the show into which it was merged.
+    """Let all tickets and alerts that name this show follow it, or the show into which it was merged.
 
     Returns:
         whether they did. A ticket that can't be read doesn't keep the others from following.
     """
     show = await survivor(show_id)
     tickets = Ticket.get_pymongo_collection()
+    await alerts.follow(show_id, show)
     have_followed = True
     async for raw in tickets.find({"show_id": show_id}, {"_id": 1}):
         try:

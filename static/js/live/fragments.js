@@ -1,6 +1,6 @@
 /* Live updates of the page. The attribute data-live of an element lists its topics, separated by spaces:
-   "order:<id>", "ticket:<id>", "show:<id>" (an event), "buyer:me" or "seller:me". When a topic changes, htmx fetches
-   the element again.
+   "order:<id>", "ticket:<id>", "show:<id>" (an event), "buyer:me", "seller:me" or "alerts:me". When a topic changes,
+   htmx fetches the element again.
 
    data-live-detail   also fetch the element if it may be older than the stream, because the page's position is unknown
    data-live-waiting  also fetch the element periodically, because it shows a state that will change soon */

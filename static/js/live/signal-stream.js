@@ -1,7 +1,7 @@
 /* The event stream that the leading tab opens for the topics of all tabs. It reconnects after a failure. */
 
 // The most topics of each kind that the server accepts for one stream.
-export const MAX_TOPICS = { order: 20, ticket: 100, show: 20, buyer: 1, seller: 1 };
+export const MAX_TOPICS = { order: 20, ticket: 100, show: 20, buyer: 1, seller: 1, alerts: 1 };
 const CONNECT_DELAY = 50; // several tabs may subscribe at the same time
 const FIRST_RETRY_DELAY = 1000;
 const MAX_RETRY_DELAY = 30000;

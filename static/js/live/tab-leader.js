@@ -1,6 +1,6 @@
 /* All tabs of a browser share one event stream, because browsers allow few connections per host. The tab that holds a
    Web Lock is the leader: it opens the stream and forwards the messages to the other tabs over a BroadcastChannel. A
-   tab waits for the lock while it is visible or has an availability alert. In a browser without locks or channels, each
+   tab waits for the lock while it is visible. In a browser without locks or channels, each
    tab opens its own stream.
 
    Events on `document`:
@@ -59,8 +59,7 @@ export function watch(purpose, topics, position = tab.position) {
 }
 
 function joinOrLeave() {
-  const needsStream = tab.topics.length && (!document.hidden || topicLists.alerts?.length);
-  if (!needsStream) {
+  if (!tab.topics.length || document.hidden) {
     leave();
     return;
   }

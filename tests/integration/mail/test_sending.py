@@ -18,6 +18,7 @@ from kit.background import cancel
 from services.mail import actions, rules
 from services.mail import sender as sending
 from services.mail.documents import Message, OptOut
+from services.mail.kinds.alerts import TicketAlert
 from settings import Settings
 from tests.integration.mail.conftest import Post, another_sender
 from tests.support.mail import MailServerDouble
@@ -444,6 +445,27 @@ async def test_a_person_gets_so_many_optional_messages_a_day_and_all_about_money
     assert len(subjects) == 1 + sent + 2  # and the receipt, and the message to the seller
     dropped = await Message.get_pymongo_collection().find({"status": "dropped"}).to_list()
     assert [each["error"] for each in dropped] == ["daily-limit"] * (3 - sent)
+
+
+async def test_many_alerts_do_not_use_up_the_notices_of_sign_ins(post: Post) -> None:
+    user, alert = new_id(), TicketAlert().example()
+    post.auth.users[user] = "ada@example.com"
+    settings = post.settings.model_copy(update={"mail_daily_limit": 2})
+    async with post.server.running(), another_sender(settings) as sender:
+        for minute in range(4, 0, -1):
+            moment = now() - timedelta(minutes=minute)
+            ticket = alert.ticket.model_copy(update={"id": new_id()})
+            changes = {"user_id": user, "matched_at": moment, "ticket": ticket}
+            with patch.object(actions, "now", return_value=moment):
+                for _repeated in range(2):
+                    await post.outgoing.tell(alert.model_copy(update=changes))
+        await post.outgoing.tell(SessionStarted(session_id=new_id(), user_id=user, started_at=now()))
+        await sender.send_due()
+    subjects = sorted(str(each["Subject"]).partition(":")[0] for each in post.server.received)
+    assert subjects == ["A sign-in on a new device", "On sale now", "On sale now"]
+    alerts = [each for each in post.server.received if "On sale now" in str(each["Subject"])]
+    assert {each["List-Unsubscribe-Post"] for each in alerts} == {"List-Unsubscribe=One-Click"}
+    assert all(f"?token={user}.ticket-alert." in str(each["List-Unsubscribe"]) for each in alerts)
 
 
 async def test_an_unwanted_message_is_not_sent(post: Post) -> None:

@@ -89,6 +89,8 @@ async def tickets(
     for sweep in (
         "pictures.sweep",
         "shows.merging.sweep",
+        "alerts.waves.Waves.sweep",
+        "alerts.waves.purge",
         "shows.popularity.refresh",
         "files.retention.sweep",
         "files.vault.Vault.check",

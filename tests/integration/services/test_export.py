@@ -140,6 +140,8 @@ async def test_an_archive_contains_everything_about_one_person_and_nothing_about
         await add_passkey(member)
         await tell(member, purchase)
         await OptOut.choose(member.id, "new-device", is_wanted=False)
+        favorite = {"kind": "favorite", "performer": f"The band of {member.email[:3]}"}
+        await tickets.ask("POST", "/api/alerts", by=member.id, json=favorite)
 
     archive = await ann.exports()
     assert (archive.account.email, archive.account.name) == (ann.email, "Ann L.")
@@ -156,6 +158,7 @@ async def test_an_archive_contains_everything_about_one_person_and_nothing_about
     [message] = archive.messages
     assert (message.kind, message.cause, message.facts) == ("receipt", purchase, {"code": "AB12CD34"})
     assert [opt_out.kind for opt_out in archive.opt_outs] == ["new-device"]
+    assert [(alert.kind, alert.performer) for alert in archive.alerts] == [("favorite", "The band of ann")]
     assert list(archive.incomplete) == []
 
     text = (await ann.asks("GET", "/me/export")).text

@@ -54,6 +54,7 @@ SUBSCRIBERS: list[tuple[ServiceName, str, str]] = [
     ("payouts", "payment.updated", PAYOUTS_FOLLOW_PAYMENT),
     ("mail", "order.updated", MAIL_TELL),
     ("mail", "payout.updated", MAIL_TELL),
+    ("mail", "alert.matched", MAIL_TELL),
     ("mail", "user.updated", MAIL_TELL),
     ("mail", "link.created", MAIL_TELL),
     ("mail", "session.started", MAIL_TELL),

@@ -14,8 +14,16 @@ import pytest
 import pytest_asyncio
 
 from contracts.api import Order, User
+from contracts.events import (
+    AlertMatched,
+    OrderedTicket,
+    OrderUpdated,
+    PaymentUpdated,
+    SessionEnded,
+    TicketUpdated,
+)
 from contracts.events import Event as BusEvent
-from contracts.events import OrderedTicket, OrderUpdated, PaymentUpdated, SessionEnded, TicketUpdated
+from contracts.examples import EVENT_EXAMPLES
 from contracts.identity import SESSION_COOKIE
 from contracts.wire import now
 from sandbox.processes import Process
@@ -25,6 +33,8 @@ from tests.support.fakes.market import Market
 from tests.support.fakes.services import Services, web_of
 from tests.support.polling import TIMEOUT, until
 from web.live.hub import MAX_WATCHERS_PER_NETWORK
+
+MATCH = next(event for event in EVENT_EXAMPLES if isinstance(event, AlertMatched))
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -254,8 +264,17 @@ async def test_sellers_and_buyers_can_watch_all_their_own_tickets_and_orders(liv
             assert await watching.next() == {"id": sequence, "event": "buyer", "data": "me"}
 
 
+async def test_users_can_watch_what_they_are_told_of_and_nothing_that_others_are(live: LiveMarket) -> None:
+    async with stream(live.site, "alerts=me", live.buyer_token) as watching:
+        await watching.opened()
+        await live.bus.publish(MATCH.model_copy(update={"user_id": live.other.id}))
+        sequence = await live.bus.publish(MATCH.model_copy(update={"user_id": live.buyer.id}))
+        assert await watching.next() == {"id": sequence, "event": "alerts", "data": "me"}
+
+
 async def test_only_a_signed_in_user_can_watch_own_tickets_and_orders(live: LiveMarket) -> None:
-    for query, status in (("seller=me", 401), ("buyer=me", 401), (f"seller={live.buyer.id}", 400)):
+    mine = [(f"{kind}=me", 401) for kind in ("seller", "buyer", "alerts")]
+    for query, status in (*mine, (f"seller={live.buyer.id}", 400), (f"alerts={live.buyer.id}", 400)):
         async with stream(live.site, query) as watching:
             assert watching.response.status_code == status
             assert watching.response.headers["content-type"] == "application/problem+json"

@@ -29,6 +29,7 @@ TOPICS: dict[str, list[Topic]] = {
     "payment.updated": [("order", ORDER)],
     "payout.created": [("seller", SELLER)],
     "payout.updated": [("seller", SELLER)],
+    "alert.matched": [("alerts", BUYER)],
     "expiration.complete": [],
     "user.created": [],
     "user.updated": [],

@@ -121,7 +121,6 @@ async def test_a_reserved_ticket_has_a_countdown_if_the_end_of_the_hold_is_known
     assert ("It may become available in at most 30 minutes" in text_of(page)) is has_countdown
     deadline = f'data-deadline="{int(until.timestamp() * 1000)}"' if until else "data-deadline"
     assert (deadline in page.text) is has_countdown
-    assert f'data-availability-alert="{ticket.id}" hidden>' in page.text
 
 
 async def test_the_seller_sees_the_remaining_hold_time_and_a_refund(

@@ -8,6 +8,8 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contracts.api import (
+    Alert,
+    AlertMatch,
     ListingReportBody,
     Order,
     OrderTicket,
@@ -54,6 +56,12 @@ class Market:
     """Users and their passwords by session token."""
     tickets: dict[str, Ticket] = field(default_factory=dict)
     shows: dict[str, Show] = field(default_factory=dict)
+    alerts: list[tuple[str, Alert]] = field(default_factory=list)
+    """Each alert or favorite with its user's id."""
+    matches: list[AlertMatch] = field(default_factory=list)
+    """What everybody was told of."""
+    refuses_alert: str | None = None
+    """Why each new alert is refused, if it is."""
     merged: dict[str, str] = field(default_factory=dict)
     """The shows into which others were merged."""
     orders: dict[str, Order] = field(default_factory=dict)

@@ -8,6 +8,9 @@ from typing import Any, cast, get_args
 from aiohttp import web
 
 from contracts.api import (
+    Alert,
+    AlertBody,
+    AlertList,
     FileList,
     Highlights,
     ListingReport,
@@ -60,6 +63,9 @@ class Tickets:
             web.get("/api/tickets/{id}/similar", self.similar),
             web.post("/api/tickets/{id}/reports", self.report),
             web.get("/api/tickets/sellers/{id}", self.seller),
+            web.get("/api/alerts", self.alerts),
+            web.post("/api/alerts", self.add_alert),
+            web.delete("/api/alerts/{id}", self.remove_alert),
             web.get("/api/shows", self.shows),
             web.get("/api/shows/search", self.offered),
             web.get("/api/shows/highlights", self.highlights),
@@ -334,6 +340,33 @@ class Tickets:
             at_venue=[o for o in others if o.venue == show.venue and o.title != show.title],
         )
         return answer(page)
+
+    async def alerts(self, request: web.Request) -> web.Response:
+        user = self.market.signed_in(request)
+        mine = [alert for owner, alert in self.market.alerts if owner == user.id]
+        return answer(AlertList(alerts=mine, matches=self.market.matches))
+
+    async def add_alert(self, request: web.Request) -> web.Response:
+        user, body = self.market.signed_in(request), await read(request, AlertBody)
+        if self.market.refuses_alert is not None:
+            raise refusal(409, self.market.refuses_alert, code="too-many-alerts")
+        alert = Alert(
+            id=self.market.new_id(),
+            kind=body.kind,
+            show=self.market.shows.get(body.show_id or ""),
+            performer=body.performer,
+            price_to=body.price_to,
+            quantity=body.quantity,
+            created_at=now(),
+        )
+        self.market.alerts.append((user.id, alert))
+        return answer(alert, 201)
+
+    async def remove_alert(self, request: web.Request) -> web.Response:
+        user, gone = self.market.signed_in(request), request.match_info["id"]
+        kept = [(owner, alert) for owner, alert in self.market.alerts if (owner, alert.id) != (user.id, gone)]
+        self.market.alerts[:] = kept
+        return web.Response(status=204)
 
     def _ticket(self, request: web.Request) -> Ticket:
         ticket = self.market.tickets.get(request.match_info["id"])

@@ -1,0 +1,85 @@
+"""What people are told about tickets that they have waited for."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from contracts.events import AlertedTicket, AlertMatched
+from contracts.money import to_minor_units
+from contracts.tickets import TicketDetails
+from services.mail.kinds.base import Button, Content, Kind, Notice, Site
+from services.mail.kinds.texts import day_and_time, one_line, price, short
+
+
+class AlertFacts(TicketDetails):
+    """What messages say about a ticket on sale."""
+
+    ticket_id: str
+    title: str
+    price_minor: int
+
+    @classmethod
+    def of(cls, ticket: AlertedTicket) -> "AlertFacts":
+        return cls(
+            ticket_id=ticket.id,
+            title=ticket.title,
+            price_minor=to_minor_units(ticket.price),
+            **ticket.model_dump(include=set(TicketDetails.model_fields)),
+        )
+
+    def details(self, currency: str) -> list[tuple[str, str]]:
+        """Names and values of what is known."""
+        places = ", ".join(place for place in (self.venue, self.city) if place)
+        known = [
+            ("Event", one_line(self.title)),
+            ("When", day_and_time(self.starts_at, self.time_zone) if self.starts_at else ""),
+            ("Where", one_line(places)),
+            ("Seat", one_line(self.seat or "")),
+            ("Price", price(self.price_minor, self.quantity, currency)),
+        ]
+        return [(name, value) for name, value in known if value]
+
+
+class TicketAlert(Kind[AlertMatched, AlertFacts]):
+    """Tells a user that a ticket is on sale that the user has asked for."""
+
+    name = "ticket-alert"
+    events = (AlertMatched,)
+    facts = AlertFacts
+    is_optional = True
+
+    def notice(self, event: AlertMatched) -> Notice[AlertFacts] | None:
+        return Notice(event.ticket.id, event.user_id, event.matched_at, AlertFacts.of(event.ticket))
+
+    def content(self, facts: AlertFacts, site: Site, url: str) -> Content:
+        return Content(
+            subject=f"On sale now: {short(facts.title)}",
+            heading="A ticket that you waited for is on sale",
+            lead="You asked us to tell you. We tell those who asked first before others.",
+            details=facts.details(site.currency),
+            steps=["Nobody holds the ticket for you: it is yours once you press Buy and pay."],
+            button=Button("See the ticket", f"{url}/tickets/{facts.ticket_id}"),
+            notes=[f"Change or stop single alerts: {url}/account/alerts"],
+            reason="You received this email because you have an alert or a favorite at Stagedoor.",
+        )
+
+    def example(self) -> AlertMatched:
+        return EXAMPLE
+
+
+EXAMPLE = AlertMatched(
+    id="65f0c0ffee000000000000a1",
+    user_id="65f0c0ffee0000000000000f",
+    matched_at=datetime(2027, 3, 1, 18, 30, tzinfo=UTC),
+    ticket=AlertedTicket(
+        id="65f0c0ffee0000000000000a",
+        title="Low Roar: the last concert",
+        price=Decimal("59.90"),
+        starts_at=datetime(2027, 6, 12, 18, 30, tzinfo=UTC),
+        venue="Old Mill",
+        city="Köln",
+        time_zone="Europe/Berlin",
+        category="music",
+        seat="Row 4, seats 7 and 8",
+        quantity=2,
+    ),
+)
