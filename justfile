@@ -208,6 +208,22 @@ docs: setup
     @{{ python }} -m ops.api_documents
     @{{ python }} -m sandbox.openapi
 
+# Collect the texts of pages and emails, and add the new ones to kit/catalogues to be translated
+[group("develop")]
+[no-exit-message]
+translations: setup
+    #!/usr/bin/env bash
+    set -euo pipefail
+    texts=$(mktemp)
+    trap 'rm "$texts"' EXIT
+    babel=('{{ python }}' -m babel.messages.frontend -q)
+    "${babel[@]}" extract -F pyproject.toml -k N_ --sort-by-file --add-location=file --width=110 -o "$texts" \
+        web services kit contracts
+    for catalogue in kit/catalogues/*.po; do
+        "${babel[@]}" update -i "$texts" -l "$(basename "$catalogue" .po)" -o "$catalogue" --width=110 \
+            --no-fuzzy-matching --ignore-obsolete --omit-header
+    done
+
 # Write the current events and indexes to contracts/released, when a version is released
 [group("develop")]
 [no-exit-message]

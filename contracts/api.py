@@ -31,6 +31,7 @@ from contracts.events import (
     PublicTicket,
 )
 from contracts.identity import Email, EmailInput
+from contracts.languages import Language
 from contracts.money import Price, PriceInput
 from contracts.passwords import NewPassword, TypedPassword
 from contracts.text import line, paragraphs, schema
@@ -92,6 +93,8 @@ Trimmed = Annotated[str, StringConstraints(strip_whitespace=True)]
 class SignUp(Body):
     email: Email
     password: NewPassword
+    language: Language | None = None
+    """The language of emails to the user. Null for English."""
 
 
 class SignIn(Body):
@@ -162,7 +165,7 @@ class TraderDetails(Wire):
 
 
 class NameBody(Body):
-    """What others see about the user. A field that is left out stays as it is."""
+    """What others see about the user, and the language of emails. A field that is left out stays as it is."""
 
     name: DisplayName | None = None
     """The name, or null to remove it."""
@@ -170,11 +173,15 @@ class NameBody(Body):
     """Whether the user sells as a trader, which the law treats differently. Null to say neither."""
     trader_details: TraderDetails | None = None
     """Who the trader is. A trader has to state it."""
+    language: Language | None = None
+    """The language of emails to the user. Null for English."""
 
     @model_validator(mode="after")
     def _check_has_field(self) -> Self:
         if not self.model_fields_set:
-            raise PydanticCustomError("nothing_to_change", "Name, trader or traderDetails must be given")
+            raise PydanticCustomError(
+                "nothing_to_change", "Name, trader, traderDetails or language must be given"
+            )
         return self
 
 
@@ -228,6 +235,8 @@ class MyAccount(User):
     """Whether the user sells as a trader, as stated by the user. Null if the user has said neither."""
     trader_details: TraderDetails | None = None
     """Who the trader is, as stated by the user. Null for others, and for traders who haven't said it yet."""
+    language: Language | None = None
+    """The language of emails to the user. Null if the user has chosen none."""
 
 
 class SessionView(Wire):

@@ -14,6 +14,7 @@ from contracts.export import (
     ExportedPhoto,
     ExportedTicket,
 )
+from contracts.languages import Language
 from contracts.wire import Id, Moment, Wire
 
 
@@ -26,6 +27,8 @@ class Recipient(Wire):
     """The name that others see. None if the user has chosen none."""
     confirmed: bool
     """Whether the user has proved to receive mail at the address."""
+    language: Language | None = None
+    """The language of emails to the user. None if the user has chosen none."""
 
 
 class LinkToMail(Wire):
@@ -36,6 +39,8 @@ class LinkToMail(Wire):
     path: str
     """The path and the query of web's page on which the link is used."""
     expires_at: Moment
+    language: Language | None = None
+    """The language of emails to the user."""
 
 
 class LinkTarget(Wire):

@@ -131,7 +131,7 @@ def a_picture() -> bytes:
 
 
 async def test_the_total_is_shown_while_the_price_is_typed_and_announced_once(visitors: Visitors) -> None:
-    seller = await visitors.member(locale="de-DE", timezone_id="Europe/Vienna")
+    seller = await visitors.member(locale="en-DE", timezone_id="Europe/Vienna")
     await seller.page.clock.install()
     await seller.open("/sell")
     payout, sum_ = seller.page.locator("#payout"), re.compile(r"^Buyer pays 19,90\sUS\$")

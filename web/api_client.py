@@ -46,6 +46,7 @@ from contracts.api import (
 )
 from contracts.events import LinkKind
 from contracts.internal import LinkTarget
+from contracts.languages import DEFAULT, Language
 from contracts.problems import Problem
 from contracts.wire import now
 from kit.client_address import CLIENT
@@ -53,6 +54,7 @@ from kit.secrets import internal_token
 from kit.tracing import traceparent
 from settings import ServiceName, Settings
 from web import upstream
+from web.rendering import service_texts
 
 T = TypeVar("T")
 
@@ -107,10 +109,10 @@ class ServiceDown(Exception):
 
 
 class Refused(Exception):
-    """A service refused the request. `problem` is its response, which contains the reason."""
+    """A service refused the request. `problem` is its response, with the reason in the reader's language."""
 
     def __init__(self, problem: Problem, retry_after: str | None = None) -> None:
-        self.problem = problem
+        self.problem = service_texts.problem(problem)
         self.retry_after = retry_after
         super().__init__(problem.title)
 
@@ -231,8 +233,10 @@ class ApiClient:
         self._http = http
         self._settings = settings
 
-    async def sign_up(self, email: str, password: str) -> User:
+    async def sign_up(self, email: str, password: str, language: str) -> User:
         body = {"email": email, "password": password}
+        if language != DEFAULT:  # an earlier version of auth knows no language
+            body["language"] = language
         return (await self._call("auth", "POST", "/api/users/signup", body=body)).parse(_USER)
 
     async def sign_in(self, email: str, password: str) -> User:
@@ -258,6 +262,9 @@ class ApiClient:
     async def state_trader(self, trader: bool, details: Mapping[str, str | None] | None) -> None:
         body = {"trader": trader, **({"traderDetails": details} if details is not None else {})}
         await self._call("auth", "PATCH", "/api/users/me", body=body)
+
+    async def choose_language(self, language: Language) -> None:
+        await self._call("auth", "PATCH", "/api/users/me", body={"language": language})
 
     async def sessions(self) -> list[SessionView]:
         return (await self._call("auth", "GET", "/api/users/sessions")).parse(_SESSIONS)

@@ -82,7 +82,7 @@ from web.recorded_user import check_recorded_user
 from web.remembered_city import RememberedCity
 from web.rendering import assets
 from web.rendering.templating import engine
-from web.request import UseLocale, WebRequest
+from web.request import WebRequest
 from web.security import add_security_headers, api_security_headers, security_headers
 from web.session_use import NoteSessionUse
 
@@ -130,7 +130,8 @@ def web_app(settings: Settings) -> ASGIApp:
     )
     viewers = Viewers(sessions, use, settings.session_cookie, partial(render_viewer, templates.engine))
     city = RememberedCity(is_secure=settings.cookie_secure)
-    return PageCache(admission, pages, cards, viewers, city, security, HeadRules(settings))
+    rules = HeadRules(settings)
+    return PageCache(admission, pages, cards, viewers, city, security, rules, settings.cookie_secure)
 
 
 def body_reader(settings: Settings) -> BodyReader:
@@ -176,7 +177,6 @@ def create(
             CheckRequestHead(settings),
             ContinueTrace(),
             RememberClient(addresses.of),
-            UseLocale(),
             request_metrics("web", exclude="exclude_from_metrics"),
             RejectCrossSite(settings),
             NoteSessionUse(sessions, use),

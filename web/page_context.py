@@ -75,9 +75,11 @@ def layout_context(
     position: int | None = None,
     then: str | None = None,
     back: str | None = None,
+    has_secret: bool = False,
 ) -> dict[str, Any]:
     """The variables of the layout template."""
     return {
+        "alternate": None if has_secret or request.method not in {"GET", "HEAD"} else request.address,
         "viewer": viewer,
         "position": position,
         "address": address,
@@ -171,7 +173,13 @@ class Page:
         then = "/" if has_secret else then
         is_partial = self.request.wants_fragment
         layout = layout_context(
-            self.request, self.viewer, self.request.address, position=self.position, then=then, back=back
+            self.request,
+            self.viewer,
+            self.request.address,
+            position=self.position,
+            then=then,
+            back=back,
+            has_secret=has_secret,
         )
         layout["head"] = head
         response = HTMXTemplate(

@@ -2,26 +2,11 @@
 
 import re
 
-from litestar.enums import ScopeType
-from litestar.middleware import ASGIMiddleware
 from litestar.plugins.htmx import HTMXRequest
-from litestar.types import ASGIApp, Receive, Scope, Send
 
 from kit.client_address import ClientAddresses
-from web.rendering.locales import locale_of, using
 
 FRAGMENTS = re.compile(r"/results(/rows)?|/tickets/[^/]+/(card|offer)")
-
-
-class UseLocale(ASGIMiddleware):
-    """Shows amounts and dates as in the browser's country."""
-
-    scopes = (ScopeType.HTTP,)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        accepted = dict(scope["headers"]).get(b"accept-language", b"").decode("latin-1")
-        with using(locale_of(accepted)):
-            await next_app(scope, receive, send)
 
 
 class WebRequest(HTMXRequest):

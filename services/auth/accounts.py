@@ -202,7 +202,7 @@ class Accounts(Auth):
         return await self._user_of(identity)
 
     async def present(self, identity: Identity, profile: Changes) -> User:
-        """Set what others see about the user: `name`, `trader` and `trader_details`, or some of them.
+        """Set some of `name`, `trader` and `trader_details`, which others see, and `language`.
 
         Raises:
             NotSignedIn, ReservedName, ConfusingName, TraderUnidentified
@@ -264,14 +264,14 @@ class Accounts(Auth):
         """
         return (await self._opened(text))[0]
 
-    async def link_to_mail(self, link_id: str) -> tuple[Link, str]:
-        """A link that still works, and its path, for the service that sends mail.
+    async def link_to_mail(self, link_id: str) -> tuple[Link, str, User]:
+        """A link that still works, its path, and its user, for the service that sends mail.
 
         Raises:
             NotFound, LinkExpired
         """
-        link, _ = await links.opened(link_id)
-        return link, self.keys.path(link)
+        link, user = await links.opened(link_id)
+        return link, self.keys.path(link), user
 
     async def _opened(self, text: str, kind: LinkKind | None = None) -> tuple[Link, User]:
         link_id = self.keys.id_in(text)

@@ -186,7 +186,7 @@ async def show_account(
     "/me",
     guards=[signed_in, Limited("rename", "rate_change")],
     security=SIGNED_IN,
-    summary="Change what others see about me",
+    summary="Change what others see about me, or the language of emails",
     responses=refusals(ReservedName, ConfusingName, TraderUnidentified),
 )
 async def rename(
@@ -232,7 +232,13 @@ async def show_recipient(user_id: PathId, accounts: InjectedAccounts) -> Recipie
     user = await accounts.profile(user_id)
     if user.deleted_at is not None:
         raise NotFound
-    return Recipient(id=user.key, email=user.email, name=user.name, confirmed=user.confirmed_at is not None)
+    return Recipient(
+        id=user.key,
+        email=user.email,
+        name=user.name,
+        confirmed=user.confirmed_at is not None,
+        language=user.language,
+    )
 
 
 @post(
@@ -244,8 +250,8 @@ async def show_recipient(user_id: PathId, accounts: InjectedAccounts) -> Recipie
 )
 async def show_link(link_id: PathId, accounts: InjectedAccounts) -> LinkToMail:
     """The same link each time."""
-    link, path = await accounts.link_to_mail(link_id)
-    return LinkToMail(email=link.email, path=path, expires_at=link.expires_at)
+    link, path, user = await accounts.link_to_mail(link_id)
+    return LinkToMail(email=link.email, path=path, expires_at=link.expires_at, language=user.language)
 
 
 @post(
@@ -285,4 +291,5 @@ def account_view(user: StoredUser, settings: Settings) -> MyAccount:
         restricted=user.is_restricted(settings.confirms_addresses),
         trader=user.trader,
         trader_details=user.trader_details,
+        language=user.language,
     )

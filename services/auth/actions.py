@@ -8,6 +8,7 @@ from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
 from contracts.identity import Identity
+from contracts.languages import Language
 from contracts.wire import now
 from kit.aggregates import change
 from kit.changes import Changes
@@ -65,7 +66,9 @@ class Auth:
         """What the security log calls the account with this address."""
         return pseudonym(email, internal_secret(self.attempts.settings))
 
-    async def sign_up(self, email: str, password: str, client: Client) -> SignedIn:
+    async def sign_up(
+        self, email: str, password: str, client: Client, language: Language | None = None
+    ) -> SignedIn:
         """Add a user and sign them in.
 
         Raises:
@@ -76,7 +79,13 @@ class Auth:
         password_hash = await self.passwords.hash(password, client.networks)
         await self._require_unreserved(email)
         must_confirm = self.attempts.settings.confirms_addresses
-        user = User(email=email, password_hash=password_hash, created_at=now(), must_confirm=must_confirm)
+        user = User(
+            email=email,
+            password_hash=password_hash,
+            created_at=now(),
+            must_confirm=must_confirm,
+            language=language,
+        )
         try:
             await user.add()
         except DuplicateKeyError:

@@ -74,7 +74,7 @@ async def sign_up(
 ) -> Response[SignedInUser]:
     client = client_of(request, auth)
     with recorded("sign-up", account=auth.pseudonym(data.email)) as attempt:
-        signed_in = await auth.sign_up(data.email, data.password, client)
+        signed_in = await auth.sign_up(data.email, data.password, client, data.language)
         attempt.actor = signed_in.identity.id
     await auth.sign_out(await identity_in_cookie(request))  # the browser's previous session
     return ModelResponse(

@@ -165,6 +165,7 @@ def _anonymized(stored: User, *, attempt: str) -> Changes | None:
         "name": None,
         "trader": None,
         "trader_details": None,
+        "language": None,
         "passkeys": [],
         "passkeys_changed_at": None,
         "suspension_reason": None,

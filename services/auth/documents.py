@@ -22,6 +22,7 @@ from contracts.events import (
     UserEvent,
     UserUpdated,
 )
+from contracts.languages import Language
 from contracts.wire import now
 from kit.aggregates import OUTBOX_INDEX, Aggregate, change
 from kit.changes import Changes
@@ -74,6 +75,8 @@ class User(Aggregate):
     """Whether the user sells as a trader, as stated by the user."""
     trader_details: TraderDetails | None = None
     """Who the trader is, as stated by the user. No event contains it."""
+    language: Language | None = None
+    """The language of emails to the user. Mail asks for it together with the address."""
     confirmed_at: datetime | None = None
     """When the user first proved to receive mail at the address."""
     must_confirm: bool = False

@@ -39,12 +39,16 @@ class Missing(Enum):
 
 class Account(Wire):
     email: str
+    language: str | None = None
+    """The language that the user has chosen. An earlier version of auth doesn't say it, and a later one may
+    know more."""
 
 
 class MailedLink(Wire):
     email: str
     path: str
     """The path on the site, with the secret of the link."""
+    language: str | None = None
 
 
 class Addresses:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from contracts.wire import now
+from kit import texts
 from services.mail.kinds.base import Content
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -35,14 +36,20 @@ class Stationery:
             trim_blocks=True,
             lstrip_blocks=True,
             undefined=StrictUndefined,
+            extensions=["jinja2.ext.i18n"],
         )
+        texts.load()
+        templates.install_gettext_callables(texts.gettext, texts.plural, newstyle=True)  # type: ignore[attr-defined]
+        templates.globals["language"] = texts.language
         templates.filters["curly"] = lambda text: text.replace("'", "\u2019")
         self._html, self._text = (templates.get_template(f"message.{kind}") for kind in ("html", "txt"))
 
     def email(
         self, key: str, content: Content, recipient: str, unsubscribe_token: str | None
     ) -> EmailMessage:
-        """The email of the message with this key. A repetition has the same Message-ID.
+        """The email of the message with this key in the current language.
+
+        A repetition has the same Message-ID.
 
         Raises:
             ValueError: the address can't be in a header.
@@ -61,7 +68,7 @@ class Stationery:
         context = {"content": content, "site": self._site, "unsubscribe": unsubscribe}
         message.set_content(self._text.render(context), cte="quoted-printable")
         message.add_alternative(self._html.render(context), subtype="html", cte="quoted-printable")
-        message["Content-Language"] = "en"  # set_content would remove it
+        message["Content-Language"] = texts.language()  # set_content would remove it
         for attachment in content.attachments:
             message.add_attachment(attachment.text, subtype="plain", filename=attachment.name, cte="base64")
             part = list(message.iter_attachments())[-1]

@@ -4,13 +4,18 @@ import asyncio
 import logging
 import random
 from collections import deque
+from collections.abc import Mapping
 from datetime import timedelta
 from time import monotonic
 
+from babel import Locale
+
+from contracts.languages import DEFAULT
 from contracts.wire import now
 from kit.alerts import alert
 from kit.errors import Unavailable
 from kit.mongo import DatabaseError
+from kit.texts import ENGLISH, using
 from kit.tracing import fail_span, span
 from services.mail import rules
 from services.mail.addresses import Addresses, BadAnswer, MailedLink, Missing
@@ -40,6 +45,9 @@ BATCH = 1_000
 
 MAX_LOST = 100
 """A sender that loses this number of claims reads again: other processes send most of its batch."""
+
+LOCALES: Mapping[str, Locale] = {"en": ENGLISH, "de": Locale("de", "DE")}
+"""How amounts and dates are written in each language. Nothing tells the recipient's country."""
 
 FIRST_PAUSE = 5.0
 MAX_PAUSE = 60.0
@@ -205,8 +213,9 @@ class Sender:
         if isinstance(found, Missing):
             return rules.of_unknown_user(message.created_at, message.attempts, now())
         url = self._site.url + found.path if isinstance(found, MailedLink) else self._site.url
-        content = kind.content(kind.facts.model_validate(message.facts), self._site, url)
-        email = self._stationery.email(message.id, content, found.email, self._token(kind, message))
+        with using(LOCALES.get(found.language or DEFAULT, ENGLISH)):
+            content = kind.content(kind.facts.model_validate(message.facts), self._site, url)
+            email = self._stationery.email(message.id, content, found.email, self._token(kind, message))
         await self._server.send(email, self._stationery.sender, found.email)
         return None
 

@@ -96,6 +96,8 @@ class InternalAuth:
     port: int = field(default_factory=free_port)
     users: dict[str, str] = field(default_factory=dict)
     """Addresses by id."""
+    languages: dict[str, str] = field(default_factory=dict)
+    """The languages that users have chosen, by id."""
     links: dict[str, dict[str, str] | int] = field(default_factory=dict)
     """The answer about each link, or a status."""
     status: int | None = None
@@ -110,6 +112,8 @@ class InternalAuth:
         key = request.match_info["key"]
         email = self.users.get(key)
         answer = None if email is None else {"id": key, "email": email, "name": None, "confirmed": True}
+        if answer is not None and key in self.languages:
+            answer["language"] = self.languages[key]
         return self._answer(request, answer)
 
     async def _link(self, request: web.Request) -> web.Response:

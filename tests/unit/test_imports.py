@@ -67,6 +67,7 @@ WITHOUT_DATABASE = (
     "nats",
     "client_address",
     "devices",
+    "device_names",
     "networks",
     "network_counts",
     "limiter",
@@ -78,6 +79,7 @@ WITHOUT_DATABASE = (
     "secrets",
     "session_use",
     "sessions",
+    "texts",
     "tokens",
     "telemetry",
     "tracing",
@@ -88,6 +90,7 @@ WITHOUT_DATABASE = (
     "http.problems",
     "http.state",
     "http.tracing",
+    "zones",
 )
 """The parts of kit that web may import."""
 
@@ -116,6 +119,7 @@ RULES = (
                 "contracts.VERSION",
                 "contracts.wire",
                 "contracts.identity",
+                "contracts.languages",
                 "contracts.devices",
                 "contracts.problems",
             ),

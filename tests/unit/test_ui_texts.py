@@ -144,10 +144,10 @@ def test_scripts_use_exactly_the_texts_that_the_layout_provides() -> None:
 
 @pytest.fixture(scope="module")
 def messages(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """All messages that Babel extracts from web/ and the guarantees, with both forms of a plural."""
+    """All messages that Babel extracts, with both forms of a plural."""
     catalog = tmp_path_factory.mktemp("messages") / "messages.pot"
     arguments = ["extract", "-F", str(ROOT / "pyproject.toml"), "-k", "N_", "-o", str(catalog)]
-    sources = [str(ROOT / "web"), str(ROOT / "contracts" / "guarantees.py")]
+    sources = [str(ROOT / source) for source in ("web", "services", "kit", "contracts")]
     CommandLineInterface().run(["pybabel", "-q", *arguments, *sources])  # type: ignore[no-untyped-call]
     with catalog.open("rb") as file:
         ids = [message.id for message in read_po(file) if message.id]

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
+from babel import Locale
 from jinja2 import Environment
 from litestar.types import HTTPScope, Send
 
+from contracts.languages import LANGUAGES
 from contracts.problems import PROBLEM_JSON, Problem
 from kit.errors import TooManyRequests
+from kit.texts import language, using
 from web.admission.request_body import SMALL_BODY_BYTES
 from web.redirects import local_address
 from web.rendering.texts import N_
@@ -90,7 +93,11 @@ class RejectionResponses:
     ) -> None:
         self._page = templates.get_template("errors/rejected.html")
         self._alert = templates.get_template("errors/_rejected.html")
-        self._plain_pages = {status: self._render_page(status, None) for status in _MESSAGES}
+        self._plain_pages: dict[tuple[int, str], bytes] = {}
+        for code in LANGUAGES:
+            with using(Locale(code)):
+                pages = {(status, code): self._render_page(status, None) for status in _MESSAGES}
+            self._plain_pages |= pages
         self._for_pages, self._for_api = for_pages, for_api
 
     async def send(
@@ -118,7 +125,7 @@ class RejectionResponses:
             alert = self._alert.render(message=_MESSAGES[status], is_busy=status == 503)
             return alert.encode(), html | {"hx-retarget": "#notice", "hx-reswap": "innerHTML"}
         if scope["method"] != "POST":
-            return self._plain_pages[status], html
+            return self._plain_pages[status, language()], html
         return self._render_page(status, _Form.submitted(scope, body)), html
 
     def _render_page(self, status: int, form: _Form | None) -> bytes:

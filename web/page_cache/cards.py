@@ -16,14 +16,13 @@ from contracts.events import TicketEvent
 from contracts.wire import now
 from web.page_cache.renderings import MAX_SHARED_SECONDS, Headers, Rendering, Sharing
 from web.page_cache.store import Key, Store
-from web.rendering.locales import of_country
 
 log = logging.getLogger(__name__)
 
 MAX_TICKETS = 2_000
 """Tickets whose cards are renewed: those whose cards were rendered most recently."""
-MAX_COUNTRIES = 4
-"""The most countries for which the card of a ticket is renewed. Each takes about a millisecond."""
+MAX_LOCALES = 4
+"""The most locales for which the card of a ticket is renewed. Each takes about a millisecond."""
 
 
 @dataclass
@@ -33,7 +32,7 @@ class _Card:
     version: int
     """The newest version of the ticket that was rendered."""
     headers: dict[Key, Headers] = field(default_factory=dict)
-    """The headers of the app's responses, by key of the rendering: one for each country."""
+    """The headers of the app's responses, by key of the rendering: one for each locale."""
 
 
 class Cards:
@@ -58,7 +57,7 @@ class Cards:
         card.version = max(card.version, version)
         card.headers.pop(key, None)
         card.headers[key] = headers
-        if len(card.headers) > MAX_COUNTRIES:
+        if len(card.headers) > MAX_LOCALES:
             del card.headers[next(iter(card.headers))]
         if len(self._cards) > MAX_TICKETS:
             self._cards.popitem(last=False)
@@ -97,7 +96,7 @@ class Cards:
             differs_for={ticket.user_id},
         )
         for key, headers in card.headers.items():
-            content = self._render(ticket, of_country(key.country)).encode()
+            content = self._render(ticket, Locale.parse(key.locale)).encode()
             self._pages.put(key, Rendering(content, headers, sharing))
 
 

@@ -21,6 +21,7 @@ from kit.errors import Unavailable
 from kit.http.request_head import HeadRules
 from kit.http.tracing import record_answered
 from kit.tracing import Attributes, are_spans_recorded
+from web.languages import ChooseLanguage
 from web.live.changes import Topic
 from web.page_cache.cards import Cards
 from web.page_cache.renderings import (
@@ -40,7 +41,7 @@ from web.page_cache.segments import Segment, gzipped, joined
 from web.page_cache.store import Key, Store
 from web.page_cache.viewers import Viewers
 from web.remembered_city import RememberedCity
-from web.rendering.locales import MAX_HEADER_LENGTH, locale_of
+from web.rendering.locales import MAX_HEADER_LENGTH, current
 
 SHARED = re.compile(
     r"/|/results(?:/rows)?|/tickets/[0-9a-f]{24}(?:/(?:card|offer))?|/events/[0-9a-f]{24}(?:/tickets)?"
@@ -120,6 +121,7 @@ class PageCache:
         city: RememberedCity,
         security_headers: Mapping[str, str],
         rules: HeadRules,
+        cookie_secure: bool,
     ) -> None:
         self.app = app
         self.pages = pages
@@ -127,6 +129,7 @@ class PageCache:
         self._viewers = viewers
         self._city = city
         self._rules = rules
+        self._in_language = ChooseLanguage(self._answer, is_secure=cookie_secure)
         self._security_headers = [
             (name.lower().encode(), value.encode()) for name, value in security_headers.items()
         ]
@@ -134,6 +137,9 @@ class PageCache:
         pages.on_change = self._forget_obsolete
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._in_language(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
         elif scope["method"] not in {"GET", "HEAD"}:
@@ -250,7 +256,7 @@ class PageCache:
         except Unavailable:
             return None, None  # the app's page says that sign-in is unavailable
         is_for_members = viewer is not None and FOR_GUESTS_OR_MEMBERS.fullmatch(scope["path"]) is not None
-        key = Key(scope["path"], scope["query_string"], given.country, is_for_members)
+        key = Key(scope["path"], scope["query_string"], str(current()), is_for_members)
         found: Rendering | Response | None = self.pages.get(key)
         if found is not None:
             HITS.inc()
@@ -314,24 +320,20 @@ class PageCache:
 class _Given:
     """The headers of a request that decide about its response, and whether the page was in the store."""
 
-    __slots__ = ("accepts_gzip", "cookies", "country", "has_bearer", "if_none_match", "is_kept")
+    __slots__ = ("accepts_gzip", "cookies", "has_bearer", "if_none_match", "is_kept")
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.cookies = self.if_none_match = b""
         self.accepts_gzip = self.has_bearer = self.is_kept = False
-        language = b""
         for name, value in headers:
             if name == b"cookie":
                 self.cookies = self.cookies + b"; " + value if self.cookies else value
             elif name == b"accept-encoding":
                 self.accepts_gzip = _accepts_gzip(value)
-            elif name == b"accept-language":
-                language = value
             elif name == b"if-none-match":
                 self.if_none_match = value
             elif name == b"authorization":
                 self.has_bearer = True
-        self.country = str(locale_of(language.decode("latin-1")).territory)
 
 
 def _for_one_browser(headers: Headers) -> Headers:

@@ -16,7 +16,8 @@ class Key(NamedTuple):
 
     path: str
     query: bytes
-    country: str
+    locale: str
+    """The language and the country, such as de_AT."""
     is_for_members: bool = False
     """Whether the rendering is for users who are signed in."""
 

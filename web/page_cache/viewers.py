@@ -7,11 +7,12 @@ from litestar.types import Scope
 
 from contracts.identity import Identity
 from kit.session_use import SessionUse, counts_as_use
+from kit.texts import language
 from kit.tokens import Sessions
 from web.page_cache.segments import Segment
 
 MAX_SEGMENTS = 5_000
-"""Users whose segment is kept: about 5 MB."""
+"""Users whose segment is kept, in each language that they use: about 5 MB."""
 
 
 class Viewers:
@@ -28,7 +29,7 @@ class Viewers:
         self._sessions = sessions
         self._use = use
         self._prefix = f"{cookie}=".encode()
-        self._render = lru_cache(MAX_SEGMENTS)(lambda identity: Segment(render(identity).encode()))
+        self._render = lru_cache(MAX_SEGMENTS)(lambda identity, _language: Segment(render(identity).encode()))
 
     async def identify(self, cookies: bytes, scope: Scope) -> Identity | None:
         """The user of the session cookie in the request's Cookie header, if it is valid.
@@ -46,4 +47,4 @@ class Viewers:
         return None
 
     def segment(self, identity: Identity) -> Segment:
-        return self._render(identity)
+        return self._render(identity, language())

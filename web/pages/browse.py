@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from itertools import islice
@@ -268,7 +268,9 @@ def _count(total: int | None) -> str:
     if total is None:
         return ""
     return (
-        ngettext("%(count)s ticket", "%(count)s tickets", total, count=f"{total:,}")
+        ngettext(
+            "%(count)s ticket", "%(count)s tickets", total, count=locales.number(total, locales.current())
+        )
         if total
         else _("No tickets")
     )

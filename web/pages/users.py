@@ -9,9 +9,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, URLEncodedBody
 
 from contracts.api import TraderDetails
+from contracts.languages import LANGUAGES
 from contracts.problems import Problem
+from kit.texts import language
 from web.api_client import Refused, ServiceDown
 from web.forms import Fields, Form
+from web.languages import cookie
 from web.page_context import Page
 from web.pages.passkeys import passkey_origin
 from web.redirects import local_address, sign_in_address
@@ -47,6 +50,7 @@ _DONE = {
     "changed": N_("Your password was changed, and you were signed out on all other devices."),
     "named": N_("Your name was saved."),
     "trader": N_("Buyers now see how you sell."),
+    "language": N_("Your language was saved."),
     "passkey-added": N_("Your passkey was added. From now on, you can sign in with it."),
     "passkey-named": N_("The name of your passkey was saved."),
     "passkey-removed": N_("The passkey was removed. Where you have signed in with it, you stay signed in."),
@@ -79,7 +83,7 @@ async def sign_in(page: NamedDependency[Page], data: URLEncodedBody[dict[str, st
 @post("/signup")
 async def sign_up(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str]]) -> Response[Any]:
     try:
-        await page.api.sign_up(data.get("email", ""), data.get("password", ""))
+        await page.api.sign_up(data.get("email", ""), data.get("password", ""), language())
     except Refused as refused:
         return await _refused(page, "signup", data, refused)
     return page.redirect(local_address(data.get("next")))
@@ -136,6 +140,23 @@ async def state_trader(page: NamedDependency[Page], data: URLEncodedBody[dict[st
         form = TRADER.with_errors(values, _with_names_of_form(refused.problem))
         return await _account(page, Form(), 422, trader_form=form)
     return page.redirect("/account?trader")
+
+
+@post("/account/language")
+async def choose_language(page: NamedDependency[Page], data: URLEncodedBody[dict[str, str]]) -> Response[Any]:
+    """Store the language of emails and of this browser's pages. Without a choice, nothing changes."""
+    chosen = next((each for each in LANGUAGES if each == data.get("language")), None)
+    if chosen is None:
+        return page.redirect("/account")
+    try:
+        await page.api.choose_language(chosen)
+    except Refused as refused:
+        if refused.status == 401:
+            return page.redirect(sign_in_address("/account"))
+        raise
+    response = page.redirect("/account?language")
+    response.headers["Set-Cookie"] = cookie(chosen, is_secure=page.settings.cookie_secure)
+    return response
 
 
 def _with_names_of_form(problem: Problem) -> Problem:
@@ -258,6 +279,6 @@ router = Router(
     "/",
     route_handlers=[
         *(sign_in_page, sign_up_page, sign_in, sign_up, sign_out),
-        *(account, change_password, rename, state_trader, end_session, sign_out_everywhere),
+        *(account, change_password, rename, state_trader, choose_language, end_session, sign_out_everywhere),
     ],
 )

@@ -1,36 +1,39 @@
-"""Money and dates in English, formatted as in the reader's country.
+"""The reader's language and country, and money and dates as both write them.
 
-The Accept-Language header determines the country. A German reader sees "19,99 €" and "Sat, 12 Dec 2026,
-19:30", a reader in the United States "€19.99" and "Sat, Dec 12, 2026, 7:30 PM". CLDR defines the formats.
+The Accept-Language header determines the country, and the language unless the reader has chosen one. A
+reader in Germany sees "19,99 €" and "Sa., 12. Dez. 2026, 19:30", or in English "Sat, 12 Dec 2026, 19:30". One
+in the United States sees "€19.99" and "Sat, Dec 12, 2026, 7:30 PM". CLDR defines the formats.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import date as calendar_day
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, lru_cache
+from unicodedata import combining, normalize
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 from babel.core import get_global
 from babel.dates import format_date, format_skeleton, format_time, get_datetime_format
-from babel.numbers import format_currency
+from babel.numbers import format_currency, format_decimal
 
+from contracts.languages import LANGUAGES, Language
 from contracts.tickets import countries as codes_of_countries
-from web.rendering.texts import _
+from kit.texts import ENGLISH as DEFAULT
+from kit.texts import current, using
+from kit.zones import zone_name
 
-DEFAULT = Locale("en", "US")
-"""The locale for browsers that send no country."""
-WORLD = Locale("en", "001")
-"""The locale for countries without an English locale in CLDR."""
+__all__ = ["DEFAULT", "current", "using", "zone_name"]
+
+DEFAULTS = {"en": "US", "de": "DE"}
+"""The country of browsers that send none, for each language."""
+WORLD = {"en": Locale("en", "001"), "de": Locale("de", "DE")}
+"""The locale of a language for countries where CLDR doesn't have it."""
 
 MAX_HEADER_LENGTH = 500
 """The most characters of a header that are read, because `_locale_of` stores headers in a cache."""
-
-_current = ContextVar("locale", default=DEFAULT)
 
 # https://www.rfc-editor.org/rfc/rfc9110#field.accept-language
 _RANGE = re.compile(
@@ -43,41 +46,23 @@ MAX_FORMATTED = 10_000
 the same ones appear on many pages."""
 
 
-def current() -> Locale:
-    """The locale in which templates show amounts and dates: that of the current request."""
-    return _current.get()
-
-
-@contextmanager
-def using(locale: Locale) -> Iterator[None]:
-    """Until the block ends, this is the current locale."""
-    token = _current.set(locale)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-
-
-def locale_of(accept_language: str) -> Locale:
-    """The English locale of the country that a browser prefers."""
-    return _locale_of(accept_language[:MAX_HEADER_LENGTH])
+def locale_of(accept_language: str, chosen: Language | None = None) -> Locale:
+    """The language that a reader has chosen, or else the one of ours that the browser prefers, as it is
+    written in the browser's country.
+    """
+    return _locale_of(accept_language[:MAX_HEADER_LENGTH], chosen)
 
 
 @lru_cache(maxsize=1000)
-def _locale_of(accept_language: str) -> Locale:
-    tags = sorted(_ranges(accept_language), key=lambda range_: -range_[1])
-    for tag, _quality in tags:
-        if country := _country(tag):
-            try:
-                return Locale("en", country)
-            except UnknownLocaleError:
-                return WORLD
-    return DEFAULT
-
-
-def of_country(country: str) -> Locale:
-    """The locale of a country that a locale of `locale_of` names."""
-    return Locale("en", country)
+def _locale_of(accept_language: str, chosen: Language | None) -> Locale:
+    tags = [tag for tag, _quality in sorted(_ranges(accept_language), key=lambda range_: -range_[1])]
+    languages = (tag.partition("-")[0].lower() for tag in tags)
+    language = chosen or next((each for each in languages if each in LANGUAGES), DEFAULT.language)
+    country = next(filter(None, map(_country, tags)), None)
+    try:
+        return Locale(language, country or DEFAULTS[language])
+    except UnknownLocaleError:
+        return WORLD[language]
 
 
 def _ranges(accept_language: str) -> Iterator[tuple[str, float]]:
@@ -111,15 +96,33 @@ def short_money(amount: Decimal, currency: str, locale: Locale) -> str:
 
 
 def country_name(code: str) -> str:
-    """The name of a country, such as Germany."""
-    return str(DEFAULT.territories.get(code, code))
+    """The name of a country in the current language, such as Germany."""
+    return _country_name(code, current())
+
+
+def _country_name(code: str, locale: Locale) -> str:
+    return str(locale.territories.get(code, code))
+
+
+def countries() -> Sequence[tuple[str, str]]:
+    """The codes and names of all countries, in alphabetical order of their names."""
+    return _countries(current())
 
 
 @cache
-def countries() -> Sequence[tuple[str, str]]:
-    """The codes and names of all countries, in alphabetical order of their names."""
-    named = [(code, country_name(code)) for code in codes_of_countries()]
-    return sorted(named, key=lambda each: each[1])
+def _countries(locale: Locale) -> Sequence[tuple[str, str]]:
+    named = [(code, _country_name(code, locale)) for code in codes_of_countries()]
+    return sorted(named, key=lambda each: _sort_key(each[1]))
+
+
+def _sort_key(name: str) -> str:
+    """Sorts \u00d6sterreich next to Oman, as dictionaries do (DIN 5007)."""
+    return "".join(letter for letter in normalize("NFKD", name) if not combining(letter)).casefold()
+
+
+def number(value: float, locale: Locale) -> str:
+    """A number such as 1,234.5."""
+    return str(format_decimal(value, locale=locale))
 
 
 @lru_cache(MAX_FORMATTED)
@@ -159,12 +162,6 @@ def time_in_zone(moment: datetime, zone: str | None, locale: Locale) -> str:
 def part_of_date(skeleton: str, moment: datetime, zone: str | None, locale: Locale) -> str:
     """A part of a date in the format of a CLDR skeleton, such as "December 2026" for yMMMM."""
     return format_skeleton(skeleton, moment, tzinfo=_zone(zone), locale=locale)
-
-
-def zone_name(zone: str | None) -> str:
-    """The name of a time zone in a sentence, such as "Berlin time"."""
-    city = (zone or "UTC").rpartition("/")[2].replace("_", " ")
-    return city if city == "UTC" else _("%(city)s time", city=city)
 
 
 def _with_zone(text: str, zone: str | None) -> str:

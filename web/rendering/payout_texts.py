@@ -115,7 +115,9 @@ def fee_text(percent: float) -> str:
     """The platform's fee for new sales."""
     if not percent:
         return _("We take no fee.")
-    return _("We keep %(share)s of each sale.") % {"share": f"{percent:g} %"}
+    return _("We keep %(share)s of each sale.") % {
+        "share": f"{locales.number(percent, locales.current())}\u00a0%"
+    }
 
 
 def date_text(hours: float) -> str:

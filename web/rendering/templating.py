@@ -19,8 +19,11 @@ from contracts import guarantees
 from contracts.api import MAX_HOLD, Ticket
 from contracts.tickets import TicketDetails
 from contracts.wire import now
+from kit import texts
+from kit.device_names import device_name
 from settings import Settings
-from web.rendering import fragments, locales, payout_texts, texts, ticket_texts
+from web.languages import NAMES
+from web.rendering import fragments, locales, payout_texts, ticket_texts
 from web.rendering.assets import MODULES, address
 from web.rendering.isolation import bdi, isolated
 from web.rendering.previews import SIZE
@@ -45,25 +48,29 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         extensions=["jinja2.ext.i18n"],
     )
     environment.policies["ext.i18n.trimmed"] = True
-    environment.install_gettext_translations(texts.TRANSLATIONS, newstyle=True)  # type: ignore[attr-defined]
+    texts.load()
+    environment.install_gettext_callables(texts.gettext, texts.plural, newstyle=True)  # type: ignore[attr-defined]
     environment.globals.update(
         static=address,
         module_addresses=[module.address for name, module in MODULES.items() if name != "main.js"],
         kept_card=fragments.card(environment),
         kept_brief=fragments.brief(environment),
-        script_texts=htmlsafe_json_dumps(script_texts()),
-        price_summaries=price_summaries(),
+        language=texts.language,
+        languages=NAMES,
+        site=settings.site,
+        script_texts=lambda: htmlsafe_json_dumps(script_texts()),
+        price_summaries=price_summaries,
         currency=settings.currency.upper(),
         fee_percent=f"{settings.fee_percent:f}",
-        fee_text=payout_texts.fee_text(float(settings.fee_percent)),
-        payout_text=payout_texts.date_text(settings.payout_hours),
+        fee_text=partial(payout_texts.fee_text, float(settings.fee_percent)),
+        payout_text=partial(payout_texts.date_text, settings.payout_hours),
         is_sandbox=settings.uses_stripe_sandbox,
         mailbox=f"http://localhost:{settings.mailbox_port}" if settings.uses_mailbox else None,
         pays_at_checkout=settings.pays_at_checkout,
         pay_after_start=settings.pay_after_start,
         extendable_at=int(settings.expiration_window_seconds / 3),
-        window=_window(settings.expiration_window_seconds),
-        longest_hold=_window(MAX_HOLD.total_seconds()),
+        window=partial(_window, settings.expiration_window_seconds),
+        longest_hold=partial(_window, MAX_HOLD.total_seconds()),
         guarantees=guarantees,
         preview_size=SIZE,
         has_more_time=settings.expiration_window_seconds < MAX_HOLD.total_seconds(),
@@ -76,11 +83,12 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         face_value=_each_time(prices.face_value),
         face_value_line=_each_time(prices.face_value_line),
         fee=partial(payout_texts.fee_of, percent=settings.fee_percent),
-        percentage=percentage,
+        percentage=_each_time(percentage),
         guarantee=_each_time(_guarantee(settings)),
         money=_each_time(_money(settings.currency)),
         price_range=_each_time(_price_range(settings.currency)),
-        country_name=locales.country_name,
+        country_name=_each_time(locales.country_name),
+        device_name=_each_time(device_name),
         day=_each_time(day),
         short_day=_each_time(short_day),
         near_day=_each_time(near_day),
@@ -129,9 +137,9 @@ def _money(currency: str) -> Callable[[Decimal], str]:
 
 def _guarantee(settings: Settings) -> Callable[[str], str]:
     """A filter for the statements of contracts/guarantees.py."""
-    numbers = guarantees.numbers(settings.delivery_hours, settings.payout_hours, texts._)
 
     def guarantee(text: str) -> str:
+        numbers = guarantees.numbers(settings.delivery_hours, settings.payout_hours, texts._)
         return texts._(text, **numbers).replace("'", APOSTROPHE)
 
     return guarantee
@@ -139,7 +147,7 @@ def _guarantee(settings: Settings) -> Callable[[str], str]:
 
 def percentage(percent: Decimal) -> str:
     """A percentage such as 7.5 %."""
-    return f"{percent.normalize():f}\u00a0%"
+    return f"{locales.number(percent.normalize(), locales.current())}\u00a0%"
 
 
 def _price_range(currency: str) -> Callable[[Decimal, Decimal], str]:

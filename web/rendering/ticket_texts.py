@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import now
+from web.rendering import locales
 from web.rendering.isolation import bdi
 from web.rendering.texts import N_, _, ngettext
 
@@ -85,4 +86,4 @@ def file_size(size: int) -> str:
     """The size of a file, such as "48 KB"."""
     if size < 1_000_000:
         return _("%(size)s KB", size=max(1, round(size / 1000)))
-    return _("%(size)s MB", size=f"{size / 1_000_000:.1f}")
+    return _("%(size)s MB", size=locales.number(round(size / 1_000_000, 1), locales.current()))

@@ -8,13 +8,15 @@ from pydantic import BaseModel
 
 from contracts.events import LinkCreated, LinkKind, SessionStarted, UserEvent, UserUpdated
 from contracts.wire import Moment
+from kit.device_names import device_name
 from kit.mongo import object_id
+from kit.texts import N_, _
 from services.mail.kinds.base import Button, Content, Kind, Notice, Site
 from services.mail.kinds.texts import day_and_time, one_line
 
-ACCOUNT = "You received this email because somebody entered this address for an account at Stagedoor."
-SECURITY = "You received this email because it concerns the security of your account at Stagedoor."
-NOT_YOU = (
+ACCOUNT = N_("You received this email because somebody entered this address for an account at Stagedoor.")
+SECURITY = N_("You received this email because it concerns the security of your account at Stagedoor.")
+NOT_YOU = N_(
     "If you didn't ask for this, you don't need to do anything: nothing changes unless you use the link."
 )
 
@@ -45,7 +47,7 @@ class _LinkKind(Kind[LinkCreated, LinkFacts]):
 
 
 def _until(facts: LinkFacts) -> str:
-    return f"The link works once, until {day_and_time(facts.expires_at, None)}."
+    return _("The link works once, until %(time)s.", time=day_and_time(facts.expires_at, None))
 
 
 class ConfirmAddress(_LinkKind):
@@ -56,12 +58,12 @@ class ConfirmAddress(_LinkKind):
 
     def content(self, facts: LinkFacts, site: Site, url: str) -> Content:
         return Content(
-            subject="Confirm your email address",
-            heading="Confirm your email address",
-            lead="Once it is confirmed, you can buy and sell tickets at Stagedoor.",
-            button=Button("Confirm this address", url),
-            notes=[_until(facts), NOT_YOU],
-            reason=ACCOUNT,
+            subject=_("Confirm your email address"),
+            heading=_("Confirm your email address"),
+            lead=_("Once it is confirmed, you can buy and sell tickets at Stagedoor."),
+            button=Button(_("Confirm this address"), url),
+            notes=[_until(facts), _(NOT_YOU)],
+            reason=_(ACCOUNT),
         )
 
 
@@ -73,12 +75,12 @@ class ConfirmNewAddress(_LinkKind):
 
     def content(self, facts: LinkFacts, site: Site, url: str) -> Content:
         return Content(
-            subject="Confirm your new email address",
-            heading="Confirm your new email address",
-            lead="Once you confirm it, your account at Stagedoor uses this address.",
-            button=Button("Use this address", url),
-            notes=[_until(facts), NOT_YOU],
-            reason=ACCOUNT,
+            subject=_("Confirm your new email address"),
+            heading=_("Confirm your new email address"),
+            lead=_("Once you confirm it, your account at Stagedoor uses this address."),
+            button=Button(_("Use this address"), url),
+            notes=[_until(facts), _(NOT_YOU)],
+            reason=_(ACCOUNT),
         )
 
 
@@ -90,12 +92,12 @@ class ResetPassword(_LinkKind):
 
     def content(self, facts: LinkFacts, site: Site, url: str) -> Content:
         return Content(
-            subject="Choose a new password",
-            heading="Choose a new password",
-            lead="Somebody asked for a new password for your account at Stagedoor.",
-            button=Button("Choose a new password", url),
-            notes=[_until(facts), NOT_YOU],
-            reason=SECURITY,
+            subject=_("Choose a new password"),
+            heading=_("Choose a new password"),
+            lead=_("Somebody asked for a new password for your account at Stagedoor."),
+            button=Button(_("Choose a new password"), url),
+            notes=[_until(facts), _(NOT_YOU)],
+            reason=_(SECURITY),
         )
 
 
@@ -107,16 +109,18 @@ class AddressChanged(_LinkKind):
 
     def content(self, facts: LinkFacts, site: Site, url: str) -> Content:
         return Content(
-            subject="The email address of your account was changed",
-            heading="Your email address was changed",
-            lead="From now on, messages about your account at Stagedoor go to the new address.",
-            button=Button("Undo the change", url),
+            subject=_("The email address of your account was changed"),
+            heading=_("Your email address was changed"),
+            lead=_("From now on, messages about your account at Stagedoor go to the new address."),
+            button=Button(_("Undo the change"), url),
             notes=[
-                "If you changed it yourself, you don't need to do anything. If not, undo the change: it"
-                " returns the account to this address, ends all sessions and asks for a new password.",
+                _(
+                    "If you changed it yourself, you don't need to do anything. If not, undo the change: it"
+                    " returns the account to this address, ends all sessions and asks for a new password."
+                ),
                 _until(facts),
             ],
-            reason=SECURITY,
+            reason=_(SECURITY),
         )
 
 
@@ -135,19 +139,23 @@ class AddressReplaced(_LinkKind):
 
     def content(self, facts: LinkFacts, site: Site, url: str) -> Content:
         return Content(
-            subject="An account doesn't use this address any more",
-            heading="An account doesn't use this address any more",
-            lead="Somebody signed up at Stagedoor with this address, and has now replaced it.",
-            details=[("Account", facts.account or "")],
-            button=Button("Go to Stagedoor", url),
+            subject=_("An account doesn't use this address any more"),
+            heading=_("An account doesn't use this address any more"),
+            lead=_("Somebody signed up at Stagedoor with this address, and has now replaced it."),
+            details=[(_("Account"), facts.account or "")],
+            button=Button(_("Go to Stagedoor"), url),
             notes=[
-                "If you have no account at Stagedoor, somebody mistyped an address, and you don't need to do"
-                " anything.",
-                "If it is your account and you didn't replace the address, somebody knows your password."
-                " Contact us, and say the number of the account. The address had never been confirmed, so we"
-                " can't send a link that returns the account.",
+                _(
+                    "If you have no account at Stagedoor, somebody mistyped an address, and you don't need to"
+                    " do anything."
+                ),
+                _(
+                    "If it is your account and you didn't replace the address, somebody knows your password."
+                    " Contact us, and say the number of the account. The address had never been confirmed, so"
+                    " we can't send a link that returns the account."
+                ),
             ],
-            reason=ACCOUNT,
+            reason=_(ACCOUNT),
         )
 
 
@@ -185,13 +193,13 @@ class PasswordChanged(_ChangeKind):
 
     def content(self, facts: ChangeFacts, site: Site, url: str) -> Content:
         return Content(
-            subject="Your password was changed",
-            heading="Your password was changed",
-            lead="Your account at Stagedoor has a new password.",
-            details=[("When", day_and_time(facts.changed_at, None))],
-            button=Button("I didn't do that", f"{url}/account/forgot"),
-            notes=["If it was you, you don't need to do anything. If not, choose a new password at once."],
-            reason=SECURITY,
+            subject=_("Your password was changed"),
+            heading=_("Your password was changed"),
+            lead=_("Your account at Stagedoor has a new password."),
+            details=[(_("When"), day_and_time(facts.changed_at, None))],
+            button=Button(_("I didn't do that"), f"{url}/account/forgot"),
+            notes=[_("If it was you, you don't need to do anything. If not, choose a new password at once.")],
+            reason=_(SECURITY),
         )
 
 
@@ -205,16 +213,18 @@ class PasskeysChanged(_ChangeKind):
 
     def content(self, facts: ChangeFacts, site: Site, url: str) -> Content:
         return Content(
-            subject="Your passkeys were changed",
-            heading="Your passkeys were changed",
-            lead="Somebody added a passkey to your account at Stagedoor, or removed one.",
-            details=[("When", day_and_time(facts.changed_at, None))],
-            button=Button("See your account", f"{url}/account"),
+            subject=_("Your passkeys were changed"),
+            heading=_("Your passkeys were changed"),
+            lead=_("Somebody added a passkey to your account at Stagedoor, or removed one."),
+            details=[(_("When"), day_and_time(facts.changed_at, None))],
+            button=Button(_("See your account"), f"{url}/account"),
             notes=[
-                "If it was you, you don't need to do anything. If not, remove passkeys that aren't yours and"
-                " choose a new password."
+                _(
+                    "If it was you, you don't need to do anything. If not, remove passkeys that aren't yours"
+                    " and choose a new password."
+                )
             ],
-            reason=SECURITY,
+            reason=_(SECURITY),
         )
 
 
@@ -239,19 +249,21 @@ class NewDevice(Kind[SessionStarted, SessionFacts]):
 
     def content(self, facts: SessionFacts, site: Site, url: str) -> Content:
         return Content(
-            subject="A sign-in on a new device",
-            heading="A sign-in on a new device",
-            lead="Somebody signed in to your account at Stagedoor on a device that is new to us.",
+            subject=_("A sign-in on a new device"),
+            heading=_("A sign-in on a new device"),
+            lead=_("Somebody signed in to your account at Stagedoor on a device that is new to us."),
             details=[
-                *([("Device", one_line(facts.device))] if facts.device else []),
-                ("When", day_and_time(facts.started_at, None)),
+                *([(_("Device"), one_line(device_name(facts.device)))] if facts.device else []),
+                (_("When"), day_and_time(facts.started_at, None)),
             ],
-            button=Button("See your account", f"{url}/account"),
+            button=Button(_("See your account"), f"{url}/account"),
             notes=[
-                "If it was you, you don't need to do anything. If not, choose a new password: that ends all"
-                " sessions."
+                _(
+                    "If it was you, you don't need to do anything. If not, choose a new password: that ends"
+                    " all sessions."
+                )
             ],
-            reason=SECURITY,
+            reason=_(SECURITY),
         )
 
     def example(self) -> SessionStarted:

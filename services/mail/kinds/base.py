@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from contracts import guarantees
 from contracts.events import Event
+from kit.texts import _
 from settings import Settings
 
 E = TypeVar("E", bound=Event)
@@ -33,13 +34,17 @@ class Site:
 
     url: str
     currency: str
-    numbers: Mapping[str, str]
-    """The numbers in the statements of contracts/guarantees.py."""
+    delivery_hours: float
+    payout_hours: float
 
     @classmethod
     def of(cls, settings: Settings) -> "Site":
-        numbers = guarantees.numbers(settings.delivery_hours, settings.payout_hours)
-        return cls(settings.site, settings.currency, numbers)
+        return cls(settings.site, settings.currency, settings.delivery_hours, settings.payout_hours)
+
+    @property
+    def numbers(self) -> Mapping[str, str]:
+        """The numbers in the statements of contracts/guarantees.py, in the current language."""
+        return guarantees.numbers(self.delivery_hours, self.payout_hours, _)
 
     @property
     def host(self) -> str:
@@ -61,7 +66,7 @@ class Button:
 
 @dataclass(frozen=True)
 class Content:
-    """What a message says. The same content becomes its text and its HTML.
+    """What a message says, in the recipient's language. The same content becomes its text and its HTML.
 
     Texts of people appear in `subject` and in the values of `details` only. There, their direction can't
     change the text around them.

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from contracts.events import OrderEvent
+from kit.texts import _
 from services.mail.kinds.base import Button, Content, Notice, Site
 from services.mail.kinds.orders import BUYER, EXAMPLE, SELLER, OrderFacts, OrderKind, calendar_of
 from services.mail.kinds.texts import short
@@ -23,23 +24,27 @@ class TicketReady(OrderKind):
 
     def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
         lead = (
-            "The seller has uploaded it. Nobody but you can download it."
+            _("The seller has uploaded it. Nobody but you can download it.")
             if facts.is_promised
-            else "The seller has told us that it was handed over to you, or has uploaded its files."
+            else _("The seller has told us that it was handed over to you, or has uploaded its files.")
         )
         return Content(
-            subject=f"Your ticket is ready ({facts.order}): {short(facts.title)}",
-            heading="Your ticket is ready",
+            subject=_(
+                "Your ticket is ready (%(order)s): %(title)s", order=facts.order, title=short(facts.title)
+            ),
+            heading=_("Your ticket is ready"),
             lead=lead,
             details=facts.details(),
             steps=[
-                "Open your order to download the ticket and check it."
+                _("Open your order to download the ticket and check it.")
                 if facts.is_promised
-                else "Open your order to find the files, or the seller's note for you with a transfer code.",
-                "Do you have the ticket? Say so on the page of your order.",
+                else _(
+                    "Open your order to find the files, or the seller's note for you with a transfer code."
+                ),
+                _("Do you have the ticket? Say so on the page of your order."),
             ],
-            button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
-            reason=BUYER,
+            button=Button(_("Open your order"), f"{url}/orders/{facts.order_id}"),
+            reason=_(BUYER),
         )
 
     def example(self) -> OrderEvent:
@@ -59,13 +64,18 @@ class UploadReminder(OrderKind):
 
     def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
         return Content(
-            subject=f"Upload your sold ticket ({facts.order}): {short(facts.title)}",
-            heading="Your buyer is waiting for the ticket",
-            lead=f"You promised to upload it by {facts.deadline}. After that, the buyer gets the money back.",
+            subject=_(
+                "Upload your sold ticket (%(order)s): %(title)s", order=facts.order, title=short(facts.title)
+            ),
+            heading=_("Your buyer is waiting for the ticket"),
+            lead=_(
+                "You promised to upload it by %(deadline)s. After that, the buyer gets the money back.",
+                deadline=facts.deadline,
+            ),
             details=facts.details(),
-            steps=["Upload the files of the ticket. The buyer gets them at once."],
-            button=Button("Upload the files", f"{url}/tickets/{facts.ticket_id}/files"),
-            reason=SELLER,
+            steps=[_("Upload the files of the ticket. The buyer gets them at once.")],
+            button=Button(_("Upload the files"), f"{url}/tickets/{facts.ticket_id}/files"),
+            reason=_(SELLER),
         )
 
     def example(self) -> OrderEvent:
@@ -85,20 +95,22 @@ class DateChanged(OrderKind):
 
     def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
         return Content(
-            subject=f"Another date ({facts.order}): {short(facts.title)}",
-            heading="The date has changed",
-            lead="The event of your ticket has another date than when you bought it.",
+            subject=_("Another date (%(order)s): %(title)s", order=facts.order, title=short(facts.title)),
+            heading=_("The date has changed"),
+            lead=_("The event of your ticket has another date than when you bought it."),
             details=facts.details(),
             steps=[
-                "Add the event to your calendar again: your order has a new calendar file.",
-                "Can't you come? You may sell the ticket at Stagedoor.",
+                _("Add the event to your calendar again: your order has a new calendar file."),
+                _("Can't you come? You may sell the ticket at Stagedoor."),
             ],
-            button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
+            button=Button(_("Open your order"), f"{url}/orders/{facts.order_id}"),
             notes=[
-                "The times to report a problem and to pay the seller count from the new date, "
-                "but never end earlier than you were told before."
+                _(
+                    "The times to report a problem and to pay the seller count from the new date, "
+                    "but never end earlier than you were told before."
+                )
             ],
-            reason=BUYER,
+            reason=_(BUYER),
             attachments=calendar_of(facts, site),
         )
 
@@ -125,13 +137,15 @@ class Overdue(_OverdueKind):
 
     def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
         return Content(
-            subject=f"Do you have your ticket ({facts.order})? {short(facts.title)}",
-            heading="Do you have your ticket?",
-            lead="The event starts, and the seller hasn't told us that the ticket was handed over to you.",
+            subject=_(
+                "Do you have your ticket (%(order)s)? %(title)s", order=facts.order, title=short(facts.title)
+            ),
+            heading=_("Do you have your ticket?"),
+            lead=_("The event starts, and the seller hasn't told us that the ticket was handed over to you."),
             details=facts.details(),
-            steps=["If you have the ticket, say so on the page of your order."],
-            button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
-            reason=BUYER,
+            steps=[_("If you have the ticket, say so on the page of your order.")],
+            button=Button(_("Open your order"), f"{url}/orders/{facts.order_id}"),
+            reason=_(BUYER),
         )
 
 
@@ -147,13 +161,17 @@ class OverdueSale(_OverdueKind):
 
     def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
         return Content(
-            subject=f"Did you hand the ticket over ({facts.order})? {short(facts.title)}",
-            heading="Did you hand the ticket over?",
-            lead="The event starts, and you haven't told us that the buyer has the ticket.",
+            subject=_(
+                "Did you hand the ticket over (%(order)s)? %(title)s",
+                order=facts.order,
+                title=short(facts.title),
+            ),
+            heading=_("Did you hand the ticket over?"),
+            lead=_("The event starts, and you haven't told us that the buyer has the ticket."),
             details=facts.details(),
-            steps=["If you handed the ticket over, press “I handed it over” under My sales."],
-            button=Button("My sales", f"{url}/listings?status=sold"),
-            reason=SELLER,
+            steps=[_("If you handed the ticket over, press “I handed it over” under My sales.")],
+            button=Button(_("My sales"), f"{url}/listings?status=sold"),
+            reason=_(SELLER),
         )
 
 

@@ -10,11 +10,12 @@ from contracts.money import to_minor_units
 from contracts.tickets import Delivery, TicketDetails
 from contracts.wire import Moment
 from kit.calendar import calendar
+from kit.texts import N_, _
 from services.mail.kinds.base import Attachment, Button, Content, Kind, Notice, Site
 from services.mail.kinds.texts import day_and_time, money, one_line, price, short
 
-BUYER = "You received this email because you bought a ticket at Stagedoor."
-SELLER = "You received this email because you sell tickets at Stagedoor."
+BUYER = N_("You received this email because you bought a ticket at Stagedoor.")
+SELLER = N_("You received this email because you sell tickets at Stagedoor.")
 
 
 class OrderFacts(TicketDetails):
@@ -54,7 +55,7 @@ class OrderFacts(TicketDetails):
     @property
     def order(self) -> str:
         """The order in a sentence: your order 7K3WPD9RXE."""
-        return f"order {self.code}" if self.code else "order"
+        return _("order %(code)s", code=self.code) if self.code else _("order")
 
     @property
     def is_promised(self) -> bool:
@@ -75,12 +76,12 @@ class OrderFacts(TicketDetails):
         return [(name, one_line(value)) for name, value in self._details() if value] + list(amounts)
 
     def _details(self) -> Iterator[tuple[str, str | None]]:
-        yield "Event", self.title
-        yield "When", day_and_time(self.starts_at, self.time_zone) if self.starts_at else None
-        yield "Where", self.places
-        yield "Seat", self.seat
-        yield "Tickets", str(self.quantity) if self.quantity > 1 else None
-        yield "Order", self.code
+        yield _("Event"), self.title
+        yield _("When"), day_and_time(self.starts_at, self.time_zone) if self.starts_at else None
+        yield _("Where"), self.places
+        yield _("Seat"), self.seat
+        yield _("Tickets"), str(self.quantity) if self.quantity > 1 else None
+        yield _("Order"), self.code
 
 
 class OrderKind(Kind[OrderEvent, OrderFacts]):
@@ -105,25 +106,31 @@ class Receipt(OrderKind):
 
     def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
         return Content(
-            subject=f"Your {facts.order} is paid: {short(facts.title)}",
-            heading="The ticket is yours",
-            lead=f"You paid {money(facts.price_minor, site.currency)}. We have told the seller.",
+            subject=_("Your %(order)s is paid: %(title)s", order=facts.order, title=short(facts.title)),
+            heading=_("The ticket is yours"),
+            lead=_(
+                "You paid %(amount)s. We have told the seller.",
+                amount=money(facts.price_minor, site.currency),
+            ),
             details=facts.details(
-                ("Price", price(facts.price_minor, facts.quantity, site.currency)),
-                ("Fees", "None"),
-                ("Paid", money(facts.price_minor, site.currency)),
+                (_("Price"), price(facts.price_minor, facts.quantity, site.currency)),
+                (_("Fees"), _("None")),
+                (_("Paid"), money(facts.price_minor, site.currency)),
             ),
             steps=[
                 *_how_to_get(facts),
-                "Keep the order code. The seller sees the same one.",
-                *(["Add the attached event to your calendar."] if facts.starts_at else []),
+                _("Keep the order code. The seller sees the same one."),
+                *([_("Add the attached event to your calendar.")] if facts.starts_at else []),
             ],
-            button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
+            button=Button(_("Open your order"), f"{url}/orders/{facts.order_id}"),
             notes=[
-                guarantees.DELIVERY[facts.how].what % site.numbers,
-                f"What is guaranteed, by whom and until when: {url}{guarantees.PAGE}",
+                _(guarantees.DELIVERY[facts.how].what, **site.numbers),
+                _(
+                    "What is guaranteed, by whom and until when: %(address)s",
+                    address=f"{url}{guarantees.PAGE}",
+                ),
             ],
-            reason=BUYER,
+            reason=_(BUYER),
             attachments=calendar_of(facts, site),
         )
 
@@ -136,7 +143,7 @@ def calendar_of(facts: OrderFacts, site: Site) -> list[Attachment]:
     texts = {
         "SUMMARY": one_line(facts.title),
         "LOCATION": one_line(facts.places),
-        "DESCRIPTION": "\n".join(filter(None, [facts.code and f"Order {facts.code}", order])),
+        "DESCRIPTION": "\n".join(filter(None, [facts.code and _("Order %(code)s", code=facts.code), order])),
     }
     text = calendar(
         uid=f"{facts.order_id}@{site.host}",
@@ -164,17 +171,19 @@ class Sold(OrderKind):
     def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
         amount = money(facts.price_minor, site.currency)
         return Content(
-            subject=f"You sold a ticket ({facts.order}): {short(facts.title)}",
-            heading="Your ticket is sold",
-            lead=f"A buyer paid {amount} for it.",
-            details=facts.details(("Price", price(facts.price_minor, facts.quantity, site.currency))),
+            subject=_(
+                "You sold a ticket (%(order)s): %(title)s", order=facts.order, title=short(facts.title)
+            ),
+            heading=_("Your ticket is sold"),
+            lead=_("A buyer paid %(amount)s for it.", amount=amount),
+            details=facts.details((_("Price"), price(facts.price_minor, facts.quantity, site.currency))),
             steps=[
                 *_what_to_do(facts),
-                "Don't sell the ticket anywhere else.",
-                f"Read what you receive for it, and when: {url}/account/payouts",
+                _("Don't sell the ticket anywhere else."),
+                _("Read what you receive for it, and when: %(address)s", address=f"{url}/account/payouts"),
             ],
             button=_to_do(facts, url),
-            reason=SELLER,
+            reason=_(SELLER),
         )
 
 
@@ -182,44 +191,50 @@ def _how_to_get(facts: OrderFacts) -> Iterator[str]:
     """The steps of a buyer to the ticket."""
     if facts.is_promised and facts.delivery == "due":
         yield (
-            f"The seller has to upload the ticket by {facts.deadline}. We tell you when it is there. If it"
-            " isn't there in time, you get your money back, without doing anything."
+            _(
+                "The seller has to upload the ticket by %(deadline)s. We tell you when it is there."
+                " If it isn't there in time, you get your money back, without doing anything.",
+                deadline=facts.deadline,
+            )
         )
     elif facts.is_promised:
-        yield "Open your order to download your ticket."
+        yield _("Open your order to download your ticket.")
     else:
-        yield "Open your order to find the seller's note for you, such as a transfer code."
-        yield "As soon as you have the ticket, say so on the page of your order."
+        yield _("Open your order to find the seller's note for you, such as a transfer code.")
+        yield _("As soon as you have the ticket, say so on the page of your order.")
 
 
 def _what_to_do(facts: OrderFacts) -> Iterator[str]:
     """The steps of a seller."""
     if facts.is_promised and facts.delivery == "due":
         yield (
-            f"Upload the ticket by {facts.deadline}. If it isn't there in time, the buyer gets the money"
-            " back, and you don't get it."
+            _(
+                "Upload the ticket by %(deadline)s. If it isn't there in time, the buyer gets the"
+                " money back, and you don't get it.",
+                deadline=facts.deadline,
+            )
         )
     elif facts.is_promised:
-        yield "You don't need to do anything: the buyer has the files that you uploaded."
+        yield _("You don't need to do anything: the buyer has the files that you uploaded.")
     else:
-        before = day_and_time(facts.starts_at, facts.time_zone) if facts.starts_at else None
-        by = f" before {before}" if before else " soon"
+        if facts.starts_at is not None:
+            before = day_and_time(facts.starts_at, facts.time_zone)
+            yield _("Hand the ticket over before %(time)s.", time=before)
+        else:
+            yield _("Hand the ticket over soon.")
         yield (
-            f"Hand the ticket over{by}: write what the buyer needs, such as a transfer code, into the"
-            " private note of the ticket. Only you and the buyer can read it."
+            _(
+                "Write what the buyer needs, such as a transfer code, into the private note of the ticket."
+                " Only you and the buyer can read it."
+            )
         )
-        yield "Then press “I handed it over” under My sales."
+        yield _("Then press “I handed it over” under My sales.")
 
 
 def _to_do(facts: OrderFacts, url: str) -> Button:
     if facts.is_promised and facts.delivery == "due":
-        return Button("Upload the ticket", f"{url}/tickets/{facts.ticket_id}/files")
-    return Button("Open the ticket", f"{url}/tickets/{facts.ticket_id}")
-
-
-def _not_delivered(facts: OrderFacts, ticket: str) -> str:
-    """The beginning of what is said after a delivery that failed."""
-    return f"{ticket} wasn't uploaded by {facts.deadline}. " if facts.delivery == "failed" else ""
+        return Button(_("Upload the ticket"), f"{url}/tickets/{facts.ticket_id}/files")
+    return Button(_("Open the ticket"), f"{url}/tickets/{facts.ticket_id}")
 
 
 class Refunded(OrderKind):
@@ -234,17 +249,28 @@ class Refunded(OrderKind):
 
     def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
         amount = money(facts.refunded_minor or facts.price_minor, site.currency)
-        failed = facts.delivery == "failed"
-        what = "wasn't delivered and is refunded" if failed else "is refunded"
+        title = short(facts.title)
+        if facts.delivery == "failed":
+            subject = _(
+                "Your %(order)s wasn't delivered and is refunded: %(title)s", order=facts.order, title=title
+            )
+            lead = _(
+                "Your ticket wasn't uploaded by %(deadline)s. We refunded %(amount)s to the card"
+                " that you paid with.",
+                deadline=facts.deadline,
+                amount=amount,
+            )
+        else:
+            subject = _("Your %(order)s is refunded: %(title)s", order=facts.order, title=title)
+            lead = _("We refunded %(amount)s to the card that you paid with.", amount=amount)
         return Content(
-            subject=f"Your {facts.order} {what}: {short(facts.title)}",
-            heading="Your money is on its way back",
-            lead=f"{_not_delivered(facts, 'Your ticket')}We refunded {amount} to the card that you paid"
-            " with.",
-            details=facts.details(("Refunded", amount)),
-            steps=["Your bank may take a few days to show the refund. You don't need to do anything."],
-            button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
-            reason=BUYER,
+            subject=subject,
+            heading=_("Your money is on its way back"),
+            lead=lead,
+            details=facts.details((_("Refunded"), amount)),
+            steps=[_("Your bank may take a few days to show the refund. You don't need to do anything.")],
+            button=Button(_("Open your order"), f"{url}/orders/{facts.order_id}"),
+            reason=_(BUYER),
         )
 
     def example(self) -> OrderEvent:
@@ -263,17 +289,32 @@ class SaleRefunded(OrderKind):
 
     def content(self, facts: OrderFacts, site: Site, url: str) -> Content:
         amount = money(facts.refunded_minor or facts.price_minor, site.currency)
-        failed = facts.delivery == "failed"
-        what = "You didn't deliver, so a sale" if failed else "A sale"
+        title = short(facts.title)
+        if facts.delivery == "failed":
+            subject = _(
+                "You didn't deliver, so a sale was refunded (%(order)s): %(title)s",
+                order=facts.order,
+                title=title,
+            )
+            lead = _(
+                "The ticket wasn't uploaded by %(deadline)s. The buyer got %(amount)s back, so you"
+                " don't get the money for this ticket.",
+                deadline=facts.deadline,
+                amount=amount,
+            )
+        else:
+            subject = _("A sale was refunded (%(order)s): %(title)s", order=facts.order, title=title)
+            lead = _(
+                "The buyer got %(amount)s back, so you don't get the money for this ticket.", amount=amount
+            )
         return Content(
-            subject=f"{what} was refunded ({facts.order}): {short(facts.title)}",
-            heading="A sale of yours was refunded",
-            lead=f"{_not_delivered(facts, 'The ticket')}The buyer got {amount} back, so you don't get the"
-            " money for this ticket.",
-            details=facts.details(("Refunded", amount)),
-            steps=["If you haven't handed the ticket over yet, don't do it."],
-            button=Button("Open the ticket", f"{url}/tickets/{facts.ticket_id}"),
-            reason=SELLER,
+            subject=subject,
+            heading=_("A sale of yours was refunded"),
+            lead=lead,
+            details=facts.details((_("Refunded"), amount)),
+            steps=[_("If you haven't handed the ticket over yet, don't do it.")],
+            button=Button(_("Open the ticket"), f"{url}/tickets/{facts.ticket_id}"),
+            reason=_(SELLER),
         )
 
     def example(self) -> OrderEvent:

@@ -6,10 +6,11 @@ from pydantic import BaseModel
 
 from contracts.events import PayoutEvent, PayoutUpdated
 from contracts.wire import Moment
+from kit.texts import N_, _
 from services.mail.kinds.base import Button, Content, Kind, Notice, Site
 from services.mail.kinds.texts import money, one_line, short
 
-SELLER = "You received this email because you sell tickets at Stagedoor."
+SELLER = N_("You received this email because you sell tickets at Stagedoor.")
 
 
 class PayoutFacts(BaseModel):
@@ -40,12 +41,12 @@ class PayoutFacts(BaseModel):
     @property
     def details(self) -> list[tuple[str, str]]:
         """What tells the sale apart."""
-        order = [("Order", self.code)] if self.code else []
-        return [("Event", one_line(self.title)), *order]
+        order = [(_("Order"), self.code)] if self.code else []
+        return [(_("Event"), one_line(self.title)), *order]
 
     @property
     def sale(self) -> str:
-        return f"order {self.code}" if self.code else "a sale"
+        return _("order %(code)s", code=self.code) if self.code else _("a sale")
 
 
 class _PayoutKind(Kind[PayoutEvent, PayoutFacts]):
@@ -67,17 +68,23 @@ class PaidOut(_PayoutKind):
         amount = money(facts.paid_out, facts.currency)
         settled = facts.net - facts.paid_out
         notes = (
-            [f"{money(settled, facts.currency)} of the sale settled what you owed."] if settled > 0 else []
+            [_("%(amount)s of the sale settled what you owed.", amount=money(settled, facts.currency))]
+            if settled > 0
+            else []
         )
         return Content(
-            subject=f"Paid: {amount} for {short(facts.title)}",
-            heading="Paid to your account at Stripe",
-            lead=f"We paid {amount} for {facts.sale} to your account at Stripe.",
-            details=[*facts.details, ("Paid", amount)],
-            steps=["Stripe sends it to your bank, which may take a few days. You don't need to do anything."],
-            button=Button("See your payouts", f"{url}/account/payouts"),
+            subject=_("Paid: %(amount)s for %(title)s", amount=amount, title=short(facts.title)),
+            heading=_("Paid to your account at Stripe"),
+            lead=_(
+                "We paid %(amount)s for %(sale)s to your account at Stripe.", amount=amount, sale=facts.sale
+            ),
+            details=[*facts.details, (_("Paid"), amount)],
+            steps=[
+                _("Stripe sends it to your bank, which may take a few days. You don't need to do anything.")
+            ],
+            button=Button(_("See your payouts"), f"{url}/account/payouts"),
             notes=notes,
-            reason=SELLER,
+            reason=_(SELLER),
         )
 
     def example(self) -> PayoutEvent:
@@ -97,16 +104,20 @@ class DebtSettled(_PayoutKind):
     def content(self, facts: PayoutFacts, site: Site, url: str) -> Content:
         amount = money(facts.net, facts.currency)
         return Content(
-            subject=f"{amount} settled what you owed: {short(facts.title)}",
-            heading="Your sale settled what you owed",
-            lead=f"All of the {amount} for {facts.sale} settled what you owed, so we pay you nothing.",
-            details=[*facts.details, ("Settled", amount)],
+            subject=_("%(amount)s settled what you owed: %(title)s", amount=amount, title=short(facts.title)),
+            heading=_("Your sale settled what you owed"),
+            lead=_(
+                "All of the %(amount)s for %(sale)s settled what you owed, so we pay you nothing.",
+                amount=amount,
+                sale=facts.sale,
+            ),
+            details=[*facts.details, (_("Settled"), amount)],
             steps=[
-                "You owed it because buyers of earlier sales got money back after we had paid you.",
-                "Your payouts show what you still owe, if anything. You don't need to do anything.",
+                _("You owed it because buyers of earlier sales got money back after we had paid you."),
+                _("Your payouts show what you still owe, if anything. You don't need to do anything."),
             ],
-            button=Button("See your payouts", f"{url}/account/payouts"),
-            reason=SELLER,
+            button=Button(_("See your payouts"), f"{url}/account/payouts"),
+            reason=_(SELLER),
         )
 
     def example(self) -> PayoutEvent:
@@ -125,22 +136,26 @@ class SetUpPayouts(_PayoutKind):
         if not event.needs_account or event.due_at is None or event.reminders == 0:
             return None
         reminded_at = event.reminded_at or event.due_at
-        year, week, _ = reminded_at.isocalendar()
+        year, week, _day = reminded_at.isocalendar()
         return Notice(f"{event.seller_id}:{year}-{week}", event.seller_id, reminded_at, PayoutFacts.of(event))
 
     def content(self, facts: PayoutFacts, site: Site, url: str) -> Content:
         amount = money(facts.held, facts.currency)
         return Content(
-            subject=f"We can't pay you {amount} yet: {short(facts.title)}",
-            heading="Your money is due: set up your payouts",
-            lead=f"{amount} for {facts.sale} is due, but your account at Stripe isn't ready to receive it.",
-            details=[*facts.details, ("Due", amount)],
+            subject=_("We can't pay you %(amount)s yet: %(title)s", amount=amount, title=short(facts.title)),
+            heading=_("Your money is due: set up your payouts"),
+            lead=_(
+                "%(amount)s for %(sale)s is due, but your account at Stripe isn't ready to receive it.",
+                amount=amount,
+                sale=facts.sale,
+            ),
+            details=[*facts.details, (_("Due"), amount)],
             steps=[
-                "Open your payouts to read what Stripe needs from you.",
-                "We pay you as soon as the account is ready. Until then, the money stays yours.",
+                _("Open your payouts to read what Stripe needs from you."),
+                _("We pay you as soon as the account is ready. Until then, the money stays yours."),
             ],
-            button=Button("Set up payouts", f"{url}/account/payouts"),
-            reason=SELLER,
+            button=Button(_("Set up payouts"), f"{url}/account/payouts"),
+            reason=_(SELLER),
         )
 
     def example(self) -> PayoutEvent:

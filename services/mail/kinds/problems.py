@@ -6,14 +6,15 @@ from datetime import timedelta
 from contracts import guarantees
 from contracts.events import OrderEvent, OrderUpdated, ProblemKind, ProblemState
 from contracts.wire import Moment
+from kit.texts import N_, _
 from services.mail.kinds.base import Button, Content, Kind, Notice, Site
 from services.mail.kinds.orders import BUYER, EXAMPLE, SELLER, OrderFacts
 from services.mail.kinds.texts import day_and_time, money, short
 
 WHAT: Mapping[ProblemKind, str] = {
-    "not-received": "The buyer says that the ticket didn't arrive.",
-    "invalid": "The buyer says that the ticket wasn't accepted.",
-    "not-as-described": "The buyer says that the ticket isn't as described.",
+    "not-received": N_("The buyer says that the ticket didn't arrive."),
+    "invalid": N_("The buyer says that the ticket wasn't accepted."),
+    "not-as-described": N_("The buyer says that the ticket isn't as described."),
 }
 
 
@@ -42,11 +43,14 @@ class ProblemFacts(OrderFacts):
     def answer_until(self) -> str:
         return day_and_time(self.answer_by, self.time_zone)
 
-    def decision(self, site: Site) -> str:
-        """What an operator decided about the buyer's money, in a sentence about the buyer."""
-        if self.refund_minor >= self.price_minor:
-            return f"get {money(self.price_minor, site.currency)} back, which is the whole price"
-        return f"get {money(self.refund_minor, site.currency)} of the price back"
+    @property
+    def is_whole(self) -> bool:
+        """Whether an operator decided that the buyer gets the whole price back."""
+        return self.refund_minor >= self.price_minor
+
+    def refund(self, site: Site) -> str:
+        """What the buyer gets back."""
+        return money(min(self.refund_minor, self.price_minor), site.currency)
 
 
 class ProblemMessage(Kind[OrderEvent, ProblemFacts]):
@@ -71,17 +75,24 @@ class ProblemReported(ProblemMessage):
 
     def content(self, facts: ProblemFacts, site: Site, url: str) -> Content:
         return Content(
-            subject=f"The buyer reports a problem ({facts.order}): {short(facts.title)}",
-            heading="The buyer reports a problem",
-            lead=WHAT[facts.kind],
+            subject=_(
+                "The buyer reports a problem (%(order)s): %(title)s",
+                order=facts.order,
+                title=short(facts.title),
+            ),
+            heading=_("The buyer reports a problem"),
+            lead=_(WHAT[facts.kind]),
             details=facts.details(),
             steps=[
-                f"Read the report under My sales, and answer it by {facts.answer_until}.",
-                "You can answer once. Say what shows that the ticket was delivered and valid.",
+                _(
+                    "Read the report under My sales, and answer it by %(deadline)s.",
+                    deadline=facts.answer_until,
+                ),
+                _("You can answer once. Say what shows that the ticket was delivered and valid."),
             ],
-            button=Button("My sales", f"{url}/listings?status=sold"),
-            notes=[guarantees.ANSWERED.what % site.numbers],
-            reason=SELLER,
+            button=Button(_("My sales"), f"{url}/listings?status=sold"),
+            notes=[_(guarantees.ANSWERED.what, **site.numbers)],
+            reason=_(SELLER),
         )
 
 
@@ -97,12 +108,14 @@ class ProblemAnswered(ProblemMessage):
 
     def content(self, facts: ProblemFacts, site: Site, url: str) -> Content:
         return Content(
-            subject=f"The seller has answered ({facts.order}): {short(facts.title)}",
-            heading="The seller has answered",
-            lead="An operator of Stagedoor now reads both sides and decides. Then we tell you.",
+            subject=_(
+                "The seller has answered (%(order)s): %(title)s", order=facts.order, title=short(facts.title)
+            ),
+            heading=_("The seller has answered"),
+            lead=_("An operator of Stagedoor now reads both sides and decides. Then we tell you."),
             details=facts.details(),
-            button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
-            reason=BUYER,
+            button=Button(_("Open your order"), f"{url}/orders/{facts.order_id}"),
+            reason=_(BUYER),
         )
 
     def example(self) -> OrderEvent:
@@ -128,19 +141,33 @@ class ProblemDecided(_Decision):
 
     def content(self, facts: ProblemFacts, site: Site, url: str) -> Content:
         is_rejected = facts.problem == "rejected"
-        lead = (
-            "We have read both sides, and don't refund the ticket."
-            if is_rejected
-            else f"We have read both sides. You {facts.decision(site)}. Your bank may take a few days."
-        )
+        amount = facts.refund(site)
+        if is_rejected:
+            lead = _("We have read both sides, and don't refund the ticket.")
+        elif facts.is_whole:
+            lead = _(
+                "We have read both sides. You get %(amount)s back, which is the whole price. Your"
+                " bank may take a few days.",
+                amount=amount,
+            )
+        else:
+            lead = _(
+                "We have read both sides. You get %(amount)s of the price back. Your bank may take"
+                " a few days.",
+                amount=amount,
+            )
         return Content(
-            subject=f"Decided: the problem that you reported ({facts.order}): {short(facts.title)}",
-            heading="Your report isn't upheld" if is_rejected else "You get money back",
+            subject=_(
+                "Decided: the problem that you reported (%(order)s): %(title)s",
+                order=facts.order,
+                title=short(facts.title),
+            ),
+            heading=_("Your report isn't upheld") if is_rejected else _("You get money back"),
             lead=lead,
             details=facts.details(),
-            steps=["Open your order to read the reason."],
-            button=Button("Open your order", f"{url}/orders/{facts.order_id}"),
-            reason=BUYER,
+            steps=[_("Open your order to read the reason.")],
+            button=Button(_("Open your order"), f"{url}/orders/{facts.order_id}"),
+            reason=_(BUYER),
         )
 
 
@@ -156,19 +183,35 @@ class ProblemSettled(_Decision):
 
     def content(self, facts: ProblemFacts, site: Site, url: str) -> Content:
         is_rejected = facts.problem == "rejected"
-        lead = (
-            "We have read both sides. The buyer gets nothing back, and your money is no longer frozen."
-            if is_rejected
-            else f"We have read both sides. The buyer will {facts.decision(site)}. You get that much less."
-        )
+        amount = facts.refund(site)
+        if is_rejected:
+            lead = _(
+                "We have read both sides. The buyer gets nothing back, and your money is no longer frozen."
+            )
+        elif facts.is_whole:
+            lead = _(
+                "We have read both sides. The buyer will get %(amount)s back, which is the whole"
+                " price. You get that much less.",
+                amount=amount,
+            )
+        else:
+            lead = _(
+                "We have read both sides. The buyer will get %(amount)s of the price back. You get"
+                " that much less.",
+                amount=amount,
+            )
         return Content(
-            subject=f"Decided: the problem that your buyer reported ({facts.order}): {short(facts.title)}",
-            heading="The report isn't upheld" if is_rejected else "The buyer gets money back",
+            subject=_(
+                "Decided: the problem that your buyer reported (%(order)s): %(title)s",
+                order=facts.order,
+                title=short(facts.title),
+            ),
+            heading=_("The report isn't upheld") if is_rejected else _("The buyer gets money back"),
             lead=lead,
             details=facts.details(),
-            steps=["Open My sales to read the reason."],
-            button=Button("My sales", f"{url}/listings?status=sold"),
-            reason=SELLER,
+            steps=[_("Open My sales to read the reason.")],
+            button=Button(_("My sales"), f"{url}/listings?status=sold"),
+            reason=_(SELLER),
         )
 
 

@@ -1,4 +1,4 @@
-"""Amounts, dates and people's texts in messages.
+"""Amounts, dates and people's texts in messages, in the recipient's language.
 
 Nothing tells the reader's country, so the formats are those that nobody misreads: months as words, the
 24-hour clock, and the name of the time zone.
@@ -7,10 +7,16 @@ Nothing tells the reader's country, so the formats are those that nobody misread
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from babel.dates import format_datetime
 from babel.numbers import format_currency
 
 from contracts.money import from_minor_units
 from contracts.text import is_right_to_left, plain
+from kit.texts import N_, _, current, ngettext
+from kit.zones import zone_name
+
+DAY_AND_TIME = N_("EEEE d MMMM y, HH:mm")
+"""A pattern of CLDR, which each catalogue replaces by that of its language."""
 
 MAX_TITLE = 80
 """How much of a title is in a subject. Mail programs show about 60 characters."""
@@ -18,7 +24,7 @@ MAX_TITLE = 80
 
 def money(minor: int, currency: str) -> str:
     """An amount such as $1,234.50."""
-    return format_currency(from_minor_units(minor), currency.upper(), locale="en_US")
+    return format_currency(from_minor_units(minor), currency.upper(), locale=current())
 
 
 def price(minor: int, quantity: int, currency: str) -> str:
@@ -26,20 +32,19 @@ def price(minor: int, quantity: int, currency: str) -> str:
     if quantity == 1:
         return money(minor, currency)
     if minor % quantity:
-        return f"{quantity} for {money(minor, currency)}"
+        total = money(minor, currency)
+        return ngettext("%(num)s for %(price)s", "%(num)s for %(price)s", quantity, price=total)
     return f"{quantity} \u00d7 {money(minor // quantity, currency)}"
 
 
 def day_and_time(moment: datetime, zone: str | None) -> str:
     """A time such as Saturday 12 June 2027, 21:30 (Berlin time). In UTC if the zone is unknown."""
-    place = "UTC"
     try:
-        local = moment.astimezone(ZoneInfo(zone or "UTC"))
-        place = (zone or "UTC").rpartition("/")[2].replace("_", " ")
+        known = ZoneInfo(zone or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        local = moment.astimezone(ZoneInfo("UTC"))
-    name = "UTC" if place == "UTC" else f"{place} time"
-    return f"{local:%A} {local.day} {local:%B %Y, %H:%M} ({name})"
+        zone, known = None, ZoneInfo("UTC")
+    text = format_datetime(moment, _(DAY_AND_TIME), tzinfo=known, locale=current())
+    return f"{text} ({zone_name(zone)})"
 
 
 def one_line(text: str) -> str:

@@ -50,6 +50,17 @@ async def test_a_paid_order_is_told_to_its_buyer_and_its_seller(post: Post) -> N
     assert calendar.get_content_type() == "text/calendar"
 
 
+async def test_each_person_gets_a_message_in_the_language_that_they_have_chosen(post: Post) -> None:
+    order = post.order()
+    post.auth.languages[order.user_id] = "de"
+    async with post.server.running():
+        await post.outgoing.tell(order)
+        await post.sender.send_due()
+    languages = {each["To"]: each["Content-Language"] for each in post.server.received}
+    assert languages == {f"{order.user_id}@example.com": "de", f"{order.seller_id}@example.com": "en"}
+    assert any("ist bezahlt" in each["Subject"] for each in post.server.received)
+
+
 async def test_repeated_and_reordered_events_send_each_message_once(post: Post) -> None:
     paid = post.order()
     refunded = paid.model_copy(

@@ -88,7 +88,7 @@ async def test_a_renewed_card_is_kept_only_until_the_event_begins(
 async def test_only_a_few_tickets_and_countries_are_renewed(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cards, "MAX_COUNTRIES", 1)
+    monkeypatch.setattr(cards, "MAX_LOCALES", 1)
     monkeypatch.setattr(cards, "MAX_TICKETS", 1)
     await site.get(card_of(site))
     await site.get(card_of(site), **IN_GERMANY)
@@ -178,7 +178,7 @@ async def test_a_late_event_does_not_hide_one_that_was_missed(site: Site) -> Non
 
 async def test_addresses_with_a_query_do_not_displace_the_card(site: Site) -> None:
     await site.get(card_of(site))
-    for number in range(cards.MAX_COUNTRIES):
+    for number in range(cards.MAX_LOCALES):
         await site.get(f"{card_of(site)}?{number}")
     site.feed.apply(changed(site, title="Nick Drake"), 11)
     site.asked()

@@ -102,7 +102,7 @@ async def test_every_form_stops_if_another_user_is_signed_in(
     }
     kinds = {re.sub(r"[0-9a-f]{24}", "*", action).partition("?")[0] for action in forms}
     assert kinds == {
-        *("/account/name", "/account/trader", "/account/sessions/*/end"),
+        *("/account/name", "/account/trader", "/account/language", "/account/sessions/*/end"),
         *("/signout", "/account/signout", "/account/password", "/sell", "/tickets/*/buy", "/tickets/*/edit"),
         *("/tickets/*/withdraw", "/tickets/*/picture", "/tickets/*/picture/remove", "/tickets/*/report"),
         *("/orders/*/pay", "/orders/*/extend", "/orders/*/cancel"),

@@ -54,6 +54,7 @@ def document(mine: str, free: str, order: str) -> dict[str, Any]:
             "trader": {"anyOf": [{"enum": ["true", "false"]}, TEXT]},
             **dict.fromkeys(("traderName", "traderAddress", "traderEmail", "traderPhone"), TEXT),
         },
+        "/account/language": {"language": TEXT},
         "/account/forgot": {"email": TEXT},
         "/account/reset": {"link": TEXT, "newPassword": TEXT},
         "/account/undo-email-change": {"link": TEXT, "newPassword": TEXT},

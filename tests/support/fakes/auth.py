@@ -50,6 +50,8 @@ class Auth:
         if any(user.email == body.email for user, _ in self.market.users.values()):
             raise refusal(409, "Email in use", code="email-in-use")
         user, token = self.market.user(body.email, body.password)
+        if body.language is not None:
+            self.market.languages[user.id] = body.language
         return signed_in(user, token, 201)
 
     async def sign_in(self, request: web.Request) -> web.Response:
@@ -87,6 +89,7 @@ class Auth:
             confirmed=False,
             restricted=False,
             **self._selling(user.id),
+            language=self.market.languages.get(user.id),
         )
         return answer(account)
 
@@ -105,6 +108,8 @@ class Auth:
             self.market.trader_details.pop(user.id, None)
         if body.trader_details is not None:
             self.market.trader_details[user.id] = body.trader_details
+        if body.language is not None:
+            self.market.languages[user.id] = body.language
         return await self.account(request)
 
     async def sessions(self, request: web.Request) -> web.Response:

@@ -22,6 +22,7 @@ from contracts.api import (
     User,
 )
 from contracts.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE, Identity
+from contracts.languages import Language
 from contracts.problems import Problem
 from contracts.wire import now
 from kit.tokens import Signer
@@ -100,6 +101,8 @@ class Market:
     """Whether users sell as traders, as far as they have said so, by their ids."""
     trader_details: dict[str, TraderDetails] = field(default_factory=dict)
     """Who traders are, by their ids."""
+    languages: dict[str, Language] = field(default_factory=dict)
+    """The languages of emails that users have chosen, by their ids."""
     seen: list[web.Request] = field(default_factory=list)
     position: int | None = None
     """The position of the responses of tickets. Without one, web doesn't keep pages."""

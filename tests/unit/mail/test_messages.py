@@ -7,11 +7,12 @@ from email.policy import default
 from typing import Any
 
 import pytest
+from babel import Locale
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts import guarantees
 from contracts.events import Event, OrderEvent
+from kit.texts import using
 from services.mail.kinds import BY_NAME, KINDS
 from services.mail.kinds.base import AnyKind, Site
 from services.mail.kinds.orders import EXAMPLE
@@ -20,7 +21,7 @@ from services.mail.kinds.texts import day_and_time, short
 from services.mail.rendering import Stationery
 from streams.mail import listener
 
-SITE = Site("https://stagedoor.example", "usd", guarantees.numbers(24, 72))
+SITE = Site("https://stagedoor.example", "usd", 24, 72)
 STATIONERY = Stationery("Stagedoor <tickets@stagedoor.example>", SITE.url)
 LINK = "https://stagedoor.example/account/reset?link=1.2"
 
@@ -87,6 +88,27 @@ def test_a_message_is_short_and_loads_nothing(kind: AnyKind) -> None:
     assert '<html lang="en"' in html
     assert "prefers-color-scheme: dark" in html
     assert len(html) < 20_000  # Gmail hides what is beyond 102 KB
+
+
+def test_every_kind_of_message_is_in_german_for_a_german_reader(kind: AnyKind) -> None:
+    with using(Locale("de", "DE")):
+        german = email_of(kind)
+    english = email_of(kind)
+    assert german["Content-Language"] == "de"
+    assert '<html lang="de"' in text_of(german, "html")
+    texts = [re.sub(r"\S*https?:\S*", "", text_of(each)).splitlines() for each in (german, english)]
+    same = {line.strip() for line in texts[0]} & {line.strip() for line in texts[1]}
+    assert {line for line in same if line not in {"", "--"} and "7K3WPD9RXE" not in line} <= {"Tickets: 2"}
+    assert german["Subject"] != english["Subject"]
+
+
+def test_dates_and_amounts_of_a_message_are_written_as_in_its_language() -> None:
+    kind = BY_NAME["receipt"]
+    with using(Locale("de", "DE")):
+        text = text_of(email_of(kind)).replace("\xa0", " ")
+    assert "Wann: Samstag, 12. Juni 2027, 20:30 Uhr (Ortszeit Berlin)" in text
+    assert "Preis: 2 × 29,95 $" in text  # noqa: RUF001
+    assert "When: Saturday 12 June 2027, 20:30 (Berlin time)" in text_of(email_of(kind))
 
 
 def test_only_messages_about_neither_money_nor_a_change_of_the_account_are_optional() -> None:

@@ -11,8 +11,8 @@ from web.page_cache.store import BRIEF_SECONDS, Key, Store
 
 TICKET: Topic = ("ticket", "a" * 24)
 OTHER: Topic = ("ticket", "b" * 24)
-KEY: Key = Key("/tickets/a", b"", "US", False)
-LIST: Key = Key("/", b"", "US", False)
+KEY: Key = Key("/tickets/a", b"", "en_US", False)
+LIST: Key = Key("/", b"", "en_US", False)
 
 
 def rendering(*topics: Topic, position: int = 5, seconds: float = 60.0, size: int = 0) -> Rendering:
@@ -33,7 +33,7 @@ def after(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
 def test_a_change_of_a_ticket_drops_its_page_and_all_lists_and_keeps_other_pages() -> None:
     pages = store()
-    other: Key = Key("/tickets/b", b"", "US", False)
+    other: Key = Key("/tickets/b", b"", "en_US", False)
     pages.put(KEY, rendering(TICKET))
     pages.put(other, rendering(OTHER))
     pages.put(LIST, rendering(CATALOGUE))
@@ -110,7 +110,7 @@ def test_clearing_drops_everything_and_forgets_the_position(monkeypatch: pytest.
 
 
 def test_the_least_recently_used_page_makes_room() -> None:
-    first, second, third = (Key("/", name, "US") for name in (b"1", b"2", b"3"))
+    first, second, third = (Key("/", name, "en_US") for name in (b"1", b"2", b"3"))
     pages = store(max_bytes=15_000)
     for key in (first, second):
         pages.put(key, rendering(CATALOGUE, size=1_000))
