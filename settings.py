@@ -468,9 +468,7 @@ class Settings(BaseSettings):
         60,
         description="Other changes of each kind per minute and user, such as edits and cancellations; 0 for no limit",
     )
-    rate_report: PerMinute = Field(
-        5, description="Reports of listings per minute and user; 0 for no limit"
-    )
+    rate_report: PerMinute = Field(5, description="Reports of listings per minute and user; 0 for no limit")
     rate_export: PerMinute = Field(
         3, description="Exports of personal data per minute and user; 0 for no limit"
     )

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from contracts.api import OpenMatter
 from contracts.events import LinkKind
 from contracts.export import (
+    ExportedAlert,
     ExportedMessage,
     ExportedOptOut,
     ExportedOrder,
@@ -66,6 +67,7 @@ T = TypeVar(
     ExportedMessage,
     ExportedOptOut,
     ExportedPhoto,
+    ExportedAlert,
 )
 
 

@@ -1,5 +1,7 @@
 """Pages with text of twice the size, as WCAG 1.4.4 asks for."""
 
+from typing import Any
+
 import pytest
 
 from e2e.visitors import Member, Visitors, some_title
@@ -20,7 +22,7 @@ OVERLAPS = """() => {
 
 
 async def paths(visitors: Visitors, member: Member) -> list[str]:
-    event = {"startsAt": "2036-06-05T18:30:00Z", "venue": "Harpa", "city": "Reykjavík"}
+    event: dict[str, Any] = {"startsAt": "2036-06-05T18:30:00Z", "venue": "Harpa", "city": "Reykjavík"}
     ticket = await visitors.ticket(1234.5, quantity=4, **event)
     order = await member.person.reserves((await visitors.ticket(title=some_title(), **event))["id"])
     await member.person.lists_ticket(45, some_title())

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Route
+from playwright.async_api import Route, ViewportSize
 from pytest_playwright_asyncio.pytest_playwright import CreateContextCallback
 
 from contracts.wire import now
@@ -20,8 +20,8 @@ from tests.support.fakes.services import services_running
 from tests.support.pseudo_locale import PseudoLocale
 from web.app import web_app
 
-NARROWEST = {"width": 320, "height": 640}
-WIDE = {"width": 1280, "height": 800}
+NARROWEST: ViewportSize = {"width": 320, "height": 640}
+WIDE: ViewportSize = {"width": 1280, "height": 800}
 SITE = "http://stagedoor.test"
 
 OVERFLOWING = """() => {
@@ -99,7 +99,7 @@ async def test_no_page_scrolls_sideways_or_cuts_off_a_text(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     language: str,
-    viewport: dict[str, int],
+    viewport: ViewportSize,
 ) -> None:
     translations = PseudoLocale() if language == "pseudo" else texts.translations(language)
     async with site_in(translations, tmp_path, monkeypatch) as (client, market):

@@ -50,8 +50,8 @@ async def fill(conf: Settings, listed: Sequence[Listing]) -> Counter[str]:
 
         deals = [listing for listing in listed if listing.offer.outcome]
         write(f"Reserving, buying or withdrawing {len(deals)} of them ...")
-        urls = conf.url_of("payments"), conf.url_of("tickets")
-        operator = Operator(*[await client(url) for url in urls], operator_token(conf))
+        payments, tickets_api = await client(conf.url_of("payments")), await client(conf.url_of("tickets"))
+        operator = Operator(payments, tickets_api, operator_token(conf))
 
         async def trade_all(buyer: User) -> None:
             for deal in deals:

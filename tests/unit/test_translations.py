@@ -48,7 +48,7 @@ def pairs(code: str) -> Iterator[tuple[str, str]]:
         if isinstance(message.id, str):
             yield message.id, str(message.string)
         else:
-            yield from zip(message.id, message.string, strict=True)
+            yield from zip(message.id, message.string or (), strict=True)
 
 
 @pytest.mark.parametrize("code", OTHERS)

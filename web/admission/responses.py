@@ -96,8 +96,8 @@ class RejectionResponses:
         self._plain_pages: dict[tuple[int, str], bytes] = {}
         for code in LANGUAGES:
             with using(Locale(code)):
-                pages = {(status, code): self._render_page(status, None) for status in _MESSAGES}
-            self._plain_pages |= pages
+                for status in _MESSAGES:
+                    self._plain_pages[status, code] = self._render_page(status, None)
         self._for_pages, self._for_api = for_pages, for_api
 
     async def send(

@@ -33,7 +33,11 @@ async def show(page: NamedDependency[Page], show_id: FromPath[str]) -> Response[
 def _head(page: Page, event: ShowPage) -> Head:
     site, currency, locale = page.settings.site, page.settings.currency, locales.current()
     starts_at = locales.date_and_time_in_zone(event.starts_at, event.time_zone, locale)
-    lowest = event.lowest and _("from %(price)s", price=locales.short_money(event.lowest, currency, locale))
+    lowest = (
+        None
+        if event.lowest is None
+        else _("from %(price)s", price=locales.short_money(event.lowest, currency, locale))
+    )
     performers = [name for name in event.performers if name != event.title]
     shown = previews.event_preview(event, currency)
     preview = previews.address(site, f"/events/{event.id}", shown, event.picture)

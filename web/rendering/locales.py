@@ -56,8 +56,8 @@ def locale_of(accept_language: str, chosen: Language | None = None) -> Locale:
 @lru_cache(maxsize=1000)
 def _locale_of(accept_language: str, chosen: Language | None) -> Locale:
     tags = [tag for tag, _quality in sorted(_ranges(accept_language), key=lambda range_: -range_[1])]
-    languages = (tag.partition("-")[0].lower() for tag in tags)
-    language = chosen or next((each for each in languages if each in LANGUAGES), DEFAULT.language)
+    accepted = [tag.partition("-")[0].lower() for tag in tags]
+    language: str = chosen or next((each for each in accepted if each in LANGUAGES), DEFAULT.language)
     country = next(filter(None, map(_country, tags)), None)
     try:
         return Locale(language, country or DEFAULTS[language])
@@ -120,7 +120,7 @@ def _sort_key(name: str) -> str:
     return "".join(letter for letter in normalize("NFKD", name) if not combining(letter)).casefold()
 
 
-def number(value: float, locale: Locale) -> str:
+def number(value: float | Decimal, locale: Locale) -> str:
     """A number such as 1,234.5."""
     return str(format_decimal(value, locale=locale))
 

@@ -44,7 +44,7 @@ def render(preview: Preview, picture: bytes | None = None) -> bytes:
     image = _background(picture)
     draw = ImageDraw.Draw(image)
     _draw_name(draw)
-    bottom = SIZE[1] - _MARGIN
+    bottom: float = SIZE[1] - _MARGIN
     if preview.price:
         bottom = _draw_price(draw, preview.price, bottom)
     for text in (preview.where, preview.when):

@@ -6,7 +6,6 @@ from datetime import datetime
 
 from beanie import PydanticObjectId
 from bson import ObjectId
-from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError
 
 from contracts.api import ListingDecision, ListingReportKind
@@ -68,7 +67,7 @@ async def decide(
 async def open_cases(limit: int) -> Sequence[ListingCase]:
     """Cases with an open report. Those that have waited longest come first."""
     waiting = ListingCase.find({"open_since": {"$type": "date"}})
-    return await waiting.sort([("open_since", ASCENDING)]).limit(limit).to_list()
+    return await waiting.sort("open_since").limit(limit).to_list()
 
 
 async def sweep() -> None:

@@ -328,7 +328,7 @@ async def test_a_search_that_takes_long_is_interrupted_on_the_event_loop(other: 
 
     def search(index: SearchIndex) -> int:
         threads.append(_is_on_loop())
-        ((count,),) = index._all(numbers, [], "*")
+        ((count,),) = index.rows(numbers, [], "*")
         return int(count)
 
     assert await other.search(search, now()) == 300000

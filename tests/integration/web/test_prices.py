@@ -138,7 +138,7 @@ async def test_a_seller_states_on_the_account_page_how_they_sell(client: PageCli
     client.sign_in_as(token)
     assert " checked" not in (await client.get("/account")).text
     for stated, value in ((True, "true"), (False, "false")):
-        response = await client.submit("/account/trader", trader=value, **TRADER)
+        response = await client.submit("/account/trader", target=None, follow=False, trader=value, **TRADER)
         assert response.headers["location"] == "/account?trader"
         assert market.traders == {user.id: stated}
         assert f'value="{value}" required checked' in (await client.get("/account?trader")).text

@@ -75,13 +75,13 @@ async def test_without_javascript_a_seller_who_was_signed_out_can_send_the_form_
     client: PageClient, market: Market
 ) -> None:
     _, token = market.user("seller@example.com")
-    page = await client.submit("/sell", title="Nick Cave", price="20", **EVENT)
+    page = await client.submit("/sell", target=None, follow=False, title="Nick Cave", price="20", **EVENT)
     assert page.status_code == 401
     assert "your browser still has the form with its files" in text_of(page).replace("\u2019", "'")
     assert '<a href="/signin" target="_blank">' in page.text
     assert market.tickets == {}
     client.sign_in_as(token)
-    await client.submit("/sell", title="Nick Cave", price="20", **EVENT)
+    await client.submit("/sell", target=None, follow=False, title="Nick Cave", price="20", **EVENT)
     assert [ticket.title for ticket in market.tickets.values()] == ["Nick Cave"]
 
 

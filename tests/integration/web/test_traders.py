@@ -25,7 +25,7 @@ async def test_a_trader_states_the_details_and_changes_them(
     client: PageClient, market: Market, seller: User
 ) -> None:
     client.sign_in_as(market.token_of(seller.id))
-    answer = await client.submit("/account/trader", **FORM)
+    answer = await client.submit("/account/trader", target=None, follow=False, **FORM)
     assert answer.headers["location"] == "/account?trader"
     assert market.trader_details[seller.id].name == "Ada <Tickets> GmbH"
     page = (await client.get("/account")).text
@@ -39,7 +39,12 @@ async def test_missing_details_are_named_and_nothing_typed_is_lost(
     client: PageClient, market: Market, seller: User
 ) -> None:
     client.sign_in_as(market.token_of(seller.id))
-    answer = await client.submit("/account/trader", **{**FORM, "traderPhone": "call me", "traderAddress": ""})
+    answer = await client.submit(
+        "/account/trader",
+        target=None,
+        follow=False,
+        **{**FORM, "traderPhone": "call me", "traderAddress": ""},
+    )
     assert answer.status_code == 422
     text = text_of(answer)
     assert "Enter a phone number" in text
