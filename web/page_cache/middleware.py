@@ -28,13 +28,12 @@ from web.page_cache.renderings import (
     CATALOGUE,
     FOR_MEMBERS,
     PERSONAL,
-    PUBLIC,
-    REMEMBERED,
     SHARING,
     Body,
     Headers,
     Rendering,
     Sharing,
+    for_one_browser,
     partial_for,
 )
 from web.page_cache.segments import Segment, gzipped, joined
@@ -196,7 +195,7 @@ class PageCache:
         is_known = viewer is None and given.if_none_match and body.is_known_to(given.if_none_match)
         headers = body.headers_of_not_modified if is_known else body.headers
         if is_remembered:
-            headers = _for_one_browser(headers)
+            headers = for_one_browser(headers)
         if is_known:
             await _send(send, "HEAD", 304, headers, b"")
         else:
@@ -334,13 +333,6 @@ class _Given:
                 self.if_none_match = value
             elif name == b"authorization":
                 self.has_bearer = True
-
-
-def _for_one_browser(headers: Headers) -> Headers:
-    """The headers of a page at an address that shows others another page. No network may keep it."""
-    kept = [(name, value) for name, value in headers if name not in {b"cache-control", b"cdn-cache-control"}]
-    control = dict(headers)[b"cache-control"]
-    return [*kept, (b"cache-control", REMEMBERED if control == PUBLIC else control)]
 
 
 def _accepts_gzip(accept_encoding: bytes) -> bool:

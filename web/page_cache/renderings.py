@@ -34,7 +34,7 @@ CDN_SECONDS, CDN_STALE_SECONDS = 2, 10
 
 PERSONAL = b"private, no-store"
 REMEMBERED = b"private, no-cache"
-"""The value for a shared page that was chosen by a cookie of the browser."""
+"""The value for a shared page that was chosen by a cookie of the browser, or sets one."""
 VARY = b"Accept-Encoding, Accept-Language, Cookie, Authorization"
 
 
@@ -128,6 +128,13 @@ def _split(page: bytes) -> tuple[bytes, bytes, bytes]:
     before, _, rest = page.partition(SLOT_BEGINS)
     slot, _, after = rest.partition(SLOT_ENDS)
     return before, slot, after
+
+
+def for_one_browser(headers: Headers) -> Headers:
+    """The headers of a shared page that others don't get at the same address. No network may keep it."""
+    kept = [(name, value) for name, value in headers if name != b"cdn-cache-control"]
+    shared = (b"cache-control", PUBLIC)
+    return [(b"cache-control", REMEMBERED) if each == shared else each for each in kept]
 
 
 class Body:

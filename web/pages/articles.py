@@ -25,7 +25,7 @@ async def how_it_works(page: NamedDependency[Page]) -> Response[Any]:
         "caps": caps,
         "requires_face_value": page.settings.require_face_value,
     }
-    head = _head(page, guarantees.PAGE, article)
+    head = _head(guarantees.PAGE, article)
     return page.render("how_it_works/show.html", context, fragment="how_it_works/_show.html", head=head)
 
 
@@ -33,7 +33,7 @@ async def how_it_works(page: NamedDependency[Page]) -> Response[Any]:
 async def show(page: NamedDependency[Page]) -> Response[Any]:
     path = page.request.scope["path"]
     article = _article(page, path)
-    head = _head(page, path, article)
+    head = _head(path, article)
     return page.render("articles/show.html", {"article": article}, fragment="articles/_show.html", head=head)
 
 
@@ -41,8 +41,8 @@ def _article(page: Page, path: str) -> Article:
     return articles.article(path.strip("/"), locales.current().language, page.settings.pages_dir)
 
 
-def _head(page: Page, path: str, article: Article) -> Head:
-    return Head(article.title, f"{page.settings.site}{path}", article.description)
+def _head(path: str, article: Article) -> Head:
+    return Head(article.title, path, article.description)
 
 
 router = Router("/", route_handlers=[how_it_works, show])

@@ -143,15 +143,15 @@ async def _show(
     if found.is_complete:
         page.share(CATALOGUE, differs_for={ticket.user_id for ticket in found.page.tickets})
     history = _history(request, typed, shown=shown, appends=appends)
-    head = _head(page, typed)
+    head = _head(typed)
     return page.render("browse/list.html", context, fragment=fragment, status=status, head=head, **history)
 
 
-def _head(page: Page, typed: Mapping[str, str]) -> Head:
+def _head(typed: Mapping[str, str]) -> Head:
     """Search engines list the lists of cities and categories. Other filters lead to the same tickets."""
     kept = {name: typed[name] for name in ("city", "category")}
     description = _("Buy and sell tickets. You see the full price up front, and pay after you reserve.")
-    return Head(_("Tickets on sale"), page.settings.site + _address(kept), description)
+    return Head(_("Tickets on sale"), _address(kept), description)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ YAML = "application/yaml"
 async def developers(page: NamedDependency[Page]) -> Response[Any]:
     context = {"services": SERVICES, "quick_starts": quick_starts(page.settings.site)}
     description = _("The HTTP API, the events that services publish, and how to begin.")
-    head = Head(_("Developers"), f"{page.settings.site}/developers", description)
+    head = Head(_("Developers"), "/developers", description)
     return page.render("developers/portal.html", context, fragment="developers/_portal.html", head=head)
 
 

@@ -43,7 +43,7 @@ def _head(page: Page, event: ShowPage) -> Head:
     preview = previews.address(site, f"/events/{event.id}", shown, event.picture)
     return Head(
         isolated(event.title),
-        f"{site}/events/{event.id}",
+        f"/events/{event.id}",
         ", ".join(filter(None, (starts_at, *map(isolated, (event.venue, event.city, *performers)), lowest))),
         preview=preview,
         data=schema_org.event_of_show(event, site, currency),

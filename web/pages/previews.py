@@ -88,10 +88,12 @@ def ticket_preview(ticket: Ticket, currency: str) -> Preview:
 
 
 def event_preview(event: ShowPage, currency: str) -> Preview:
+    """The same for all readers, like that of a ticket."""
     when = locales.date_and_time(event.starts_at, event.time_zone, locales.DEFAULT)
     price = ""
     if event.lowest is not None and not has_begun(event.starts_at):
-        price = _("from %(price)s", price=locales.short_money(event.lowest, currency, locales.DEFAULT))
+        with locales.using(locales.DEFAULT):
+            price = _("from %(price)s", price=locales.short_money(event.lowest, currency, locales.DEFAULT))
     return Preview(event.title, when, f"{event.venue}, {event.city}", price)
 
 

@@ -256,7 +256,7 @@ def _head(page: Page, ticket: Ticket) -> Head:
     preview = previews.address(site, f"/tickets/{ticket.id}", shown, ticket.picture)
     return Head(
         isolated(ticket.title),
-        f"{site}/tickets/{ticket.id}",
+        f"/tickets/{ticket.id}",
         ", ".join(filter(None, (starts_at, *map(isolated, places(ticket)), price))),
         preview=preview,
         data=schema_org.event_of_ticket(ticket, site, page.settings.currency),

@@ -17,9 +17,11 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from contracts import guarantees
+from contracts.languages import LANGUAGES
 from contracts.wire import now
 from settings import Settings
 from web.api_client import ApiClient
+from web.languages import prefix_of
 from web.pages.articles import PATHS
 from web.rendering import icons
 from web.rendering.texts import _
@@ -74,7 +76,11 @@ def robots(settings: InjectedSettings) -> Response[str]:
     lines = [
         "User-agent: *",
         "Allow: /api/tickets/pictures/",
-        *(f"Disallow: {path}" for path in PRIVATE),
+        *(
+            f"Disallow: {prefix}{path}"
+            for prefix in ("", *(f"/{code}" for code in LANGUAGES))
+            for path in PRIVATE
+        ),
         "",
         f"Sitemap: {settings.site}/sitemap.xml",
     ]
@@ -98,9 +104,10 @@ class Sitemap:
 
 
 def sitemap_of(site: str, events: Iterable[str]) -> bytes:
-    """The public pages, and these events."""
+    """The public pages, and these events, in each language. The pages name their other languages."""
     paths = ["/", guarantees.PAGE, *PATHS, "/developers", *(f"/events/{event}" for event in events)]
-    urls = "".join(f"<url><loc>{escape(site + path)}</loc></url>\n" for path in paths)
+    addresses = [f"{site}{prefix_of(code)}{path}" for path in paths for code in LANGUAGES]
+    urls = "".join(f"<url><loc>{escape(address)}</loc></url>\n" for address in addresses)
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{urls}</urlset>\n'
@@ -135,7 +142,7 @@ def manifest() -> Response[str]:
         "theme_color": "#fbf8f4",
         "icons": sizes,
     }
-    headers = {"Cache-Control": HOUR, "Vary": "Accept-Language"}
+    headers = {"Cache-Control": HOUR, "Vary": "Accept-Language, Cookie"}
     return Response(json.dumps(content), media_type="application/manifest+json", headers=headers)
 
 

@@ -10,8 +10,9 @@ class Head:
     """The metadata of a public page. Pages without it have only a title."""
 
     title: str
-    address: str
-    """The canonical address, which search engines list instead of others with the same content."""
+    path: str
+    """The path and query by which search engines know the page instead of others with the same content. Each
+    language has its own address (`languages.canonical`)."""
     description: str
     preview: str | None = None
     """The address of a picture for link previews, a JPEG of `previews.SIZE`."""

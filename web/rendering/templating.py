@@ -22,7 +22,7 @@ from contracts.wire import now
 from kit import texts
 from kit.device_names import device_name
 from settings import Settings
-from web.languages import NAMES
+from web.languages import NAMES, canonical, prefix_of
 from web.rendering import fragments, locales, payout_texts, ticket_texts
 from web.rendering.assets import MODULES, address
 from web.rendering.isolation import bdi, isolated
@@ -57,6 +57,8 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         kept_brief=fragments.brief(environment),
         language=texts.language,
         languages=NAMES,
+        prefix_of=prefix_of,
+        canonical=partial(canonical, settings.site),
         site=settings.site,
         script_texts=lambda: htmlsafe_json_dumps(script_texts()),
         price_summaries=price_summaries,

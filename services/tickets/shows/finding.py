@@ -34,6 +34,7 @@ number of shows without one."""
 MAX_OTHERS = 6
 """Other dates, and other events at the venue, on the page of a show."""
 MAX_UPCOMING = 20_000
+"""Events of a sitemap, which has at most 50,000 addresses: one of each event in each language."""
 OFFERED: Mapping[str, Any] = {"status": {"$in": ["available", "reserved"]}, "awaits_files": {"$ne": True}}
 KNOWN_SECONDS = 1.0
 """How long lists of events wait for the database."""

@@ -48,12 +48,63 @@ async def test_a_page_of_an_address_with_a_language_keeps_that_language_for_the_
     assert "set-cookie" not in again.headers
 
 
-@pytest.mark.parametrize("path", ["/de", "/de/", "/en/?q=x&city=berlin"])
-async def test_every_page_names_its_addresses_in_each_language(client: PageClient, path: str) -> None:
-    page = (await client.get(path)).text
-    query = "/?q=x&amp;city=berlin" if "q=x" in path else "/"
+@pytest.mark.parametrize(
+    ("path", "accepted", "canonical"),
+    [
+        ("/", "en", "/"),
+        ("/", "de", "/de/"),
+        ("/de", "en", "/de/"),
+        ("/en/?q=x&city=berlin", "de", "/?city=berlin"),
+        ("/de/?q=x&city=berlin", "en", "/de/?city=berlin"),
+        ("/de/terms", "en", "/de/terms"),
+        ("/en/terms", "de", "/terms"),
+    ],
+)
+async def test_a_page_names_its_address_in_its_language_and_those_in_all_languages(
+    client: PageClient, path: str, accepted: str, canonical: str
+) -> None:
+    page = (await client.get(path, **{"Accept-Language": accepted})).text
+    [named] = re.findall(r'rel="canonical" href="https?://[^/]+(/[^"]*)"', page)
+    [shared] = re.findall(r'property="og:url" content="https?://[^/]+(/[^"]*)"', page)
+    assert named == shared == canonical
     addresses = re.findall(r'rel="alternate" hreflang="([\w-]+)" href="https?://[^/]+(/[^"]*)"', page)
-    assert dict(addresses) == {"en": f"/en{query}", "de": f"/de{query}", "x-default": query}
+    english = canonical.removeprefix("/de")
+    assert dict(addresses) == {"en": english, "de": f"/de{english}", "x-default": english}
+
+
+async def test_pages_that_search_engines_skip_name_no_address(client: PageClient) -> None:
+    for path in ("/de/signin", "/de/no/such/page"):
+        assert 'rel="alternate"' not in (await client.get(path)).text
+
+
+async def test_previews_and_the_manifest_never_show_the_language_of_another_reader(
+    client: PageClient, market: Market
+) -> None:
+    show = market.show("Nick Cave")
+    market.ticket(market.user("seller@example.com")[0], show_id=show.id)
+    pages = [(await client.http.get(f"/events/{show.id}", headers=headers)).text for headers in ({}, GERMAN)]
+    assert len({re.findall(r'og:image" content="([^"]+)"', page)[0] for page in pages}) == 1
+    manifest = await client.http.get("/manifest.webmanifest", headers=GERMAN)
+    assert {"Cookie", "Accept-Language"} <= set(manifest.headers["vary"].split(", "))
+
+
+@pytest.mark.parametrize(
+    ("path", "cookie", "is_public"),
+    [
+        ("/", None, True),
+        ("/", "language=de", True),
+        ("/", "language=en", False),
+        ("/de/", "language=de", True),
+        ("/de/", None, False),
+    ],
+)
+async def test_no_network_keeps_a_page_that_a_cookie_has_chosen_or_that_sets_one(
+    site: Site, path: str, cookie: str | None, *, is_public: bool
+) -> None:
+    page = await site.get(path, **GERMAN, **({"Cookie": cookie} if cookie else {}))
+    assert ("cdn-cache-control" in page.headers) is is_public
+    assert page.headers["cache-control"] == ("no-cache" if is_public else "private, no-cache")
+    assert ("set-cookie" in page.headers) <= (not is_public)
 
 
 async def test_each_page_leads_to_itself_in_the_other_language(client: PageClient) -> None:
@@ -63,7 +114,13 @@ async def test_each_page_leads_to_itself_in_the_other_language(client: PageClien
     assert re.search(r'<a href="/en/how-it-works" lang="en" hreflang="en">English</a>', german)
 
 
-@pytest.mark.parametrize("path", ["/de/api/tickets", "/de/health/live", "/de/de/signin", "/deutsch"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/de/api/tickets", "/de//api/tickets", "/de/%61pi/tickets", "/de/health/live", "/de/metrics"),
+        *("/de//metrics", "/de//signin", "/%64e/signin", "/de/de/signin", "/deutsch"),
+    ],
+)
 async def test_only_pages_have_a_language_in_their_address(client: PageClient, path: str) -> None:
     assert (await client.http.get(path)).status_code == 404
 
@@ -138,9 +195,7 @@ async def test_whoever_signs_up_gets_emails_in_the_language_of_the_page(
     assert list(market.languages.values()) == ["de"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/signin", "/signup", "/how-it-works", "/account/forgot", "/developers"]
-)
+@pytest.mark.parametrize("path", ["/", "/signin", "/signup", "/account/forgot", "/developers"])
 async def test_no_text_of_a_page_bypasses_the_catalogue(
     client: PageClient, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:

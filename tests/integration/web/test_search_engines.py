@@ -58,7 +58,7 @@ async def test_a_ticket_has_a_canonical_address_and_a_preview(
     ticket = market.ticket(
         seller, title='Say "Hi" <b>', starts_at=datetime.fromisoformat("2036-12-12T19:00Z")
     )
-    page = (await client.get(f"/tickets/{ticket.id}/offer")).text
+    page = (await client.get(f"/tickets/{ticket.id}")).text
     assert f'<link rel="canonical" href="{SITE}/tickets/{ticket.id}">' in page
     assert data_of(page)["name"] == 'Say "Hi" <b>'
     assert "<b>" not in metadata(page)["og:title"]
@@ -86,6 +86,8 @@ async def test_the_sitemap_lists_public_pages_and_events_and_is_kept(
     found = ElementTree.fromstring(answer.content)  # noqa: S314 - it is ours
     addresses = [each.text for each in found.iter("{http://www.sitemaps.org/schemas/sitemap/0.9}loc")]
     assert f"{SITE}/terms" in addresses
+    assert f"{SITE}/de/terms" in addresses
+    assert f"{SITE}/en/terms" not in addresses
     asked = sum(request.path == "/internal/upcoming-shows" for request in market.seen)
     assert asked <= 1
     assert asked == 0 or f"{SITE}/events/{show.id}" in addresses
@@ -96,7 +98,7 @@ async def test_the_sitemap_lists_public_pages_and_events_and_is_kept(
 async def test_robots_are_kept_out_of_private_pages(client: PageClient) -> None:
     text = (await client.get("/robots.txt")).text
     assert f"Sitemap: {SITE}/sitemap.xml" in text
-    for path in ("/orders", "/account", "/api/", "/sell"):
+    for path in ("/orders", "/account", "/api/", "/sell", "/de/orders", "/en/account"):
         assert f"Disallow: {path}\n" in text
     assert "Disallow: /\n" not in text
 
