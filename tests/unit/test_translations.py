@@ -14,6 +14,9 @@ from babel.messages.pofile import read_po
 from contracts.languages import LANGUAGES
 from kit import texts
 from kit.texts import CATALOGUES, using
+from services.orders.evidence.rules import TooManyPhotos
+from services.tickets.alerts.rules import TooManyAlerts
+from services.tickets.files.rules import TooManyFiles
 from tests.support.pseudo_locale import PseudoLocale, pseudo
 from web.rendering import service_texts
 
@@ -101,6 +104,11 @@ def test_a_message_of_a_service_is_translated_even_with_names_and_numbers(englis
     assert service_texts.message(english) == english
     with using(GERMAN):
         assert service_texts.message(english) == german
+
+
+def test_messages_with_a_number_are_recognized() -> None:
+    for error in (TooManyAlerts, TooManyPhotos, TooManyFiles):
+        assert any(pattern.fullmatch(error.message) for _form, pattern in service_texts._PATTERNS), error
 
 
 def test_the_pseudo_locale_lengthens_texts_and_keeps_placeholders_and_tags() -> None:

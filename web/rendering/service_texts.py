@@ -37,6 +37,7 @@ FORMS: Sequence[str] = (
     N_("The event must begin before the year %(year)s"),
     N_("A listing has at most %(count)s files"),
     N_("You can send at most %(count)s photos"),
+    N_("You have %(count)s alerts and favorites already. Remove one first"),
 )
 PARTS: Sequence[str] = (
     *(N_("Title"), N_("Venue"), N_("City"), N_("Performer"), N_("Seat"), N_("Notes"), N_("Private note")),

@@ -148,7 +148,7 @@ def removed(case: CaseState) -> Changes | None:
 
 
 def forget(case: CaseState, user: str, now: datetime) -> Changes | None:
-    """Forget who has reported, and close the open report of somebody who has left."""
+    """Forget who has reported. What somebody has reported who has left stays, and waits for its decision."""
     if not any(each.reporter_id == user for each in case.reports):
         return None
     reports = [

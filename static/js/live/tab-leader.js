@@ -1,7 +1,6 @@
 /* All tabs of a browser share one event stream, because browsers allow few connections per host. The tab that holds a
    Web Lock is the leader: it opens the stream and forwards the messages to the other tabs over a BroadcastChannel. A
-   tab waits for the lock while it is visible. In a browser without locks or channels, each
-   tab opens its own stream.
+   tab waits for the lock while it is visible. In a browser without locks or channels, each tab opens its own stream.
 
    Events on `document`:
    live:signal   the topic in `detail` has changed

@@ -410,6 +410,24 @@ async def test_requests_follow_an_event_that_is_merged_or_postponed(tickets: Ser
     assert {alert.ends_at for alert in await Alert.find_all().to_list()} == {later}
 
 
+async def test_requests_for_a_merged_event_are_told_of_tickets_that_were_announced_before(
+    tickets: Served,
+) -> None:
+    ticket = await lists(tickets)
+    other = await lists(tickets, title="Nick Cave live")
+    await asks(tickets, CARL, showId=other["showId"])
+    await asks(tickets, BOB, showId=ticket["showId"])
+    here, key = replica(tickets), ObjectId(ticket["id"])
+    await here.announce(key)
+    assert await told(ticket) == [BOB]
+    assert await announce_at(ticket) is None
+    await merging.merge(ticket["showId"], other["showId"])
+    assert await here.announce(key) == 0, "the merge makes no wave sooner"
+    await minutes_pass(ticket)
+    await here.announce(key)
+    assert await told(ticket) == [BOB, CARL]
+
+
 async def test_what_is_over_is_deleted(tickets: Served) -> None:
     show_id = await show(tickets)
     await asks(tickets, BOB, showId=show_id)
