@@ -4,6 +4,7 @@ Raw HTML in a file is shown as text, and links lead only to harmless schemes. So
 wrote can't run a script. The files are read when they are first requested, and again after a change.
 """
 
+import logging
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,8 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
+
+log = logging.getLogger(__name__)
 
 STANDARD = Path(__file__).parents[1] / "documents"
 """The files that come with the code."""
@@ -43,19 +46,24 @@ class Article:
 def article(name: str, language: str, folder: Path | None = None) -> Article:
     """The article with this name, in a language if there is a file for it, such as `terms.de.md`.
 
-    A file in the operator's folder replaces all standard ones with this name.
+    A file in the operator's folder replaces all standard ones with this name. One that can't be read doesn't,
+    and is logged: the standard texts name no operator.
 
     Raises:
         KeyError: there is no such article.
     """
     if name not in NAMES:
         raise KeyError(name)
+    if folder is not None and not folder.is_dir():
+        _report(folder, "it isn't a folder")
     for path in _candidates(name, language, folder):
         try:
             state = path.stat()
             return _read(path, state.st_mtime_ns, state.st_size)
-        except OSError:
+        except FileNotFoundError:
             continue
+        except OSError as error:
+            _report(path, str(error))
     raise KeyError(name)
 
 
@@ -81,6 +89,12 @@ def _read(path: Path, _changed: int, _size: int) -> Article:
     """The file's article. A file that was changed is read again, because its time differs."""
     with path.open("rb") as file:
         return render(file.read(MAX_BYTES).decode("utf-8-sig", errors="replace"))
+
+
+@lru_cache(maxsize=100)
+def _report(path: Path, reason: str) -> None:
+    """Log what can't be read. Once, because each reader of the page would repeat it."""
+    log.error("%s isn't used for a page: %s", path, reason)
 
 
 def _texts(tokens: Sequence[Token], kind: str) -> Iterator[str]:

@@ -91,3 +91,21 @@ def test_only_known_articles_are_read(tmp_path: Path) -> None:
     for name in ("secret", "../secret", ""):
         with pytest.raises(KeyError):
             article(name, "en", tmp_path)
+
+
+def test_a_file_that_cannot_be_read_is_logged_once_and_replaced_by_the_standard_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "terms.md").mkdir()
+    for _ in range(3):
+        assert article("terms", "en", tmp_path) == article("terms", "en")
+    assert [record.message for record in caplog.records] == [
+        f"{tmp_path / 'terms.md'} isn't used for a page: [Errno 21] Is a directory: '{tmp_path / 'terms.md'}'"
+    ]
+
+
+def test_a_folder_of_the_operator_that_is_missing_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert article("imprint", "en", tmp_path / "missing") == article("imprint", "en")
+    assert "isn't a folder" in caplog.text
