@@ -94,3 +94,31 @@ async def test_the_form_of_a_listing_is_not_shown_to_another_user(visitors: Visi
     await seller.button("Sign in").click()
     await expect(title).to_have_value("")
     assert await seller.page.evaluate("sessionStorage.getItem('listing-draft')") is None
+
+
+async def test_a_draft_is_deleted_after_an_hour_even_if_nobody_signs_in(visitors: Visitors) -> None:
+    seller = await visitors.member()
+    await seller.open("/sell")
+    await seller.page.evaluate("""() => {
+        const owner = document.querySelector(".account").dataset.viewer;
+        const draft = { owner, values: [["title", "Secret"]], address: "/sell", at: Date.now() - 3600001 };
+        sessionStorage.setItem("listing-draft", JSON.stringify(draft));
+    }""")
+    await seller.page.context.request.post(f"{seller.site}/api/users/signout", data={})
+    await seller.open("/how-it-works")
+    assert await seller.page.evaluate("sessionStorage.getItem('listing-draft')") is None
+
+
+async def test_a_draft_does_not_load_a_page_without_the_form_again_and_again(visitors: Visitors) -> None:
+    seller = await visitors.member()
+    await seller.open("/account")
+    await seller.page.evaluate("""() => {
+        const owner = document.querySelector(".account").dataset.viewer;
+        const draft = { owner, values: [], address: "/account", at: Date.now() };
+        sessionStorage.setItem("listing-draft", JSON.stringify(draft));
+    }""")
+    opened: list[str] = []
+    seller.page.on("framenavigated", lambda frame: opened.append(frame.url))
+    await seller.open("/account")
+    await seller.open("/how-it-works")
+    assert len(opened) == 2

@@ -61,10 +61,12 @@ function tell() {
 
 function restore() {
   const draft = stored();
-  if (!draft || !viewer) return; // a guest is about to sign in
-  const isUsable = draft.owner === viewer && Date.now() - draft.at < MAX_AGE;
-  if (!isUsable) store(null);
-  else if (draft.address === location.pathname + location.search && form()) {
+  if (!draft) return;
+  const isOfAnother = viewer && draft.owner !== viewer;
+  if (isOfAnother || Date.now() - draft.at >= MAX_AGE) store(null);
+  else if (!viewer) return; // a guest is about to sign in
+  else if (draft.address === location.pathname + location.search) {
+    if (!form()) return; // an error page: to load it again and again would help nobody
     store(null);
     fillIn(draft.values);
     tell();
