@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import math
 from asyncio import to_thread
 from collections.abc import Iterable
@@ -20,11 +21,13 @@ from contracts import guarantees
 from contracts.languages import LANGUAGES
 from contracts.wire import now
 from settings import Settings
-from web.api_client import ApiClient
+from web.api_client import ApiClient, ServiceDown
 from web.languages import prefix_of
 from web.pages.articles import PATHS
 from web.rendering import icons
 from web.rendering.texts import _
+
+log = logging.getLogger(__name__)
 
 InjectedSettings = NamedDependency[Settings]
 
@@ -32,6 +35,8 @@ DAY = "public, max-age=86400"
 HOUR = "public, max-age=3600"
 
 SITEMAP_SECONDS = 3600.0
+RETRY_SECONDS = 10.0
+"""How long tickets isn't asked again after it didn't answer."""
 
 SECURITY_TXT_DAYS = 180
 """How long a copy of security.txt counts as current. RFC 9116 recommends less than a year."""
@@ -91,16 +96,31 @@ class Sitemap:
     """The sitemap of this process, which is made again after an hour, however often it is requested."""
 
     def __init__(self) -> None:
-        self._made_at = -math.inf
+        self._due_at = -math.inf
         self._content = b""
         self._making = asyncio.Lock()
 
     async def content(self, site: str, api: ApiClient) -> bytes:
+        """While tickets is down, the last one. Requests don't wait for tickets one after the other then.
+
+        Raises:
+            ServiceDown: there is none yet.
+        """
         async with self._making:
-            if monotonic() - self._made_at >= SITEMAP_SECONDS:
-                self._content = sitemap_of(site, await api.upcoming_shows())
-                self._made_at = monotonic()
-            return self._content
+            if monotonic() >= self._due_at:
+                await self._make(site, api)
+        if not self._content:
+            raise ServiceDown("tickets")
+        return self._content
+
+    async def _make(self, site: str, api: ApiClient) -> None:
+        try:
+            self._content = sitemap_of(site, await api.upcoming_shows())
+        except ServiceDown as error:
+            log.warning("The sitemap can't be made: %s", error)
+            self._due_at = monotonic() + RETRY_SECONDS
+        else:
+            self._due_at = monotonic() + SITEMAP_SECONDS
 
 
 def sitemap_of(site: str, events: Iterable[str]) -> bytes:

@@ -81,7 +81,10 @@ async def take_news(user: str) -> list[Match]:
     Of concurrent calls, such as those of several tabs, one gets each match.
     """
     matches = Match.get_pymongo_collection()
-    unseen = {"user_id": user, "seen_at": None, "matched_at": {"$gt": now() - NEWS}}
+    since = now() - NEWS
+    # By the id, no older matches are read.
+    recent = {"_id": {"$gt": ObjectId.from_datetime(since)}, "matched_at": {"$gt": since}}
+    unseen = {"user_id": user, "seen_at": None, **recent}
     taken = []
     for match in await _matches(unseen, MAX_NEWS):
         seen = await matches.update_one({"_id": match.id, "seen_at": None}, {"$set": {"seen_at": now()}})

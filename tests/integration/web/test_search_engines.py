@@ -1,10 +1,13 @@
 """What search engines, messengers, password managers and other programs read."""
 
+import asyncio
 import io
 import json
 import re
 from datetime import datetime
-from typing import Any
+from time import monotonic
+from typing import Any, cast
+from unittest.mock import patch
 from xml.etree import ElementTree
 
 import pytest
@@ -14,6 +17,8 @@ from contracts.api import User
 from contracts.wire import now
 from tests.integration.web.page_client import PageClient
 from tests.support.fakes.market import Market
+from web.api_client import ApiClient, ServiceDown
+from web.pages.well_known import RETRY_SECONDS, SITEMAP_SECONDS, Sitemap
 
 SITE = "http://localhost:3500"
 
@@ -93,6 +98,31 @@ async def test_the_sitemap_lists_public_pages_and_events_and_is_kept(
     assert asked == 0 or f"{SITE}/events/{show.id}" in addresses
     await client.get("/sitemap.xml")
     assert sum(request.path == "/internal/upcoming-shows" for request in market.seen) == asked
+
+
+async def test_requests_for_the_sitemap_do_not_wait_for_tickets_one_after_the_other() -> None:
+    asked, is_down = 0, True
+
+    class Api:
+        async def upcoming_shows(self) -> list[str]:
+            nonlocal asked
+            asked += 1
+            await asyncio.sleep(0)
+            if is_down:
+                raise ServiceDown("tickets")
+            return ["a" * 24]
+
+    sitemap, api = Sitemap(), cast("ApiClient", Api())
+    answers = await asyncio.gather(*(sitemap.content(SITE, api) for _ in range(50)), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {ServiceDown}
+    assert asked == 1
+    with patch("web.pages.well_known.monotonic", lambda: monotonic() + RETRY_SECONDS):
+        is_down = False
+        made = await sitemap.content(SITE, api)
+    with patch("web.pages.well_known.monotonic", lambda: monotonic() + 2 * SITEMAP_SECONDS):
+        is_down = True
+        assert await sitemap.content(SITE, api) == made, "an old one is better than none"
+    assert asked == 3
 
 
 async def test_robots_are_kept_out_of_private_pages(client: PageClient) -> None:
