@@ -1,5 +1,7 @@
 """Requests follow their event after a merge or a correction."""
 
+from typing import Any
+
 from pymongo.errors import DuplicateKeyError
 
 from contracts.wire import now
@@ -18,7 +20,7 @@ async def follow(show_id: str, show: Show) -> None:
     alerts = Alert.get_pymongo_collection()
     target = rules.target_of_show(show.key)
     moved = {"target": target, "show_id": show.key, "ends_at": show.starts_at}
-    followers = {"target": rules.target_of_show(show_id)}
+    followers: dict[str, Any] = {"target": rules.target_of_show(show_id)}
     if show_id == show.key:
         followers["ends_at"] = {"$ne": show.starts_at}
     async for alert in Alert.find(followers):
