@@ -155,7 +155,7 @@ class WebKit:
     @classmethod
     @asynccontextmanager
     async def started(cls, folder: Path) -> AsyncIterator["WebKit"]:
-        missing = [tool for tool in (DRIVER, "xvfb-run", "stdbuf") if not shutil.which(tool)]
+        missing = [tool for tool in (DRIVER, "xvfb-run") if not shutil.which(tool)]
         assert not missing, (
             f"WebKit was not tested, because there is no {' and no '.join(missing)}: "
             "apt-get install webkit2gtk-driver gir1.2-webkit2-4.1 python3-gi xvfb"
@@ -178,9 +178,7 @@ class WebKit:
             # Debian's Python must not find the packages of this one.
             environment={"PYTHONPATH": "", "PYTHONHOME": ""},
         )
-        # A file gets what is printed only in blocks, which are lost when a page's process is killed.
-        command = ["/usr/bin/stdbuf", "-oL", "/usr/bin/python3", str(HERE / "webkit.py"), str(folder)]
-        options = {"binary": command[0], "args": command[1:]}
+        options = {"binary": "/usr/bin/python3", "args": [str(HERE / "webkit.py"), str(folder)]}
         capabilities = {"alwaysMatch": {"webkitgtk:browserOptions": options}}
         async with (
             running(driver, folder / "driver.log", signal.SIGTERM),
@@ -189,14 +187,14 @@ class WebKit:
             started = _value(await http.post("/session", json={"capabilities": capabilities}))
             self.version = f"WebKitGTK {started['capabilities']['browserVersion']}"
             http.base_url = http.base_url.join(f"/session/{started['sessionId']}/")
-            yield WebKitWindow(http, folder / "console")
+            yield WebKitWindow(http, folder / "errors")
             await http.delete("")
 
 
 class WebKitWindow:
-    def __init__(self, http: httpx.AsyncClient, console: Path) -> None:
+    def __init__(self, http: httpx.AsyncClient, errors: Path) -> None:
         self._http = http
-        self._console = console
+        self._errors = errors
 
     async def open(self, address: str) -> None:
         await self._post("url", url=address)
@@ -214,8 +212,9 @@ class WebKitWindow:
         await self._post("window/rect", width=width, height=height)
 
     async def errors(self) -> list[str]:
-        lines = self._console.read_text(errors="replace").splitlines()
-        return [line.partition(": CONSOLE ")[2] for line in lines if " ERROR " in line]
+        if not self._errors.exists():
+            return []
+        return [json.loads(line) for line in self._errors.read_text().splitlines()]
 
     async def _post(self, command: str, **body: Any) -> Any:
         return _value(await self._http.post(command, json=body))

@@ -29,8 +29,8 @@ const element = (page, xpath) => page.locator(`::-p-xpath(${xpath})`).setTimeout
 const commands = {
   version: () => browser.version(),
   async window() {
-    // A browser context has cookies of its own.
-    const page = await (await browser.createBrowserContext()).newPage();
+    // A context has cookies of its own. Pages of tabs in the background would wait for updates until they are seen.
+    const page = await (await browser.createBrowserContext()).newPage({ type: "window" });
     const found = [];
     page.setDefaultTimeout(Number(timeout));
     page.on("pageerror", (error) => found.push(String(error)));

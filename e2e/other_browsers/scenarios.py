@@ -1,7 +1,7 @@
 """A purchase and live updates in Firefox and in WebKit.
 
-`just other-browsers` runs these tests. They need browsers that `just test` doesn't install, so the file's name
-keeps them out of it.
+`just other-browsers` runs these tests. They need browsers that `just test` doesn't install, so the file's
+name keeps them out of it.
 """
 
 import json

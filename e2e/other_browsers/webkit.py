@@ -1,14 +1,14 @@
 """A window of WebKitGTK without anything around the page, for WebKitWebDriver, which starts it.
 
-WebKit's own MiniBrowser can't be narrower than its toolbar, and while it is controlled by a driver its session
-is private, in which WebKit doesn't report what pages write to the console. Debian's Python runs this file,
-because the bindings are Debian packages: `python3 webkit.py FOLDER` keeps all data in the folder, and writes
-the console to its file `console`.
+The driver can't read the console of pages, and WebKit's own MiniBrowser neither reports it nor can be
+narrower than its toolbar. Debian's Python runs this file, because the bindings are Debian packages:
+`python3 webkit.py FOLDER` writes all errors of pages to the file `errors` of the folder, one per line.
 """
 
-import os
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import gi  # type: ignore[import-not-found, unused-ignore]
 
@@ -16,17 +16,41 @@ gi.require_version("Gtk", "3.0")
 gi.require_version("WebKit2", "4.1")
 from gi.repository import Gtk, WebKit2  # type: ignore[import-not-found, unused-ignore] # noqa: E402
 
+REPORT = """
+const report = (text) => webkit.messageHandlers.errors.postMessage(String(text));
+const write = console.error;
+console.error = (...values) => { report(values.join(" ")); write.apply(console, values); };
+addEventListener("error", ({message}) => report(message));
+addEventListener("unhandledrejection", ({reason}) => report(reason));
+addEventListener("securitypolicyviolation", ({effectiveDirective, blockedURI}) =>
+    report(`Content-Security-Policy: ${effectiveDirective} blocked ${blockedURI}`));
+"""
+"""Runs before the scripts of each page."""
+
+
+def reporter(errors: Path) -> Any:
+    """Writes what pages report to a file."""
+
+    def write(_: object, result: Any) -> None:
+        with errors.open("a") as lines:
+            lines.write(json.dumps(result.get_js_value().to_string()) + "\n")
+
+    manager = WebKit2.UserContentManager()
+    manager.connect("script-message-received::errors", write)
+    manager.register_script_message_handler("errors")
+    frames, time = WebKit2.UserContentInjectedFrames.ALL_FRAMES, WebKit2.UserScriptInjectionTime.START
+    manager.add_script(WebKit2.UserScript.new(f"{{{REPORT}}}", frames, time, None, None))
+    return manager
+
 
 def main(folder: Path) -> None:
-    with (folder / "console").open("ab") as console:
-        # The processes of pages write the console. They inherit this.
-        os.dup2(console.fileno(), sys.stdout.fileno())
-    data = str(folder / "data")
-    storage = WebKit2.WebsiteDataManager(base_data_directory=data, base_cache_directory=data)
-    context = WebKit2.WebContext(website_data_manager=storage)
+    context = WebKit2.WebContext.new_ephemeral()
     context.set_automation_allowed(True)
-    settings = WebKit2.Settings(enable_write_console_messages_to_stdout=True)
-    view = WebKit2.WebView(web_context=context, settings=settings, is_controlled_by_automation=True)
+    view = WebKit2.WebView(
+        web_context=context,
+        user_content_manager=reporter(folder / "errors"),
+        is_controlled_by_automation=True,
+    )
     context.connect(
         "automation-started", lambda _, session: session.connect("create-web-view", lambda _: view)
     )
