@@ -96,6 +96,35 @@ image-check: setup
 e2e *ARGS: setup browser
     @exec {{ python }} -m pytest e2e {{ ARGS }}
 
+# Buy a ticket and watch live updates in Firefox and WebKit, some minutes: all, or `just other-browsers -k firefox`
+[group("develop")]
+[no-exit-message]
+other-browsers *ARGS: setup _other-browsers
+    @exec {{ python }} -m pytest e2e/other_browsers/scenarios.py {{ ARGS }}
+
+# Install Firefox and WebKit if they are missing. The tests of a browser that can't be installed fail and say so.
+_other-browsers:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if { command -v firefox-esr || command -v firefox; } >/dev/null && command -v WebKitWebDriver xvfb-run >/dev/null &&
+        /usr/bin/python3 -c 'import gi; gi.require_version("WebKit2", "4.1")' 2>/dev/null; then
+        exit
+    fi
+    as_root=()
+    if [ "$(id -u)" != 0 ]; then
+        as_root=(sudo -n)
+    fi
+    if command -v apt-get >/dev/null; then
+        "${as_root[@]}" apt-get update -qq || true
+        # WebKit is missing in some distributions, which should not keep Firefox from being tested.
+        for packages in firefox-esr 'webkit2gtk-driver gir1.2-webkit2-4.1 python3-gi xvfb xauth'; do
+            echo "Installing $packages with apt-get ..."
+            # shellcheck disable=SC2086 # several packages
+            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+                apt-get install -y -qq -o Acquire::Retries=3 $packages </dev/null || true
+        done
+    fi
+
 # Measure which code the tests run, in all processes: `just coverage`, `just coverage tests/unit`
 [group("develop")]
 [no-exit-message]

@@ -20,6 +20,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     ),
     "openapi": ("openapi-typescript@7.13.0", "typescript@5.9.3"),
     "nats": ("@nats-io/transport-node@3.4.0",),
+    "firefox": ("puppeteer-core@24.43.1",),  # version 25 needs Node.js 22.12
 }
 """Exact versions, by the name of the folder in which they are installed."""
 
