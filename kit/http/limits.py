@@ -44,6 +44,10 @@ class LocalNetwork:
     def __init__(self) -> None:
         self._counts = NetworkCounts()
 
+    def __deepcopy__(self, _: object) -> "LocalNetwork":
+        """Litestar copies the handlers of routers. All copies count together."""
+        return self
+
     async def __call__(self, action: str, request: ApiRequest, per_minute: int) -> None:
         networks = networks_of(request.client_address)
         if networks is None or per_minute == 0:

@@ -68,12 +68,12 @@ class Stationery:
         context = {"content": content, "site": self._site, "unsubscribe": unsubscribe}
         message.set_content(self._text.render(context), cte="quoted-printable")
         message.add_alternative(self._html.render(context), subtype="html", cte="quoted-printable")
-        message["Content-Language"] = texts.language()  # set_content would remove it
         for attachment in content.attachments:
             message.add_attachment(attachment.text, subtype="plain", filename=attachment.name, cte="base64")
             part = list(message.iter_attachments())[-1]
             part.replace_header("Content-Type", f'{attachment.content_type}; charset="utf-8"')
             part.set_param("name", attachment.name)
+        message["Content-Language"] = texts.language()  # each of the methods above would remove it
         return message
 
     def message_id(self, key: str) -> str:

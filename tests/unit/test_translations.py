@@ -45,6 +45,8 @@ def catalogue(code: str) -> Catalog:
 def pairs(code: str) -> Iterator[tuple[str, str]]:
     """Each text with its translation. Both forms of a plural are texts."""
     for message in catalogue(code):
+        if not message.id:  # the header
+            continue
         if isinstance(message.id, str):
             yield message.id, str(message.string)
         else:

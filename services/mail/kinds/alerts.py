@@ -6,6 +6,7 @@ from decimal import Decimal
 from contracts.events import AlertedTicket, AlertMatched
 from contracts.money import to_minor_units
 from contracts.tickets import TicketDetails
+from kit.texts import _
 from services.mail.kinds.base import Button, Content, Kind, Notice, Site
 from services.mail.kinds.texts import day_and_time, one_line, price, short
 
@@ -30,11 +31,11 @@ class AlertFacts(TicketDetails):
         """Names and values of what is known."""
         places = ", ".join(place for place in (self.venue, self.city) if place)
         known = [
-            ("Event", one_line(self.title)),
-            ("When", day_and_time(self.starts_at, self.time_zone) if self.starts_at else ""),
-            ("Where", one_line(places)),
-            ("Seat", one_line(self.seat or "")),
-            ("Price", price(self.price_minor, self.quantity, currency)),
+            (_("Event"), one_line(self.title)),
+            (_("When"), day_and_time(self.starts_at, self.time_zone) if self.starts_at else ""),
+            (_("Where"), one_line(places)),
+            (_("Seat"), one_line(self.seat or "")),
+            (_("Price"), price(self.price_minor, self.quantity, currency)),
         ]
         return [(name, value) for name, value in known if value]
 
@@ -52,14 +53,14 @@ class TicketAlert(Kind[AlertMatched, AlertFacts]):
 
     def content(self, facts: AlertFacts, site: Site, url: str) -> Content:
         return Content(
-            subject=f"On sale now: {short(facts.title)}",
-            heading="A ticket that you waited for is on sale",
-            lead="You asked us to tell you. We tell those who asked first before others.",
+            subject=_("On sale now: %(title)s", title=short(facts.title)),
+            heading=_("A ticket that you waited for is on sale"),
+            lead=_("You asked us to tell you. We tell those who asked first before others."),
             details=facts.details(site.currency),
-            steps=["Nobody holds the ticket for you: it is yours once you press Buy and pay."],
-            button=Button("See the ticket", f"{url}/tickets/{facts.ticket_id}"),
-            notes=[f"Change or stop single alerts: {url}/account/alerts"],
-            reason="You received this email because you have an alert or a favorite at Stagedoor.",
+            steps=[_("Nobody holds the ticket for you: it is yours once you press Buy and pay.")],
+            button=Button(_("See the ticket"), f"{url}/tickets/{facts.ticket_id}"),
+            notes=[_("Change or stop single alerts: %(address)s", address=f"{url}/account/alerts")],
+            reason=_("You received this email because you have an alert or a favorite at Stagedoor."),
         )
 
     def example(self) -> AlertMatched:

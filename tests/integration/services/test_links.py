@@ -873,7 +873,8 @@ async def test_the_mail_service_learns_the_address_and_the_link(auth: Served) ->
     assert user is not None
     headers = bearer(mail_token(auth.app.state.settings))
     answer = await auth.ask("GET", f"/internal/users/{user.id}", headers=headers)
-    assert answer.json() == {"id": user.key, "email": EMAIL, "name": None, "confirmed": False}
+    about = {"id": user.key, "email": EMAIL, "name": None, "confirmed": False, "language": None}
+    assert answer.json() == about
     link_id = await newest_link(auth.database, "reset-password", EMAIL)
     link = (await ask_for_link(auth.http, auth.app.state.settings, str(link_id))).json()
     assert link["path"].startswith(f"/account/reset?link={link_id}.")

@@ -166,7 +166,7 @@ async def test_a_listing_that_was_reserved_meanwhile_is_withdrawn_when_it_is_fre
     ticket = await listed(tickets)
     await report(tickets, ticket)
 
-    async def refuse(_: str) -> None:
+    async def refuse(_: str, __: str | None = None) -> None:
         raise TicketReserved
 
     with monkeypatch.context() as held:

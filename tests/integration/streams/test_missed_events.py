@@ -13,7 +13,7 @@ from nats.js import JetStreamContext
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
-from contracts.events import TicketCreated, TicketUpdated
+from contracts.events import AlertMatched, TicketCreated, TicketUpdated
 from kit.lease import Lease
 from kit.mongo import Database, database
 from kit.outbox import Outbox
@@ -63,7 +63,11 @@ async def broker(server: Nats, js: JetStreamContext) -> AsyncIterator[NatsBroker
 
 def of_tickets() -> list[str]:
     """The names of all consumers of events of tickets."""
-    return sorted(consumer.name for consumer in CONSUMERS if consumer.subject in SUBJECTS)
+    return consumers_of(*SUBJECTS)
+
+
+def consumers_of(*subjects: str) -> list[str]:
+    return sorted(consumer.name for consumer in CONSUMERS if consumer.subject in subjects)
 
 
 @pytest.fixture
@@ -334,7 +338,8 @@ async def test_each_owner_looks_after_the_consumers_of_its_events(
         async def looked_after() -> list[str]:
             return sorted([raw["_id"] async for raw in served.database["consumers"].find()])
 
-        assert await until(looked_after, lambda names: len(names) >= len(of_tickets())) == of_tickets()
+        expected = sorted([*of_tickets(), *consumers_of(AlertMatched.subject)])
+        assert await until(looked_after, lambda names: len(names) >= len(expected)) == expected
 
 
 def view(first: int, last: int, acknowledged: int, *, is_idle: bool = False, is_new: bool = False) -> View:

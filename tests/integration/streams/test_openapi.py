@@ -377,7 +377,7 @@ def test_a_validator_that_divides_in_binary_accepts_every_price(document: dict[s
     prices = [part for part in parts(document["components"]) if part.get("maximum") == float(MAX_PRICE)]
     assert prices
     for schema in prices:
-        assert schema["description"] == "A multiple of 0.01."
+        assert schema["description"].endswith("A multiple of 0.01.")
         for price in (0.01, 0.07, 19.99, 999999.99):
             Draft202012Validator(schema).validate(price)
     # The control: this is what the documents leave out.

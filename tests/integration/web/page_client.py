@@ -49,7 +49,8 @@ async def page_client(app: ASGIApp) -> AsyncIterator[PageClient]:
 
 def text_of(response: httpx.Response) -> str:
     """The text of a page without tags and with single spaces between words."""
-    return " ".join(re.sub(r"<[^>]+>", " ", re.sub("</?bdi>", "", response.text)).split())
+    shown = re.sub(r"<(script|style)\b.*?</\1>", " ", response.text, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", re.sub("</?bdi>", "", shown)).split())
 
 
 def is_page(response: httpx.Response) -> bool:

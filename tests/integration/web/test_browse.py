@@ -146,13 +146,14 @@ async def test_each_date_chip_shows_its_date_and_removes_only_that_date(
 
 
 @pytest.mark.parametrize(
-    ("language", "chip"), [("en-US", "Until Dec 24, 2099"), ("de-DE", "Until 24 Dec 2099")]
+    ("language", "chip"),
+    [("en-US", "Remove filter: Until Dec 24, 2099"), ("en-GB", "Remove filter: Until 24 Dec 2099")],
 )
 async def test_the_chip_of_a_day_follows_the_language_of_the_browser(
     client: PageClient, language: str, chip: str
 ) -> None:
     page = await client.get("/?to=2099-12-24", **{"Accept-Language": language})
-    assert f"Remove filter: {chip}" in links(page)
+    assert chip in links(page)
 
 
 async def test_without_filters_the_page_has_no_chips(client: PageClient, programme: Market) -> None:

@@ -1,6 +1,7 @@
 """What buyer and seller see of a delivery: its state, the next step, and what the buyer takes away."""
 
 import html
+import re
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
@@ -235,7 +236,7 @@ async def test_the_map_is_a_link_that_nothing_asks_for_before_a_click(
 ) -> None:
     order = bought(market, buyer, seller)
     page = await client.get(f"/orders/{order.id}")
-    (address,) = [part for part in page.text.split('"') if "openstreetmap" in part]
+    (address,) = re.findall(r'"(https://www.openstreetmap[^"]*)"', page.text)
     query = parse_qs(urlsplit(address.replace("&amp;", "&")).query)
     assert query == {"query": ["Harpa & Hall, Reykjavik"]}
     assert 'rel="noreferrer"' in page.text

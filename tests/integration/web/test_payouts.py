@@ -95,7 +95,7 @@ async def test_the_page_says_the_fee_and_the_date_before_anything_is_sold(
     client: PageClient, seller: User
 ) -> None:
     text = text_of(await client.get("/account/payouts"))
-    assert "We keep 5\xa0% of each sale." in text
+    assert "We keep 5 % of each sale." in text
     assert "You are paid 3 days after the event begins" in text
     assert "Nothing sold yet." in text
 

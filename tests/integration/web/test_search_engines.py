@@ -58,7 +58,7 @@ async def test_a_ticket_has_a_canonical_address_and_a_preview(
     ticket = market.ticket(
         seller, title='Say "Hi" <b>', starts_at=datetime.fromisoformat("2036-12-12T19:00Z")
     )
-    page = (await client.get(f"/tickets/{ticket.id}/offer")).text
+    page = (await client.get(f"/tickets/{ticket.id}")).text
     assert f'<link rel="canonical" href="{SITE}/tickets/{ticket.id}">' in page
     assert data_of(page)["name"] == 'Say "Hi" <b>'
     assert "<b>" not in metadata(page)["og:title"]

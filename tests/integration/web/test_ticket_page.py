@@ -65,7 +65,7 @@ async def test_missing_details_are_left_out_of_the_page(
 ) -> None:
     ticket_without_details = market.ticket(market.user("other@example.com")[0])
     page = await client.get(f"/tickets/{ticket_without_details.id}")
-    for absent in ("face value", "together", "<img", "From the seller", "ld+json", "og:image", "Past"):
+    for absent in ("face value", "together", "<img", "From the seller", "ld+json", "Past"):
         assert absent not in page.text
 
 
@@ -166,13 +166,17 @@ async def test_the_ticket_page_has_link_preview_metadata_and_structured_data(
     assert f'<link rel="canonical" href="{address}">' in page.text
     assert '<meta property="og:title" content="Nick Cave">' in page.text
     assert 'content="Fri, Dec 12, 2036, 8:00\u202fPM (Berlin time), Astra, Berlin, 2 \u00d7 $45"' in page.text
-    assert f'og:image" content="http://localhost:3500/api/tickets/pictures/{PICTURE}/large"' in page.text
+    assert f'og:image" content="{address}/preview.jpg?v=' in page.text
     found = re.search(r'<script type="application/ld\+json">(.*?)</script>', page.text)
     assert found
     event = json.loads(found[1])
     assert (event["@type"], event["name"]) == ("MusicEvent", "Nick Cave")
     assert event["startDate"] == "2036-12-12T20:00:00+01:00"
-    assert event["location"] == {"@type": "Place", "name": "Astra", "address": "Berlin"}
+    assert event["location"] == {
+        "@type": "Place",
+        "name": "Astra",
+        "address": {"@type": "PostalAddress", "addressLocality": "Berlin"},
+    }
     assert (event["offers"]["price"], event["offers"]["priceCurrency"]) == ("90.00", "USD")
     assert event["offers"]["availability"].endswith("InStock")
 

@@ -204,7 +204,7 @@ def _with_exact_prices(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     exact = {key: _with_exact_prices(part) for key, part in schema.items()}
-    return exact | PRICE_SCHEMA if exact.get("description") == "A multiple of 0.01." else exact
+    return exact | PRICE_SCHEMA if str(exact.get("description")).endswith("A multiple of 0.01.") else exact
 
 
 _TAKEN = ["2xx", "3xx", "401", "402", "403", "404", "409", "410", "429"]

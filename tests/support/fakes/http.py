@@ -22,7 +22,7 @@ async def read(request: web.Request, model: type[Body]) -> Body:
         return model.model_validate_json(await request.read())
     except ValidationError as error:
         items = [
-            ProblemItem(message=detail["msg"], field=str(detail["loc"][0]))
+            ProblemItem(message=detail["msg"], field=".".join(map(str, detail["loc"])))
             for detail in error.errors(include_url=False)
         ]
         title = items[0].message if len(items) == 1 else "Some fields are wrong"

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.events import ALL_EVENTS, Event, OrderCreated, PaymentCreated, TicketCreated
-from contracts.examples import BUYER, LINK, ORDER, PAYMENT, SESSION, TICKET
+from contracts.examples import BUYER, LINK, MATCH, ORDER, PAYMENT, SESSION, TICKET
 from contracts.examples import EVENT_EXAMPLES as EVENTS
 from contracts.wire import Wire
 
@@ -43,6 +43,7 @@ def test_an_event_contains_the_id_of_the_aggregate_that_changed(event: Event) ->
         "user": BUYER,
         "link": LINK,
         "session": SESSION,
+        "alert": MATCH,
     }
     assert event.about == expected[event.subject.partition(".")[0]]
 

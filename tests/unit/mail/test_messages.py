@@ -112,7 +112,7 @@ def test_dates_and_amounts_of_a_message_are_written_as_in_its_language() -> None
 
 
 def test_only_messages_about_neither_money_nor_a_change_of_the_account_are_optional() -> None:
-    assert [kind.name for kind in KINDS if kind.is_optional] == ["new-device"]
+    assert [kind.name for kind in KINDS if kind.is_optional] == ["ticket-alert", "new-device"]
 
 
 def test_an_optional_message_can_be_stopped_with_one_click(kind: AnyKind) -> None:
