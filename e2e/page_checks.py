@@ -70,7 +70,7 @@ class Watch:
         page.context.on("weberror", self._threw)
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        if message.type == "error":
             self.errors.append(f"console: {message.text}")
 
     def _failed(self, request: Request) -> None:

@@ -156,7 +156,7 @@ async def _with_file(seller: Person) -> str:
 
 def row(spot: Spot, visits: Sequence[Visit]) -> str:
     def median(name: str) -> float:
-        return statistics.median(getattr(visit, name) for visit in visits)
+        return float(statistics.median(getattr(visit, name) for visit in visits))
 
     failed = failures(visits)
     cells = [

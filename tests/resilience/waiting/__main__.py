@@ -95,12 +95,9 @@ async def _done(crowd: Crowd, listings: Sequence[Listing], waiting: int) -> bool
 
 
 async def run(folder: Path, people: int, tickets: int, rules: Rules) -> bool:
-    waves = {
-        "ALERT_WAVE_SIZE": str(rules.size),
-        "ALERT_WAVE_SECONDS": str(rules.interval.total_seconds()),
-    }
+    size, interval = str(rules.size), str(rules.interval.total_seconds())
     async with (
-        stagedoor(folder, variants=False, **waves) as stack,
+        stagedoor(folder, variants=False, ALERT_WAVE_SIZE=size, ALERT_WAVE_SECONDS=interval) as stack,
         signed_up(stack.web, people) as waiting,
         signed_up(stack.web, tickets) as sellers,
     ):
