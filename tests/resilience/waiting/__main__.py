@@ -42,8 +42,9 @@ async def _second_replica(stack: Stack) -> None:
 
 
 async def _list(seller: Person, show_id: str, kind: Kind, crowd: Crowd) -> Listing:
+    began = now()
     ticket = await seller.lists_ticket(45, TITLE, showId=show_id, seat=f"Row {seller.id[-4:]}")
-    listing = Listing(ticket["id"], kind.name, now())
+    listing = Listing(ticket["id"], kind.name, began)
     crowd.watch(listing, kind)
     return listing
 
@@ -80,7 +81,7 @@ async def _measure(stack: Stack, people: Sequence[Person], sellers: Sequence[Per
         crowd.fill(listing)
     await count_emails(stack, people, listings)
     listings.sort(key=lambda listing: listing.kind)
-    write("\n".join(table(listings, rules.interval)))
+    write("\n".join(table(listings, rules.size)))
     told = sum(len(listing.told) for listing in listings)
     late = sum(not listing.was_on_sale(each.at) for listing in listings for each in listing.told)
     write(f"\n{told} times somebody was told, and {crowd.pressed} times somebody pressed Buy.")

@@ -7,8 +7,11 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 SLACK = timedelta(seconds=1)
-"""How much later than it happened something may be measured. A wave is claimed before its first person is
-told, so the first people of two waves may be told a little less than the interval apart."""
+"""How much later than it happened the bus may say something.
+
+A wave is claimed before its first person is told, which takes long on a busy machine. So the first people of
+two waves may be told less than the interval apart. But the nth wave never begins before n - 1 intervals.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,9 @@ class Listing:
         known = [is_on_sale for at, is_on_sale in self.states if at - SLACK * is_on_sale <= moment]
         return known[-1] if known else True
 
-    def waves(self, interval: timedelta) -> list[list[Told]]:
-        """Those who were told, by wave. The next wave begins after a pause of half the interval."""
-        waves: list[list[Told]] = []
-        for told in self.told:
-            if not waves or told.at - waves[-1][-1].at > interval / 2:
-                waves.append([])
-            waves[-1].append(told)
-        return waves
+    def waves(self, size: int) -> list[list[Told]]:
+        """Those who were told, by wave. Only the last wave may have fewer people than the others."""
+        return [self.told[place : place + size] for place in range(0, len(self.told), size)]
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Rules:
 
 def broken(listing: Listing, rules: Rules) -> Iterator[str]:
     """The promises that were broken for this ticket, each as a sentence."""
-    waves = listing.waves(rules.interval)
+    waves = listing.waves(rules.size)
     times = Counter(told.user for told in listing.told)
     if twice := [user for user, count in times.items() if count > 1]:
         yield f"{len(twice)} people were told twice: {twice[0]}"
@@ -74,10 +72,12 @@ def broken(listing: Listing, rules: Rules) -> Iterator[str]:
         began, place = wave[0].at, number * rules.size
         if {told.user for told in wave} != {*rules.waiting[place : place + rules.size]}:
             yield f"wave {number + 1} isn't the {rules.size} oldest requests that are left"
+        if began < listing.listed_at + number * rules.interval:
+            yield f"wave {number + 1} began {_after(began, listing.listed_at)} after the listing"
         if not listing.was_on_sale(began):
             yield f"wave {number + 1} began while the ticket wasn't on sale"
     for number, (before, after) in enumerate(pairwise(waves), start=1):
-        if after[0].at - before[0].at < rules.interval - SLACK:
+        if after[0].at - before[0].at < rules.interval / 2:
             yield f"wave {number + 1} began only {_after(after[0].at, before[0].at)} after wave {number}"
     if listing.taken_at is None and len(times) < len(rules.waiting):
         yield f"only {len(times)} of {len(rules.waiting)} people were told of a ticket that nobody took"
@@ -92,10 +92,10 @@ def _after(later: datetime, earlier: datetime) -> str:
     return f"{(later - earlier).total_seconds():.1f} s"
 
 
-def table(listings: Sequence[Listing], interval: timedelta) -> list[str]:
+def table(listings: Sequence[Listing], size: int) -> list[str]:
     """Who was told when, as a Markdown table: for each wave the number of people, and the seconds from the
     listing until the first and the last of them were told."""
-    rows = [(listing, listing.waves(interval)) for listing in listings]
+    rows = [(listing, listing.waves(size)) for listing in listings]
     most = max(len(waves) for _, waves in rows)
     columns = ["ticket", *(f"wave {number}" for number in range(1, most + 1)), "taken", "emails"]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]

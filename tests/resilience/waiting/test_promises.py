@@ -43,8 +43,12 @@ def test_waves_in_the_order_of_requests_keep_every_promise() -> None:
         (listing(told("bob", "carl", after=1), taken=2), "wave 1 isn't the 2 oldest requests"),
         (listing(told("ann", "bob", after=3), taken=2), "wave 1 began while the ticket wasn't on sale"),
         (
-            listing(told("ann", "bob", after=1), told("carl", "dora", after=8), taken=9),
-            "wave 2 began only 7.0 s after wave 1",
+            listing(told("ann", "bob", after=1), told("carl", "dora", after=9), taken=12),
+            "wave 2 began 9.0 s after the listing",
+        ),
+        (
+            listing(told("ann", "bob", after=11), told("carl", "dora", after=15), taken=16),
+            "wave 2 began only 4.0 s after wave 1",
         ),
         (listing(told("ann", "bob", after=1)), "only 2 of 5 people were told of a ticket that nobody took"),
     ],
@@ -77,7 +81,7 @@ def test_nobody_may_be_told_between_a_reservation_and_its_end() -> None:
 
 
 def test_the_table_shows_the_people_and_the_times_of_each_wave() -> None:
-    rows = table([kept(), listing(told("ann", "bob", after=1), taken=2)], RULES.interval)
+    rows = table([kept(), listing(told("ann", "bob", after=1), taken=2)], RULES.size)
     assert rows[0] == "| ticket | wave 1 | wave 2 | wave 3 | taken | emails |"
     assert rows[2].endswith(" | 2 after 11.0\u201311.0 s | 1 after 21.0\u201321.0 s | never | 5 |")
     assert rows[3] == "| a ticket | 2 after 1.0\u20131.0 s |  |  | after 2.0 s | 2 |"
