@@ -455,6 +455,12 @@ overload *ARGS: setup
 abuse *ARGS: setup
     @exec {{ python }} -m tests.resilience.abuse {{ ARGS }}
 
+# Let people wait for tickets of an event, and check who is told of them and when: `just waiting --people 50`
+[group("resilience")]
+[no-exit-message]
+waiting *ARGS: setup
+    @exec {{ python }} -m tests.resilience.waiting {{ ARGS }}
+
 # Measure speed, CPU and memory: all workloads, or some: `just bench landing purchase --json before.json`
 [group("measure")]
 [no-exit-message]
@@ -506,6 +512,12 @@ ledger *ARGS: setup
 [no-exit-message]
 speed *ARGS: setup browser
     @exec {{ python }} -m e2e.speed {{ ARGS }}
+
+# Measure and check ten pages as Lighthouse does, on a phone with slow 4G and a slow CPU: `just page-report --visits 3`
+[group("measure")]
+[no-exit-message]
+page-report *ARGS: setup browser
+    @exec {{ python }} -m e2e.page_report {{ ARGS }}
 
 # Take the screenshots for docs/tour.md: all, or some: `just shots browse sell`
 [group("documentation")]

@@ -175,7 +175,7 @@ async def _prepare(
         await list_ticket(other_buyer, AVAILABLE, price=price, faceValue=price, quantity=1, seat=seat)
     promised = await list_ticket(seller, PROMISED, promised=True)
     delivered = await list_ticket(seller, DELIVERED, promised=True, quantity=1)
-    await _upload(seller, delivered)
+    await upload(seller, delivered)
     reserved = await list_ticket(seller, RESERVED)
     extendable = await list_ticket(seller, EXTENDABLE)
     ticket_ids = {name: await list_ticket(seller, state.title) for name, state in ORDERS.items()}
@@ -205,7 +205,7 @@ async def _prepare(
     return Market(seller, buyer, other_buyer, newcomer, paths, orders, show, begun.json()["url"])
 
 
-async def _upload(seller: Person, ticket: str) -> None:
+async def upload(seller: Person, ticket: str) -> None:
     """Upload a file with a new code for the ticket."""
     content = pdf([secrets.token_hex(8)])
     answer = await seller.client.post(f"/api/tickets/{ticket}/files", content=content)

@@ -11,6 +11,7 @@ from contracts.money import parse_price
 from contracts.problems import Problem
 from web.rendering.texts import _
 
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,6}", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[0-9]+,[0-9]{1,2}", re.ASCII)
 
 
@@ -72,3 +73,9 @@ def plain_price(typed: str) -> str:
     """
     text = typed.strip().strip("$€£").strip()
     return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text
+
+
+def whole_number(typed: str) -> int | str:
+    """Convert an entered number such as " 2 ". Any other text is only stripped of spaces."""
+    text = typed.strip()
+    return int(text) if _WHOLE_NUMBER.fullmatch(text) else text

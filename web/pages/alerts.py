@@ -10,7 +10,7 @@ from litestar.params import FromPath, URLEncodedBody
 from contracts.api import Alert
 from contracts.tickets import MAX_QUANTITY
 from web.api_client import Refused
-from web.forms import Fields, Form, plain_price
+from web.forms import Fields, Form, plain_price, whole_number
 from web.page_context import Page
 from web.pages.accounts import sign_in_first
 from web.redirects import sign_in_address
@@ -109,11 +109,14 @@ def _body(event_id: str, data: Mapping[str, str]) -> dict[str, Any]:
         return {"kind": "favorite", "performer": performer}
     if data.get("kind") == "favorite":
         return {"kind": "favorite", "showId": event_id}
-    conditions = {"priceTo": plain_price(data.get("priceTo", "")), "quantity": data.get("quantity", "")}
+    conditions = {
+        "priceTo": plain_price(data.get("priceTo", "")),
+        "quantity": whole_number(data.get("quantity", "")),
+    }
     return {
         "kind": "alert",
         "showId": event_id,
-        **{name: value for name, value in conditions.items() if value},
+        **{name: value for name, value in conditions.items() if value != ""},
     }
 
 

@@ -1,6 +1,5 @@
 """The form to list or edit a ticket: its fields, and the body of the API request."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from contracts.api import SalesSummary, Show, Ticket
 from contracts.tickets import CATEGORIES, MAX_FAILED_SALES, MAX_QUANTITY, country_of
 from web import time_zones
 from web.api_client import Refused
-from web.forms import Fields, Form, plain_price
+from web.forms import Fields, Form, plain_price, whole_number
 from web.local_times import first_after_gap, moments, offset
 from web.page_context import Page
 from web.rendering import locales
@@ -147,9 +146,8 @@ def api_body(typed: Mapping[str, str], show: Show | None = None) -> dict[str, An
     Args:
         show: the event that the seller has chosen instead of describing one.
     """
-    quantity = typed["quantity"].strip()
     optional: dict[str, Any] = {
-        "quantity": int(quantity) if re.fullmatch("[0-9]{1,6}", quantity) else quantity,
+        "quantity": whole_number(typed["quantity"]),
         "faceValue": plain_price(typed["faceValue"]),
         "seat": typed["seat"].strip(),
         **{name: typed[name].replace("\r\n", "\n").strip() for name in ("notes", "privateNote")},
