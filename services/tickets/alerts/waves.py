@@ -5,6 +5,7 @@ claimed by one guarded write before people are chosen. A process that stops afte
 whoever has no match yet is chosen again.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -107,9 +108,9 @@ class Waves:
         if not await _write(ticket, claim):
             return 0
         chosen = await self._choose(ticket, rules.targets_of(show.key, show.performers))
-        told = 0
-        for user_id in chosen.users:
-            told += await Match.of(ticket, user_id, now(), show.starts_at).add_once()
+        # At once, so that as few as possible are told of a ticket that was taken meanwhile.
+        matches = [Match.of(ticket, user_id, now(), show.starts_at) for user_id in chosen.users]
+        told = sum(await asyncio.gather(*(match.add_once() for match in matches)))
         rest: Changes = {"announce_at": None} if chosen.is_end else {"announced_to": chosen.last}
         # Without effect if the ticket has changed meanwhile: it may be offered anew.
         await _write(ticket.model_copy(update=dict(claim)), rest)
