@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
@@ -86,6 +87,7 @@ async def _look_at(scene: Scene, page: Page, site: str) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(900)  # about 60 scenes, each in six ways
 async def test_axe_finds_no_violation_on_any_page_in_any_state(stack: Stack, audience: Audience) -> None:
     found: list[str] = []
     async with signed_up(stack.web, 4) as people:
