@@ -64,7 +64,8 @@ function restore() {
   if (!draft) return;
   const isOfAnother = viewer && draft.owner !== viewer;
   if (isOfAnother || Date.now() - draft.at >= MAX_AGE) store(null);
-  else if (!viewer) return; // a guest is about to sign in
+  else if (!viewer)
+    return; // a guest is about to sign in
   else if (draft.address === location.pathname + location.search) {
     if (!form()) return; // an error page: to load it again and again would help nobody
     store(null);
