@@ -56,7 +56,7 @@ class Shown:
 
     @property
     def can_be_removed(self) -> bool:
-        return self.status in {"available", "withdrawn"}
+        return self.status in {"available", "reserved", "withdrawn"}
 
 
 @get("/ops/listings", guards=[operators_only])
