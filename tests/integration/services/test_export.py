@@ -174,8 +174,8 @@ async def test_an_archive_contains_everything_about_one_person_and_nothing_about
     assert [opt_out.kind for opt_out in archive.opt_outs] == ["new-device"]
     assert [(alert.kind, alert.performer) for alert in archive.alerts] == [("favorite", "The band of ann")]
     assert [(match.ticket_id, match.seen_at) for match in archive.matches] == [(sold, None)]
-    [report] = archive.listing_reports
-    assert (report.ticket_id, report.text, report.state) == (bought, "I am ann", "open")
+    [reported] = archive.listing_reports
+    assert (reported.ticket_id, reported.text, reported.state) == (bought, "I am ann", "open")
     assert list(archive.incomplete) == []
 
     text = (await ann.asks("GET", "/me/export")).text
