@@ -118,6 +118,8 @@ from contracts.export import (
     ExportedAccount,
     ExportedAlert,
     ExportedLink,
+    ExportedListingReport,
+    ExportedMatch,
     ExportedMessage,
     ExportedOptOut,
     ExportedOrder,
@@ -450,6 +452,30 @@ _EXPORT = Export(
             created_at=AUTHORIZED_AT,
         )
     ],
+    matches=[
+        ExportedMatch(
+            id=ALERT,
+            ticket_id=TICKET,
+            title="Row 4",
+            price=Decimal("19.99"),
+            quantity=2,
+            seat=None,
+            starts_at=DEADLINE,
+            time_zone="Europe/Berlin",
+            matched_at=AUTHORIZED_AT,
+            seen_at=None,
+        )
+    ],
+    listing_reports=[
+        ExportedListingReport(
+            ticket_id=TICKET,
+            kind="fraud",
+            text="The picture is of another ticket.",
+            reported_at=AUTHORIZED_AT,
+            state="open",
+            decided_at=None,
+        )
+    ],
     incomplete=[],
 )
 
@@ -536,6 +562,7 @@ API_EXAMPLES: tuple[Wire, ...] = (
     _EXPORT.account,
     *(_EXPORT.sessions[0], _EXPORT.links[0], _EXPORT.tickets[0], _EXPORT.orders[0], _EXPORT.payments[0]),
     *(_EXPORT.messages[0], _EXPORT.opt_outs[0], _EXPORT.photos[0], _EXPORT.alerts[0]),
+    *(_EXPORT.matches[0], _EXPORT.listing_reports[0]),
     SignUp(email="ada@example.com", password="correct horse", language="de"),
     SignIn(email="ada@example.com", password="correct horse"),
     PasswordBody(current_password="correct horse", new_password="battery staple"),

@@ -7,7 +7,10 @@ from pydantic import ConfigDict
 
 from contracts.api import (
     AlertKind,
+    AlertMatch,
     FileId,
+    ListingReportKind,
+    ListingReportState,
     MyAccount,
     Order,
     PasskeyView,
@@ -127,6 +130,24 @@ class ExportedAlert(Wire):
     created_at: Moment
 
 
+class ExportedMatch(AlertMatch):
+    """A ticket that the person was told of, as it was then."""
+
+    seen_at: Moment | None
+    """When an open page showed it."""
+
+
+class ExportedListingReport(Wire):
+    """What the person reported about a listing. Why it was decided so is written for the listing's seller."""
+
+    ticket_id: Id
+    kind: ListingReportKind
+    text: str
+    reported_at: Moment
+    state: ListingReportState
+    decided_at: Moment | None
+
+
 class ExportedPhoto(Wire):
     """A photo that the person added to a report of a problem, or to an answer."""
 
@@ -160,5 +181,7 @@ class Export(ExportHead):
     opt_outs: Sequence[ExportedOptOut]
     photos: Sequence[ExportedPhoto] = ()
     alerts: Sequence[ExportedAlert] = ()
+    matches: Sequence[ExportedMatch] = ()
+    listing_reports: Sequence[ExportedListingReport] = ()
     incomplete: Sequence[str]
     """The lists of which only the newest entries are in the archive, because there are too many."""

@@ -61,5 +61,7 @@ class Identity(Wire):
     session_id: str
     unconfirmed: bool = False
     """Whether the user has yet to confirm the address, and may therefore neither list nor pay."""
+    unidentified: bool = False
+    """Whether the user sells as a trader, but has yet to say who that is, and may therefore list nothing."""
     signed_in_at: datetime | None = None
     """When the session began with the password or a passkey. None for a token of an earlier version."""

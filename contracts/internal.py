@@ -7,6 +7,8 @@ from contracts.api import OpenMatter
 from contracts.events import LinkKind
 from contracts.export import (
     ExportedAlert,
+    ExportedListingReport,
+    ExportedMatch,
     ExportedMessage,
     ExportedOptOut,
     ExportedOrder,
@@ -68,6 +70,8 @@ T = TypeVar(
     ExportedOptOut,
     ExportedPhoto,
     ExportedAlert,
+    ExportedMatch,
+    ExportedListingReport,
 )
 
 

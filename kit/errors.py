@@ -65,6 +65,12 @@ class Unconfirmed(Forbidden):
     message = "Confirm your email address first: open the link that we sent to it"
 
 
+class Unidentified(Forbidden):
+    message = (
+        "You sell as a trader. State your name, address, email and phone number on your account page first"
+    )
+
+
 class SignInAgain(Forbidden):
     message = "Sign in again first: this needs your password or passkey of the last ten minutes"
 

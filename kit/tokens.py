@@ -77,6 +77,7 @@ class Signer:
             "iat": now(),
             "exp": expires_at,
             **({"unconfirmed": True} if identity.unconfirmed else {}),
+            **({"unidentified": True} if identity.unidentified else {}),
             **({"auth_time": int(identity.signed_in_at.timestamp())} if identity.signed_in_at else {}),
         }
         return self._encode(claims)
@@ -155,6 +156,7 @@ class Sessions:
                 email=claims["email"],
                 session_id=claims["sid"],
                 unconfirmed=claims.get("unconfirmed", False),
+                unidentified=claims.get("unidentified", False),
                 signed_in_at=_moment(claims.get("auth_time")),
             )
             verified = Verified(identity, int(claims["exp"]))

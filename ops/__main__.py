@@ -394,8 +394,8 @@ def decide_listing(
 ) -> None:
     """Decide on the reports of a listing, and withdraw it with `remove`.
 
-    The order of a reserved ticket has to be cancelled first. Repeating the command is harmless. The tickets
-    service has to be running.
+    A reserved ticket is withdrawn if its order ends unpaid, and nobody else can reserve it. Repeating the
+    command is harmless. The tickets service has to be running.
 
     \b
     Exit codes:

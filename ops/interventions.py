@@ -148,7 +148,8 @@ async def decide_listing(
     if decision == "keep":
         return f"Ticket {ticket_id} stays on sale. Its reports are settled."
     if case["removing"]:
-        return f"Ticket {ticket_id} is reserved, and is withdrawn when it is free. Its reports are settled."
+        then = "It is withdrawn if its order ends unpaid, and nobody else can reserve it."
+        return f"Ticket {ticket_id} is reserved. {then} Its reports are settled."
     return f"Ticket {ticket_id} is withdrawn. Its reports are settled."
 
 

@@ -36,6 +36,8 @@ class Viewer:
     session_id: str | None = None
     unconfirmed: bool = False
     """Whether the user has yet to confirm the address, as far as the viewer's token knows."""
+    unidentified: bool = False
+    """Whether the user is a trader who has yet to say who that is, as far as the viewer's token knows."""
     known: bool = True
     """Whether the viewer's token could be verified; false while the public keys of auth are unknown."""
     is_valid: Callable[[], bool] = lambda: True
@@ -44,7 +46,13 @@ class Viewer:
     @classmethod
     def of(cls, identity: Identity, is_valid: Callable[[], bool] = lambda: True) -> "Viewer":
         user = User(id=identity.id, email=identity.email)
-        return cls(user, identity.session_id, identity.unconfirmed, is_valid=is_valid)
+        return cls(
+            user,
+            identity.session_id,
+            identity.unconfirmed,
+            unidentified=identity.unidentified,
+            is_valid=is_valid,
+        )
 
 
 @dataclass(frozen=True)
@@ -196,8 +204,10 @@ class Page:
         return response
 
     async def confirmed_meanwhile(self) -> Response[Any] | None:
-        """The same page again with a new token, if the user has confirmed the address in another browser."""
-        if self.viewer.unconfirmed and await self.api.renew_session():
+        """The same page again with a new token, if the user has confirmed the address in another browser, or
+        has said there who they are as a trader."""
+        may_be_outdated = self.viewer.unconfirmed or self.viewer.unidentified
+        if may_be_outdated and await self.api.renew_session():
             return self.redirect(self.request.address)
         return None
 

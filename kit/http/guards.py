@@ -7,7 +7,15 @@ from datetime import timedelta
 from litestar.handlers import BaseRouteHandler
 
 from contracts.wire import now
-from kit.errors import NotAnOperator, NotAService, NotSignedIn, SignInAgain, Unavailable, Unconfirmed
+from kit.errors import (
+    NotAnOperator,
+    NotAService,
+    NotSignedIn,
+    SignInAgain,
+    Unavailable,
+    Unconfirmed,
+    Unidentified,
+)
 from kit.http.authentication import bearer_token
 from kit.http.state import AnyConnection, state_of
 from kit.secrets import accepted_internal_tokens, accepted_operator_tokens, mail_token
@@ -36,6 +44,16 @@ async def confirmed(connection: AnyConnection, _: BaseRouteHandler) -> None:
     """
     if connection.user.unconfirmed:
         raise Unconfirmed
+
+
+async def identified(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    """Reject traders who have yet to say who they are. The guard `signed_in` has to come first.
+
+    Raises:
+        Unidentified
+    """
+    if connection.user.unidentified:
+        raise Unidentified
 
 
 async def just_signed_in(connection: AnyConnection, _: BaseRouteHandler) -> None:

@@ -42,9 +42,10 @@ from kit.errors import (
     TooManyRequests,
     Unavailable,
     Unconfirmed,
+    Unidentified,
 )
 from kit.http.cross_site import SAFE_METHODS
-from kit.http.guards import confirmed, operators_only, signed_in
+from kit.http.guards import confirmed, identified, operators_only, signed_in
 from kit.http.limits import Limited
 
 if TYPE_CHECKING:
@@ -314,6 +315,8 @@ def _errors(route: HTTPRoute, handler: HTTPRouteHandler) -> Iterator[type[Servic
         yield NotSignedIn
     if confirmed in guards:
         yield Unconfirmed
+    if identified in guards:
+        yield Unidentified
     if operators_only in guards:
         yield NotAnOperator
     if handler.http_methods - SAFE_METHODS:

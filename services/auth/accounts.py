@@ -246,8 +246,10 @@ class Accounts(Auth):
         await self._end(session.key)
 
     async def renewed(self, identity: Identity) -> SignedIn | None:
-        """The caller's session with a new token, if the address was confirmed after the token was signed."""
-        user = await User.first({"_id": ObjectId(identity.id)}) if identity.unconfirmed else None
+        """The caller's session with a new token, if the one that the caller has is outdated: the address was
+        confirmed, or the trader has said who they are."""
+        may_be_outdated = identity.unconfirmed or identity.unidentified
+        user = await User.first({"_id": ObjectId(identity.id)}) if may_be_outdated else None
         if user is None or self._identity(user, identity.session_id, identity.signed_in_at) == identity:
             return None
         with suppress(NotFound):

@@ -191,9 +191,13 @@ async def show_account(
 )
 async def rename(
     request: ApiRequest, data: RequestBody[NameBody], accounts: InjectedAccounts, settings: InjectedSettings
-) -> MyAccount:
+) -> Response[MyAccount]:
+    """A trader who now says who they are gets a cookie with a token that lets them list tickets."""
     profile = {name: getattr(data, name) for name in data.model_fields_set}
-    return account_view(await accounts.present(request.user, profile), settings)
+    account = account_view(await accounts.present(request.user, profile), settings)
+    renewed = await accounts.renewed(request.user)
+    cookies = cookies_of(renewed, settings, accounts, client_of(request, accounts)) if renewed else []
+    return ModelResponse(account, cookies=cookies)
 
 
 @get(

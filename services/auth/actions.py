@@ -347,5 +347,6 @@ class Auth:
             email=user.email,
             session_id=session_id,
             unconfirmed=user.is_restricted(self.attempts.settings.confirms_addresses),
+            unidentified=user.is_unidentified,
             signed_in_at=signed_in_at.replace(microsecond=0) if signed_in_at is not None else None,
         )

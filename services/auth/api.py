@@ -231,7 +231,8 @@ async def show_profile(user_id: PathId, auth: InjectedAuth) -> Profile:
 async def current_user(
     request: ApiRequest, accounts: NamedDependency[Accounts], settings: InjectedSettings
 ) -> Response[CurrentUserResult]:
-    """If the address was confirmed in another browser, this one gets a cookie with a token that says so."""
+    """If the address was confirmed in another browser, or a trader has said there who they are, this one gets
+    a cookie with a token that says so."""
     identity = await accounts.current_user(request.user)
     renewed = await accounts.renewed(identity) if identity else None
     user = User(id=identity.id, email=identity.email) if identity else None

@@ -132,6 +132,11 @@ class User(Aggregate):
         return confirms_addresses and self.must_confirm and self.confirmed_at is None
 
     @property
+    def is_unidentified(self) -> bool:
+        """Whether the user stated to be a trader when that didn't need details, and has added none since."""
+        return self.trader is True and self.trader_details is None
+
+    @property
     def is_leaving(self) -> bool:
         """Whether the account is being deleted, or was."""
         return self.closing is not None or self.deleted_at is not None

@@ -10,6 +10,8 @@ from contracts.export import (
     ExportedAccount,
     ExportedAlert,
     ExportedLink,
+    ExportedListingReport,
+    ExportedMatch,
     ExportedMessage,
     ExportedOptOut,
     ExportedOrder,
@@ -60,9 +62,22 @@ class Exporter:
         with self._permit():
             get = self._neighbors.entries
             try:
-                tickets, alerts, orders, photos, payments, payouts, messages, opt_outs = await asyncio.gather(
+                (
+                    tickets,
+                    alerts,
+                    matches,
+                    listing_reports,
+                    orders,
+                    photos,
+                    payments,
+                    payouts,
+                    messages,
+                    opt_outs,
+                ) = await asyncio.gather(
                     _collected(get("tickets", Part[ExportedTicket], user.key)),
                     _collected(get("tickets", Part[ExportedAlert], user.key, "alerts")),
+                    _collected(get("tickets", Part[ExportedMatch], user.key, "matches")),
+                    _collected(get("tickets", Part[ExportedListingReport], user.key, "listing-reports")),
                     _collected(get("orders", Part[ExportedOrder], user.key)),
                     _collected(get("orders", Part[ExportedPhoto], user.key, "photos")),
                     _collected(get("payments", Part[ExportedPayment], user.key)),
@@ -86,6 +101,8 @@ class Exporter:
                     "optOuts": opt_outs,
                     "photos": photos,
                     "alerts": alerts,
+                    "matches": matches,
+                    "listingReports": listing_reports,
                 },
             )
 

@@ -7,6 +7,8 @@ from typing import TypeVar
 from contracts.api import OpenMatter
 from contracts.export import (
     ExportedAlert,
+    ExportedListingReport,
+    ExportedMatch,
     ExportedMessage,
     ExportedOptOut,
     ExportedOrder,
@@ -38,6 +40,8 @@ T = TypeVar(
     ExportedPayout,
     ExportedPhoto,
     ExportedAlert,
+    ExportedMatch,
+    ExportedListingReport,
     ExportedMessage,
     ExportedOptOut,
 )

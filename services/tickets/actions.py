@@ -156,16 +156,27 @@ async def withdraw(ticket_id: str, seller: str) -> None:
     await retention.delete_files_of(await _change(ticket_id, lambda ticket: rules.withdraw(ticket, seller)))
 
 
-async def withdraw_by_operator(ticket_id: str, reason: str | None = None) -> Ticket:
+async def withdraw_by_operator(ticket_id: str) -> Ticket:
     """Take any ticket off sale. A repeated call changes nothing.
-
-    Args:
-        reason: what the seller reads, if reports have led to this.
 
     Raises:
         NotFound, TicketReserved, TicketSold
     """
-    ticket = await _change(ticket_id, lambda ticket: rules.withdraw_by_operator(ticket, reason))
+    ticket = await _change(ticket_id, rules.withdraw_by_operator)
+    await retention.delete_files_of(ticket)
+    return ticket
+
+
+async def remove(ticket_id: str, reason: str) -> Ticket:
+    """Take a reported ticket off sale, or as soon as no order holds it. A repeated call changes nothing.
+
+    Args:
+        reason: what the seller reads.
+
+    Raises:
+        NotFound, TicketSold
+    """
+    ticket = await _change(ticket_id, lambda ticket: rules.remove(ticket, reason))
     await retention.delete_files_of(ticket)
     return ticket
 

@@ -15,7 +15,7 @@ from contracts.problems import Problem, ProblemItem
 from contracts.wire import now
 from kit.errors import AccountClosed, NotFound
 from kit.http.guards import confirmed as address_confirmed
-from kit.http.guards import operators_only, signed_in
+from kit.http.guards import identified, operators_only, signed_in
 from kit.http.limits import Limited
 from kit.http.openapi import CREATED_ID, OPERATORS, SIGNED_IN, ApiOperation, PathId, refusals
 from kit.http.problems import problem_response
@@ -116,7 +116,7 @@ class OfferOperation(ApiOperation):
 
 @post(
     "/",
-    guards=[signed_in, address_confirmed, Limited("list", "rate_list")],
+    guards=[signed_in, address_confirmed, identified, Limited("list", "rate_list")],
     operation_class=OfferOperation,
     security=SIGNED_IN,
     summary="Offer a ticket",

@@ -105,10 +105,11 @@ class TicketState(TicketDetails):
     """The name of the picture."""
     status: TicketStatus = "available"
     withdrawn: bool = False
-    """Whether the seller withdrew the ticket.
+    """Whether the seller withdrew the ticket, or left, or operators removed the listing.
 
-    Its next hold is refused. It can be sold nevertheless, by a process of an earlier version of orders that
-    completes an order whose hold wasn't confirmed.
+    Its next hold is refused, and an order that ends doesn't put it back on sale. It can be sold nevertheless:
+    by the order that holds it, or by a process of an earlier version of orders that completes an order whose
+    hold wasn't confirmed.
     """
     removal_reason: str | None = None
     """Why operators have removed the listing, if they have. Only the seller sees it."""
@@ -333,11 +334,8 @@ def withdraw(ticket: TicketState, by: str) -> Changes | None:
     return _withdrawn(ticket)
 
 
-def withdraw_by_operator(ticket: TicketState, reason: str | None = None) -> Changes | None:
+def withdraw_by_operator(ticket: TicketState) -> Changes | None:
     """Take any ticket off sale for good, like its seller could. A repeated call changes nothing.
-
-    Args:
-        reason: what the seller reads, if reports have led to this.
 
     Raises:
         TicketReserved, TicketSold
@@ -346,8 +344,27 @@ def withdraw_by_operator(ticket: TicketState, reason: str | None = None) -> Chan
         raise TicketReserved(f"Order {ticket.order_id} holds the ticket. Cancel the order first")
     if ticket.status == "sold":
         raise TicketSold(f"The ticket is sold to order {ticket.order_id}, and can't be withdrawn")
-    changes = _withdrawn(ticket)
-    return changes if changes is None or reason is None else {**changes, "removal_reason": reason}
+    return _withdrawn(ticket)
+
+
+def remove(ticket: TicketState, reason: str) -> Changes | None:
+    """Take a reported ticket off sale for good. A repeated call changes nothing.
+
+    An order that holds the ticket keeps it until it ends. Then `follow_order` withdraws the ticket in the
+    write that frees it, so nobody can reserve it again.
+
+    Args:
+        reason: what the seller reads.
+
+    Raises:
+        TicketSold
+    """
+    if ticket.status == "sold":
+        raise TicketSold(f"The ticket is sold to order {ticket.order_id}, and can't be removed")
+    if ticket.withdrawn:
+        return None
+    changes: Changes = {"withdrawn": True, "removal_reason": reason}
+    return {**changes, "status": "withdrawn"} if ticket.status == "available" else changes
 
 
 def leave(ticket: TicketState) -> Changes | None:

@@ -7,7 +7,7 @@ from litestar import Router, delete, get, put
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from contracts.export import ExportedAlert, ExportedTicket
+from contracts.export import ExportedAlert, ExportedListingReport, ExportedMatch, ExportedTicket
 from contracts.internal import OpenMatters, Part
 from contracts.wire import now
 from kit import closed_users
@@ -15,9 +15,11 @@ from kit.http.guards import auth_only
 from kit.http.openapi import PathId
 from services.tickets import leaving
 from services.tickets.alerts import actions as alerts
-from services.tickets.alerts.views import exported
+from services.tickets.alerts.views import exported, exported_match
+from services.tickets.reports import leaving as reports
 from settings import Settings
 
+After = Annotated[str | None, QueryParameter(name="after", max_length=200)]
 InjectedSettings = NamedDependency[Settings]
 
 
@@ -41,10 +43,7 @@ async def reopen(user_id: PathId, attempt: PathId) -> OpenMatters:
 
 
 @get("/data")
-async def show_data(
-    user_id: PathId,
-    after: Annotated[str | None, QueryParameter(name="after", max_length=200)] = None,
-) -> Part[ExportedTicket]:
+async def show_data(user_id: PathId, after: After = None) -> Part[ExportedTicket]:
     return await leaving.page_of_data(user_id, after)
 
 
@@ -55,10 +54,24 @@ async def show_alerts(user_id: PathId) -> Part[ExportedAlert]:
     )
 
 
+@get("/matches")
+async def show_matches(user_id: PathId, after: After = None) -> Part[ExportedMatch]:
+    found, following = await alerts.page_of_matches(user_id, after)
+    return Part[ExportedMatch](entries=[exported_match(match) for match in found], after=following)
+
+
+@get("/listing-reports")
+async def show_listing_reports(user_id: PathId, after: After = None) -> Part[ExportedListingReport]:
+    return await reports.page_of_reports(user_id, after)
+
+
 USERS_API = [
     Router(
         "/internal/users/{user_id:str}",
-        route_handlers=[show_open, close, reopen, show_data, show_alerts],
+        route_handlers=[
+            *(show_open, close, reopen, show_data),
+            *(show_alerts, show_matches, show_listing_reports),
+        ],
         guards=[auth_only],
         opt={"exclude_from_auth": True},
         include_in_schema=False,

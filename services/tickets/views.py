@@ -59,7 +59,7 @@ def view_of(ticket: Ticket | StoredTicket, viewer: str | None) -> TicketView:
             "order_code": ticket.order_code if sees_order else None,
             "refunded_amount": (ticket.refunded_minor or None) if is_seller else None,
             "dispute": ticket.dispute if is_seller else None,
-            "removed_reason": ticket.removal_reason if is_seller else None,
+            "removed_reason": ticket.removal_reason if is_seller and ticket.status == "withdrawn" else None,
             "price": from_minor_units(ticket.price_minor),
             "face_value": None if face_value is None else from_minor_units(face_value),
         }

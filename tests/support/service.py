@@ -58,6 +58,7 @@ def token_for(
     lifetime: timedelta = timedelta(hours=1),
     signer: Signer = SIGNER,
     unconfirmed: bool = False,
+    unidentified: bool = False,
     signed_in: timedelta = timedelta(),
 ) -> str:
     """A session token as auth signs it, for a user without an account.
@@ -70,6 +71,7 @@ def token_for(
         email=f"{user}@example.com",
         session_id=new_id(),
         unconfirmed=unconfirmed,
+        unidentified=unidentified,
         signed_in_at=now() - signed_in,
     )
     return signer.sign(identity, now() + lifetime)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import urlencode
 
 from litestar import Response, Router, get, post
@@ -151,8 +151,8 @@ async def listings(page: NamedDependency[Page], request: WebRequest) -> Response
             raise
         return page.redirect(_address(status))
     sold = [ticket.order_id for ticket in tickets.tickets if ticket.status == "sold" and ticket.order_id]
-    orders, (sums, payouts), has_stated = await asyncio.gather(
-        _orders(page, sold), _payouts(page, sold), _has_stated(page)
+    orders, (sums, payouts), missing = await asyncio.gather(
+        _orders(page, sold), _payouts(page, sold), _missing(page)
     )
     context = {
         "sales": [
@@ -162,7 +162,7 @@ async def listings(page: NamedDependency[Page], request: WebRequest) -> Response
         "sums": sums,
         "summary": summary,
         "max_failed_sales": MAX_FAILED_SALES,
-        "asks_how": not has_stated,
+        "missing": missing,
         "counts": _counts(summary),
         "refunded": from_minor_units(summary.refunded.amount),
         "status": status,
@@ -193,12 +193,17 @@ async def _orders(page: Page, sold: Sequence[str]) -> Mapping[str, SoldOrder]:
     return {order.ticket_id: order for order in found or ()}
 
 
-async def _has_stated(page: Page) -> bool:
-    """Whether the seller has said to sell privately or as a trader. True too if auth doesn't answer."""
+async def _missing(page: Page) -> Literal["capacity", "details"] | None:
+    """What the seller hasn't said: whether they sell as a trader, or who the trader is. None too if auth
+    doesn't answer."""
     if page.user is None:
-        return True
+        return None
     profile = await page.optional(page.api.profile(page.user.id))
-    return profile is None or profile.trader is not None
+    if profile is None:
+        return None
+    if profile.trader is None:
+        return "capacity"
+    return "details" if profile.trader and profile.trader_details is None else None
 
 
 async def _tickets_and_summary(api: ApiClient, search: dict[str, str]) -> tuple[TicketPage, SalesSummary]:

@@ -60,6 +60,8 @@ async def new(page: NamedDependency[Page]) -> Response[Any]:
         return page.redirect(sign_in_address("/sell"))
     if page.viewer.unconfirmed:
         return await page.confirmed_meanwhile() or page.redirect("/account/confirm")
+    if page.viewer.unidentified:
+        return await page.confirmed_meanwhile() or page.redirect("/account#trader-form")
     query = page.request.query_params
     show, found, summary = await asyncio.gather(
         _chosen(page, query.get("event", "")),

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from contracts.api import ShowPage, Ticket
 from contracts.text import plain
+from web.languages import canonical
 from web.rendering.ticket_texts import has_begun
 
 # Subtypes of https://schema.org/Event
@@ -29,7 +30,7 @@ def event_of_ticket(ticket: Ticket, site: str, currency: str) -> dict[str, Any] 
     """The event of one ticket, with its offer. None if it has no date, which the vocabulary requires."""
     if ticket.starts_at is None:
         return None
-    address = f"{site}/tickets/{ticket.id}"
+    address = canonical(site, f"/tickets/{ticket.id}")
     on_sale = ticket.status == "available" and not ticket.awaits_files and not has_begun(ticket.starts_at)
     offer = {
         "@type": "Offer",
@@ -49,7 +50,7 @@ def event_of_ticket(ticket: Ticket, site: str, currency: str) -> dict[str, Any] 
 
 def event_of_show(event: ShowPage, site: str, currency: str) -> dict[str, Any]:
     """An event with all its offers together. Prices are per ticket, as the page shows them."""
-    address = f"{site}/events/{event.id}"
+    address = canonical(site, f"/events/{event.id}")
     offers: dict[str, Any] = {
         "@type": "AggregateOffer",
         "url": address,

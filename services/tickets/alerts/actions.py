@@ -15,6 +15,7 @@ from kit import closed_users
 from kit.aggregates import MAX_ATTEMPTS
 from kit.errors import AccountClosed, NotFound, Unavailable
 from kit.mongo import object_id
+from kit.paging import newest_first
 from services.tickets.alerts import rules
 from services.tickets.alerts.documents import Alert, Match
 from services.tickets.documents import Ticket
@@ -24,6 +25,9 @@ from services.tickets.shows.rules import UnknownShow, check_has_not_begun
 
 MAX_MATCHES = 50
 """The newest matches that are listed."""
+
+MAX_PAGE = 200
+"""Matches of a part of what is exported."""
 
 MAX_NEWS = 5
 """The newest matches that an open page shows at once."""
@@ -73,6 +77,17 @@ async def shows_of(alerts: Sequence[Alert]) -> dict[str, Show]:
 async def matches_of(user: str) -> list[Match]:
     """The newest matches of the user."""
     return await _matches({"user_id": user}, MAX_MATCHES)
+
+
+async def page_of_matches(user: str, after: str | None) -> tuple[list[Match], str | None]:
+    """A part of all matches of the user, newest first, and the cursor of the next part, if any.
+
+    Raises:
+        BadCursor: `after` isn't a cursor.
+    """
+    without = {"outbox": 0, "sequences": 0}
+    found, following = await newest_first(Match, {"user_id": user}, without, after, MAX_PAGE)
+    return [Match.model_validate(raw) for raw in found], following
 
 
 async def take_news(user: str) -> list[Match]:

@@ -14,8 +14,9 @@ from services.tickets.shows.documents import Show
 async def follow(show_id: str, show: Show) -> None:
     """Let the requests for one show follow it, or the show into which it was merged. Repeatable.
 
-    If a user has a request for both, the older one keeps its place. Tickets on sale are announced again after
-    a merge, because waves may have passed the places of requests that come from the other show.
+    If a user has a request for both, the older one keeps its place. Tickets on sale are announced again:
+    after a merge, because waves may have passed the places of requests that come from the other show, and
+    after a correction, because it may have added a performer whom others favor.
     """
     alerts = Alert.get_pymongo_collection()
     target = rules.target_of_show(show.key)
@@ -34,8 +35,7 @@ async def follow(show_id: str, show: Show) -> None:
             await alerts.delete_one({"_id": max(alert.id, other.id)})
             if alert.id < other.id:
                 await alerts.update_one(which, {"$set": moved})
-    if show_id != show.key:
-        await _announce_again(show.key)
+    await _announce_again(show.key)
 
 
 async def _announce_again(show_id: str) -> None:

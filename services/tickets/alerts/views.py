@@ -2,7 +2,7 @@
 
 from contracts.api import Alert as AlertView
 from contracts.api import AlertMatch
-from contracts.export import ExportedAlert
+from contracts.export import ExportedAlert, ExportedMatch
 from contracts.money import from_minor_units
 from services.tickets.alerts.documents import Alert, Match
 from services.tickets.shows.documents import Show
@@ -31,6 +31,10 @@ def exported(alert: Alert) -> ExportedAlert:
         quantity=alert.quantity,
         created_at=alert.created_at,
     )
+
+
+def exported_match(match: Match) -> ExportedMatch:
+    return ExportedMatch(**dict(view_of_match(match)), seen_at=match.seen_at)
 
 
 def view_of_match(match: Match) -> AlertMatch:

@@ -17,7 +17,7 @@ from kit.mongo import object_id
 from services.tickets import actions
 from services.tickets.reports import rules
 from services.tickets.reports.documents import ListingCase
-from services.tickets.rules import TicketReserved, TicketSold
+from services.tickets.rules import TicketSold
 
 log = logging.getLogger(__name__)
 
@@ -47,19 +47,16 @@ async def decide(
 ) -> ListingCase:
     """Decide on the reports of a listing, and withdraw it if so decided. Repeating it is harmless.
 
-    If this process stops between both, or somebody reserves the ticket meanwhile, `sweep` withdraws it.
+    An order that holds the ticket keeps it until it ends, and nobody can reserve the ticket again. If this
+    process stops between both, `sweep` withdraws it.
 
     Raises:
         NotFound, NoOpenReport, ReportDecided
-        TicketReserved, TicketSold: it can't be withdrawn now, so nothing is decided.
+        TicketSold: it can't be withdrawn any more, so nothing is decided.
     """
     key = object_id(ticket_id)
-    if decision == "remove":
-        ticket = await actions.show(ticket_id)
-        if ticket.status == "reserved":
-            raise TicketReserved
-        if ticket.status == "sold":
-            raise TicketSold
+    if decision == "remove" and (await actions.show(ticket_id)).status == "sold":
+        raise TicketSold
     case = await _change(key, lambda case: rules.decide(case, decision, reason, seen, now()))
     return await _remove(case) if case.removal is not None else case
 
@@ -71,7 +68,7 @@ async def open_cases(limit: int) -> Sequence[ListingCase]:
 
 
 async def sweep() -> None:
-    """Withdraw listings whose removal was decided, and delete old cases."""
+    """Withdraw listings whose removal was decided, see which have left the sale, and delete old cases."""
     waiting = ListingCase.find({"removal": {"$gt": ""}}).limit(MAX_SWEPT)
     for case in await waiting.to_list():
         try:
@@ -83,12 +80,16 @@ async def sweep() -> None:
 
 
 async def _remove(case: ListingCase) -> ListingCase:
-    """Withdraw the listing. One that was sold meanwhile stays, and its buyer can report a problem."""
+    """Withdraw the listing. The case remembers a removal as long as an order holds the ticket.
+
+    A ticket that was sold meanwhile stays sold, and its buyer can report a problem.
+    """
+    assert case.removal is not None, "the removal was decided"
     try:
-        await actions.withdraw_by_operator(case.key, case.removal)
-    except TicketReserved:
-        log.warning("the reported listing %s is reserved; it is withdrawn when it is free", case.key)
-        return case
+        ticket = await actions.remove(case.key, case.removal)
+        if ticket.status == "reserved":
+            log.info("the reported listing %s is reserved; it is withdrawn when it is free", case.key)
+            return case
     except (TicketSold, NotFound) as error:
         log.warning("the reported listing %s can't be withdrawn: %s", case.key, error)
     return await _change(case.id, rules.removed)

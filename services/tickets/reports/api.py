@@ -25,7 +25,7 @@ from services.tickets.reports.rules import (
     OwnListing,
     ReportDecided,
 )
-from services.tickets.rules import TicketReserved, TicketSold
+from services.tickets.rules import TicketSold
 
 MAX_CASES = 200
 """The most reported listings that are listed. Deciding on one makes room for the next."""
@@ -67,10 +67,10 @@ async def list_reported_listings() -> list[ReportedListing]:
     guards=[operators_only],
     security=OPERATORS,
     summary="Decide on the reports of a listing",
-    responses=refusals(NotFound, NoOpenReport, ReportDecided, TicketReserved, TicketSold),
+    responses=refusals(NotFound, NoOpenReport, ReportDecided, TicketSold),
 )
 async def decide_on_listing(data: RequestBody[ListingDecisionBody]) -> ReportedListing:
-    """A removal withdraws the ticket. Repeating the same decision changes nothing."""
+    """A removal withdraws the ticket, or as soon as no order holds it. Repeating it changes nothing."""
     case = await actions.decide(data.ticket_id, data.decision, data.reason, data.seen)
     record(
         *("listing-decision", "success"),

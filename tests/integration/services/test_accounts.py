@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from contracts.identity import Identity
 from kit.client_address import CLIENT, Vouching
 from kit.networks import Networks
 from services.auth.documents import User
@@ -403,6 +404,30 @@ async def test_a_trader_has_to_say_who_they_are(auth: Served) -> None:
     assert (await state(trader=False)).json()["traderDetails"] is None
     assert (await auth.ask("GET", f"/api/users/{user.id}")).json()["traderDetails"] is None
     assert not any("traderDetails" in body for _, body in await auth.outbox("users", user.key))
+
+
+async def test_a_trader_from_before_details_existed_lists_nothing_until_they_have_said_who_they_are(
+    auth: Served,
+) -> None:
+    async def is_unidentified(token: str) -> bool:
+        identity = await auth.app.state.sessions.identify(token)
+        assert isinstance(identity, Identity)
+        return identity.unidentified
+
+    assert not await is_unidentified(await start_session(auth, "signup"))
+    await User.get_pymongo_collection().update_one({}, {"$set": {"trader": True}})
+    laptop, phone = await start_session(auth), await start_session(auth)
+    assert await is_unidentified(laptop)
+    auth.http.cookies.clear()
+    renamed = await auth.ask("PATCH", "/api/users/me", headers=bearer(laptop), json={"name": "Ann"})
+    assert "set-cookie" not in renamed.headers
+    stated = await auth.ask("PATCH", "/api/users/me", headers=bearer(laptop), json=AS_TRADER)
+    assert not await is_unidentified(stated.cookies["session"])
+    auth.http.cookies.clear()
+    renewed = await auth.ask("GET", "/api/users/currentuser", headers=bearer(phone))
+    assert not await is_unidentified(renewed.cookies["session"])
+    auth.http.cookies.clear()
+    assert not await is_unidentified(await start_session(auth))
 
 
 async def test_name_and_trader_change_independently(auth: Served) -> None:

@@ -410,6 +410,21 @@ async def test_requests_follow_an_event_that_is_merged_or_postponed(tickets: Ser
     assert {alert.ends_at for alert in await Alert.find_all().to_list()} == {later}
 
 
+async def test_a_performer_whom_a_correction_adds_announces_the_tickets_to_those_who_favor_them(
+    tickets: Served,
+) -> None:
+    ticket, here = await lists(tickets), replica(tickets)
+    key = ObjectId(ticket["id"])
+    await asks(tickets, BOB, kind="favorite", performer="Nick Cave")
+    await asks(tickets, CARL, kind="favorite", performer="Warren Ellis")
+    assert await here.announce(key) == 1
+    assert await announce_at(ticket) is None, "nobody is left"
+    await merging.correct(ticket["showId"], {"performers": ["Nick Cave", "Warren Ellis"]})
+    await minutes_pass(ticket)
+    assert await here.announce(key) == 1
+    assert await told(ticket) == [BOB, CARL], "nobody is told twice"
+
+
 async def test_requests_for_a_merged_event_are_told_of_tickets_that_were_announced_before(
     tickets: Served,
 ) -> None:

@@ -880,6 +880,7 @@ async def test_mail_forgets_messages_and_wishes(mail: Served) -> None:
             for name in ("tickets", "orders", "payments", "payouts")
             for path in ("open", "data")
         ),
+        *(("tickets", "GET", path) for path in ("alerts", "matches", "listing-reports")),
         ("orders", "GET", "photos"),
         ("mail", "GET", "data"),
         ("mail", "GET", "opt-outs"),

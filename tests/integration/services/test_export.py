@@ -21,6 +21,10 @@ from services.payments import leaving as payments_leaving
 from services.payments.documents import Payment
 from services.tickets import actions as tickets_actions
 from services.tickets import leaving as tickets_leaving
+from services.tickets.alerts import actions as alerts
+from services.tickets.alerts.documents import Match
+from services.tickets.documents import Ticket
+from services.tickets.reports import leaving as reports_leaving
 from settings import ServiceName
 from tests.support.neighbors import InProcess, connect
 from tests.support.payments import PaymentsService
@@ -127,6 +131,12 @@ async def sell(seller: Member, buyer: Member, tickets: Served, title: str = "Ham
     return ticket, stored.key
 
 
+async def tell_of_ticket(member: Member, ticket_id: str) -> None:
+    ticket = await Ticket.first({"_id": ObjectId(ticket_id)})
+    assert ticket is not None
+    await Match.of(ticket, member.id, now(), now()).add_once()
+
+
 async def test_an_archive_contains_everything_about_one_person_and_nothing_about_others(
     owners: dict[ServiceName, InProcess], auth: Served, tickets: Served
 ) -> None:
@@ -142,6 +152,10 @@ async def test_an_archive_contains_everything_about_one_person_and_nothing_about
         await OptOut.choose(member.id, "new-device", is_wanted=False)
         favorite = {"kind": "favorite", "performer": f"The band of {member.email[:3]}"}
         await tickets.ask("POST", "/api/alerts", by=member.id, json=favorite)
+        await tell_of_ticket(member, sold)
+        report = {"kind": "fraud", "text": f"I am {member.email[:3]}"}
+        listing = sold if member is bob else bought
+        await tickets.ask("POST", f"/api/tickets/{listing}/reports", by=member.id, json=report)
 
     archive = await ann.exports()
     assert (archive.account.email, archive.account.name) == (ann.email, "Ann L.")
@@ -159,11 +173,14 @@ async def test_an_archive_contains_everything_about_one_person_and_nothing_about
     assert (message.kind, message.cause, message.facts) == ("receipt", purchase, {"code": "AB12CD34"})
     assert [opt_out.kind for opt_out in archive.opt_outs] == ["new-device"]
     assert [(alert.kind, alert.performer) for alert in archive.alerts] == [("favorite", "The band of ann")]
+    assert [(match.ticket_id, match.seen_at) for match in archive.matches] == [(sold, None)]
+    [reported] = archive.listing_reports
+    assert (reported.ticket_id, reported.text, reported.state) == (bought, "I am ann", "open")
     assert list(archive.incomplete) == []
 
     text = (await ann.asks("GET", "/me/export")).text
     assert text.count("Othello") == 1  # the ticket that Ann bought
-    for foreign in (bob.id, bob.email, "Bob M."):
+    for foreign in (bob.id, bob.email, "Bob M.", "I am bob"):
         assert foreign not in text
     user = await User.first({"_id": ObjectId(ann.id)})
     assert user is not None
@@ -184,16 +201,26 @@ async def test_an_archive_is_a_download_that_nobody_stores(
 async def test_an_archive_contains_all_parts_of_what_services_return(
     owners: dict[ServiceName, InProcess], auth: Served, tickets: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (orders_leaving, payments_leaving, tickets_leaving, mail_leaving):
+    for module in (
+        *(orders_leaving, payments_leaving, tickets_leaving, mail_leaving),
+        alerts,
+        reports_leaving,
+    ):
         monkeypatch.setattr(module, "MAX_PAGE", 2)
     ann, bob = await sign_up(auth, "ann"), await sign_up(auth, "bob")
     for _ in range(5):
-        _, order = await sell(ann, bob, tickets)
+        ticket, order = await sell(ann, bob, tickets)
         await tell(bob, order)
+        await tell_of_ticket(ann, ticket)
+        await tickets.ask(
+            "POST", f"/api/tickets/{ticket}/reports", by=bob.id, json={"kind": "other", "text": "?"}
+        )
     sold, bought = await ann.exports(), await bob.exports()
     assert len({ticket.id for ticket in sold.tickets}) == 5
     assert len({order.id for order in bought.orders}) == len(bought.payments) == 5
     assert len({message.cause for message in bought.messages}) == 5
+    assert len({match.ticket_id for match in sold.matches}) == 5
+    assert len({report.ticket_id for report in bought.listing_reports}) == 5
     assert (len(sold.orders), len(bought.tickets)) == (0, 0)
 
 

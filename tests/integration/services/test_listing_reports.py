@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from contracts.events import UserUpdated
+from contracts.events import OrderCancelled, OrderCreated, OrderUpdated, UserUpdated
 from contracts.wire import now
 from kit.aggregates import change
 from kit.secrets import operator_token
@@ -15,7 +15,6 @@ from services.tickets import actions as ticket_actions
 from services.tickets import leaving
 from services.tickets.reports import actions, rules
 from services.tickets.reports.documents import ListingCase
-from services.tickets.rules import TicketReserved
 from tests.support.service import Served, new_id, refusal
 
 ANN, BOB, EVE = new_id(), new_id(), new_id()
@@ -160,23 +159,81 @@ async def test_the_sweep_withdraws_what_a_stopped_process_has_not(tickets: Serve
     assert stored.removal is None
 
 
-async def test_a_listing_that_was_reserved_meanwhile_is_withdrawn_when_it_is_free(
-    tickets: Served, operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def order_of(ticket: str, hold: int = 1) -> dict[str, Any]:
+    summary = {"id": ticket, "title": "Hamlet", "price": "19.99"}
+    until = now() + timedelta(minutes=5)
+    order = {"id": new_id(), "user_id": EVE, "hold": hold, "expires_at": until, "ticket": summary}
+    return {**order, "version": 0, "status": "created"}
+
+
+async def reserve(order: dict[str, Any]) -> None:
+    await ticket_actions.follow_order(OrderCreated.model_validate(order))
+
+
+async def change_order(order: dict[str, Any], status: str) -> None:
+    kind = OrderCancelled if status == "cancelled" else OrderUpdated
+    await ticket_actions.follow_order(kind.model_validate({**order, "version": 1, "status": status}))
+
+
+async def removed_while_reserved(tickets: Served, operator: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    """The reported ticket and the order that holds it."""
     ticket = await listed(tickets)
     await report(tickets, ticket)
-
-    async def refuse(_: str, __: str | None = None) -> None:
-        raise TicketReserved
-
-    with monkeypatch.context() as held:
-        held.setattr(ticket_actions, "withdraw_by_operator", refuse)
+    order = order_of(ticket)
+    await reserve(order)
+    for _ in range(2):
         answer = await decide(tickets, operator, ticket, "remove")
-        assert answer.json()["removing"] is True
-        await actions.sweep()
-    assert await status_of(tickets, ticket) == "available"
+        assert (answer.status_code, answer.json()["removing"]) == (200, True), answer.text
     await actions.sweep()
+    assert await status_of(tickets, ticket) == "reserved", "the order keeps the ticket"
+    shown = await tickets.ask("GET", f"/api/tickets/{ticket}", by=ANN)
+    assert "removedReason" not in shown.json(), "it isn't removed yet"
+    return ticket, order
+
+
+async def removal_of(ticket: str) -> str | None:
+    stored = await ListingCase.find_one({"_id": ObjectId(ticket)})
+    assert stored is not None
+    return stored.removal
+
+
+async def test_a_removal_of_a_reserved_listing_withdraws_it_when_its_order_ends(
+    tickets: Served, operator: dict[str, str]
+) -> None:
+    ticket, order = await removed_while_reserved(tickets, operator)
+    await change_order(order, "cancelled")
+    assert await status_of(tickets, ticket) == "withdrawn", "without waiting for a sweep"
+    shown = await tickets.ask("GET", f"/api/tickets/{ticket}", by=ANN)
+    assert shown.json()["removedReason"] == "It is stolen"
+    assert await removal_of(ticket) == "It is stolen"
+    await actions.sweep()
+    assert await removal_of(ticket) is None
+
+
+async def test_nobody_delays_a_removal_by_reserving_the_ticket_again(
+    tickets: Served, operator: dict[str, str]
+) -> None:
+    ticket, order = await removed_while_reserved(tickets, operator)
+    await reserve(order_of(ticket, hold=2))  # it may arrive before the end of the first order
     assert await status_of(tickets, ticket) == "withdrawn"
+    await change_order(order, "cancelled")
+    assert await status_of(tickets, ticket) == "withdrawn"
+
+
+async def test_a_ticket_that_is_paid_for_despite_its_removal_is_sold(
+    tickets: Served, operator: dict[str, str]
+) -> None:
+    ticket, order = await removed_while_reserved(tickets, operator)
+    await change_order(order, "complete")
+    await actions.sweep()
+    assert await status_of(tickets, ticket) == "sold"
+    assert await removal_of(ticket) is None
+    await report(tickets, ticket)
+    refusal(await decide(tickets, operator, ticket, "remove"), 409)
+    await ticket_actions.follow_order(
+        OrderUpdated.model_validate({**order, "version": 2, "status": "refunded", "relisted": True})
+    )
+    assert await status_of(tickets, ticket) == "withdrawn", "it doesn't return on sale"
 
 
 async def test_the_sweep_deletes_old_cases_and_no_open_ones(

@@ -19,6 +19,15 @@ async def test_an_unconfirmed_user_cannot_list_a_ticket(tickets: Served) -> None
     assert (await tickets.ask("GET", "/api/tickets", headers=as_unconfirmed(new_id()))).status_code == 200
 
 
+async def test_a_trader_who_has_not_said_who_they_are_cannot_list_a_ticket(tickets: Served) -> None:
+    body, seller = {"title": "Hamlet", "price": 19.99}, new_id()
+    headers = {"Authorization": f"Bearer {token_for(seller, unidentified=True)}"}
+    answer = await tickets.ask("POST", "/api/tickets", headers=headers, json=body)
+    assert answer.json()["type"] == "/problems/unidentified"
+    assert "on your account page" in messages(answer, 403)[0]
+    assert (await tickets.ask("POST", "/api/tickets", by=seller, json=body)).status_code == 201
+
+
 async def test_an_unconfirmed_user_cannot_pay(service: PaymentsService) -> None:
     body = {"orderId": new_id(), "token": "tok_visa"}
     answer = await service.served.ask("POST", "/api/payments", headers=as_unconfirmed(new_id()), json=body)

@@ -1,10 +1,16 @@
 """Traders state who they are, and buyers read it before they buy."""
 
+from datetime import timedelta
+
 import pytest
+from aiohttp import web
 
 from contracts.api import TraderDetails, User
+from contracts.identity import Identity
+from contracts.wire import now
 from tests.integration.web.page_client import PageClient, text_of
-from tests.support.fakes.market import Market
+from tests.support.fakes.market import SIGNER, Market
+from tests.support.fakes.services import Services
 
 FORM = {
     "trader": "true",
@@ -14,6 +20,13 @@ FORM = {
     "traderPhone": "+49 221 555010",
     "traderRegister": "",
 }
+DETAILS = TraderDetails(
+    name="Ada <Tickets> GmbH",
+    address="Mühlenweg 1\n50667 Köln",
+    email="info@example.com",
+    phone="+49 221 555010",
+    register_entry="HRB 12345",
+)
 
 
 @pytest.fixture
@@ -59,13 +72,7 @@ async def test_buyers_read_who_a_trader_is_before_they_buy_and_before_they_pay(
     client: PageClient, market: Market, buyer: User, seller: User
 ) -> None:
     market.traders[seller.id] = True
-    market.trader_details[seller.id] = TraderDetails(
-        name="Ada <Tickets> GmbH",
-        address="Mühlenweg 1\n50667 Köln",
-        email="info@example.com",
-        phone="+49 221 555010",
-        register_entry="HRB 12345",
-    )
+    market.trader_details[seller.id] = DETAILS
     ticket = market.ticket(seller)
     order = market.order(buyer, ticket)
     market.change_ticket(ticket.id, status="available")
@@ -85,3 +92,53 @@ async def test_a_private_seller_shows_no_address(client: PageClient, market: Mar
     market.traders[seller.id] = False
     page = (await client.get(f"/tickets/{market.ticket(seller).id}")).text
     assert "<address>" not in page
+
+
+MISSING = "state who you are"
+
+
+async def test_a_trader_who_has_not_said_who_they_are_is_led_to_the_account_page(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    market.ticket(seller)
+    client.sign_in_as(market.token_of(seller.id))
+    for stated, details, is_asked in ((True, None, True), (False, None, False), (True, DETAILS, False)):
+        market.traders[seller.id] = stated
+        if details is not None:
+            market.trader_details[seller.id] = details
+        for path in ("/listings", "/account"):
+            page = await client.get(path)
+            assert (MISSING in text_of(page)) is is_asked, path
+    identity = Identity(id=seller.id, email=seller.email, session_id=market.new_id(), unidentified=True)
+    token = SIGNER.sign(identity, now() + timedelta(hours=1))
+    market.users[token] = (seller, "")
+    client.sign_in_as(token)
+    assert (await client.get("/sell")).headers["location"] == "/account#trader-form"
+
+
+async def test_a_buyer_is_told_that_nobody_knows_who_the_seller_is_before_paying(
+    client: PageClient, market: Market, services: Services, buyer: User, seller: User
+) -> None:
+    unknown, unstated = "We can\u2019t show now who the seller is", "You don\u2019t know with whom you deal"
+    ticket = market.ticket(seller)
+    order = market.order(buyer, ticket)
+    market.traders[seller.id] = True
+    words = text_of(await client.get(f"/orders/{order.id}"))
+    assert (unknown in words, unstated in words) == (False, True)
+    market.trader_details[seller.id] = DETAILS
+    words = text_of(await client.get(f"/orders/{order.id}"))
+    assert (unknown in words, unstated in words) == (False, False)
+
+    async def fail(_: web.Request) -> web.Response:
+        return web.Response(status=503)
+
+    await services.replace(
+        "auth", [web.get("/api/users/{id}", fail), web.get("/.well-known/jwks.json", keys)]
+    )
+    page = await client.get(f"/orders/{order.id}")
+    assert unknown in text_of(page)
+    assert page.status_code == 200
+
+
+async def keys(_: web.Request) -> web.Response:
+    return web.json_response(SIGNER.jwks)

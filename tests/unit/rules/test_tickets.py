@@ -134,6 +134,24 @@ def test_an_operator_who_cannot_withdraw_a_ticket_learns_which_order_has_it(with
         rules.withdraw_by_operator(ticket(status="sold", order_id=ORDER, withdrawn=withdrawn))
 
 
+def test_a_removed_listing_leaves_the_sale_at_once_or_when_its_order_frees_it() -> None:
+    removed = {"withdrawn": True, "removal_reason": "stolen"}
+    assert rules.remove(ticket(), "stolen") == {**removed, "status": "withdrawn"}
+    held = ticket(status="reserved", hold=1, order_version=0, order_id=ORDER)
+    assert rules.remove(held, "stolen") == removed
+    held = held.model_copy(update=removed)
+    assert rules.remove(held, "stolen") is None, "repeated"
+    assert outcome_of(follow(held, order_event("cancelled", version=1))) == ("withdrawn", None)
+    again = order_event("created", order_id=LATER_ORDER, hold=2)
+    assert outcome_of(follow(held, again)) == ("withdrawn", None), "the next hold is refused"
+    assert outcome_of(follow(held, order_event("complete", version=1))) == ("sold", ORDER)
+
+
+def test_the_listing_of_a_sold_ticket_cannot_be_removed() -> None:
+    with pytest.raises(TicketSold, match=f"sold to order {ORDER}"):
+        rules.remove(ticket(status="sold", order_id=ORDER), "stolen")
+
+
 def test_withdrawing_a_ticket_twice_changes_nothing() -> None:
     assert rules.withdraw(ticket(withdrawn=True, status="withdrawn"), SELLER) is None
 

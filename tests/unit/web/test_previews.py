@@ -6,10 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from babel import Locale
 from PIL import Image
 
 from contracts.api import ShowPage, Ticket
 from contracts.wire import now
+from kit.texts import using
 from web.pages.previews import address, event_preview, ticket_preview
 from web.rendering import icons, previews, schema_org
 from web.rendering.previews import Preview, render
@@ -143,6 +145,17 @@ def test_a_ticket_is_one_offer(changes: dict[str, Any], availability: str) -> No
     assert found is not None
     assert found["offers"]["availability"] == f"https://schema.org/{availability}"
     assert found["offers"]["price"] == "30.00"
+
+
+def test_search_engines_read_the_address_of_the_page_in_its_language() -> None:
+    with using(Locale("de", "DE")):
+        shown = [
+            schema_org.event_of_show(event(), SITE, "usd"),
+            schema_org.event_of_ticket(ticket(), SITE, "usd"),
+        ]
+    for found, path in zip(shown, (f"/events/{'c' * 24}", f"/tickets/{'a' * 24}"), strict=True):
+        assert found is not None
+        assert found["url"] == found["offers"]["url"] == f"{SITE}/de{path}"
 
 
 def test_a_ticket_without_a_date_is_no_event() -> None:
