@@ -264,12 +264,15 @@ async def test_a_hold_that_is_cancelled_at_once_makes_the_next_wave_no_sooner(ti
 async def test_a_process_that_stops_within_a_wave_forgets_nobody(tickets: Served) -> None:
     waiting = await people(tickets, await show(tickets), 3)
     ticket, here = await lists(tickets), replica(tickets, 3)
-    added = Match.add_once
+    added, is_first_told = Match.add_once, asyncio.Event()
 
     async def stop_after_one(match: Match) -> bool:
         if match.user_id != waiting[0]:
+            await is_first_told.wait()
             raise asyncio.CancelledError
-        return await added(match)
+        is_new = await added(match)
+        is_first_told.set()
+        return is_new
 
     with patch.object(Match, "add_once", stop_after_one), pytest.raises(asyncio.CancelledError):
         await here.announce(ObjectId(ticket["id"]))
