@@ -16,6 +16,7 @@ from pymongo import AsyncMongoClient
 
 from contracts.events import (
     ALL_EVENTS,
+    AlertMatched,
     Event,
     ExpirationComplete,
     LinkEvent,
@@ -41,7 +42,7 @@ CONSUMERS_OF_EVENTS = [consumer for consumer in CONSUMERS if consumer.stream == 
 
 Bodies = dict[type[Event], dict[str, Any]]
 
-APART = (ExpirationComplete, LinkEvent, PayoutEvent, SessionEnded, SessionStarted, UserEvent)
+APART = (AlertMatched, ExpirationComplete, LinkEvent, PayoutEvent, SessionEnded, SessionStarted, UserEvent)
 """Events that aren't about the ticket that is bought, or that come long after the purchase."""
 
 JSON = {"content-type": "application/json"}
