@@ -409,7 +409,7 @@ async def test_operators_remove_a_reported_listing_and_the_seller_reads_why(
     operated: Stack, operator: httpx.AsyncClient, people: tuple[Person, Person]
 ) -> None:
     seller, buyer = people
-    title = f"Reported {ObjectId()}"
+    title = f"Reported {random_word()}"
     kept, removed = [await seller.lists_ticket(20, title) for _ in range(2)]
     report = {"kind": "fraud", "text": "A <b>fake</b>"}
     for ticket in (kept, removed):
