@@ -42,8 +42,9 @@ def examine_service(stack: Stack, service: ServiceName, examples: int, seed: int
 
 @pytest.mark.parametrize(
     ("service", "examples", "links"),
-    # Most ways through auth end with a session or a link that doesn't work any more.
-    [("tickets", 3, 3), ("orders", 5, 3), ("payments", 3, 3), ("auth", 15, 1)],
+    # Most ways through auth end with a session or a link that doesn't work any more, so it depends on chance
+    # whether one of its links is followed.
+    [("tickets", 3, 3), ("orders", 5, 3), ("payments", 3, 3), ("auth", 15, 0)],
 )
 async def test_answers_are_as_documented(
     stack: Stack, service: ServiceName, examples: int, links: int
