@@ -52,6 +52,7 @@ async def test_an_alert_has_a_price_and_a_number_and_is_listed(
     client: PageClient, market: Market, fan: User, show: Show
 ) -> None:
     form = await client.get(f"{NEW}?event={show.id}")
+    assert "You have this alert already." not in text_of(form)
     for said in ("Notify me of tickets", "At most, per ticket", "How many together", "Any number"):
         assert said in text_of(form)
     page = await client.submit(LIST, event=show.id, priceTo="49,90", quantity="2")
@@ -64,6 +65,8 @@ async def test_an_alert_has_a_price_and_a_number_and_is_listed(
     form = await client.get(f"{NEW}?event={show.id}")
     assert 'value="49.90"' in form.text
     assert "Change my alert" in text_of(form)
+    assert "Your alert for this event" in text_of(form)
+    assert "You have this alert already." in text_of(form)
 
 
 async def test_without_conditions_an_alert_is_for_any_ticket(
