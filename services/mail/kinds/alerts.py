@@ -24,6 +24,7 @@ class AlertFacts(TicketDetails):
     ticket_id: str
     title: str
     price_minor: int
+    face_value_minor: int | None = None
     how: Delivery | None = None
     """How a buyer gets the ticket. Messages that were stored before this field existed don't say it."""
 
@@ -33,6 +34,7 @@ class AlertFacts(TicketDetails):
             ticket_id=ticket.id,
             title=ticket.title,
             price_minor=to_minor_units(ticket.price),
+            face_value_minor=None if ticket.face_value is None else to_minor_units(ticket.face_value),
             how=ticket.delivery,
             **ticket.model_dump(include=set(TicketDetails.model_fields)),
         )
@@ -48,8 +50,13 @@ class AlertFacts(TicketDetails):
             (_("Tickets"), str(self.quantity) if self.quantity > 1 else ""),
             (_("Delivery"), _(HOW[self.how]) if self.how else ""),
             (_("Price"), price(self.price_minor, self.quantity, currency)),
+            (_("Face value"), self._face_value(currency)),
         ]
         return [(name, value) for name, value in known if value]
+
+    def _face_value(self, currency: str) -> str:
+        known = self.face_value_minor
+        return "" if known is None else price(known, self.quantity, currency)
 
 
 class TicketAlert(Kind[AlertMatched, AlertFacts]):

@@ -1,6 +1,7 @@
 """What messages say, and that people's texts change nothing but themselves."""
 
 import re
+from decimal import Decimal
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -231,10 +232,11 @@ def test_a_debt_is_settled_only_by_a_sale_that_counts_as_paid(changes: dict[str,
 
 def test_an_alert_says_how_many_tickets_there_are_and_how_they_are_delivered() -> None:
     kind = BY_NAME["ticket-alert"]
-    ticket = kind.example().ticket.model_copy(update={"delivery": "promised"})
+    ticket = kind.example().ticket.model_copy(update={"delivery": "promised", "face_value": Decimal("90")})
     message = email_of(kind, kind.example().model_copy(update={"ticket": ticket}))
     assert "Seat: Row 4, seats 7 and 8" in text_of(message)
     assert "Tickets: 2" in text_of(message)
+    assert "Face value: 2 \u00d7 $45.00" in text_of(message)
     assert "Delivery: The seller uploads the ticket after the sale" in text_of(message)
     stored = AlertFacts(ticket_id=ticket.id, title="Low Roar", price_minor=1000)
     assert [name for name, _ in stored.details("usd")] == ["Event", "Price"]
