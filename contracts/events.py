@@ -348,6 +348,9 @@ class PayoutUpdated(PayoutEvent):
 class AlertedTicket(TicketSummary):
     """The ticket as it was when the user was told of it."""
 
+    face_value: Price | None = None
+    """The original price of all tickets of the listing together, if the seller stated it."""
+
 
 class AlertMatched(Event):
     """A ticket on sale is one that a user has asked to be told of. It happens once per user and ticket."""

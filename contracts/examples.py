@@ -275,6 +275,7 @@ EVENT_EXAMPLES: tuple[Event, ...] = (
             id=TICKET,
             title="Low Roar",
             price=PRICE,
+            face_value=Decimal("17.5"),
             starts_at=STARTS_AT,
             venue="Old Mill",
             city="Köln",

@@ -75,6 +75,12 @@ T = TypeVar(
 )
 
 
+class MailChoice(Wire):
+    """Whether a user gets optional messages of one kind."""
+
+    wanted: bool
+
+
 class Part(Wire, Generic[T]):
     """A part of what a service stores about a user, newest first."""
 

@@ -56,7 +56,7 @@ async def test_signing_in_buying_and_paying_work_with_the_keyboard(visitors: Vis
     await buyer.open("/")
     await tab_to(buyer, buyer.page.get_by_role("searchbox", name="Search"))
     await buyer.page.keyboard.type(ticket["title"])
-    await expect(buyer.main.get_by_role("status")).to_have_text("1 ticket")
+    await expect(buyer.main.get_by_role("status")).to_have_text("1 listing")
     await press(buyer, buyer.main.get_by_role("link", name=re.compile(f"^{ticket['title']}")))
     await press(buyer, buyer.link("Sign in to buy"))
     await expect(buyer.heading("Sign in")).to_be_visible()

@@ -45,7 +45,7 @@ from contracts.api import (
     User,
 )
 from contracts.events import LinkKind
-from contracts.internal import LinkTarget
+from contracts.internal import LinkTarget, MailChoice
 from contracts.languages import DEFAULT, Language
 from contracts.problems import Problem
 from contracts.wire import now
@@ -74,6 +74,7 @@ _TICKETS = TypeAdapter(list[Ticket])
 _FACETS = TypeAdapter(Facets)
 _ALERT = TypeAdapter(Alert)
 _ALERTS = TypeAdapter(AlertList)
+_MAIL_CHOICE = TypeAdapter(MailChoice)
 _IDS = TypeAdapter(list[str])
 _SHOWS = TypeAdapter(list[Show])
 _OFFERS = TypeAdapter(list[ShowOffer])
@@ -538,6 +539,17 @@ class ApiClient:
         """Stop or resume the emails that the token is for."""
         body = {"token": token, "wanted": is_wanted}
         await self._call("mail", "POST", "/internal/choices", body=body, headers=self._as_service())
+
+    async def wants_mail(self, user_id: str, kind: str) -> bool:
+        """Whether the user gets optional emails of this kind."""
+        path = f"/internal/choices/{validated_id(user_id)}/{kind}"
+        answer = await self._call("mail", "GET", path, headers=self._as_service())
+        return answer.parse(_MAIL_CHOICE).wanted
+
+    async def resume_mail(self, user_id: str, kind: str) -> None:
+        """Send optional emails of this kind to the user again. Repeating it changes nothing."""
+        path = f"/internal/choices/{validated_id(user_id)}/{kind}"
+        await self._call("mail", "DELETE", path, headers=self._as_service())
 
     def _as_service(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {internal_token(self._settings)}"}

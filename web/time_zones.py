@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
+from unicodedata import combining, normalize
 
 from babel.core import get_global
 
+from contracts.languages import LANGUAGES
+from kit.texts import language
+from kit.zones import city_of
 from web.rendering.texts import N_
 
 UTC = "UTC"
@@ -34,17 +38,22 @@ class Zone:
     """Other names, which a browser may report for the same zone, separated by spaces."""
 
 
-@cache
 def offered() -> Mapping[str, Sequence[Zone]]:
-    """The zones in alphabetical order, by the label of their region. The region of UTC is "".
+    """The zones in alphabetical order of their labels in the current language, by the label of their region.
+    The region of UTC is "".
+    """
+    return _offered(language())
 
-    The table zone.tab has one name for each place, even where clocks have agreed with those of another place
-    since 1970. https://data.iana.org/time-zones/theory.html#naming
+
+@lru_cache(maxsize=2 * len(LANGUAGES))
+def _offered(_language: str) -> Mapping[str, Sequence[Zone]]:
+    """The table zone.tab has one name for each place, even where clocks have agreed with those of another
+    place since 1970. https://data.iana.org/time-zones/theory.html#naming
     """
     table = (files("tzdata") / "zoneinfo" / "zone.tab").read_text(encoding="utf-8")
     names = {line.split("\t")[2] for line in table.splitlines() if not line.startswith("#")}
     aliases = _aliases(names | {UTC})
-    zones = sorted((Zone(name, _label(name), aliases[name]) for name in names), key=lambda zone: zone.label)
+    zones = sorted((Zone(name, _label(name), aliases[name]) for name in names), key=_order)
     regions = {
         label: [zone for zone in zones if zone.name.startswith(f"{region}/")]
         for region, label in REGIONS.items()
@@ -61,7 +70,13 @@ def names() -> frozenset[str]:
 def _label(name: str) -> str:
     """The label of a zone: "Buenos Aires (Argentina)" for America/Argentina/Buenos_Aires."""
     _region, *area, place = name.replace("_", " ").split("/")
-    return f"{place} ({area[0]})" if area else place
+    city = city_of(name, place)
+    return f"{city} ({area[0]})" if area and area[0] not in city else city
+
+
+def _order(zone: Zone) -> str:
+    """What the label is sorted by. Letters with accents are sorted as those without."""
+    return "".join(letter for letter in normalize("NFD", zone.label) if not combining(letter))
 
 
 def _aliases(offered_names: set[str]) -> Mapping[str, str]:

@@ -51,6 +51,31 @@ class Outgoing:
                 self.queued.set()
 
 
+async def wants(user_id: str, kind: str) -> bool:
+    """Whether the person gets optional messages of this kind.
+
+    Raises:
+        NotFound: no optional messages have this kind.
+    """
+    return not await OptOut.exists(user_id, _optional(kind))
+
+
+async def resume(user_id: str, kind: str) -> None:
+    """Send optional messages of this kind to the person again. A repeated call changes nothing.
+
+    Raises:
+        NotFound: no optional messages have this kind.
+    """
+    await OptOut.choose(user_id, _optional(kind), is_wanted=True)
+
+
+def _optional(kind: str) -> str:
+    known = BY_NAME.get(kind)
+    if known is None or not known.is_optional:
+        raise NotFound
+    return known.name
+
+
 async def choose(token: str, tokens: Tokens, *, is_wanted: bool) -> None:
     """Stop or resume messages of the kind that the token names. A repeated call changes nothing.
 
@@ -58,10 +83,8 @@ async def choose(token: str, tokens: Tokens, *, is_wanted: bool) -> None:
         NotFound: the token isn't valid.
     """
     choice = tokens.read(token)
-    kind = BY_NAME.get(choice.kind) if choice else None
-    if choice is None or kind is None or not kind.is_optional:
+    if choice is None:
         raise NotFound
-    await OptOut.choose(choice.user_id, kind.name, is_wanted=is_wanted)
-    log.info(
-        "messages of kind %s are %s for %s", kind.name, "wanted" if is_wanted else "unwanted", choice.user_id
-    )
+    kind = _optional(choice.kind)
+    await OptOut.choose(choice.user_id, kind, is_wanted=is_wanted)
+    log.info("messages of kind %s are %s for %s", kind, "wanted" if is_wanted else "unwanted", choice.user_id)

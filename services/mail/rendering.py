@@ -1,5 +1,6 @@
 """Makes an email of what a message says: its headers, its text, its HTML and its attachments."""
 
+import re
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -9,12 +10,21 @@ from pathlib import Path
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 
 from contracts.wire import now
 from kit import texts
 from services.mail.kinds.base import Content
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+_ADDRESS = re.compile(r"https?://[^\s<>]*[\w/]")
+
+
+def _linked(text: str) -> Markup:
+    """A text of ours as HTML in which each address is a link."""
+    link = '<a class="accent" href="{0}" style="color: #a3183c; overflow-wrap: anywhere">{0}</a>'
+    return Markup(_ADDRESS.sub(lambda found: link.format(found[0]), str(escape(text))))  # noqa: S704
 
 
 class Stationery:
@@ -42,6 +52,7 @@ class Stationery:
         templates.install_gettext_callables(texts.gettext, texts.plural, newstyle=True)  # type: ignore[attr-defined]
         templates.globals["language"] = texts.language
         templates.filters["curly"] = lambda text: text.replace("'", "\u2019")
+        templates.filters["linked"] = _linked
         self._html, self._text = (templates.get_template(f"message.{kind}") for kind in ("html", "txt"))
 
     def email(

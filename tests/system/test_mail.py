@@ -96,3 +96,9 @@ async def test_the_service_takes_choices_from_other_services_only(stack: Stack) 
         assert direct.status_code == 401
         through_web = await stranger.post(f"{stack.settings.site}/internal/choices", json=body)
         assert through_web.status_code in (404, 405)
+        for method in ("GET", "DELETE"):
+            path = f"/internal/choices/{ObjectId()}/ticket-alert"
+            direct = await stranger.request(method, f"{stack.settings.url_of('mail')}{path}")
+            assert direct.status_code == 401
+            through_web = await stranger.request(method, f"{stack.settings.site}{path}")
+            assert through_web.status_code in (404, 405)

@@ -31,6 +31,7 @@ OTHERWISE_PROTECTED = {
     "POST /api/shows/corrections": "only for operators",
     "POST /internal/link-targets": "only for web, and without a link of ours it says nothing",
     "POST /internal/choices": "only for web, and without a token of ours it does nothing",
+    "DELETE /internal/choices/{user_id:str}/{kind:str}": "only for web",
     "POST /api/payouts/write-offs": "only for operators",
     "POST /api/payouts/webhook": "only for Stripe, whose signature is checked first",
     "POST /api/payments/webhook": "only for Stripe, whose signature is checked first",

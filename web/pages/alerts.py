@@ -1,5 +1,6 @@
 """Alerts and favorites: what the user wants to be told of, and the tickets that the user was told of."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from web.rendering.ticket_texts import tickets_together
 from web.request import WebRequest
 
 ADDRESS = "/account/alerts"
+MAIL_KIND = "ticket-alert"
+"""The kind of the emails about matches, which people may stop."""
 
 ALERT = Fields(
     ("priceTo", "quantity"),
@@ -31,7 +34,20 @@ async def alerts(page: NamedDependency[Page]) -> Response[Any]:
     """All alerts and favorites of the user, and the newest matches."""
     if (refusal := sign_in_first(page)) is not None:
         return refusal
-    return page.render("alerts/list.html", {"found": await page.api.alerts()}, fragment="alerts/_list.html")
+    found, gets_mail = await asyncio.gather(
+        page.api.alerts(), page.optional(page.api.wants_mail(_user_of(page), MAIL_KIND))
+    )
+    context = {"found": found, "gets_mail": gets_mail is not False}
+    return page.render("alerts/list.html", context, fragment="alerts/_list.html")
+
+
+@post(f"{ADDRESS}/emails", status_code=200)
+async def resume_emails(page: NamedDependency[Page]) -> Response[Any]:
+    """Send emails about matches again, after the user has stopped them with the link of one."""
+    if (refusal := sign_in_first(page)) is not None:
+        return refusal
+    await page.api.resume_mail(_user_of(page), MAIL_KIND)
+    return page.redirect(ADDRESS)
 
 
 @get(f"{ADDRESS}/new")
@@ -69,6 +85,10 @@ async def remove(page: NamedDependency[Page], alert_id: FromPath[str]) -> Respon
     """Stop an alert or a favorite. Repeating it changes nothing."""
     await page.api.remove_alert(alert_id)
     return page.redirect(ADDRESS)
+
+
+def _user_of(page: Page) -> str:
+    return page.user.id if page.user else ""
 
 
 async def _form(page: Page, event_id: str, form: Form | None, status: int = 200) -> Response[Any]:
@@ -120,4 +140,4 @@ def _body(event_id: str, data: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-router = Router("/", route_handlers=[alerts, new, add, remove])
+router = Router("/", route_handlers=[alerts, resume_emails, new, add, remove])

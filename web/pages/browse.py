@@ -129,10 +129,12 @@ async def _show(
         "chips": chips,
         "filters": sum(chip.name != "q" for chip in chips),
         "removable": _removable(chips, found.facets),
+        "elsewhere": _elsewhere(chips, found),
         "home": home_of(typed["city"], highlights, found.facets) if is_home else None,
         "offers": [] if form.has_errors or typed["sort"] else offered,
         "suggestions": _suggestions(typed, offered, found.facets),
         "corrected": found.facets.corrected if found.facets else None,
+        "all_corrected": _all_corrected(typed, found.facets),
         "cleared": _address({"sort": typed["sort"]}),
         "first": _address(typed) if after else None,
         "more": None if form.has_errors or not found.page.after else _address(typed, found.page.after),
@@ -269,7 +271,7 @@ def _count(total: int | None) -> str:
         return ""
     return (
         ngettext(
-            "%(count)s ticket", "%(count)s tickets", total, count=locales.number(total, locales.current())
+            "%(count)s listing", "%(count)s listings", total, count=locales.number(total, locales.current())
         )
         if total
         else _("No tickets")
@@ -277,7 +279,7 @@ def _count(total: int | None) -> str:
 
 
 def _choices(typed: Mapping[str, str], facets: Facets | None) -> dict[str, dict[str, str]]:
-    """The options of each select, as text by value. Cities and categories include their number of tickets.
+    """The options of each select, as text by value. Cities and categories include their number of listings.
 
     Without facets there are no options for cities, so that the form contains a text field instead.
     """
@@ -310,7 +312,10 @@ def _chips(form: Form, facets: Facets | None, page: Page) -> Iterator[Chip]:
         without = {**form.values, name: ""}
         if name == "when" or not (without["from"] or without["to"]):
             without["when"] = "" if name in {"when", *DAYS} else form["when"]
-        yield Chip(name, _chip_text(name, value, facets, page), _address(without))
+        address = _address(without)
+        if name == "city" and address == "/":
+            address = f"/?{PARAMETER}="  # the address without a city shows the remembered one
+        yield Chip(name, _chip_text(name, value, facets, page), address)
 
 
 def _chip_text(name: str, value: str, facets: Facets | None, page: Page) -> str:
@@ -398,6 +403,32 @@ def _suggestions(
                 {**typed, "q": "", "category": category.value}
             )
     return dict(islice(found.items(), MAX_SUGGESTIONS))
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """The matches of a search in other cities, if there are none in the chosen one."""
+
+    city: str
+    count: int
+    """The number of listings."""
+    address: str
+
+
+def _elsewhere(chips: Sequence[Chip], found: SearchResult) -> Elsewhere | None:
+    chosen = next((chip for chip in chips if chip.name == "city"), None)
+    if chosen is None or found.total or found.facets is None:
+        return None
+    count = sum(city.count for city in found.facets.cities)
+    return Elsewhere(chosen.text, count, chosen.without) if count else None
+
+
+def _all_corrected(typed: Mapping[str, str], facets: Facets | None) -> str | None:
+    """The address of the results of corrected words without other filters. Words are corrected only to some
+    that have such results.
+    """
+    corrected = facets.corrected if facets else None
+    return _address({"q": corrected, "sort": typed["sort"]}) if corrected else None
 
 
 def _removable(chips: list[Chip], facets: Facets | None) -> list[Chip]:

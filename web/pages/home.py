@@ -22,7 +22,7 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Tile:
-    """A category with its number of tickets."""
+    """A category with its number of listings."""
 
     category: str
     count: int

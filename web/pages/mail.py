@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter, URLEncodedBody
 
 from web.page_context import Page
+from web.pages.alerts import MAIL_KIND
 
 Token = Annotated[str, QueryParameter(name="token")]
 Step = Literal["ask", "stopped", "resumed"]
@@ -31,7 +32,8 @@ async def unsubscribe(
 
 
 def _show(page: Page, token: str, step: Step) -> Response[Any]:
-    context = {"token": token, "step": step}
+    is_alert = f".{MAIL_KIND}." in token
+    context = {"token": token, "step": step, "is_alert": is_alert}
     return page.render("mail/unsubscribe.html", context, fragment="mail/_unsubscribe.html", has_secret=True)
 
 

@@ -60,7 +60,10 @@ class ConfirmAddress(_LinkKind):
         return Content(
             subject=_("Confirm your email address"),
             heading=_("Confirm your email address"),
-            lead=_("Once it is confirmed, you can buy and sell tickets at Stagedoor."),
+            lead=_(
+                "Confirm that the address is yours. "
+                "Stagedoor may ask for that before you pay for or sell tickets."
+            ),
             button=Button(_("Confirm this address"), url),
             notes=[_until(facts), _(NOT_YOU)],
             reason=_(ACCOUNT),

@@ -5,10 +5,17 @@ from decimal import Decimal
 
 from contracts.events import AlertedTicket, AlertMatched
 from contracts.money import to_minor_units
-from contracts.tickets import TicketDetails
-from kit.texts import _
+from contracts.tickets import Delivery, TicketDetails
+from kit.texts import N_, _
 from services.mail.kinds.base import Button, Content, Kind, Notice, Site
 from services.mail.kinds.texts import day_and_time, one_line, price, short
+
+HOW: dict[Delivery, str] = {
+    "instant": N_("Instant download after payment"),
+    "promised": N_("The seller uploads the ticket after the sale"),
+    "seller": N_("Handed over by the seller"),
+}
+"""How the buyer would get the ticket."""
 
 
 class AlertFacts(TicketDetails):
@@ -17,6 +24,9 @@ class AlertFacts(TicketDetails):
     ticket_id: str
     title: str
     price_minor: int
+    face_value_minor: int | None = None
+    how: Delivery | None = None
+    """How a buyer gets the ticket. Messages that were stored before this field existed don't say it."""
 
     @classmethod
     def of(cls, ticket: AlertedTicket) -> "AlertFacts":
@@ -24,6 +34,8 @@ class AlertFacts(TicketDetails):
             ticket_id=ticket.id,
             title=ticket.title,
             price_minor=to_minor_units(ticket.price),
+            face_value_minor=None if ticket.face_value is None else to_minor_units(ticket.face_value),
+            how=ticket.delivery,
             **ticket.model_dump(include=set(TicketDetails.model_fields)),
         )
 
@@ -35,9 +47,16 @@ class AlertFacts(TicketDetails):
             (_("When"), day_and_time(self.starts_at, self.time_zone) if self.starts_at else ""),
             (_("Where"), one_line(places)),
             (_("Seat"), one_line(self.seat or "")),
+            (_("Tickets"), str(self.quantity) if self.quantity > 1 else ""),
+            (_("Delivery"), _(HOW[self.how]) if self.how else ""),
             (_("Price"), price(self.price_minor, self.quantity, currency)),
+            (_("Face value"), self._face_value(currency)),
         ]
         return [(name, value) for name, value in known if value]
+
+    def _face_value(self, currency: str) -> str:
+        known = self.face_value_minor
+        return "" if known is None else price(known, self.quantity, currency)
 
 
 class TicketAlert(Kind[AlertMatched, AlertFacts]):
@@ -57,7 +76,10 @@ class TicketAlert(Kind[AlertMatched, AlertFacts]):
             heading=_("A ticket that you waited for is on sale"),
             lead=_("You asked us to tell you. We tell those who asked first before others."),
             details=facts.details(site.currency),
-            steps=[_("Nobody holds the ticket for you: it is yours once you press Buy and pay.")],
+            steps=[
+                _("Open the page of the ticket, and press Buy if you want it."),
+                _("Until then, nobody holds the ticket for you."),
+            ],
             button=Button(_("See the ticket"), f"{url}/tickets/{facts.ticket_id}"),
             notes=[_("Change or stop single alerts: %(address)s", address=f"{url}/account/alerts")],
             reason=_("You received this email because you have an alert or a favorite at Stagedoor."),

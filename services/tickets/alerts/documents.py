@@ -52,6 +52,7 @@ class Match(TicketDetails, Aggregate):
     ticket_id: PydanticObjectId
     title: str
     price_minor: int
+    face_value_minor: int | None = None
     picture: str | None = None
     delivery: Delivery = "seller"
     matched_at: Moment
@@ -80,6 +81,7 @@ class Match(TicketDetails, Aggregate):
             ticket_id=ticket.id,
             title=ticket.title,
             price_minor=ticket.price_minor,
+            face_value_minor=ticket.face_value_minor,
             picture=ticket.picture,
             delivery=ticket.delivery,
             matched_at=matched_at,
@@ -97,6 +99,8 @@ class Match(TicketDetails, Aggregate):
 
     def event(self) -> AlertMatched:
         described: dict[str, Any] = {name: getattr(self, name) for name in _DETAILS}
+        if self.face_value_minor is not None:
+            described["face_value"] = from_minor_units(self.face_value_minor)
         return AlertMatched(
             id=self.key,
             user_id=self.user_id,

@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY
 from contracts.events import LinkCreated, SessionStarted, UserUpdated
 from contracts.wire import now
 from kit.background import cancel
+from kit.errors import NotFound
 from services.mail import actions, rules
 from services.mail import sender as sending
 from services.mail.documents import Message, OptOut
@@ -479,6 +480,21 @@ async def test_many_alerts_do_not_use_up_the_notices_of_sign_ins(post: Post) -> 
     alerts = [each for each in post.server.received if "On sale now" in str(each["Subject"])]
     assert {each["List-Unsubscribe-Post"] for each in alerts} == {"List-Unsubscribe=One-Click"}
     assert all(f"?token={user}.ticket-alert." in str(each["List-Unsubscribe"]) for each in alerts)
+
+
+async def test_a_user_resumes_optional_messages_and_no_others(post: Post) -> None:
+    user = new_id()
+    await OptOut.choose(user, "ticket-alert", is_wanted=False)
+    assert not await actions.wants(user, "ticket-alert")
+    assert await actions.wants(user, "new-device")
+    for _repeated in range(2):
+        await actions.resume(user, "ticket-alert")
+        assert await actions.wants(user, "ticket-alert")
+    for kind in ("receipt", "unknown", ""):
+        with pytest.raises(NotFound):
+            await actions.resume(user, kind)
+        with pytest.raises(NotFound):
+            await actions.wants(user, kind)
 
 
 async def test_an_unwanted_message_is_not_sent(post: Post) -> None:

@@ -303,12 +303,13 @@ async def test_an_offer_within_a_wave_is_not_forgotten(tickets: Served) -> None:
 
 async def test_a_match_publishes_one_event_about_the_ticket(tickets: Served) -> None:
     await asks(tickets, BOB, showId=await show(tickets))
-    ticket = await lists(tickets, seat="Block A, row 4")
+    ticket = await lists(tickets, seat="Block A, row 4", faceValue=40)
     await replica(tickets).announce(ObjectId(ticket["id"]))
     [match] = await Match.find_all().to_list()
     [(subject, body)] = await tickets.outbox("matches", match.key)
     assert (subject, body["userId"]) == ("alert.matched", BOB)
-    told_of = {name: body["ticket"][name] for name in ("id", "title", "price", "seat", "startsAt", "showId")}
+    names = ("id", "title", "price", "seat", "startsAt", "showId", "faceValue")
+    told_of = {name: body["ticket"][name] for name in names}
     assert told_of == {name: ticket[name] for name in told_of}
 
 

@@ -8,6 +8,7 @@ from contracts.api import Alert, AlertMatch, Show, User
 from contracts.wire import now
 from tests.integration.web.page_client import PageClient, text_of
 from tests.support.fakes.market import Market
+from web.api_client import ApiClient
 
 LIST, NEW = "/account/alerts", "/account/alerts/new"
 
@@ -52,6 +53,7 @@ async def test_an_alert_has_a_price_and_a_number_and_is_listed(
     client: PageClient, market: Market, fan: User, show: Show
 ) -> None:
     form = await client.get(f"{NEW}?event={show.id}")
+    assert "You have this alert already." not in text_of(form)
     for said in ("Notify me of tickets", "At most, per ticket", "How many together", "Any number"):
         assert said in text_of(form)
     page = await client.submit(LIST, event=show.id, priceTo="49,90", quantity="2")
@@ -64,6 +66,8 @@ async def test_an_alert_has_a_price_and_a_number_and_is_listed(
     form = await client.get(f"{NEW}?event={show.id}")
     assert 'value="49.90"' in form.text
     assert "Change my alert" in text_of(form)
+    assert "Your alert for this event" in text_of(form)
+    assert "You have this alert already." in text_of(form)
 
 
 async def test_without_conditions_an_alert_is_for_any_ticket(
@@ -131,3 +135,49 @@ async def test_an_event_that_has_begun_has_no_form(client: PageClient, market: M
     text = text_of(await client.get(f"{NEW}?event={past.id}"))
     assert "The event has started" in text
     assert "At most, per ticket" not in text
+
+
+async def test_who_has_stopped_the_emails_is_told_so_and_gets_them_again_with_one_button(
+    client: PageClient, fan: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = {(fan.id, "ticket-alert")}
+
+    async def wants_mail(_: ApiClient, user_id: str, kind: str) -> bool:
+        return (user_id, kind) not in stopped
+
+    async def resume_mail(_: ApiClient, user_id: str, kind: str) -> None:
+        stopped.discard((user_id, kind))
+
+    monkeypatch.setattr(ApiClient, "wants_mail", wants_mail)
+    monkeypatch.setattr(ApiClient, "resume_mail", resume_mail)
+    page = text_of(await client.get(LIST))
+    assert "You have stopped emails about alerts and favorites" in page
+    assert "We tell you by email" not in page
+    answer = await client.submit(f"{LIST}/emails")
+    assert (answer.status_code, answer.headers["location"]) == (303, LIST)
+    page = text_of(await client.get(LIST))
+    assert "We tell you by email" in page
+    assert "Send me emails again" not in page
+
+
+async def test_guests_sign_in_before_emails_are_resumed(client: PageClient) -> None:
+    answer = await client.submit(f"{LIST}/emails")
+    assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (303, "/signin")
+
+
+async def test_the_alerts_are_shown_while_mail_is_unavailable(client: PageClient, fan: User) -> None:
+    page = await client.get(LIST)
+    assert page.status_code == 200
+    assert "We tell you by email" in text_of(page)
+
+
+@pytest.mark.parametrize(("kind", "is_told"), [("ticket-alert", True), ("new-device", False)])
+async def test_who_stops_emails_about_alerts_reads_that_open_pages_still_tell(
+    client: PageClient, monkeypatch: pytest.MonkeyPatch, kind: str, is_told: bool
+) -> None:
+    async def choose(_: ApiClient, token: str, *, is_wanted: bool) -> None:
+        pass
+
+    monkeypatch.setattr(ApiClient, "choose_mail", choose)
+    page = await client.submit(f"/mail/unsubscribe?token=65f0c0ffee0000000000000f.{kind}.abc")
+    assert ("We still tell you of tickets on open pages." in text_of(page)) == is_told

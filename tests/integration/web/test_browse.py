@@ -92,7 +92,7 @@ async def test_the_sort_order_stays_selected_and_is_kept_by_clear_all(
     assert links(page)["Clear all"] == f"/?sort={sort}"
 
 
-async def test_the_options_for_city_and_category_show_their_ticket_counts(
+async def test_the_options_for_city_and_category_show_their_numbers_of_listings(
     client: PageClient, programme: Market
 ) -> None:
     page = await client.get("/?city=berlin&category=music")
@@ -110,9 +110,9 @@ async def test_a_selected_option_without_matches_stays_in_the_list(
 
 
 @pytest.mark.parametrize(
-    ("search", "text"), [("", "4 tickets"), ("city=lodz", "1 ticket"), ("q=nothing", "No tickets")]
+    ("search", "text"), [("", "4 listings"), ("city=lodz", "1 listing"), ("q=nothing", "No tickets")]
 )
-async def test_the_number_of_matching_tickets_is_shown_in_words(
+async def test_the_number_of_matching_listings_is_shown_in_words(
     client: PageClient, programme: Market, search: str, text: str
 ) -> None:
     programme.page_size = 2
@@ -193,7 +193,7 @@ async def test_without_facets_the_page_has_a_text_field_for_the_city_and_all_cat
     assert options(page, "category")[:2] == ["Any category", "Music"]
     if "Berlin" in search:
         assert titles(page) == ["Hertha"]
-        assert count(page) == "1 ticket"
+        assert count(page) == "1 listing"
         assert "Remove filter: Berlin" in links(page)
 
 
@@ -259,7 +259,7 @@ async def test_a_later_page_links_back_to_the_first(client: PageClient, programm
     first = await client.get("/?minPrice=1")
     second = await client.get(links(first)["Show more tickets"])
     assert titles(first) + titles(second) == ["Hertha", "Hamlet", "Nick Drake", "Nick Cave"]
-    assert count(second) == "4 tickets"
+    assert count(second) == "4 listings"
     assert links(second)["Back to the first tickets"] == "/?minPrice=1"
 
 
@@ -318,7 +318,7 @@ async def test_a_search_with_htmx_also_updates_the_filters(client: PageClient, p
     part = await client.get("/?q=nick&city=&when=&from=&to=&category=", target="div#results")
     assert part.headers["hx-push-url"] == "/?q=nick"
     assert options(part, "city") == ["Any city", "Berlin (1)", "Łódź (1)"]
-    assert count(part) == "2 tickets"
+    assert count(part) == "2 listings"
 
 
 async def test_a_filter_with_html_is_escaped(client: PageClient) -> None:

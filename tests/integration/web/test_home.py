@@ -93,7 +93,7 @@ async def test_the_browser_remembers_a_city_until_all_are_chosen_again(
     assert shelf(page, "Upcoming") == ["Hamlet"]
     assert '<option value="sao-paulo" selected>' in page.text
     assert "Remove filter" not in page.text
-    assert "1 ticket" in text_of(page)
+    assert "1 listing" in text_of(page)
     await client.submit("/city", city="")
     assert shelf(await client.get("/"), "Upcoming") == sorted_by_id(market)
 
@@ -183,8 +183,56 @@ async def test_a_misspelled_search_says_what_was_searched(
     market.ticket(seller, "Coldplay")
     text = text_of(await client.get("/?q=codlplay"))
     assert "Nothing matches “codlplay”. These are the results for “coldplay”." in text
-    assert "1 ticket" in text
+    assert "1 listing" in text
     assert "Nothing matches" not in text_of(await client.get("/?q=coldplay"))
+
+
+@pytest.mark.parametrize("filters", ["", "&city=hamburg", "&city=berlin&category=sport", "&minPrice=900"])
+async def test_a_correction_is_announced_only_above_its_results(
+    client: PageClient, market: Market, seller: User, filters: str
+) -> None:
+    offered(market, seller, "Glass Pigeons", city="Berlin")
+    market.ticket(seller, "Hamlet", city="Hamburg")
+    page = await client.get(f"/?q=glas+pigons{filters}")
+    assert ("These are the results" in page.text) == ('class="stub-title"' in page.text) == (not filters)
+
+
+async def test_an_empty_search_of_a_city_leads_to_the_results_elsewhere(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    offered(market, seller, "Glass Pigeons", city="Łódź")
+    market.ticket(seller, "Hamlet", city="Berlin")
+    page = await client.get("/?q=glas+pigons&city=berlin")
+    assert "No matching tickets in Berlin 1 listing elsewhere" in text_of(page)
+    assert '<a href="/?q=glas+pigons">1 listing elsewhere</a>' in page.text
+    assert "elsewhere" not in (await client.get("/?q=nothing&city=berlin")).text
+
+
+async def test_corrected_words_without_results_are_offered_without_the_other_filters(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    offered(market, seller, "Glass Pigeons")
+    page = await client.get("/?q=glas+pigons&minPrice=900&sort=price")
+    assert "Nothing matches “glas pigons”. Search for “glas pigeons” without other filters" in text_of(page)
+    assert 'href="/?q=glas+pigeons&amp;sort=price"' in page.text
+
+
+async def test_a_search_on_the_home_page_of_a_remembered_city_shows_the_city_as_a_filter(
+    client: PageClient, market: Market, seller: User
+) -> None:
+    offered(market, seller, "Nick Cave", city="Berlin")
+    await client.submit("/city", city="berlin")
+    home = await client.get("/")
+    form = re.search(r'<form class="search".*?</form>', home.text, re.DOTALL)
+    assert form
+    assert '<option value="berlin" selected>' in form[0]
+    for address in ("/", "/results"):
+        page = await client.get(f"{address}?q=cave&city=berlin")
+        assert "Remove filter: Berlin" in text_of(page)
+        assert '<a class="chip" href="/?q=cave">' in page.text
+    page = await client.get("/?city=berlin")
+    assert '<a class="chip" href="/?in=">' in page.text
+    assert '<option value="" selected>Everywhere' in (await client.get("/?in=")).text
 
 
 async def test_other_searches_are_suggested_while_typing(

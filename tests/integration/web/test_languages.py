@@ -131,7 +131,7 @@ async def test_dates_prices_and_plurals_follow_the_language(client: PageClient, 
     for _ in range(2):
         market.ticket(seller, price=1234)
     page = text_of(await client.http.get("/", headers=GERMAN)).replace("\xa0", " ")
-    assert "2 Tickets" in page
+    assert "2 Angebote" in page
     assert "1.234,00 US$" in page or "1.234,00 $" in page or "1.234 $" in page
 
 

@@ -1,6 +1,7 @@
 """What messages say, and that people's texts change nothing but themselves."""
 
 import re
+from decimal import Decimal
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from contracts.events import Event, OrderEvent
 from kit.texts import using
 from services.mail.kinds import BY_NAME, KINDS
+from services.mail.kinds.alerts import AlertFacts
 from services.mail.kinds.base import AnyKind, Site
 from services.mail.kinds.orders import EXAMPLE
 from services.mail.kinds.payouts import DebtSettled, PaidOut
@@ -226,3 +228,25 @@ def test_of_a_sale_that_only_settles_a_debt_the_seller_is_told_so_and_not_of_a_p
 def test_a_debt_is_settled_only_by_a_sale_that_counts_as_paid(changes: dict[str, Any]) -> None:
     event = DebtSettled().example()
     assert DebtSettled().notice(event.model_copy(update=changes)) is None
+
+
+def test_an_alert_says_how_many_tickets_there_are_and_how_they_are_delivered() -> None:
+    kind = BY_NAME["ticket-alert"]
+    ticket = kind.example().ticket.model_copy(update={"delivery": "promised", "face_value": Decimal("90")})
+    message = email_of(kind, kind.example().model_copy(update={"ticket": ticket}))
+    assert "Seat: Row 4, seats 7 and 8" in text_of(message)
+    assert "Tickets: 2" in text_of(message)
+    assert "Face value: 2 \u00d7 $45.00" in text_of(message)
+    assert "Delivery: The seller uploads the ticket after the sale" in text_of(message)
+    stored = AlertFacts(ticket_id=ticket.id, title="Low Roar", price_minor=1000)
+    assert [name for name, _ in stored.details("usd")] == ["Event", "Price"]
+
+
+def test_the_addresses_in_notes_are_links() -> None:
+    html = text_of(email_of(BY_NAME["ticket-alert"]), "html")
+    address = f"{SITE.url}/account/alerts"
+    assert re.search(rf'Change or stop single alerts: <a [^>]*href="{address}"[^>]*>{address}</a>', html)
+
+
+def test_nobody_is_promised_that_a_confirmed_address_is_needed_or_enough_to_buy() -> None:
+    assert "you can buy and sell" not in text_of(email_of(BY_NAME["confirm-address"]))

@@ -5,7 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+from babel import Locale
 
+from contracts import guarantees
+from kit import texts
 from web.rendering import articles
 from web.rendering.articles import NAMES, article, render
 
@@ -48,6 +51,34 @@ def test_links_between_articles_lead_to_pages_and_headings_that_exist(name: str)
     pages |= {"/account/forgot", "/.well-known/security.txt"}
     for target in re.findall(r'href="([^"]*)"', article(name, "en").html):
         assert target.partition("#")[0] in pages, target
+
+
+@pytest.mark.parametrize(
+    ("language", "decision"),
+    [
+        ("en", "the whole price back, a part of it, or nothing"),
+        ("de", r"den ganzen Preis(?: zurückbekommen)?, einen Teil davon oder nichts"),
+    ],
+)
+def test_articles_promise_what_is_guaranteed_and_not_always_the_money_back(
+    language: str, decision: str
+) -> None:
+    """Each version says what contracts/guarantees.py says: somebody decides about a reported problem."""
+    with texts.using(Locale(language)):
+        guaranteed = texts._(guarantees.REPORTED.what, answer_hours="48")
+    assert re.search(decision, guaranteed)
+    pages = {name: article(name, language).html for name in ("guarantee", "help", "how-it-works", "terms")}
+    for name in ("guarantee", "help", "terms"):
+        assert re.search(decision, " ".join(pages[name].split())), name
+        assert 'href="/how-it-works"' in pages[name]
+    for name in ("help", "how-it-works", "terms"):
+        assert 'href="/guarantee"' in pages[name], name
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("name", NAMES)
+def test_articles_have_typographic_apostrophes(name: str, language: str) -> None:
+    assert "'" not in article(name, language).html
 
 
 def test_pictures_of_other_sites_are_not_loaded() -> None:

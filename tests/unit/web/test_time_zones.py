@@ -3,9 +3,11 @@
 from zoneinfo import available_timezones
 
 import pytest
+from babel import Locale
 from babel.core import get_global
 
 from contracts.tickets import time_zones
+from kit.texts import using
 from web.time_zones import names, offered
 
 BY_ALIAS = {
@@ -61,3 +63,16 @@ def test_the_label_names_the_place_first_so_that_typing_it_finds_the_zone() -> N
     assert america["America/Sao_Paulo"] == "Sao Paulo"
     assert list(america.values()) == sorted(america.values())
     assert list(offered())[:3] == ["", "Africa", "America"]
+
+
+def test_the_places_have_their_names_in_the_language_of_the_page() -> None:
+    with using(Locale("de")):
+        german = {zone.name: zone.label for zones in offered().values() for zone in zones}
+        europe = [zone.label for zone in offered()["Europe"]]
+    assert german["Europe/Rome"] == "Rom"
+    assert german["Europe/Vienna"] == "Wien"
+    assert german["America/Argentina/Buenos_Aires"] == "Buenos Aires (Argentina)"
+    assert german["America/Indiana/Vevay"].count("Indiana") == 1
+    assert europe.index("Wien") < europe.index("Zürich")
+    assert german.keys() == names()
+    assert {zone.name: zone.label for zone in offered()["Europe"]}["Europe/Rome"] == "Rome"
