@@ -25,11 +25,11 @@ async def test_the_page_of_an_event_follows_its_tickets_without_a_reload(visitor
     await expect(onlooker.heading(title)).to_be_visible()
     assert onlooker.path == f"/events/{ticket['showId']}"
     await onlooker.marks_the_page()
-    await onlooker.sees("$15 per ticket")
+    await onlooker.sees("$15.00 per ticket")
     await onlooker.sees("Tempodrom, Berlin, Germany")
 
     await visitors.ticket(40, title, seat="Balcony", **WHERE)
-    await onlooker.sees("$15\u2013$40 per ticket")
+    await onlooker.sees("$15.00\u2013$40.00 per ticket")
     rows = onlooker.main.get_by_role("link", name=re.compile("per ticket"))
     await expect(rows).to_have_count(2)
     await expect(rows.first).to_contain_text("Block A, row 4")
@@ -40,7 +40,7 @@ async def test_the_page_of_an_event_follows_its_tickets_without_a_reload(visitor
     sold = rows.filter(has_text="Sold")
     await expect(sold).to_contain_text("Block A, row 4")
     await expect(rows.first).to_contain_text("Balcony")
-    await onlooker.sees("$40 per ticket")
+    await onlooker.sees("$40.00 per ticket")
     assert await onlooker.has_not_reloaded()
     await sold.click()
     await onlooker.sees("This ticket was sold to somebody else.")

@@ -49,7 +49,9 @@ async def test_a_misspelled_search_finds_the_event_and_suggests_it(visitors: Vis
     await visitor.marks_the_page()
     await visitor.page.get_by_role("searchbox", name="Search").press_sequentially(misspelled, delay=20)
     await visitor.sees(f"These are the results for “{word}”")
-    events = visitor.main.get_by_role("region", name="Events")
+    events = visitor.main.get_by_role("region", name="Matching events")
+    await expect(events.get_by_role("link")).to_have_count(1)
+    await events.get_by_text("Cheapest tickets").click()
     await expect(events.get_by_role("link", name="Block A")).to_have_attribute(
         "href", f"/tickets/{ticket['id']}"
     )

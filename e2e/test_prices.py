@@ -38,7 +38,7 @@ async def test_a_seller_reads_the_cap_before_and_after_a_price_above_it(
 
     await buyer.open(seller.path)
     for said in (
-        "4 \u00d7 $15",
+        "4 \u00d7 $15.00",
         "$60.00 in total",
         "Fees for buyers",
         "The seller mentions no restrictions.",

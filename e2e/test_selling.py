@@ -251,7 +251,7 @@ async def test_a_buyer_sees_everything_that_the_seller_entered_on_a_phone(
         "2 tickets together",
         "2 \u00d7 $45.25",
         "$90.50 in total",
-        "2 \u00d7 $50",
+        "2 \u00d7 $50.00",
         "On paper, sent by post.",
         "No sales yet",
     ):

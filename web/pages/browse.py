@@ -14,7 +14,7 @@ from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import URLEncodedBody
 
-from contracts.api import Facets, Highlights, ShowOffer
+from contracts.api import Facets, Highlights, Show, ShowOffer
 from contracts.problems import Problem
 from contracts.tickets import CATEGORIES
 from web.api_client import ApiClient, Refused, ServiceDown, TicketPage
@@ -65,6 +65,8 @@ PAGE_SIZE, MAX_SHOWN = 20, 100
 
 MIN_SUGGESTED_LETTERS = 2
 MAX_SUGGESTIONS = 6
+MAX_OTHERS = 4
+"""Events that are shown instead of tickets if no ticket matches."""
 
 
 @get(["/", "/results", "/results/rows"])
@@ -117,6 +119,8 @@ async def _show(
         return page.redirect(_address(typed))
     shown = min(shown + PAGE_SIZE, MAX_SHOWN) if appends else PAGE_SIZE if after else shown
     form = _form(typed, wrong_days, found.refusal)
+    is_empty = not (is_home or after or appends or form.has_errors or found.page.tickets)
+    others, popular = await _instead(page, typed) if is_empty else ([], [])
     chips = [] if is_home else list(_chips(form, found.facets, page))
     context = {
         "form": form,
@@ -132,6 +136,8 @@ async def _show(
         "elsewhere": _elsewhere(chips, found),
         "home": home_of(typed["city"], highlights, found.facets) if is_home else None,
         "offers": [] if form.has_errors or typed["sort"] else offered,
+        "others": others,
+        "popular": popular,
         "suggestions": _suggestions(typed, offered, found.facets),
         "corrected": found.facets.corrected if found.facets else None,
         "all_corrected": _all_corrected(typed, found.facets),
@@ -373,6 +379,17 @@ async def _offered(page: Page, search: Mapping[str, str]) -> list[ShowOffer]:
     if not filters or (search["sort"] != "date" and "q" not in filters):
         return []
     return await page.optional(page.api.offered_shows(filters)) or []
+
+
+async def _instead(page: Page, typed: Mapping[str, str]) -> tuple[list[Show], Sequence[ShowOffer]]:
+    """What a search without results shows: events with the words, whose tickets may be reserved or have
+    other prices, or else popular events.
+    """
+    shows = await page.optional(page.api.shows(typed["q"])) if typed["q"] else None
+    if shows:
+        return shows[:MAX_OTHERS], []
+    highlights = await page.optional(page.api.highlights(""))
+    return [], highlights.popular[:MAX_OTHERS] if highlights else []
 
 
 def _without_order(search: Mapping[str, str]) -> dict[str, str]:

@@ -36,7 +36,7 @@ def _head(page: Page, event: ShowPage) -> Head:
     lowest = (
         None
         if event.lowest is None
-        else _("from %(price)s", price=locales.short_money(event.lowest, currency, locale))
+        else _("from %(price)s", price=locales.money(event.lowest, currency, locale))
     )
     performers = [name for name in event.performers if name != event.title]
     shown = previews.event_preview(event, currency)

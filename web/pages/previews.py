@@ -93,7 +93,7 @@ def event_preview(event: ShowPage, currency: str) -> Preview:
     price = ""
     if event.lowest is not None and not has_begun(event.starts_at):
         with locales.using(locales.DEFAULT):
-            price = _("from %(price)s", price=locales.short_money(event.lowest, currency, locales.DEFAULT))
+            price = _("from %(price)s", price=locales.money(event.lowest, currency, locales.DEFAULT))
     return Preview(event.title, when, f"{event.venue}, {event.city}", price)
 
 

@@ -86,15 +86,6 @@ def money(amount: Decimal, currency: str, locale: Locale) -> str:
     return format_currency(amount, currency.upper(), locale=locale)
 
 
-@lru_cache(MAX_FORMATTED)
-def short_money(amount: Decimal, currency: str, locale: Locale) -> str:
-    """The same without zero cents: $1,234."""
-    if amount != int(amount):
-        return money(amount, currency, locale)
-    pattern = locale.currency_formats["standard"].pattern.replace(".00", "")
-    return format_currency(amount, currency.upper(), pattern, locale=locale, currency_digits=False)
-
-
 def country_name(code: str) -> str:
     """The name of a country in the current language, such as Germany."""
     return _country_name(code, current())
@@ -144,7 +135,7 @@ def date_and_time(moment: datetime, zone: str | None, locale: Locale) -> str:
 
 def date_and_time_in_zone(moment: datetime, zone: str | None, locale: Locale) -> str:
     """A date and time such as Sat, Dec 12, 2026, 7:30 PM (Berlin time). In UTC if `zone` is None."""
-    return _with_zone(date_and_time(moment, zone, locale), zone)
+    return f"{date_and_time(moment, zone, locale)} {zone_behind_time(zone)}"
 
 
 @lru_cache(MAX_FORMATTED)
@@ -153,20 +144,16 @@ def time_of_day(moment: datetime, zone: str | None, locale: Locale) -> str:
     return format_time(moment, "short", tzinfo=_zone(zone), locale=locale)
 
 
-def time_in_zone(moment: datetime, zone: str | None, locale: Locale) -> str:
-    """A time such as 7:30 PM (Berlin time). In UTC if `zone` is None."""
-    return _with_zone(time_of_day(moment, zone, locale), zone)
-
-
 @lru_cache(MAX_FORMATTED)
 def part_of_date(skeleton: str, moment: datetime, zone: str | None, locale: Locale) -> str:
     """A part of a date in the format of a CLDR skeleton, such as "December 2026" for yMMMM."""
     return format_skeleton(skeleton, moment, tzinfo=_zone(zone), locale=locale)
 
 
-def _with_zone(text: str, zone: str | None) -> str:
+def zone_behind_time(zone: str | None) -> str:
+    """The time zone as it follows a time: (Berlin time), or UTC if `zone` is None."""
     name = zone_name(zone)
-    return f"{text} {name if name == 'UTC' else f'({name})'}"
+    return name if name == "UTC" else f"({name})"
 
 
 def _zone(zone: str | None) -> ZoneInfo:

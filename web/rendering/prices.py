@@ -1,6 +1,6 @@
 """What pages say about the price and the face value of a ticket: the only place that computes it.
 
-Prices and face values are totals for all tickets of a listing. Pages show them per ticket: "4 x $15".
+Prices and face values are totals for all tickets of a listing. Pages show them per ticket: "4 x $15.00".
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Prices:
     currency: str
 
     def text(self, ticket: Priced) -> str:
-        """The price of a listing: $20.00, 4 x $15, or 3 for $50 if it can't be divided."""
+        """The price of a listing: $20.00, 4 x $15.00, or 3 for $50.00 if it can't be divided."""
         return self._amount(ticket.price, ticket.quantity)
 
     def total(self, ticket: Priced) -> str:
@@ -51,7 +51,7 @@ class Prices:
         return each if is_divisible(ticket.price, ticket.quantity) else _("about %(price)s", price=each)
 
     def face_value(self, ticket: Priced) -> str:
-        """The face value in a table: $12.00, 4 x $12, or that it isn't stated."""
+        """The face value in a table: $12.00, 4 x $12.00, or that it isn't stated."""
         stated = _face_value(ticket)
         return _("Not stated") if stated is None else self._amount(stated, ticket.quantity)
 
@@ -65,7 +65,7 @@ class Prices:
         if ticket.quantity == 1:
             return _("Face value %(price)s", price=self._money(stated))
         if is_divisible(stated, ticket.quantity):
-            each = self._short(price_per_ticket(stated, ticket.quantity))
+            each = self._money(price_per_ticket(stated, ticket.quantity))
             return _("Face value %(price)s each", price=each)
         return _("Face value %(price)s in total", price=self._money(stated))
 
@@ -73,15 +73,12 @@ class Prices:
         if quantity == 1:
             return self._money(total)
         if is_divisible(total, quantity):
-            each = self._short(price_per_ticket(total, quantity))
+            each = self._money(price_per_ticket(total, quantity))
             return _("%(count)s × %(price)s", count=quantity, price=each)  # noqa: RUF001 - times
-        return ngettext("%(num)s for %(price)s", "%(num)s for %(price)s", quantity, price=self._short(total))
+        return ngettext("%(num)s for %(price)s", "%(num)s for %(price)s", quantity, price=self._money(total))
 
     def _money(self, amount: Decimal) -> str:
         return locales.money(amount, self.currency, locales.current())
-
-    def _short(self, amount: Decimal) -> str:
-        return locales.short_money(amount, self.currency, locales.current())
 
 
 def _face_value(ticket: Priced) -> Decimal | None:

@@ -92,6 +92,7 @@ def engine(settings: Settings) -> JinjaTemplateEngine:
         country_name=_each_time(locales.country_name),
         device_name=_each_time(device_name),
         day=_each_time(day),
+        day_in_zone=_each_time(day_in_zone),
         short_day=_each_time(short_day),
         near_day=_each_time(near_day),
         time_in_zone=_each_time(time_in_zone),
@@ -154,9 +155,9 @@ def percentage(percent: Decimal) -> str:
 
 def _price_range(currency: str) -> Callable[[Decimal, Decimal], str]:
     def price_range(lowest: Decimal, highest: Decimal) -> str:
-        """Two prices with a dash between them, such as $15 and $40; one if they are equal."""
+        """Two prices with a dash between them, such as $15.00 and $40.00; one if they are equal."""
         prices = dict.fromkeys((lowest, highest))
-        return "\u2013".join(locales.short_money(each, currency, locales.current()) for each in prices)
+        return "\u2013".join(locales.money(each, currency, locales.current()) for each in prices)
 
     return price_range
 
@@ -182,9 +183,18 @@ def near_day(moment: datetime, zone: str | None = None) -> str:
     return locales.part_of_date(skeleton, moment, zone, locales.current())
 
 
-def time_in_zone(moment: datetime, zone: str | None = None) -> str:
-    """A time such as 8:00 PM (Berlin time). UTC if `zone` is None."""
-    return locales.time_in_zone(moment, zone, locales.current())
+def time_in_zone(moment: datetime, zone: str | None = None) -> Markup:
+    """A time for cards, such as 8:00 PM (Berlin time). UTC if `zone` is None. The zone stays on one line."""
+    return _with_zone(locales.time_of_day(moment, zone, locales.current()), zone)
+
+
+def day_in_zone(moment: datetime, zone: str | None = None) -> Markup:
+    """The same as `day`, for cards."""
+    return _with_zone(short_day(moment, zone), zone)
+
+
+def _with_zone(text: str, zone: str | None) -> Markup:
+    return Markup('{} <span class="zone">{}</span>').format(text, locales.zone_behind_time(zone))
 
 
 def date_part(moment: datetime, part: Literal["weekday", "day", "month"], zone: str | None = None) -> str:

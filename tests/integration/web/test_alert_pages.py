@@ -126,7 +126,7 @@ async def test_the_page_shows_the_tickets_that_the_user_was_told_of(
         )
     )
     page = await client.get(LIST)
-    assert "What we told you Nick Cave Block A 2 tickets together 2 \u00d7 $45" in text_of(page)
+    assert "What we told you Nick Cave Block A 2 tickets together 2 \u00d7 $45.00" in text_of(page)
     assert f'href="/tickets/{market.matches[0].ticket_id}"' in page.text
 
 

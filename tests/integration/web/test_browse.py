@@ -311,7 +311,7 @@ async def test_a_card_shows_the_year_only_for_distant_dates(client: PageClient, 
     words = text_of(await client.get("/")).replace("\u202f", " ")
     assert f"{soon:%a, %b} {soon.day} · " in words
     assert "Thu, Dec 24, 2099 · 11:30 PM (Berlin time)" in words
-    assert "2 \u00d7 $10 $20.00 in total" in words
+    assert "2 \u00d7 $10.00 $20.00 in total" in words
 
 
 async def test_a_search_with_htmx_also_updates_the_filters(client: PageClient, programme: Market) -> None:

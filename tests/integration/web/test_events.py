@@ -39,7 +39,7 @@ async def test_the_page_shows_tickets_by_area_and_number_with_prices_per_ticket(
     for said in (
         "Nick Cave, Warren Ellis",
         "Fri, Dec 12, 2036, 8:00 PM (Berlin time) Tempodrom, Berlin, Germany Music",
-        "$15\u2013$50 per ticket 4 tickets on sale",
+        "$15.00\u2013$50.00 per ticket 4 tickets on sale",
         "Block A · 2 tickets together Block A, row 4 Handed over by the seller $15.00 per ticket",
         "$15.00 per ticket $30.00 for all",
         "Balcony · 1 ticket Balcony Handed over by the seller $40.00 per ticket Face value not stated",

@@ -176,9 +176,9 @@ async def test_releasing_a_ticket_is_confirmed_on_a_page_of_its_own(
     assert f'<a href="/orders/{order.id}/cancel">Release ticket</a>' in checkout.text
     assert f'action="/orders/{order.id}/cancel"' not in checkout.text
     page = await client.get(f"/orders/{order.id}/cancel")
-    assert "Release this ticket? Nick Cave , $20.00" in text_of(page)
+    assert "Release this ticket? Nick Cave $20.00 Time left" in text_of(page)
     assert f'<form class="actions" method="post" action="/orders/{order.id}/cancel">' in page.text
-    assert f'href="/orders/{order.id}">Keep it</a>' in page.text
+    assert f'<a class="button" href="/orders/{order.id}">Keep it</a>' in page.text
     assert market.orders[order.id].status == "created"
 
 

@@ -57,7 +57,7 @@ async def test_the_review_shows_all_that_a_buyer_has_to_know_before_paying(
     )
     order = market.order(buyer, ticket)
     text = text_of(await client.get(f"/orders/{order.id}"))
-    assert "Face value 4 \u00d7 $12 Price 4 \u00d7 $15 Fees for buyers None You pay $60.00" in text
+    assert "Face value 4 \u00d7 $12.00 Price 4 \u00d7 $15.00 Fees for buyers None You pay $60.00" in text
     notes = "Restrictions and notes from the seller From 18 years."
     for said in ("Row 3", notes, "How you get the ticket", "You can report it until: 48 hours after"):
         assert said in text

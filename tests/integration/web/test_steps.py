@@ -60,7 +60,7 @@ async def test_the_review_shows_the_ticket_details_and_the_total_price(
     page = await client.get(f"/orders/{order.id}")
     text = text_of(page)
     assert "Category Music Seat or area Row 3 Quantity 2 tickets together" in text
-    assert "Price 2 \u00d7 $10 Fees for buyers None You pay $20.00" in text
+    assert "Price 2 \u00d7 $10.00 Fees for buyers None You pay $20.00" in text
     assert f'href="/orders/{order.id}?step=pay">Continue to payment</a>' in page.text
     assert 'name="token"' not in page.text
 

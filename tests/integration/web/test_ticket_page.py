@@ -42,7 +42,7 @@ async def test_the_ticket_page_shows_all_details(client: PageClient, ticket: Tic
     for said in (
         "Fri, Dec 12, 2036, 8:00 PM (Berlin time)",
         "Category Music Seat or area Row 3, seats 4 and 5 Quantity 2 tickets together",
-        "Face value 2 \u00d7 $50 Price 2 \u00d7 $45 Fees for buyers None You pay $90.00",
+        "Face value 2 \u00d7 $50.00 Price 2 \u00d7 $45.00 Fees for buyers None You pay $90.00",
         "Paper tickets.",
         "&lt;b&gt;By post",
     ):
@@ -56,7 +56,7 @@ async def test_a_card_shows_the_local_time_of_the_venue_and_a_small_picture(
 ) -> None:
     card = await client.get(f"/tickets/{ticket.id}/card")
     assert "8:00 PM" in text_of(card)
-    assert "2 \u00d7 $45 $90.00 in total Face value $50 each" in text_of(card)
+    assert "2 \u00d7 $45.00 $90.00 in total Face value $50.00 each" in text_of(card)
     assert f'src="/api/tickets/pictures/{PICTURE}/small" width="480" height="270"' in card.text
 
 
@@ -165,7 +165,9 @@ async def test_the_ticket_page_has_link_preview_metadata_and_structured_data(
     address = f"http://localhost:3500/tickets/{ticket.id}"
     assert f'<link rel="canonical" href="{address}">' in page.text
     assert '<meta property="og:title" content="Nick Cave">' in page.text
-    assert 'content="Fri, Dec 12, 2036, 8:00\u202fPM (Berlin time), Astra, Berlin, 2 \u00d7 $45"' in page.text
+    assert (
+        'content="Fri, Dec 12, 2036, 8:00\u202fPM (Berlin time), Astra, Berlin, 2 \u00d7 $45.00"' in page.text
+    )
     assert f'og:image" content="{address}/preview.jpg?v=' in page.text
     found = re.search(r'<script type="application/ld\+json">(.*?)</script>', page.text)
     assert found

@@ -64,7 +64,7 @@ def event(**changes: Any) -> ShowPage:
 @pytest.mark.parametrize(
     "preview",
     [
-        Preview("Hamlet", "Fri, Dec 12, 2036, 8:00 PM", "Astra, Berlin", "2 × $15"),  # noqa: RUF001
+        Preview("Hamlet", "Fri, Dec 12, 2036, 8:00 PM", "Astra, Berlin", "2 × $15.00"),  # noqa: RUF001
         Preview("A very long title " * 20, "when " * 40, "where " * 40, "$1,000,000,000.00 " * 5),
         Preview("x" * 500),
         Preview("東京 🎫", "", "", ""),
@@ -93,8 +93,8 @@ def test_texts_with_characters_that_the_font_lacks_are_left_out() -> None:
 
 
 def test_previews_show_the_price_as_the_pages_do() -> None:
-    assert ticket_preview(ticket(), "usd").price == "2 × $15"  # noqa: RUF001
-    assert event_preview(event(), "usd").price == "from $15"
+    assert ticket_preview(ticket(), "usd").price == "2 × $15.00"  # noqa: RUF001
+    assert event_preview(event(), "usd").price == "from $15.00"
     assert event_preview(event(lowest=None, highest=None), "usd").price == ""
     begun = event(starts_at=now() - timedelta(hours=1))
     assert event_preview(begun, "usd").price == ""

@@ -22,9 +22,9 @@ def ticket(price: str, quantity: int = 1, face_value: str | None = None) -> Tick
     ("price", "quantity", "text", "total", "each"),
     [
         ("15", 1, "$15.00", "", "$15.00"),
-        ("60", 4, "4 \u00d7 $15", "$60.00 in total", "$15.00"),
+        ("60", 4, "4 \u00d7 $15.00", "$60.00 in total", "$15.00"),
         ("61", 2, "2 \u00d7 $30.50", "$61.00 in total", "$30.50"),
-        ("50", 3, "3 for $50", "", "about $16.67"),
+        ("50", 3, "3 for $50.00", "", "about $16.67"),
         ("0.05", 10, "10 for $0.05", "", "about $0.01"),
     ],
 )
@@ -40,8 +40,8 @@ def test_a_set_is_shown_with_the_price_of_each_ticket_unless_that_would_be_round
     [
         (None, 4, "Not stated", "Face value not stated"),
         ("12", 1, "$12.00", "Face value $12.00"),
-        ("48", 4, "4 \u00d7 $12", "Face value $12 each"),
-        ("50", 3, "3 for $50", "Face value $50.00 in total"),
+        ("48", 4, "4 \u00d7 $12.00", "Face value $12.00 each"),
+        ("50", 3, "3 for $50.00", "Face value $50.00 in total"),
     ],
 )
 def test_a_face_value_is_shown_per_ticket_or_as_not_stated(
@@ -53,7 +53,7 @@ def test_a_face_value_is_shown_per_ticket_or_as_not_stated(
 
 def test_nothing_is_said_about_the_face_value_where_nobody_knows_it() -> None:
     ordered = OrderTicket(id="a" * 24, version=0, title="Hamlet", price=Decimal(60), quantity=4)
-    assert (PRICES.text(ordered), PRICES.face_value_line(ordered)) == ("4 \u00d7 $15", "")
+    assert (PRICES.text(ordered), PRICES.face_value_line(ordered)) == ("4 \u00d7 $15.00", "")
 
 
 def test_prices_are_formatted_as_in_the_country_of_the_reader() -> None:
