@@ -47,7 +47,7 @@ async def test_a_user_who_waits_is_told_of_a_ticket_on_any_page_and_by_email(
     await expect(fan.notice).to_be_empty()
 
     message = await Mailbox(stack.settings).message(fan.person.email, title)
-    assert "Nobody holds the ticket for you" in message.text
+    assert "nobody holds the ticket for you" in message.text
     assert "Price: 2 \u00d7 $45.00" in message.text
     await fan.page.goto(message.link)
     assert fan.path == f"/tickets/{ticket['id']}"
