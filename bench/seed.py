@@ -50,7 +50,11 @@ class Databases:
         assert replica is not None
         ids = [ObjectId() for _ in range(how_many)]
         await _insert(
-            orders, ({**order, "_id": key, "ticket_id": str(ObjectId()), "outbox": []} for key in ids)
+            orders,
+            (
+                {**order, "_id": key, "ticket_id": str(ObjectId()), "code": f"{number:010}", "outbox": []}
+                for number, key in enumerate(ids)
+            ),
         )
         await _insert(replicas, ({**replica, "_id": key} for key in ids))
         await _insert(
