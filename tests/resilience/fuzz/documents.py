@@ -106,14 +106,14 @@ class Findings:
                 if check.failure_info is None:
                     continue
                 response = recorder.interactions[case_id].response
-                if response and response.status_code == HTTPStatus.REQUEST_URI_TOO_LONG:
-                    continue  # no document can say how long an address may be
                 answer = response.content if response and response.content else b""
                 if check.name == "positive_data_acceptance" and _refused_by_rule(answer):
                     continue
                 if check.name == "negative_data_rejection" and _NULL.search(
                     recorder.interactions[case_id].request.uri
                 ):
+                    continue
+                if check.name == "status_code_conformance" and response and response.status_code == _TOO_LONG:
                     continue
                 if check.name == "use_after_free" and _is_over(answer):
                     continue
@@ -169,6 +169,7 @@ def examine(
         "phases": {phase: {"enabled": phase in phases} for phase in PHASES},
         "checks": {
             "positive_data_acceptance": {"expected-statuses": _TAKEN},
+            "negative_data_rejection": {"expected-statuses": _REFUSED},
             **{name: {"enabled": False} for name in without},
         },
         "headers": dict(headers or {}),
@@ -209,6 +210,13 @@ def _with_exact_prices(schema: Any) -> Any:
 
 _TAKEN = ["2xx", "3xx", "401", "402", "403", "404", "409", "410", "429"]
 """Statuses that may answer a valid request. 402 means that the card was declined, 410 that a link expired."""
+
+
+_TOO_LONG = HTTPStatus.REQUEST_URI_TOO_LONG
+"""The refusal of a long address, which each process gives before it looks for the operation."""
+
+_REFUSED = ["400", "401", "403", "404", "405", "406", "409", "414", "415", "422", "428", "429", "5xx"]
+"""Statuses that may answer an invalid request: those that schemathesis expects, and 414."""
 
 
 def repeated_as_markup(interaction: Interaction) -> str | None:
